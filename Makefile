@@ -1,0 +1,59 @@
+# make test needs Python 3.11 or newer and git; the launcher builds .venv with the dev extra.
+# ARGS goes to the program a target runs: make test ARGS='tests/core -x'
+
+.DEFAULT_GOAL := help
+.PHONY: help env test check format format-check lint types imports shell docs docs-check bench clean
+
+ARGS ?=
+PY := .venv/bin/python
+
+# Modules that write a generated document, and with --check fail when it is stale.
+# One line for each; the target for people is `make docs`.
+GENERATED_DOCS := nvsx.ops.schemadoc nvsx.ops.eventdoc nvsx.cli.reference nvsx.cli.helptext
+
+SHELL_SCRIPTS = nvsx .ci/run .ci/servers $(shell git ls-files '*.sh')
+
+# Test files side by side: most of them wait for processes and clocks, not for the processor.
+JOBS ?= 2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: ## build or update .venv with everything tests and checks need
+	@NVSX_EXTRAS=dev NVSX_BUILD_ONLY=1 ./nvsx
+
+test: env ## run the tests; those that lack kubectl or a server say so and skip
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+check: format-check lint types imports shell docs-check ## everything CI checks besides the tests
+
+format: env ## format the code and fix what ruff can fix
+	$(PY) -m ruff format
+	$(PY) -m ruff check --fix
+
+format-check: env
+	$(PY) -m ruff format --check
+
+lint: env
+	$(PY) -m ruff check
+
+types: env
+	$(PY) -m mypy
+
+imports: env
+	.venv/bin/lint-imports --no-logo
+
+shell: env
+	.venv/bin/shellcheck $(SHELL_SCRIPTS)
+
+docs: env ## write the generated documents anew
+	@set -e; for module in $(GENERATED_DOCS); do echo "$$module"; $(PY) -m $$module; done
+
+docs-check: env
+	@set -e; for module in $(GENERATED_DOCS); do echo "$$module --check"; $(PY) -m $$module --check; done
+
+bench: env ## run the benchmarks
+	$(PY) benchmarks/run.py $(ARGS)
+
+clean: ## remove what builds and tools leave behind; .venv goes too
+	rm -rf .venv .venv.lock .venv.building build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The repair request has finished: the time for checks.
+# Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
+
+NODE=${NVSX_TARGET_NODE:-the node}
+
+echo '[ ] All 8 GPUs are there: nvidia-smi -L | wc -l prints 8.'
+echo '[ ] Run the DCGM check, level 3, about 20 minutes:'
+echo '    dcgmi diag -r 3 -j > /tmp/dcgm-'"$NODE"'.json'
+echo '[ ] PCIe link is at full width: lspci -vv -s b3:00.0 | grep LnkSta says Width x16.'
+echo '! Unless the DCGM check passed, the node stays out.'
+
+notify_result

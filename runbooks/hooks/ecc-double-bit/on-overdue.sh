@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Tells people that the drain takes long: NVSentinel may wait for pods without limit.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
+
+overdue_told 'Uncorrectable GPU memory error' \
+  "NVSentinel evicts nothing in its default mode (AllowCompletion): it waits for the pods to finish. \
+Their results are suspect already: ask the owners to end them."

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Tells people that the drain takes long: NVSentinel may wait for pods without limit.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
+
+overdue_told 'XID 79: GPU fell off the bus' \
+  "NVSentinel evicts nothing in its default mode (AllowCompletion): \
+it waits for the pods to finish. Ask their owners, or end them."

@@ -1,0 +1,8 @@
+"""Lets `python -m nvsx` do what the `nvsx` command does."""
+
+import sys
+
+from nvsx.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""How a run is put together, by hand and in the daemon alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nvsx.bootstrap.world import World
+from nvsx.core.catalog import LoadedRunbook
+from nvsx.core.ports import Fault, Lease, View
+from nvsx.core.routing import TriggerFacts, route
+from nvsx.engine.context import RunContext
+from nvsx.engine.request import Patience, RunRequest
+from nvsx.project import cel
+from nvsx.store.artifacts import file_artifacts
+
+#: In the sandbox a drain of hours is played in seconds; budgets and `for` shrink alike.
+SANDBOX_BUDGETS = 1 / 150
+SANDBOX_HOLDS = 1 / 60
+
+
+def context_of(
+    world: World,
+    loaded: LoadedRunbook,
+    lease: Lease,
+    request: RunRequest,
+    *,
+    views: Sequence[View] = (),
+    live_hooks: bool = False,
+    speed: float = 1.0,
+) -> RunContext:
+    """The run in hand. `speed` is the sandbox's, where the run is on one."""
+    return RunContext(
+        ports=world.ports(
+            root=loaded.root,
+            sandboxed=request.sandbox or request.drill,
+            live_hooks=live_hooks,
+        ),
+        runbook=loaded.runbook,
+        request=request,
+        lease=lease,
+        artifacts=file_artifacts(world.home.artifacts_dir / lease.run_id),
+        root=loaded.root,
+        runbook_hash=loaded.source_text_hash,
+        views=tuple(views),
+        patience=patience(
+            world.home.settings.hooks.timeout, speed=speed if request.sandbox else None
+        ),
+    )
+
+
+def patience(hook_timeout: float, *, speed: float | None = None) -> Patience:
+    """How long to wait; `speed` is the sandbox's, None on a cluster."""
+    if speed is None:
+        return Patience(hook_timeout=hook_timeout)
+    return Patience(
+        hook_timeout=hook_timeout,
+        budget_scale=SANDBOX_BUDGETS / speed,
+        hold_scale=SANDBOX_HOLDS / speed,
+    )
+
+
+def fires(loaded: LoadedRunbook, fault: Fault) -> bool:
+    """Whether this runbook's own triggers match a fault."""
+    return route(TriggerFacts.of(fault.event), [loaded.runbook], cel.evaluate).winner is not None

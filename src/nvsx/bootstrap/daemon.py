@@ -1,0 +1,330 @@
+"""The daemon, put together: intake, dispatcher, sources, and what only time tells.
+
+`begin` takes up what a dead process left, listens for new faults and adopts what is open
+already; `end` begins nothing more, gives running scripts their grace, and leaves the rest
+to the next start. Its process, signals and webhook socket are serving's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nvsx.bootstrap.assemble import context_of, fires
+from nvsx.bootstrap.pastruns import ReportView
+from nvsx.bootstrap.shelf import RunbookShelf
+from nvsx.bootstrap.upkeep import DailyPrune
+from nvsx.bootstrap.world import SystemClock, World
+from nvsx.core.aliases import alias_of
+from nvsx.core.errors import ClusterError, NvsxError, StoreError
+from nvsx.core.inbox import Decision, Taken
+from nvsx.core.intake import Answer, TriggerEvent
+from nvsx.core.ports import Fault, Lease
+from nvsx.engine.context import RunContext
+from nvsx.engine.dispatcher import Dispatcher
+from nvsx.engine.intake import Identity, TriggerIntake
+from nvsx.engine.limits import Limits
+from nvsx.engine.recovery import Recovery
+from nvsx.engine.request import RunRequest
+from nvsx.engine.runner import Matches
+from nvsx.project import cel
+from nvsx.render.logs import LogView
+from nvsx.render.metrics import Metrics
+from nvsx.store import inbox_of
+from nvsx.store.artifacts import file_artifacts
+from nvsx.triggers.poll import PollSource
+from nvsx.triggers.watch import WatchSource
+
+if TYPE_CHECKING:
+    from nvsx.project.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK = 30.0
+"""Seconds between two looks at what only time tells: silences, incidents, runbook files."""
+PRUNE_EVERY = 3600.0
+RESTART_PAUSE = 5.0
+STALE_AFTER = 180.0
+"""A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
+_SANDBOX_VERSION = "+nvsx-sandbox"
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The engine's limits, as the project sets them."""
+    limits = settings.limits
+    throttle = limits.throttle
+    return Limits(
+        max_concurrent_runs=limits.max_concurrent_runs,
+        max_event_age=limits.max_event_age,
+        storm_nodes=limits.storm.nodes,
+        storm_window=limits.storm.window,
+        throttle_runs=throttle.runs if throttle else None,
+        throttle_window=throttle.window if throttle else 3600.0,
+    )
+
+
+class Daemon:
+    """What serves. `begin` it, offer events through `intake`, `end` it."""
+
+    def __init__(
+        self, world: World, modes: tuple[str, ...], version: str, *, poll_interval: float = 10.0
+    ) -> None:
+        self.world = world
+        self.modes = modes
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self.shelf = RunbookShelf(world.home.project.root)
+        self.inbox = inbox_of(world.journal)
+        settings = world.home.settings
+        self.identity = Identity(
+            uid=world.cluster_id,
+            names=tuple(settings.cluster.names) or (world.context,),
+            context=world.context,
+            project=str(world.home.project.root),
+            sandbox=version.endswith(_SANDBOX_VERSION),
+        )
+        limits = limits_of(settings)
+        self.dispatcher = Dispatcher(
+            journal=world.journal,
+            inbox=self.inbox,
+            clock=self.clock,
+            assemble=self._assemble,
+            limits=limits,
+            crashed=lambda _: self.metrics.crashed(),
+        )
+        self.recovery = Recovery(
+            world.journal,
+            self.dispatcher,
+            self.clock,
+            cluster=self.identity.uid,
+            project=self.identity.project,
+        )
+        self.intake = TriggerIntake(
+            inbox=self.inbox,
+            observer=world.observer,
+            clock=self.clock,
+            identity=self.identity,
+            shelf=self.shelf,
+            evaluate=cel.evaluate,
+            limits=limits,
+            started=self._taken,
+            told=self._told,
+        )
+        self.watch = WatchSource(world.observer, self.intake, self.clock)
+        self.poll: PollSource | None = None
+        if "poll" in modes and world.health_events is not None:
+            self.poll = PollSource(
+                world.health_events,
+                self.intake,
+                self.inbox,
+                self.clock,
+                poll_interval,
+                lookback=limits.max_event_age,
+                name=f"poll:{world.cluster_id}",
+            )
+        self._limits = limits
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pruned = float("-inf")
+        self._history = DailyPrune(world.journal, settings.history.keep)
+        self._silent: frozenset[int] = frozenset()
+        self._cut_off = asyncio.Event()
+        self._gauges()
+
+    # --- beginning and ending -------------------------------------------------------------
+
+    async def begin(self) -> tuple[int, int]:
+        """Take up what was left, then what is open: (resumed, adopted) runs."""
+        resumed = await self.recovery.recover()
+        self.dispatcher.start()
+        if "watch" in self.modes:
+            self._spawn(self._watching(), "watch")
+        if self.poll is not None:
+            self._spawn(self.poll.follow(), "poll")
+        adopted = await self.watch.adopt()
+        self._silent = await self._silences()
+        self._spawn(self._housekeeping(), "housekeeping")
+        self._spawn(self._completing(), "listing")
+        return resumed, adopted
+
+    async def _watching(self) -> None:
+        """Follow faults for good; whatever breaks, begin again and look at what was missed."""
+        following = self.watch.follow()
+        while True:
+            try:
+                await following
+            except Exception:
+                log.exception("following faults failed; it begins again")
+            await self.clock.sleep(RESTART_PAUSE)
+            following = self.watch.follow()
+            self.watch.forget()
+            await self._adopt(all_ages=True)
+
+    async def _completing(self) -> None:
+        """When a sender cut faults off, look in the cluster for them, until it could be read.
+
+        Nobody sends those faults again. The hundred alerts of one message are one look.
+        """
+        while True:
+            await self._cut_off.wait()
+            self._cut_off.clear()
+            try:
+                adopted = await self.watch.adopt(all_ages=True)
+            except ClusterError as error:
+                log.warning("faults were cut off, and the cluster cannot be listed: %s", error)
+                self._cut_off.set()
+                await self.clock.sleep(RESTART_PAUSE)
+            except Exception:
+                log.exception("listing what was cut off failed; it goes on")
+            else:
+                log.info(
+                    "faults were cut off, so the cluster was listed; runs that began: %d", adopted
+                )
+
+    async def end(self, *, grace: float | None = None) -> None:
+        """Take nothing more and leave what is unfinished to the next start."""
+        self.intake.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatcher.stop(grace)
+
+    def _spawn(self, work: Awaitable[Any], name: str) -> None:
+        task = asyncio.ensure_future(work)
+        task.set_name(name)
+        self._tasks.add(task)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended: %r", task.get_name(), error, exc_info=error)
+
+    # --- runs -----------------------------------------------------------------------------
+
+    def _assemble(
+        self, lease: Lease, runbook: str, request: RunRequest
+    ) -> tuple[RunContext, Matches]:
+        loaded = self.shelf.get(runbook)
+        artifacts = file_artifacts(self.world.home.artifacts_dir / lease.run_id)
+        report = ReportView(self.world.journal, artifacts)
+        views = (self.metrics.view(loaded.name), LogView(), report)
+
+        def matches(fault: Fault) -> bool:
+            return fires(loaded, fault)
+
+        return context_of(self.world, loaded, lease, request, views=views), matches
+
+    def _taken(self, taken: Taken) -> None:
+        self.dispatcher.taken(taken)
+        decision = taken.decision
+        joined = decision.outcome == "attached" and decision.asks
+        if joined and not self.dispatcher.has(decision.run_id):
+            # The run it met may belong to a process that has died: then it is ours now.
+            self._spawn(self.recovery.rescue(decision.run_id), "rescue")
+
+    def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
+        outcome = "throttled" if decision.throttled else answer.outcome
+        self.metrics.event(event.source, outcome)
+        node = event.facts.node
+        where = f" on {node} ({alias_of(node)})" if node else ""
+        what = f"{event.facts.check_name} {','.join(event.facts.error_codes)}".strip() or "event"
+        run = f" run {answer.run_id}" if answer.run_id not in answer.reason else ""
+        fields = {"event_id": answer.event_id, "outcome": outcome, "run_id": answer.run_id}
+        log.info(
+            "%s: %s%s: %s%s: %s",
+            event.source,
+            what,
+            where,
+            outcome,
+            run,
+            answer.reason,
+            extra={"nvsx": fields | {"source": event.source, "node": node}},
+        )
+        if event.unseen:
+            self._cut_off.set()
+
+    # --- what only time tells -------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self.clock.sleep(TICK)
+            try:
+                await self._tidy()
+            except NvsxError as error:
+                log.warning("housekeeping waits: %s", error)
+            except Exception:
+                log.exception("housekeeping failed; it goes on")
+
+    async def _tidy(self) -> None:
+        changed = await self.shelf.refresh()
+        silent = await self._silences()
+        ended, self._silent = self._silent - silent, silent
+        if changed or ended:
+            self.watch.forget()
+        if "watch" in self.modes or ended:
+            await self._adopt(all_ages=bool(changed or ended))
+        await self._close_incidents()
+        now = self.clock.now()
+        if now - self._pruned >= PRUNE_EVERY:
+            self._pruned = now
+            await self.inbox.prune(now - self._limits.keep_events)
+        await self._history.maybe(now)
+
+    async def _adopt(self, *, all_ages: bool) -> None:
+        with suppress(ClusterError):
+            await self.watch.adopt(all_ages=all_ages)
+
+    async def _silences(self) -> frozenset[int]:
+        return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
+
+    async def _close_incidents(self) -> None:
+        """Faults without a session are over once their node shows none any more."""
+        uid = self.identity.uid
+        open_ = {node for node, _ in await self.inbox.incidents(uid)}
+        if open_:
+            with suppress(ClusterError):
+                sick = {fault.node for fault in await self.world.observer.nodes_in_incident()}
+                await self.inbox.close_incidents(uid, sorted(open_ - sick))
+
+    # --- how it is ------------------------------------------------------------------------
+
+    async def readyz(self) -> tuple[bool, dict[str, str]]:
+        """Ready: the store can be written, the nodes are followed, the sources run."""
+        told = {"store": "ok", "cluster": self._cluster_state(), "sources": self._source_state()}
+        try:
+            async with asyncio.timeout(2.0):
+                await self.inbox.probe()
+        except (StoreError, TimeoutError) as error:
+            told["store"] = str(error) or "no answer"
+        return all(v == "ok" for v in told.values()), told
+
+    def _cluster_state(self) -> str:
+        age = self._watch_age()
+        if age < 0:
+            return "the nodes have not been read yet"
+        return "ok" if age <= STALE_AFTER else f"nothing heard of the nodes for {age:.0f} s"
+
+    def _source_state(self) -> str:
+        running = {task.get_name() for task in self._tasks}
+        lost = [m for m in self.modes if m in ("watch", "poll") and m not in running]
+        if lost:
+            return f"not running: {', '.join(lost)}"
+        polled = "ok" if self.poll is None else self.poll.state()
+        return polled if polled == "ok" else f"poll: {polled}"
+
+    def _watch_age(self) -> float:
+        """Seconds since the cluster said anything about nodes; -1 before the first list."""
+        nodes = next((h for h in self.world.cluster.health() if h.path == "/api/v1/nodes"), None)
+        if nodes is None or not nodes.last_seen:
+            return -1.0
+        return max(0.0, self.clock.now() - nodes.last_seen)
+
+    def _gauges(self) -> None:
+        gauge = self.metrics.gauge
+        gauge("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
+        gauge("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
+        gauge("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
+        gauge("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))

@@ -1,0 +1,120 @@
+"""Past runs: history, reports and statistics, and the report each run leaves behind.
+
+The commands and the runner's wiring call these. They read the journal's database, and of
+the artifact folder the files to list them; only `ReportView` writes, into that folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.bootstrap.home import Home
+from nvsx.core import journal as j
+from nvsx.core.errors import NvsxError
+from nvsx.core.pastruns import By, RunFilter
+from nvsx.core.ports import Artifacts, Journal, RunRow
+from nvsx.core.runindex import as_seen
+from nvsx.ops import stats as statistics
+from nvsx.render import report as reports
+from nvsx.render.report_html import page
+from nvsx.render.report_markdown import markdown
+from nvsx.store import open_store, queries
+from nvsx.store.artifacts import listing
+
+if TYPE_CHECKING:
+    from nvsx.store.journal import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+OWN = frozenset({"report.md", "report.html"})
+"""What a report does not list, since it is what it is written into."""
+
+
+@asynccontextmanager
+async def _store(home: Home) -> AsyncIterator[SqliteJournal]:
+    journal = open_store(home.state_dir)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+async def history(home: Home, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
+    """The runs that fit, newest first, as they are now. Raises StoreError."""
+    async with _store(home) as journal:
+        rows = await journal.look(lambda db: queries.past_runs(db, wanted, limit))
+        open_ = [row.run_id for row in rows if row.finished is None]
+        owners = await journal.look(lambda db: queries.owners(db, open_))
+        return [as_seen(r, r.run_id in owners and journal.alive(owners[r.run_id])) for r in rows]
+
+
+async def stats(
+    home: Home, wanted: RunFilter, by: By, window: float = statistics.REPEAT_WINDOW
+) -> statistics.Stats:
+    """Statistics over the finished runs that fit. Raises StoreError."""
+    async with _store(home) as journal:
+        samples = await journal.look(lambda db: queries.samples(db, wanted, by))
+        stages = await journal.look(lambda db: queries.stage_lengths(db, wanted, by))
+        hits = await journal.look(lambda db: queries.hits(db, wanted))
+    return statistics.Stats(
+        tuple(statistics.groups(samples, stages)), tuple(statistics.repeats(hits, window))
+    )
+
+
+async def report(home: Home, run_id: str) -> reports.Report:
+    """The report of one run, as of now. Raises UsageError for an unknown run, StoreError."""
+    async with _store(home) as journal:
+        row = await journal.run(run_id)
+        entries = await journal.read(run_id)
+    return await asyncio.to_thread(_built, entries, folder_of(home, row))
+
+
+def folder_of(home: Home, row: RunRow) -> Path:
+    """The run's artifacts; its project need not be the one we are in."""
+    here = home.artifacts_dir / row.run_id
+    there = Path(row.project) / home.artifacts_dir.name / row.run_id
+    return there if row.project and not here.is_dir() and there.is_dir() else here
+
+
+def _built(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
+    files = [reports.Artifact(*file) for file in listing(folder) if file[0] not in OWN]
+    return reports.build(entries, files)
+
+
+class ReportView:
+    """Writes report.md and report.html beside a run's artifacts when it has finished.
+
+    A view, so that the run neither waits for it nor breaks with it. `close` waits until
+    they are written.
+    """
+
+    def __init__(self, journal: Journal, artifacts: Artifacts) -> None:
+        self._journal, self._artifacts = journal, artifacts
+        self._task: asyncio.Task[None] | None = None
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        if isinstance(entry.body, j.Finish) and self._task is None and not replayed:
+            self._task = asyncio.create_task(self._write(entry.run_id))
+
+    async def _write(self, run_id: str) -> None:
+        began = time.monotonic()
+        try:
+            entries = await self._journal.read(run_id)
+            built = await asyncio.to_thread(_built, entries, self._artifacts.folder)
+            await self._artifacts.write("report.md", markdown(built).encode(errors="replace"))
+            await self._artifacts.write("report.html", page(built).encode(errors="replace"))
+        except NvsxError as error:
+            log.warning("the report of %s was not written: %s", run_id, error)
+        except Exception:
+            log.exception("the report of %s was not written", run_id)
+        log.debug("report of %s written in %.2fs", run_id, time.monotonic() - began)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await asyncio.wait({self._task})

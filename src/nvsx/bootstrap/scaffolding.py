@@ -1,0 +1,95 @@
+"""`nvsx init` put together: the sandbox's faults and the project's runbooks, for the scaffolder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nvsx.bootstrap.home import Home
+from nvsx.core.catalog import LoadedRunbook
+from nvsx.core.errors import Conflict, UsageError
+from nvsx.nvsentinel.names import EXECUTE_REMEDIATION, REPAIRING_ACTIONS
+from nvsx.ops import newfiles
+from nvsx.ops.scaffolder import (
+    SCHEMA_FILE,
+    KnownFault,
+    Report,
+    Scaffold,
+    pick_fault,
+    scaffold,
+    schema_file,
+)
+from nvsx.project import cel, loader
+from nvsx.sandbox.faults import FAULTS
+
+#: The one agent no default rule of fault-quarantine names (charts/fault-quarantine/values.yaml).
+_ANALYZER = "health-events-analyzer"
+_COLLECT = "scripts/collect-metrics.sh"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A runbook that was begun in `root`; `written` are paths relative to it."""
+
+    root: Path
+    made: Scaffold
+    written: tuple[str, ...]
+
+
+def known_faults() -> dict[str, KnownFault]:
+    """The faults a sandbox can inject, which therefore can be tried."""
+    return {
+        fault.name: KnownFault(
+            fault.name,
+            fault.title,
+            tuple(
+                Report(
+                    check=r.check,
+                    codes=r.codes,
+                    action=r.action,
+                    fatal=r.fatal,
+                    agent=r.agent,
+                    shown=r.strategy == EXECUTE_REMEDIATION,
+                    repaired=r.action in REPAIRING_ACTIONS,
+                    quarantined=r.agent != _ANALYZER,
+                )
+                for r in fault.reports
+            ),
+        )
+        for fault in FAULTS.values()
+    }
+
+
+def begin(
+    home: Home,
+    slug: str,
+    *,
+    fault: str | None = None,
+    title: str | None = None,
+    summary: str | None = None,
+) -> Begun:
+    """Write a new runbook into the project; without one, into the working directory.
+
+    Raises UsageError (name, fault, folder) and Conflict (it exists already).
+    """
+    root = Path.cwd() if home.project.kind == "packaged" else home.project.root
+    catalog = loader.discover(root)
+    made = scaffold(
+        slug,
+        pick_fault(fault, known_faults()),
+        [e.runbook for e in catalog if isinstance(e, LoadedRunbook)],
+        title=title,
+        summary=summary,
+        collects=(root / _COLLECT).is_file(),
+        evaluate=cel.evaluate,
+    )
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder", "name one with --project")
+    hooks = root / "runbooks" / "hooks" / slug
+    if hooks.exists():
+        raise Conflict(f"{hooks} exists already", "choose another name; nothing was written")
+    files = list(made.files)
+    if not (root / SCHEMA_FILE).exists():
+        files.append(schema_file())
+    newfiles.write(root, files)
+    return Begun(root, made, tuple(f.path for f in files))

@@ -1,0 +1,148 @@
+"""`nvsx serve`: one daemon as a process, from its options to its last line.
+
+Order matters: the daemon has begun before senders are let in, and they are shut out before
+it ends. One process serves a cluster and state folder; signals end it cleanly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nvsx.bootstrap.daemon import Daemon
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.webhooks import Webhooks
+from nvsx.bootstrap.world import open_world
+from nvsx.core.errors import Conflict, UsageError
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """The options of `nvsx serve`; None stands for what nvsx.yaml says."""
+
+    modes: tuple[str, ...] | None = None
+    host: str | None = None
+    port: int | None = None
+    poll_interval: float | None = None
+    require_auth: bool | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+def modes_of(home: Home, options: ServeOptions) -> tuple[str, ...]:
+    """The modes to serve in. Raises UsageError for one that is not known, or not there yet."""
+    modes = tuple(dict.fromkeys(options.modes or home.settings.serve.modes))
+    unknown = [m for m in modes if m not in ("webhook", "poll", "watch")]
+    if unknown or not modes:
+        raise UsageError(
+            f"mode {', '.join(unknown) or 'nothing'} is not known", "use webhook, poll or watch"
+        )
+    if "poll" in modes and home.settings.health_events.uri == "none":
+        raise UsageError(
+            "poll mode reads NVSentinel's store, and healthEvents.uri is none",
+            "use --mode watch: it needs no database and sees the same faults",
+        )
+    return modes
+
+
+@contextmanager
+def _alone(folder: Path, cluster_id: str) -> Iterator[None]:
+    """One daemon a cluster and state folder. Raises Conflict when there is one already."""
+    path = folder / f"serve-{cluster_id[:36]}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(
+                f"nvsx serve is running already for this cluster (pid {lock.read().strip()})",
+                "stop it first, or give this one its own NVSX_STATE_DIR",
+            ) from None
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@asynccontextmanager
+async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon]:
+    """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
+    modes = modes_of(home, options)
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(open_world(home))
+        stack.enter_context(_alone(home.state_dir, world.cluster_id))
+        yield Daemon(
+            world,
+            modes,
+            await world.cluster.version(),
+            poll_interval=options.poll_interval or home.settings.serve.poll_interval,
+        )
+
+
+async def serve(home: Home, options: ServeOptions, announce: Announce) -> None:
+    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period."""
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, asked)
+    try:
+        async with open_daemon(home, options) as daemon:
+            webhooks = Webhooks(daemon, options) if "webhook" in daemon.modes else None
+            try:
+                resumed, adopted = await daemon.begin()
+                for line in _greeting(daemon, resumed, adopted):
+                    announce(line)
+                for line in await webhooks.start() if webhooks else ():
+                    announce(line)
+                announce("ready")
+                await stop.wait()
+                announce("stopping: running scripts may end; the rest resumes at the next start")
+            finally:
+                daemon.intake.close()
+                if webhooks:
+                    await webhooks.stop()
+                await _end(daemon, at_once)
+        announce("stopped")
+    finally:
+        for number in _STOPS:
+            loop.remove_signal_handler(number)
+
+
+async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
+    ending = asyncio.ensure_future(daemon.end())
+    hurry = asyncio.ensure_future(at_once.wait())
+    await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not ending.done():
+        ending.cancel()
+        await asyncio.wait({ending})
+        await daemon.end(grace=0.0)
+    else:
+        ending.result()
+
+
+def _greeting(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
+    world, project = daemon.world, daemon.world.home.project
+    count = len(daemon.shelf.loaded)
+    yield f"project {project.root} ({count} runbook{'s' if count != 1 else ''})"
+    names = ", ".join(daemon.identity.names)
+    kind = ", a sandbox" if daemon.identity.sandbox else ""
+    yield f"cluster {world.context} ({daemon.identity.uid}{kind}); events may call it {names}"
+    yield f"modes {', '.join(daemon.modes)}; state {world.home.state_dir}"
+    if resumed:
+        yield f"{resumed} interrupted runs go on"
+    if adopted:
+        yield f"{adopted} open incidents had no run: adopted, late"

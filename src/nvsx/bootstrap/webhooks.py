@@ -1,0 +1,131 @@
+"""The webhook server of a daemon, put together from the project's settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.core.errors import UsageError
+from nvsx.nvsentinel import decoding
+from nvsx.project import cel
+from nvsx.render.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nvsx.bootstrap.daemon import Daemon
+    from nvsx.bootstrap.serving import ServeOptions
+    from nvsx.core.sources import OAuth, Token
+    from nvsx.triggers.listening import TlsFiles
+    from nvsx.triggers.secretfiles import Secret
+    from nvsx.triggers.server import WebhookServer
+
+
+class Webhooks:
+    """A daemon's webhook server: `start` it when the daemon has begun, `stop` it first."""
+
+    def __init__(self, daemon: Daemon, options: ServeOptions) -> None:
+        """Raises NotReady and UsageError when a secret or a certificate cannot be used."""
+        serve = daemon.world.home.settings.serve
+        self._host = options.host or serve.host
+        self._port = serve.port if options.port is None else options.port
+        self._token_path = _token_path(daemon, serve.token)
+        self._token = _token(daemon, serve.token)
+        self._server = self._make(daemon, options)
+
+    async def start(self) -> list[str]:
+        """Listen; returns what to tell the operator. Raises NotReady."""
+        from nvsx.triggers.secretfiles import token_notice
+
+        await self._server.start(self._host, self._port)
+        told = [f"webhooks at {self._server.url}/webhook and /hooks/<source>"]
+        if self._token_path is not None:
+            value = self._token.values()[0]
+            told += token_notice(self._token_path, value, terminal=sys.stderr.isatty()).splitlines()
+        return told
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    def _make(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
+        from nvsx.triggers.auth import Doorman, in_pod
+        from nvsx.triggers.channels import open_channels
+        from nvsx.triggers.oauth import TokenEndpoint
+        from nvsx.triggers.server import Probes, WebhookServer
+
+        home = daemon.world.home
+        serve = home.settings.serve
+        strict = serve.require_auth if options.require_auth is None else options.require_auth
+        endpoint = None
+        if serve.oauth is not None:
+            secret = _client_secret(daemon, serve.oauth)
+            endpoint = TokenEndpoint(serve.oauth.client_id, secret, self._token)
+        doorman = Doorman(
+            self._token, operator=not strict and not in_pod(home.env), endpoint=endpoint
+        )
+        channels = open_channels(
+            serve.sources,
+            doorman,
+            read_health_event=decoding.cloudevent,
+            compute=cel.value,
+            root=home.project.root,
+            env=home.env,
+        )
+
+        async def ready() -> Mapping[str, str]:
+            _, states = await daemon.readyz()
+            return {name: state for name, state in states.items() if state != "ok"}
+
+        def metrics() -> tuple[bytes, str]:
+            return daemon.metrics.render(), CONTENT_TYPE
+
+        probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.request)
+        return WebhookServer(
+            daemon.intake, channels, doorman, daemon.clock, probes=probes, tls=_tls(daemon, options)
+        )
+
+
+def _tls(daemon: Daemon, options: ServeOptions) -> TlsFiles | None:
+    from nvsx.triggers.listening import TlsFiles
+
+    serve = daemon.world.home.settings.serve
+    certificate, key = options.tls_cert or serve.tls_cert, options.tls_key or serve.tls_key
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise UsageError("TLS needs both a certificate and its key", "--tls-cert F --tls-key F")
+    root = daemon.world.home.project.root
+    return TlsFiles(root / Path(certificate).expanduser(), root / Path(key).expanduser())
+
+
+def _token_path(daemon: Daemon, token: Token | None) -> Path | None:
+    """Where callers find the token; None when it is in a variable."""
+    from nvsx.triggers.secretfiles import TOKEN_FILE
+
+    if token is None:
+        return daemon.world.home.state_dir / TOKEN_FILE
+    return daemon.world.home.project.root / Path(token.file).expanduser() if token.file else None
+
+
+def _token(daemon: Daemon, token: Token | None) -> Secret:
+    from nvsx.triggers.secretfiles import own_token
+
+    if token is None:
+        return own_token(daemon.world.home.state_dir)
+    return _named(daemon, token.file, token.env)
+
+
+def _client_secret(daemon: Daemon, oauth: OAuth) -> Secret:
+    return _named(daemon, oauth.secret_file, oauth.secret_env)
+
+
+def _named(daemon: Daemon, file: str | None, variable: str | None) -> Secret:
+    from nvsx.triggers.secretfiles import configured
+
+    home = daemon.world.home
+    files, variables = (file,) if file else (), (variable,) if variable else ()
+    found = configured(files, variables, home.project.root, home.env)
+    if found is None:
+        raise UsageError("the token's place is not named", "serve.token has file or env")
+    return found

@@ -1,0 +1,203 @@
+"""Wires the adapters: one cluster, one journal, and what stands between them and a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.repeats import RepeatScripts
+from nvsx.cluster import kubeconfig
+from nvsx.cluster.door import Cluster
+from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
+from nvsx.cluster.proxy import ProxyGateway
+from nvsx.core.errors import UsageError
+from nvsx.engine.context import Ports
+from nvsx.nvsentinel.chain import NvsentinelChain
+from nvsx.nvsentinel.feeds.credentials import CredentialSource
+from nvsx.nvsentinel.feeds.opening import HealthEvents, Inspect, Reach, open_health_events
+from nvsx.nvsentinel.feeds.portforward import Kubectl
+from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.procs.kubectl_guard import install_guard
+from nvsx.procs.runner import LocalScripts
+from nvsx.store import open_store
+from nvsx.store.journal import SqliteJournal
+
+if TYPE_CHECKING:
+    from nvsx.sandbox.host import Sandbox
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What runs share: the cluster, NVSentinel's marks on it, the journal, a scratch folder.
+
+    `health_events` is NVSentinel's own store, None where there is none to ask.
+    `kubeconfig` is the private file that child processes get; None in a pod, where kubectl
+    finds the service account by itself. `hook_kubeconfig` is for hooks and prerequisites
+    instead of it, where the project names one.
+    """
+
+    home: Home
+    cluster: Cluster
+    observer: NvsentinelObserver
+    chain: NvsentinelChain
+    journal: SqliteJournal
+    cluster_id: str
+    context: str
+    kubeconfig: Path | None
+    hook_kubeconfig: Path | None
+    scratch: Path
+    health_events: HealthEvents | None = None
+    _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
+
+    def ports(self, *, root: Path, sandboxed: bool = False, live_hooks: bool = False) -> Ports:
+        """The engine's ports, with scripts of the project at `root`; runs of a kind share them."""
+        kind = (root, sandboxed, live_hooks)
+        if kind not in self._ports:
+            hooks, nvsentinel = self.home.settings.hooks, self.home.settings.nvsentinel
+            # Only what the project says: scripts look for the namespace better than a default.
+            said = "namespace" in nvsentinel.model_fields_set
+            scripts = LocalScripts(
+                root,
+                {"NVSENTINEL_NAMESPACE": nvsentinel.namespace} | dict(self.home.env)
+                if said
+                else self.home.env,
+                kubeconfig=self.kubeconfig,
+                hook_kubeconfig=self.hook_kubeconfig,
+                guard_dir=install_guard(self.scratch / "guard"),
+                sandboxed=sandboxed,
+                live_hooks=live_hooks,
+                kubectl_writes=hooks.kubectl_writes == "allow",
+            )
+            aware = RepeatScripts(scripts, self.journal, self.home.settings.history.repeat_window)
+            self._ports[kind] = Ports(SystemClock(), self.observer, self.chain, self.journal, aware)
+        return self._ports[kind]
+
+
+def in_pod() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.exists()
+
+
+@asynccontextmanager
+async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[World]:
+    """Connect to the cluster (or `sandbox`) and open the journal.
+
+    Raises ClusterError and StoreError; everything opened is closed again.
+    """
+    async with AsyncExitStack() as opened:
+        journal = open_store(home.state_dir)
+        opened.callback(journal.close)
+        scratch = _scratch(home.state_dir, journal.owner)
+        opened.callback(shutil.rmtree, scratch, ignore_errors=True)
+        gateway, context, config = _gateway(home, sandbox, scratch)
+        cluster = Cluster(gateway)
+        opened.push_async_callback(cluster.close)
+        await cluster.start()
+        cluster_id = await cluster.cluster_id()
+        health_events = None
+        if sandbox is None:
+
+            async def installation() -> Installation:
+                return await observer.installation()
+
+            health_events = _health_events(home, installation, context, config, scratch)
+        if health_events is not None:
+            opened.push_async_callback(health_events.close)
+        observer = NvsentinelObserver(
+            cluster,
+            namespace=home.settings.nvsentinel.namespace,
+            health_events=health_events,
+            clock=SystemClock(),
+        )
+        opened.push_async_callback(observer.close)
+        yield World(
+            home=home,
+            cluster=cluster,
+            observer=observer,
+            chain=NvsentinelChain((await observer.installation()).repairs),
+            journal=journal,
+            cluster_id=cluster_id,
+            context=context,
+            kubeconfig=config,
+            hook_kubeconfig=None if sandbox is not None else _hook_kubeconfig(home),
+            scratch=scratch,
+            health_events=health_events,
+        )
+
+
+def _scratch(state_dir: Path, owner: str) -> Path:
+    """A private folder of this process. It holds credentials, so what a killed process left
+    goes at the next start, once nobody can still need it: an owner's lock file stays for as
+    long as a run of it is unfinished."""
+    parent = state_dir / "scratch"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    for left in parent.iterdir():
+        if not (state_dir / "owners" / f"{left.name}.lock").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / owner
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _hook_kubeconfig(home: Home) -> Path | None:
+    """The account that hooks and prerequisites use, where the project names one."""
+    named = home.settings.hooks.kubeconfig
+    if not named:
+        return None
+    path = home.project.root / Path(named).expanduser()
+    if not os.access(path, os.R_OK):
+        raise UsageError(
+            f"hooks.kubeconfig names {path}, which cannot be read",
+            "correct it in nvsx.yaml, or remove it to give hooks the run's own context",
+        )
+    return path
+
+
+def _health_events(
+    home: Home, inspect: Inspect, context: str, config: Path | None, scratch: Path
+) -> HealthEvents | None:
+    """NVSentinel's store as the project names it; nothing is connected to before it is read."""
+    wanted = home.settings.health_events
+    named = wanted.credentials
+    environ = dict(home.env)
+    kubectl = Kubectl(context, {**environ, "KUBECONFIG": str(config)}) if config else Kubectl()
+    return open_health_events(
+        wanted.uri,
+        CredentialSource(named.file or "", named.secret or "", named.env or "") if named else None,
+        inspect=inspect,
+        reach=Reach(environ, scratch / "store", kubectl, in_pod=config is None),
+        clock=SystemClock(),
+    )
+
+
+def _gateway(
+    home: Home, sandbox: Sandbox | None, scratch: Path
+) -> tuple[Gateway, str, Path | None]:
+    if sandbox is not None:
+        return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
+    if home.context is None and in_pod():
+        return InClusterGateway(), "in-cluster", None
+    context = kubeconfig.context_named(home.context)
+    config = kubeconfig.pinned_kubeconfig(context.name, scratch / "kubeconfig")
+    return ProxyGateway(context.name), context.name, config

@@ -1,0 +1,72 @@
+"""Where every error of a command ends: one message, one exit code, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import typer
+
+from nvsx.core import plaintext
+from nvsx.core.errors import NvsxError
+
+
+def run(args: list[str]) -> int:
+    """Run the application on `args`; the process's exit code."""
+    try:
+        from nvsx.cli.app import app
+
+        code = app(args=args, prog_name="nvsx", standalone_mode=False)
+    except NvsxError as error:
+        return _tell(error.message, error.hint, error.exit_code)
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.exceptions.TyperException as error:
+        return _usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:  # noqa: BLE001 - the boundary: nobody sees a traceback
+        return _bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _tell(message: str, hint: str, code: int) -> int:
+    print(f"nvsx: {plaintext.lines(message)}", file=sys.stderr)
+    if hint:
+        print(f"  {plaintext.lines(hint)}", file=sys.stderr)
+    return code
+
+
+def _usage(error: typer.exceptions.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "nvsx"
+    return _tell(error.format_message(), f"see `{path} --help`", 2)
+
+
+def _reader_gone() -> int:
+    """The reader of our output went away (`nvsx list | head`): nothing is wrong."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _bug(error: Exception) -> int:
+    """A fault of ours: the details go to a file, the user is told which."""
+    from nvsx.core.masking import Masker
+    from nvsx.project import locate
+
+    where, masker = "", Masker(os.environ)
+    with contextlib.suppress(NvsxError, OSError):
+        path: Path = locate.state_dir(os.environ) / "crash.log"
+        with path.open("a", encoding="utf-8") as file:
+            path.chmod(0o600)
+            file.write(time.strftime("%Y-%m-%dT%H:%M:%S%z\n"))
+            file.write(masker.mask("".join(traceback.format_exception(error))))
+        where = f"details are in {path}; please report it with them"
+    return _tell(masker.mask(f"internal error: {type(error).__name__}: {error}"), where, 1)

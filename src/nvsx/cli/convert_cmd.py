@@ -1,0 +1,235 @@
+"""`nvsx convert`: a page becomes a runbook; preview, ledger and acceptance."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nvsx.bootstrap.home import Home
+from nvsx.core.errors import NotReady, NvsxError, UsageError
+
+if TYPE_CHECKING:
+    from nvsx.ops.convert.checking import Desk, Report
+    from nvsx.ops.convert.draft import Draft
+    from nvsx.ops.convert.ledger import Ledger
+    from nvsx.ops.convert.session import Source
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("convert")(convert)
+
+
+def convert(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(help="Pages; with --accept or --ledger, a runbook's name.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="The runbook's name; by default the first file's.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the files; write nothing.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="By rules, without a model or a key.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Show what became of every fact.")
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Show a runbook's unreviewed hooks and accept them.")
+    ] = False,
+) -> None:
+    """Turn a team's runbook page into an nvsx runbook: YAML and hooks.
+
+    Core remediation goes, since NVSentinel owns it; all the rest stays, word for word, and
+    a ledger accounts for every fact of the page.
+
+    Examples:
+      nvsx convert xid79.md --offline
+      nvsx convert xid79.md contacts.html --name gpu-off-bus-team
+      nvsx convert --accept gpu-off-bus-team
+    """
+    home: Home = ctx.obj
+    if accept:
+        if len(files) != 1:
+            raise UsageError("--accept takes one runbook", "nvsx convert --accept NAME")
+        _accept(home, files[0], yes=yes)
+        return
+    if ledger and len(files) == 1 and not Path(files[0]).is_file():
+        _show_stored(home, files[0])
+        return
+    desk = _desk(home)
+    source, made, report = _made(home, desk, files, name, offline=offline)
+    _review(desk, source, made, report, ledger=ledger, dry_run=dry_run, yes=yes)
+
+
+def _desk(home: Home) -> Desk:
+    """The project to convert into, with what reads it."""
+    from nvsx.nvsentinel.names import VOCABULARY
+    from nvsx.ops.convert.checking import LIBRARY, Desk
+    from nvsx.project import cel, loader, locate
+
+    root = home.project.root
+    if not home.project.writable:
+        raise UsageError(
+            f"{root} is not a project that can be written to",
+            "run `nvsx setup`, or name a folder: nvsx --project DIR convert …",
+        )
+    folder = locate.packaged_root() / LIBRARY
+    library = {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
+    catalog = loader.discover(root)
+    return Desk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate, library)
+
+
+def _made(
+    home: Home, desk: Desk, files: list[str], name: str | None, *, offline: bool
+) -> tuple[Source, Draft, Report]:
+    """The draft of these pages and what the checks say. Refuses early what cannot be written."""
+    from nvsx.ops.convert import session, writer
+    from nvsx.ops.convert.draft import name_for
+
+    slug = name_for(name, files[0])
+    writer.refuse_to_overwrite(desk.root, slug)
+    source = session.read([Path(file) for file in files])
+    if offline:
+        return source, *session.convert_offline(source, slug, desk)
+    return source, *_asked(home, desk, source, slug)
+
+
+def _asked(home: Home, desk: Desk, source: Source, name: str) -> tuple[Draft, Report]:
+    """The model's draft. One that never passes is kept beside the project, and told about."""
+    from nvsx.ops import linter
+    from nvsx.ops.convert import model, preview, prompt, rounds, writer
+
+    if linter.find_shellcheck() is None:
+        raise NotReady(
+            "shellcheck is not installed, and shell that a model wrote is not taken without it",
+            "pip install 'nvsx[convert]', or convert by rules: nvsx convert --offline",
+        )
+
+    def progress(text: str) -> None:
+        typer.echo(f"nvsx: {text}", err=True)
+
+    asked = model.connect(home.env, prompt.system(desk.words), progress)
+    try:
+        outcome = rounds.convert(source, name, desk, asked, progress)
+    finally:
+        if asked.usage.requests:
+            progress(str(asked.usage))
+    draft, report = outcome.draft, outcome.report
+    if not report.good:
+        text = preview.findings_text(
+            draft, report, {"model": asked.name, "rounds": str(outcome.rounds)}
+        )
+        folder = writer.keep_draft(draft, {"FINDINGS.md": text}, desk.root, home.state_dir)
+        _print(preview.problems(report))
+        raise NvsxError(
+            f"the model's runbook did not pass the checks in {outcome.rounds} rounds: "
+            "nothing was written",
+            f"the last draft and its findings are in {folder}",
+        )
+    return draft, report
+
+
+def _review(
+    desk: Desk,
+    source: Source,
+    made: Draft,
+    report: Report,
+    *,
+    ledger: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Show the draft, ask, write. Raises NvsxError when the draft is not good."""
+    from nvsx.ops.convert import preview
+
+    if not ledger or not report.ledger:
+        _print(preview.diff(made))
+    if ledger and report.ledger:
+        from nvsx.ops.convert.ledger import rows
+
+        _print(preview.table(rows(report.ledger.as_json({}))))
+    _print(preview.summary(made, report, source.secrets))
+    if not report.good or report.ledger is None:
+        _print(preview.problems(report))
+        raise NvsxError("the conversion is not complete: nothing was written", "see above")
+    if dry_run:
+        return
+    if not yes:
+        _ask(f"write these files to {desk.root}?")
+    _written(desk, source, made, report.ledger)
+
+
+def _written(desk: Desk, source: Source, made: Draft, accounts: Ledger) -> None:
+    from nvsx.ops.convert import ledger, stored, writer
+
+    places = {
+        page.name: stored.place_of(path, desk.root)
+        for page, path in zip(source.pages, source.paths, strict=True)
+    }
+    for path in writer.write(made, ledger.stored(accounts, places), desk):
+        typer.echo(f"wrote {path}")
+    if not made.reviewed:
+        typer.echo(f"read its hooks, then: nvsx convert --accept {made.name}")
+    typer.echo(f"try it: nvsx run {made.name} --sandbox")
+
+
+def _show_stored(home: Home, name: str) -> None:
+    """The ledger of a runbook that was converted earlier."""
+    from nvsx.ops.convert import ledger, preview, stored
+    from nvsx.project import loader
+
+    root = home.project.root
+    data = stored.read(root, loader.find(root, name).name)
+    _print(preview.table(ledger.rows(data)))
+
+
+def _accept(home: Home, wanted: str, *, yes: bool) -> None:
+    """Show the hooks a model wrote and, once a person agrees, let runs use them."""
+    from nvsx.nvsentinel.names import VOCABULARY
+    from nvsx.ops import linter
+    from nvsx.ops.convert import acceptance
+    from nvsx.project import cel, loader
+
+    root = home.project.root
+    book = loader.find(root, wanted)
+    waiting = acceptance.unreviewed(book)
+    if not waiting:
+        typer.echo(f"{book.name} has no unreviewed hook")
+        return
+    for hook in waiting:
+        _print([f"=== {hook.file}", hook.text])
+    catalog = [e for e in loader.discover(root) if e.name != book.name]
+    found = linter.lint([*catalog, book], VOCABULARY, [book.name], cel.evaluate)
+    found = [f for f in found if f.rule != "hook-unreviewed"]
+    found += acceptance.dangers(book, waiting)
+    for finding in found:
+        typer.echo(f"{finding.severity}: {finding.problem} [{finding.rule}]", err=True)
+    if any(f.severity == "error" for f in found):
+        raise NvsxError(f"{book.name} was not accepted", "correct its hooks first")
+    if not yes:
+        _ask(f"let runs of {book.name} use these {len(waiting)} hooks?")
+    acceptance.accept(waiting)
+    typer.echo(f"accepted: nvsx run {book.name} --sandbox")
+
+
+def _ask(question: str) -> None:
+    """Go on only after an explicit yes."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is there to agree: nothing was written", "add --yes, or --dry-run to look"
+        )
+    if not typer.confirm(question, default=False, err=True):
+        raise NvsxError("nothing was written")
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)

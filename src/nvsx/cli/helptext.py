@@ -1,0 +1,55 @@
+"""help.txt, what `nvsx --help` prints, made from the application itself.
+
+`python -m nvsx.cli.helptext [--check|--write]` keeps it current; the checks of the
+repository fail when it is stale. Reading it takes a hundredth of the time that building
+the application takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+from nvsx.cli.main import HELP
+
+WIDTH = "80"
+"""The widest that Typer writes, however wide the terminal."""
+
+
+def text() -> str:
+    """The help of the whole application."""
+    from nvsx.cli.app import app
+
+    said, before = io.StringIO(), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = WIDTH
+    try:
+        with contextlib.redirect_stdout(said):
+            app(args=["--help"], prog_name="nvsx", standalone_mode=False)
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+    return said.getvalue()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the file, or with --check say whether it is current. A path may follow."""
+    args = sys.argv[1:] if argv is None else argv
+    rest = [a for a in args if a not in ("--check", "--write")]
+    file = Path(rest[0] if rest else HELP)
+    wanted = text()
+    if "--check" not in args:
+        file.write_text(wanted, encoding="utf-8")
+        return 0
+    if file.is_file() and file.read_text(encoding="utf-8") == wanted:
+        return 0
+    print(f"{file} is stale: run python -m nvsx.cli.helptext", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

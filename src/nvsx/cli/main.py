@@ -1,0 +1,61 @@
+"""The entry point of the `nvsx` command, and its single error boundary.
+
+`nvsx --help` and `--version` are answered before anything is imported. All else goes to
+the Typer application; whatever it raises becomes one message and an exit code here, and
+nowhere else. `nvsx.cli.helptext` keeps the text of the former current.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nvsx import __version__
+
+# Not a Path: that import alone would be a fifth of the time `--help` takes.
+HELP = os.path.join(os.path.dirname(__file__), "help.txt")  # noqa: PTH118, PTH120
+_GLOBAL = ("--project", "--context")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the process's exit code and never raises."""
+    args = sys.argv[1:] if argv is None else argv
+    if args in (["--version"], ["-V"]):
+        return _print(f"nvsx {__version__}\n")
+    if args in (["--help"], ["-h"]) and "COLUMNS" not in os.environ and os.path.isfile(HELP):  # noqa: PTH113
+        with open(HELP, encoding="utf-8") as file:  # noqa: PTH123
+            return _print(file.read())
+    from nvsx.cli import boundary
+
+    return boundary.run(hoisted(args))
+
+
+def _print(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def hoisted(args: list[str]) -> list[str]:
+    """`args` with the global options first, wherever they were written (before `--`)."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in _GLOBAL:
+            value = next(words, None)
+            front += [word] if value is None else [word, value]
+        elif word.partition("=")[0] in _GLOBAL:
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

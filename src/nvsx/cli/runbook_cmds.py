@@ -1,0 +1,148 @@
+"""`nvsx list`, `show`, `lint` and `schema`: runbooks as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from nvsx.bootstrap.home import Home
+from nvsx.cli.tables import print_table
+from nvsx.core import durations
+from nvsx.core.catalog import BrokenRunbook, LoadedRunbook
+from nvsx.core.errors import UsageError
+
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="json for machines.", metavar="FORMAT", show_default=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command("list")(list_runbooks)
+    app.command("show")(show)
+    app.command("lint")(lint)
+    app.command("schema")(schema)
+
+
+def wants_json(output: str | None) -> bool:
+    """Whether `-o json` was given. Raises UsageError for any other format."""
+    if output not in (None, "json"):
+        raise UsageError(f"output format {output!r} is not known here", "use -o json")
+    return output == "json"
+
+
+def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
+    """Name, nickname, title, tags and estimate of every runbook of the project.
+
+    Example: nvsx list -o json | jq -r '.[].name'
+    """
+    from nvsx.project import loader
+
+    home: Home = ctx.obj
+    as_json = wants_json(output)
+    entries = loader.discover(home.project.root)
+    if as_json:
+        typer.echo(json.dumps([_row(e) for e in entries], indent=2))
+        return
+    rows = [_cells(e) for e in entries]
+    if not rows:
+        typer.echo(f"no runbooks in {home.project.runbooks_dir}")
+        typer.echo("start one with `nvsx init my-fault`")
+        return
+    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows)
+
+
+def _row(entry: LoadedRunbook | BrokenRunbook) -> dict[str, Any]:
+    if isinstance(entry, BrokenRunbook):
+        return {"name": entry.name, "problems": [str(p) for p in entry.problems]}
+    meta = entry.runbook.metadata
+    return {
+        "name": meta.name,
+        "nickname": meta.nickname,
+        "title": meta.title,
+        "summary": meta.summary,
+        "tags": list(meta.tags),
+        "estimated_duration_s": meta.estimated_duration,
+        "stages": [s.id for s in entry.runbook.stages],
+        "file": str(entry.path),
+    }
+
+
+def _cells(entry: LoadedRunbook | BrokenRunbook) -> tuple[str, ...]:
+    if isinstance(entry, BrokenRunbook):
+        more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
+        return (entry.name, "-", f"not valid: {entry.problems[0]}{more}", "", "")
+    meta = entry.runbook.metadata
+    estimate = durations.format(meta.estimated_duration) if meta.estimated_duration else "-"
+    return (meta.name, f"#{meta.nickname}", meta.title, ", ".join(meta.tags), estimate)
+
+
+def show(
+    ctx: typer.Context,
+    runbook: Annotated[str, typer.Argument(help="Name or nickname.")],
+    output: Output = None,
+) -> None:
+    """Stages, watches and hooks of one runbook.
+
+    Example: nvsx show rogue-moose
+    """
+    from nvsx.ops import plan
+    from nvsx.project import loader
+
+    home: Home = ctx.obj
+    as_json = wants_json(output)
+    made = plan.plan_of(loader.find(home.project.root, runbook))
+    typer.echo(json.dumps(made.as_json(), indent=2) if as_json else "\n".join(made.lines()))
+
+
+def lint(
+    ctx: typer.Context,
+    runbook: Annotated[
+        list[str] | None, typer.Argument(help="Names; all without one.", show_default=False)
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Check runbooks and hooks. Exit code 1 when something is wrong.
+
+    Example: nvsx lint gpu-off-bus
+    """
+    from nvsx.nvsentinel.names import VOCABULARY
+    from nvsx.ops import linter
+    from nvsx.project import cel, loader
+
+    home: Home = ctx.obj
+    as_json = wants_json(output)
+    catalog = loader.discover(home.project.root)
+    names = [_entry_name(catalog, name) for name in runbook or ()]
+    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate)
+    errors = sum(f.severity == "error" for f in findings)
+    if as_json:
+        typer.echo(json.dumps([f.as_dict() for f in findings], indent=2))
+    else:
+        for f in findings:
+            typer.echo(f"{f.severity}: {f.problem} [{f.rule}]")
+        typer.echo(f"{errors} errors, {len(findings) - errors} warnings", err=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _entry_name(catalog: Sequence[LoadedRunbook | BrokenRunbook], wanted: str) -> str:
+    """The file's name for a name or nickname; a broken file can be linted by its name."""
+    from nvsx.project import loader
+
+    broken = {e.name for e in catalog if isinstance(e, BrokenRunbook)}
+    return wanted if wanted in broken else loader.pick(catalog, wanted).name
+
+
+def schema() -> None:
+    """The JSON Schema of a runbook, for editors.
+
+    Example: nvsx schema > runbook.schema.json
+    """
+    from nvsx.ops import schemadoc
+
+    typer.echo(json.dumps(schemadoc.json_schema(), indent=2))

@@ -1,0 +1,95 @@
+"""`nvsx serve`: the daemon, from its options to its log on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from nvsx.bootstrap.home import Home
+from nvsx.cli import daemon_cmds
+from nvsx.core.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command("serve")(serve)
+    daemon_cmds.register(app)
+
+
+def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="webhook, poll, watch, or several with commas.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address for webhooks.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for webhooks.", min=0, max=65535, show_default="8080")
+    ] = None,
+    poll_interval: Annotated[
+        str | None,
+        typer.Option(help="Seconds (or 1m) between polls.", metavar="N", show_default="10"),
+    ] = None,
+    require_auth: Annotated[
+        bool, typer.Option("--require-auth", help="A token also for the operator at the keyboard.")
+    ] = False,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="Certificate chain (PEM).", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its key (PEM).", metavar="FILE")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="json: the log as JSON lines.", metavar="FORMAT"),
+    ] = None,
+) -> None:
+    """Fire the right runbook for each fault, once, until Ctrl-C or SIGTERM.
+
+    Examples:
+      nvsx serve --mode watch
+      nvsx serve --mode watch,webhook --port 8080
+    """
+    from nvsx.bootstrap.serving import ServeOptions
+    from nvsx.bootstrap.serving import serve as run_daemon
+    from nvsx.core.masking import Masker
+    from nvsx.render.logs import start_logging
+
+    home: Home = ctx.obj
+    if output not in (None, "json", "jsonl"):
+        raise UsageError(f"output format {output!r} is not known here", "use -o json")
+    options = ServeOptions(
+        modes=tuple(m.strip() for m in mode.split(",") if m.strip()) if mode is not None else None,
+        host=host,
+        port=port,
+        poll_interval=_interval(poll_interval) if poll_interval else None,
+        require_auth=require_auth or None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    stop_log = start_logging(sys.stderr, as_json=bool(output), mask=Masker(home.env).mask)
+    try:
+        asyncio.run(run_daemon(home, options, _announce))
+    finally:
+        stop_log()
+
+
+def _interval(text: str) -> float:
+    from nvsx.core import durations
+
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else durations.parse(text)
+    except ValueError as exc:
+        raise UsageError(f"--poll-interval {text!r}: {exc}", "for example 10 or 1m") from None
+    if seconds <= 0:
+        raise UsageError("--poll-interval is longer than nothing", "for example 10 or 1m")
+    return seconds
+
+
+def _announce(text: str) -> None:
+    import logging
+
+    logging.getLogger("nvsx.serve").info("%s", text)

@@ -1,0 +1,15 @@
+"""Plain tables for a terminal: columns as wide as their widest cell, two spaces apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print `head` and `rows`; cells are text as it is, so clean what senders chose first."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo(line.rstrip())

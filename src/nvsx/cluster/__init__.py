@@ -1,0 +1,1 @@
+"""The one door to Kubernetes: gateway, reflectors, snapshots and log following."""

@@ -1,0 +1,259 @@
+"""Gateways: how nvsx reaches one API server, for reading only.
+
+A gateway turns a path into bytes (`get`) or into a stream of chunks (`stream`), and turns
+every way this can fail into one error of core.errors with its next step. It has no
+method that writes. Reflectors, log followers and the door stand on it; it knows nothing of
+Kubernetes objects. `DirectGateway` talks to a sandbox, `InClusterGateway` to the API
+server from inside a pod; `nvsx.cluster.proxy` goes through the operator's own kubectl.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from nvsx import __version__
+from nvsx.cluster import answers
+from nvsx.core.errors import ClusterError, Unauthorized, Unreachable
+
+Params = Mapping[str, str]
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 30.0
+STREAM_MARGIN = 60.0
+_CHUNK = 256 * 1024
+
+
+class Gateway(abc.ABC):
+    """Reads one API server. `name` is the context or cluster, as messages call it."""
+
+    name: str = "the cluster"
+
+    @abc.abstractmethod
+    async def start(self) -> None:
+        """Bring up what reading needs; raises ClusterError when that is not possible."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Release every socket and process; safe to call twice."""
+
+    @abc.abstractmethod
+    async def get(self, path: str, params: Params | None = None) -> bytes:
+        """The body of a 200 answer. Raises ClusterError (see core.errors)."""
+
+    @abc.abstractmethod
+    def stream(
+        self, path: str, params: Params | None = None, *, idle: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Enter to connect, iterate raw chunks as they come; a clean end ends the iteration.
+
+        `idle` is how many seconds without a byte mean a dead peer; None waits for ever.
+        Both entering and iterating raise ClusterError.
+        """
+
+
+class HttpGateway(Gateway):
+    """What the gateways share: one aiohttp session, time limits, translated errors."""
+
+    def __init__(self, name: str, base: str, *, read_timeout: float = READ_TIMEOUT) -> None:
+        self.name = name
+        self._base = base.rstrip("/")
+        self._read_timeout = read_timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Nothing is sent yet: the first read tells whether anybody answers."""
+        self._client()
+
+    async def close(self) -> None:
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def get(self, path: str, params: Params | None = None) -> bytes:
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._read_timeout
+        )
+        try:
+            async with self._request(path, params, timeout) as response:
+                return await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, params: Params | None = None, *, idle: float | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        timeout = aiohttp.ClientTimeout(
+            total=_lifetime(params), sock_connect=CONNECT_TIMEOUT, sock_read=idle
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(self._request(path, params, timeout))
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise self._unreachable(error) from error
+            yield self._chunks(response, idle)
+
+    async def _chunks(
+        self, response: aiohttp.ClientResponse, idle: float | None
+    ) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except TimeoutError as error:
+            waited = f" for {idle:g}s" if idle else " in time"
+            raise answers.Broken(f"{self.name} sent nothing{waited}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise answers.Broken(
+                f"the stream from {self.name} broke off: {_words(error)}"
+            ) from error
+
+    @asynccontextmanager
+    async def _request(
+        self, path: str, params: Params | None, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        client = self._client()
+        async with client.get(
+            self._base + path,
+            params=dict(params or {}),
+            headers={"Accept": "application/json", **self._headers()},
+            timeout=timeout,
+            ssl=self._tls(),
+            allow_redirects=False,
+        ) as response:
+            if response.status != 200:
+                body = await response.content.read(answers.LIMIT)
+                raise self._refusal(path, response, body)
+            yield response
+
+    def _refusal(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> ClusterError:
+        retry = response.headers.get("Retry-After", "")
+        return answers.refusal(self.name, path, response.status, body, retry)
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ClusterError(f"the connection to {self.name} was closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=self._connector(),
+                # Proxies in the environment are kubectl's affair, and loopback needs none.
+                trust_env=False,
+                auto_decompress=True,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"nvsx/{__version__}"},
+                read_bufsize=_CHUNK,
+            )
+        return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        # Every watch holds a connection for minutes: a limit would be a deadlock.
+        return aiohttp.TCPConnector(limit=0)
+
+    def _headers(self) -> dict[str, str]:
+        return {}
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        return True
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        if isinstance(error, TimeoutError):
+            return Unreachable(f"{self.name} did not answer in time", self._advice())
+        return Unreachable(f"{self.name} cannot be reached: {_words(error)}", self._advice())
+
+    def _advice(self) -> str:
+        return "check the network to the API server"
+
+
+class DirectGateway(HttpGateway):
+    """An API server at a plain URL: the sandbox's."""
+
+    def __init__(self, url: str, token: str = "", *, name: str = "the sandbox") -> None:
+        super().__init__(name, url)
+        self._token = token
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def _advice(self) -> str:
+        return "is the sandbox still running?"
+
+
+class InClusterGateway(HttpGateway):
+    """From inside a pod: the service account's token and CA, read again for each request.
+
+    Kubernetes rotates both under the pod's feet
+    (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
+    """
+
+    def __init__(
+        self,
+        folder: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        host = environ.get("KUBERNETES_SERVICE_HOST", "")
+        port = environ.get("KUBERNETES_SERVICE_PORT", "443")
+        if ":" in host:
+            host = f"[{host}]"
+        super().__init__("the cluster of this pod", f"https://{host}:{port}")
+        self._host = host
+        self._folder = folder
+        self._ca = b""
+        self._context: ssl.SSLContext | None = None
+
+    async def start(self) -> None:
+        if not self._host:
+            raise ClusterError(
+                "this is not a pod: KUBERNETES_SERVICE_HOST is not set",
+                "outside a cluster nvsx reads through kubectl",
+            )
+        self._headers()
+        self._tls()
+        await super().start()
+
+    def _headers(self) -> dict[str, str]:
+        token = self._read("token").decode("ascii", "replace").strip()
+        return {"Authorization": f"Bearer {token}"}
+
+    def _tls(self) -> ssl.SSLContext:
+        ca = self._read("ca.crt")
+        if self._context is None or ca != self._ca:
+            # A new context is a new key in the connection pool: old connections end.
+            try:
+                self._context = ssl.create_default_context(cadata=ca.decode("ascii"))
+            except (ssl.SSLError, UnicodeDecodeError) as error:
+                raise Unauthorized(
+                    f"the CA in {self._folder / 'ca.crt'} cannot be used: {error}",
+                    "see the pod's service account mount",
+                ) from error
+            self._ca = ca
+        return self._context
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as error:
+            raise Unauthorized(
+                f"{self._folder / name} cannot be read: {error.strerror}",
+                "give the pod a service account with automountServiceAccountToken: true",
+            ) from error
+
+
+def _lifetime(params: Params | None) -> float | None:
+    """A stream that outlives the timeoutSeconds it asked for is held by a dead peer."""
+    asked = (params or {}).get("timeoutSeconds", "")
+    return float(asked) + STREAM_MARGIN if asked else None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__

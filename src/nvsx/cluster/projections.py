@@ -1,0 +1,364 @@
+"""Projections: API bytes to the small Structs of core.snapshot.
+
+Each decoder takes the raw JSON of one object and gives its key and its projection;
+reflectors call them. They keep what watches, diagnoses and reports read and drop the rest
+(managedFields, last-applied configurations, images, volumes). Every field may be absent
+or null: bookmark-like and half-written objects are real. Strings that repeat over a
+cluster are shared, so that ten thousand nodes fit in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from nvsx.core.snapshot import Condition, Event, Node, Pod, Resource, Taint, raw_mapping
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_GPU = ("nvidia.com/gpu", "nvidia.com/mig-")
+# The pool outlives the objects: it must stay small whatever messages and annotations hold.
+_POOL_LIMIT = 100_000
+_SHARED_LENGTH = 128
+_pool: dict[str, str] = {}
+
+
+def shared(text: str | None) -> str:
+    """One copy of equal strings. Not sys.intern, which keeps strings for ever on 3.12."""
+    if not text:
+        return ""
+    return _pool.setdefault(text, text) if len(text) <= _SHARED_LENGTH else text
+
+
+def _map(given: dict[str, str | None] | None) -> dict[str, str]:
+    """`shared`, for the keys and values of a map: half of what a node costs is its labels."""
+    if len(_pool) > _POOL_LIMIT:
+        _pool.clear()
+    if not given:
+        return {}
+    share = _pool.setdefault
+    return {
+        share(k, k): share(v, v) if v and len(v) <= _SHARED_LENGTH else v or ""
+        for k, v in given.items()
+    }
+
+
+@functools.lru_cache(maxsize=4096)
+def seconds(text: str | None) -> float:
+    """Unix seconds of an RFC 3339 time; 0.0 when there is none or it cannot be read."""
+    if not text:
+        return 0.0
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+class _Wire(msgspec.Struct, rename="camel", gc=False):
+    """Names as in the API; every field may be missing or null."""
+
+
+class _Owner(_Wire):
+    kind: str | None = None
+    name: str | None = None
+    controller: bool | None = None
+
+
+class _Meta(_Wire):
+    name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
+    owner_references: list[_Owner] | None = None
+
+
+class _Condition(_Wire):
+    type: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    last_heartbeat_time: str | None = None
+    last_transition_time: str | None = None
+
+
+class _Taint(_Wire):
+    key: str | None = None
+    value: str | None = None
+    effect: str | None = None
+
+
+class _NodeSpec(_Wire):
+    unschedulable: bool | None = None
+    taints: list[_Taint] | None = None
+
+
+class _NodeInfo(_Wire):
+    boot_id: str | None = msgspec.field(default=None, name="bootID")
+
+
+class _NodeStatus(_Wire):
+    conditions: list[_Condition] | None = None
+    node_info: _NodeInfo | None = None
+
+
+class _Node(_Wire):
+    metadata: _Meta | None = None
+    spec: _NodeSpec | None = None
+    status: _NodeStatus | None = None
+
+
+class _Requirements(_Wire):
+    requests: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+
+
+class _Container(_Wire):
+    resources: _Requirements | None = None
+
+
+class _PodSpec(_Wire):
+    node_name: str | None = None
+    containers: list[_Container] | None = None
+
+
+class _PodStatus(_Wire):
+    phase: str | None = None
+    conditions: list[_Condition] | None = None
+
+
+class _Pod(_Wire):
+    metadata: _Meta | None = None
+    spec: _PodSpec | None = None
+    status: _PodStatus | None = None
+
+
+class _Reference(_Wire):
+    kind: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+
+class _Source(_Wire):
+    component: str | None = None
+
+
+class _Series(_Wire):
+    count: int | None = None
+    last_observed_time: str | None = None
+
+
+class _Event(_Wire):
+    metadata: _Meta | None = None
+    involved_object: _Reference | None = None
+    type: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    source: _Source | None = None
+    reporting_component: str | None = None
+    count: int | None = None
+    series: _Series | None = None
+    event_time: str | None = None
+    first_timestamp: str | None = None
+    last_timestamp: str | None = None
+
+
+class _Resource(_Wire):
+    """Of a custom resource only the metadata has a shape one can rely on."""
+
+    kind: str | None = None
+    metadata: _Meta | None = None
+    spec: Any = None
+    status: Any = None
+
+
+_nodes = msgspec.json.Decoder(_Node)
+_pods = msgspec.json.Decoder(_Pod)
+_event_objects = msgspec.json.Decoder(_Event)
+_resources = msgspec.json.Decoder(_Resource)
+
+
+def node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
+    """Key: the node's name. Raises msgspec.DecodeError, ValueError without a name."""
+    wire = _nodes.decode(raw)
+    meta = _meta(wire.metadata)
+    spec = wire.spec or _NodeSpec()
+    status = wire.status or _NodeStatus()
+    name = meta.name or ""
+    return name, Node(
+        name=name,
+        uid=meta.uid or "",
+        created=seconds(meta.creation_timestamp),
+        labels=_map(meta.labels),
+        annotations=_annotations(meta.annotations),
+        unschedulable=bool(spec.unschedulable),
+        taints=tuple(
+            Taint(shared(t.key), shared(t.value), shared(t.effect)) for t in spec.taints or ()
+        ),
+        conditions=_conditions(status.conditions),
+        boot_id=(status.node_info.boot_id or "") if status.node_info else "",
+    )
+
+
+def pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
+    """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
+    wire = _pods.decode(raw)
+    meta = _meta(wire.metadata)
+    spec = wire.spec or _PodSpec()
+    status = wire.status or _PodStatus()
+    owners = meta.owner_references or ()
+    owner = next((o for o in owners if o.controller), None)
+    found = Pod(
+        namespace=shared(meta.namespace),
+        name=meta.name or "",
+        uid=meta.uid or "",
+        node=shared(spec.node_name),
+        labels=_map(meta.labels),
+        phase=shared(status.phase),
+        ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
+        owner=shared(f"{owner.kind or ''}/{owner.name or ''}") if owner else "",
+        gpus=sum(_gpus(c.resources) for c in spec.containers or ()),
+        created=seconds(meta.creation_timestamp),
+        deleting=seconds(meta.deletion_timestamp),
+    )
+    return f"{found.namespace}/{found.name}", found
+
+
+def event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
+    """Key: `namespace/name`. Old (count) and new (series, eventTime) events read alike."""
+    wire = _event_objects.decode(raw)
+    meta = _meta(wire.metadata)
+    about = wire.involved_object or _Reference()
+    series = wire.series or _Series()
+    source = (wire.source.component if wire.source else None) or wire.reporting_component
+    first = wire.first_timestamp or wire.event_time or meta.creation_timestamp
+    found = Event(
+        namespace=shared(meta.namespace),
+        name=meta.name or "",
+        kind=shared(about.kind),
+        object_name=shared(about.name),
+        object_namespace=shared(about.namespace),
+        type=shared(wire.type),
+        reason=shared(wire.reason),
+        message=wire.message or "",
+        source=shared(source),
+        count=wire.count or series.count or 1,
+        first=seconds(first),
+        last=seconds(wire.last_timestamp or series.last_observed_time or wire.event_time or first),
+    )
+    return f"{found.namespace}/{found.name}", found
+
+
+def resource(
+    group: str, version: str, plural: str, kind: str = ""
+) -> Callable[[msgspec.Raw | bytes], tuple[str, Resource]]:
+    """A decoder for one kind of custom resource. Key: `namespace/name`, or the bare name."""
+
+    def decode(raw: msgspec.Raw | bytes) -> tuple[str, Resource]:
+        wire = _resources.decode(raw)
+        meta = _meta(wire.metadata)
+        status = raw_mapping(wire.status)
+        name = meta.name or ""
+        about = nodes_of(wire.spec)
+        found = Resource(
+            group=group,
+            version=version,
+            plural=plural,
+            kind=shared(wire.kind) or kind,
+            name=name,
+            node=about[0] if about else "",
+            namespace=shared(meta.namespace),
+            uid=meta.uid or "",
+            created=seconds(meta.creation_timestamp),
+            started=seconds(_text(status.get("startTime"))),
+            completed=seconds(_text(status.get("completionTime"))),
+            phase=shared(_text(status.get("phase"))),
+            conditions=_loose_conditions(status.get("conditions")),
+            labels=_map(meta.labels),
+        )
+        return (f"{found.namespace}/{name}" if found.namespace else name), found
+
+    return decode
+
+
+def nodes_of(spec: object) -> tuple[str, ...]:
+    """The nodes a custom resource is about, in the three places where kinds put them.
+
+    `spec.nodeName` (janitor/api/v1alpha1), `spec.healthEvent.nodeName`
+    (ExternalRemediationRequest) and `spec.nodes[].name`.
+    """
+    top = raw_mapping(spec)
+    for holder in (top, raw_mapping(top.get("healthEvent"))):
+        name = _text(holder.get("nodeName"))
+        if name:
+            return (shared(name),)
+    listed = top.get("nodes")
+    if not isinstance(listed, list):
+        return ()
+    names = (n if isinstance(n, str) else _text(raw_mapping(n).get("name")) for n in listed)
+    return tuple(shared(n) for n in names if n)
+
+
+def _meta(meta: _Meta | None) -> _Meta:
+    if meta is None or not meta.name:
+        raise ValueError("an object without a name")
+    return meta
+
+
+def _annotations(given: dict[str, str | None] | None) -> dict[str, str]:
+    if given:
+        given.pop(LAST_APPLIED, None)
+    return _map(given)
+
+
+def _conditions(conditions: list[_Condition] | None) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(
+            type=shared(c.type),
+            status=shared(c.status),
+            reason=shared(c.reason),
+            message=shared(c.message),
+            heartbeat=seconds(c.last_heartbeat_time),
+            transition=seconds(c.last_transition_time),
+        )
+        for c in conditions or ()
+    )
+
+
+def _loose_conditions(found: object) -> tuple[Condition, ...]:
+    if not isinstance(found, list):
+        return ()
+    maps = [raw_mapping(c) for c in found]
+    return tuple(
+        Condition(
+            type=shared(_text(c.get("type"))),
+            status=shared(_text(c.get("status"))),
+            reason=shared(_text(c.get("reason"))),
+            message=_text(c.get("message")),
+            transition=seconds(_text(c.get("lastTransitionTime"))),
+        )
+        for c in maps
+        if c
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _gpus(resources: _Requirements | None) -> int:
+    if resources is None:
+        return 0
+    # A limit without a request is also the request, for extended resources.
+    wanted = {**(resources.limits or {}), **(resources.requests or {})}
+    return sum(_count(v) for k, v in wanted.items() if k.startswith(_GPU))
+
+
+def _count(value: object) -> int:
+    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0

@@ -1,0 +1,100 @@
+"""Lengths of time as people write them: `30s`, `15m`, `1h30m`, `2d`.
+
+Runbooks, `nvsx.yaml` and the command line all read them through here, and every view
+writes them through `format`. Values are seconds as float. No other unit is understood:
+`M` or `ms` is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+PATTERN = r"^(0|(\d+(\.\d+)?[smhd])+)$"
+MAX_SECONDS = 400 * 86400.0
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_WHOLE = re.compile(PATTERN, re.ASCII)
+
+
+def parse(text: str) -> float:
+    """Seconds in `text`, a sum of numbers with the units s, m, h and d.
+
+    Raises ValueError with a message for the person who wrote it.
+    """
+    stripped = text.strip()
+    if stripped == "0":
+        return 0.0
+    if not _WHOLE.match(stripped):
+        raise ValueError(_why_not(stripped))
+    parts = _PART.findall(stripped)
+    units = [unit for _, unit in parts]
+    if len(set(units)) != len(units):
+        raise ValueError(f"'{stripped}' names a unit twice: write each of d, h, m, s once")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"'{stripped}' is longer than {format(MAX_SECONDS)}")
+    return seconds
+
+
+def _why_not(text: str) -> str:
+    if not text:
+        return "a duration is empty: write one such as 30s, 15m or 1h30m"
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return f"'{text}' has no unit: write {text}s, {text}m or {text}h"
+    if text.startswith("-"):
+        return f"'{text}' is negative: a duration is zero or more"
+    return f"'{text}' is not a duration: use s, m, h, d and sums such as 1h30m"
+
+
+def format(seconds: float) -> str:
+    """The shortest text `parse` reads back: `1h30m`, `45s`, `0s`; tenths below a minute."""
+    if seconds < 0:
+        return "-" + format(-seconds)
+    if seconds < 60:
+        tenths = round(seconds, 1)
+        if tenths < 60:
+            return f"{tenths:g}s"
+    left = round(seconds)
+    out = ""
+    for unit, size in UNITS.items():
+        count, left = divmod(left, size)
+        if count:
+            out += f"{count}{unit}"
+    return out or "0s"
+
+
+def _seconds(value: object, info: ValidationInfo) -> float:
+    """Numbers are seconds to Python code, but in a file (`context["file"]`) they are
+    ambiguous: somebody who writes `timeout: 30` may well mean minutes."""
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a duration is text such as 30s, 15m or 1h30m")
+    if value and info.context and info.context.get("file"):
+        raise ValueError(_why_not(f"{value}"))
+    if not 0 <= value <= MAX_SECONDS:
+        raise ValueError(f"a duration lies between 0 and {format(MAX_SECONDS)}")
+    return float(value)
+
+
+class _DurationSchema:
+    """What editors see: text with a pattern, not the number it becomes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": PATTERN,
+            "description": "A duration: s, m, h, d and sums such as 1h30m.",
+            "examples": ["30s", "15m", "1h30m"],
+        }
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), _DurationSchema]

@@ -1,0 +1,126 @@
+"""Field types shared by the runbook and project schemas.
+
+They turn what YAML gives into what the rest of nvsx uses: a scalar or a list into a
+tuple, a number into text, a path into a checked path. They never guess: a YAML boolean
+where text is meant is an error, since `value: True` and `value: "True"` differ.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from nvsx.core import selectors
+
+#: What editors are told about a key that takes one value or a list.
+LISTABLE = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": ["string", "integer"]},
+            {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
+        ]
+    }
+)
+
+
+class Model(BaseModel):
+    """Base of everything read from a file: frozen, camelCase keys, no unknown key."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool):
+        shown = str(value).lower()
+        raise ValueError(f'a YAML boolean is not text: put it in quotes, "{shown}"')
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise ValueError(f'a YAML number with a point is not text: put it in quotes, "{value}"')
+    return value
+
+
+def _listable(value: object) -> object:
+    if value is None:
+        raise ValueError("the value is empty: write one, or leave the key out")
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise ValueError("the list is empty: write at least one value")
+    return tuple(_text(item) for item in items)
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as exc:
+        raise ValueError(f"the pattern does not compile: {exc}") from None
+    return text
+
+
+def _selector(text: str) -> str:
+    selectors.parse(text)
+    return text
+
+
+def inside(path: str, base: str = "") -> str:
+    """`path`, normalised relative to the project; `base` is the folder it starts from.
+
+    Raises ValueError when it is absolute or leaves the project. Text only: links are
+    followed, and judged, by whoever opens the file.
+    """
+    if not path.strip() or "\0" in path:
+        raise ValueError("the path is empty")
+    if "\\" in path:
+        raise ValueError(f"'{path}' has a backslash: write paths with /")
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
+        raise ValueError(f"'{path}' is absolute: paths stay inside the project")
+    normal = posixpath.normpath(posixpath.join(base, path))
+    if normal == ".." or normal.startswith("../"):
+        raise ValueError(f"'{path}' leaves the project")
+    if normal in (".", base) or path.endswith("/"):
+        raise ValueError(f"'{path}' is a folder: name a file")
+    return normal
+
+
+def _hook_path(path: str) -> str:
+    inside(path, "runbooks")
+    return path
+
+
+def _script_path(path: str) -> str:
+    inside(path)
+    return path
+
+
+Text = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(min_length=1),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listable), LISTABLE]
+Regex = Annotated[str, Field(min_length=1), AfterValidator(_regex)]
+LabelSelector = Annotated[str, AfterValidator(_selector)]
+HookPath = Annotated[
+    str, AfterValidator(_hook_path), WithJsonSchema({"type": "string", "format": "path"})
+]
+ScriptPath = Annotated[
+    str, AfterValidator(_script_path), WithJsonSchema({"type": "string", "format": "path"})
+]

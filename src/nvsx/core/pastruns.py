@@ -1,0 +1,51 @@
+"""Past runs: which ones are asked for, and what statistics know of each.
+
+The store answers in these, `ops.stats` counts them. Lengths are seconds, times Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["real", "sandbox", "all"]
+By = Literal["runbook", "fault", "node"]
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs; "" and None for any. `node` is a name or an alias, `outcome` a run status or
+    `degraded`. `kind` is `real` for incidents, `sandbox` for sandbox and drill runs.
+    """
+
+    node: str = ""
+    runbook: str = ""
+    outcome: str = ""
+    tag: str = ""
+    since: float | None = None
+    until: float | None = None
+    kind: Kind = "real"
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One finished run, and the group it counts in."""
+
+    run_id: str
+    group: str
+    status: str
+    degraded: bool
+    total_s: float
+    mttr_s: float | None
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """A run on a node, once for each GPU its incident struck: `kind` is `gpu` (by UUID), `pci`
+    (by address) or "" when none is known."""
+
+    run_id: str
+    node: str
+    cluster: str
+    session_key: str
+    created: float
+    kind: str = ""
+    word: str = ""

@@ -1,0 +1,1 @@
+"""Runs a runbook through its stages; sees the outside world through ports only."""

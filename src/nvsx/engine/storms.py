@@ -1,0 +1,78 @@
+"""Storms: many nodes failing the same way within a window.
+
+The first run leads, the others are members: all are observed, and hooks are told, so that
+people are paged once. A storm belongs to one runbook, since its leader can only speak for
+faults of its own kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from nvsx.core.inbox import Ledger, StormMark
+from nvsx.engine.limits import Limits
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """How a new run joins a storm: `leader` is "" when there is none; `members` are the
+    earlier runs that make the storm now, the leader first; `size` counts the new one too."""
+
+    leader: str = ""
+    members: tuple[str, ...] = ()
+    size: int = 0
+
+
+def joining(
+    ledger: Ledger, cluster: str, runbook: str, node: str, now: float, limits: Limits
+) -> Joining:
+    """Whether a run that begins `now` (Unix seconds) on `node` belongs to a storm."""
+    storm = ledger.storm(cluster, runbook)
+    if storm is not None and now - storm.last <= limits.storm_window:
+        return Joining(storm.leader, (), storm.size + 1)
+    first_of: dict[str, str] = {}
+    for run in ledger.recent(cluster, runbook, now - limits.storm_window):
+        if run.node and run.node != node:
+            first_of.setdefault(run.node, run.run_id)
+    if len(first_of) + 1 < limits.storm_nodes:
+        return Joining()
+    members = tuple(first_of.values())
+    return Joining(members[0], members, len(members) + 1)
+
+
+class StormBook:
+    """Which of the runs in this process belong to which storm, and how big it is by now."""
+
+    def __init__(self) -> None:
+        self._leader: dict[str, str] = {}
+        self._runs: dict[str, set[str]] = {}
+        self._size: dict[str, int] = {}
+
+    def join(self, leader: str, runs: Iterable[str], size: int) -> None:
+        """These runs belong to the storm of `leader`, which has `size` nodes now."""
+        for run_id in runs:
+            self._leader[run_id] = leader
+            self._runs.setdefault(leader, set()).add(run_id)
+        self._size[leader] = max(size, self._size.get(leader, 0))
+
+    def know(self, run_id: str, mark: StormMark | None) -> None:
+        """What the store says of a run that is taken up."""
+        if mark is not None:
+            self.join(mark.leader, (run_id,), mark.size)
+
+    def forget(self, run_id: str) -> None:
+        """The run is over here."""
+        leader = self._leader.pop(run_id, "")
+        if leader:
+            self._runs[leader].discard(run_id)
+            if not self._runs[leader]:
+                del self._runs[leader], self._size[leader]
+
+    def facts(self, run_id: str) -> Mapping[str, str]:
+        """The storm variables of a hook of this run; none without a storm."""
+        leader = self._leader.get(run_id)
+        if leader is None:
+            return {}
+        role = "leader" if leader == run_id else "member"
+        return {"NVSX_STORM_ROLE": role, "NVSX_STORM_SIZE": str(self._size[leader])}

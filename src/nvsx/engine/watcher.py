@@ -1,0 +1,212 @@
+"""Waits until a stage's watches hold, level-triggered on the node's snapshots.
+
+Nothing is polled: the loop wakes when the snapshot changes, or when time alone can change
+an answer (a `for`, the hard limit). Each pass writes what changed in one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import msgspec
+
+from nvsx.core import conditions, durations
+from nvsx.core import journal as j
+from nvsx.core.incident import Session
+from nvsx.core.look import Look, Scope
+from nvsx.core.ports import NodeFeed
+from nvsx.core.schema import Stage
+from nvsx.core.snapshot import Snapshot
+from nvsx.core.verdict import Verdict
+from nvsx.core.watches import AnyOf, describe
+from nvsx.engine.context import RunContext
+
+#: Stages that NVSentinel can have gone through before nvsx looked.
+CHAIN = ("detect", "quarantine", "drain", "remediate")
+
+#: Real time between two looks at the clock while a limit is far away.
+LONGEST_WAIT = 3600.0
+
+
+class Ended(NamedTuple):
+    """How a stage, or a part of it, ended."""
+
+    status: j.StageStatus
+    reason: str = ""
+
+
+async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -> Ended:
+    """Wait for all watches of `stage`; at once `pass` when it has none.
+
+    Ends with `fail` when one cannot hold any more, `skipped` when the incident was over
+    before the stage was seen, and `timeout` at `deadline` (Unix seconds).
+    """
+    feed = run.feed
+    if feed is None:
+        return Ended("pass") if not stage.watch else Ended("fail", "no node to watch")
+    told: dict[int, Verdict] = {}
+    held: dict[int, float] = {}
+    seen: Snapshot | None = None
+    while True:
+        snap = feed.current
+        verdicts = look(run, stage, snap, held)
+        _tell(run, stage, verdicts, told, only_kinds=snap is seen)
+        note_progress(run, snap)
+        ended = _decide(run, stage, snap, verdicts)
+        if ended is not None and ended.status == "pass":
+            return ended  # what is pending goes into the next commit, before any hook
+        await run.record()
+        if ended is not None:
+            return ended
+        seen = snap
+        if deadline is not None and run.now >= deadline and "node" not in snap.unread:
+            return Ended("timeout", _why_late(stage, verdicts))
+        await _wait(run, feed, snap, verdicts, deadline)
+
+
+def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
+    """The verdicts of the stage's watches on `snap`."""
+    state = run.state.stage(stage.id)
+    scope = Scope(
+        now=run.now,
+        stage=stage.id,
+        run_began=run.state.began or run.now,
+        stage_began=(state.began if state else None) or run.now,
+        trigger=run.trigger,
+        boot_id=run.state.boot_id,
+        pace=run.patience.hold_scale,
+    )
+    eye = Look(_own(run, snap), scope, run.ports.chain)
+    return [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
+
+
+def note_progress(run: RunContext, snap: Snapshot) -> None:
+    """Put into the next commit what `snap` adds to session, times and baseline."""
+    state, session = run.state, snap.session
+    if session != state.session and (session.open or _counts(run, session)):
+        run.later(j.SessionSeen(session=session))
+    if _mine(run, snap):
+        times = run.ports.chain.tell_times(state.times, snap, run.trigger)
+        if times != state.times:
+            run.later(j.TimesSeen(times=times))
+    if not state.boot_id and snap.node is not None and snap.node.boot_id and not _late(run, snap):
+        run.later(j.Baseline(boot_id=snap.node.boot_id))
+
+
+def _late(run: RunContext, snap: Snapshot) -> bool:
+    rank = run.ports.chain.state_rank("remediating") or 0
+    ranks = [run.ports.chain.state_rank(s) or 0 for s, _ in snap.session.states]
+    return any(r >= rank for r in ranks) or snap.session.ending != ""
+
+
+def _counts(run: RunContext, session: Session) -> bool:
+    """Whether an ended session is this run's own, and not the one before it.
+
+    One that ended before nvsx first looked has no key: its marks are gone, its end is not.
+    """
+    if session.ended_at is None:
+        return False
+    if session.known and run.state.session.key == session.key:
+        return True
+    slack = 0.0 if run.request.fresh else run.patience.late_window
+    return session.ended_at >= run.state.began - slack
+
+
+def _decide(run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict]) -> Ended | None:
+    wrong = next((v for v in verdicts if v.kind == "invalid"), None)
+    if wrong is not None:
+        return Ended("fail", f"the runbook is wrong: {wrong.detail}")
+    dead = run.ports.chain.dead_end(stage.id, snap) if _mine(run, snap) else None
+    if dead is not None and dead.overrules and stage.watch:
+        return Ended("fail", dead.reason)
+    over = stage.id in CHAIN and not snap.session.open and _counts(run, snap.session)
+    if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
+        return Ended("pass")
+    if over:
+        how = snap.session.ending or "over"
+        return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
+    cause = next((v for v in verdicts if v.kind == "failed"), None)
+    if cause is not None:
+        return Ended("fail", cause.detail)
+    return Ended("fail", dead.reason) if dead is not None else None
+
+
+def _own(run: RunContext, snap: Snapshot) -> Snapshot:
+    """`snap` without a session that is not this run's: an earlier one proves nothing."""
+    if _mine(run, snap):
+        return snap
+    return msgspec.structs.replace(snap, session=Session(previous_end=snap.session.ended_at))
+
+
+def _mine(run: RunContext, snap: Snapshot) -> bool:
+    """Whether the snapshot's session, open or ended, is the one this run follows."""
+    session = snap.session
+    if session.open or session.ended_at is None:
+        return True
+    return _counts(run, session)
+
+
+def _tell(
+    run: RunContext,
+    stage: Stage,
+    verdicts: list[Verdict],
+    told: dict[int, Verdict],
+    *,
+    only_kinds: bool,
+) -> None:
+    """Note the verdicts that changed. A detail that only counts time is no change."""
+    for i, verdict in enumerate(verdicts):
+        before = told.get(i)
+        same_kind = before is not None and before.kind == verdict.kind
+        if before is not None and same_kind and (only_kinds or before.detail == verdict.detail):
+            continue
+        told[i] = verdict
+        item = stage.watch[i]
+        run.later(
+            j.WatchChange(
+                stage=stage.id,
+                index=i,
+                kind="anyOf" if isinstance(item, AnyOf) else item.kind,
+                verdict=verdict.kind,
+                detail=verdict.detail,
+                describe=describe(item),
+            )
+        )
+
+
+async def _wait(
+    run: RunContext,
+    feed: NodeFeed,
+    snap: Snapshot,
+    verdicts: list[Verdict],
+    deadline: float | None,
+) -> None:
+    """Until the snapshot is another one, or time alone can change something."""
+    times = [v.recheck_at for v in verdicts if v.recheck_at is not None]
+    if deadline is not None and deadline > run.now:
+        times.append(deadline)
+    if not times:
+        await feed.changed(snap)
+        return
+    pause = min(t - run.now for t in times)
+    changed = asyncio.ensure_future(feed.changed(snap))
+    sleeping = asyncio.ensure_future(run.ports.clock.sleep(min(max(pause, 0.001), LONGEST_WAIT)))
+    try:
+        await asyncio.wait({changed, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (changed, sleeping):
+            task.cancel()
+    if changed.done() and not changed.cancelled():
+        changed.result()  # a broken feed ends the run with its own error, not with silence
+
+
+def _why_late(stage: Stage, verdicts: list[Verdict]) -> str:
+    limit = stage.effective_timeout
+    after = f" after {durations.format(limit)}" if limit is not None else ""
+    open_ = [
+        f"{describe(item)} ({v.detail or v.kind})"
+        for item, v in zip(stage.watch, verdicts, strict=True)
+        if v.kind != "satisfied"
+    ]
+    return f"still waiting{after} for: {'; '.join(open_)}"

@@ -1,0 +1,1 @@
+"""Everything nvsx knows about NVSentinel, in one place."""

@@ -1,0 +1,128 @@
+"""What NVSentinel's marks mean for a run: the `Chain` port, as pure functions.
+
+The engine asks here whether a state has been reached, whose a custom resource is, what
+the session proves about stages nvsx did not see, and when waiting has become useless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nvsx.core import watches
+from nvsx.core.incident import HealthEvent, Session, Times
+from nvsx.core.ports import DeadEnd, Outcome
+from nvsx.core.snapshot import Condition, Resource, Snapshot
+from nvsx.core.watches import Watch
+from nvsx.nvsentinel import maintenance, messages, names, times
+from nvsx.nvsentinel.installation import Repair
+
+#: The state from whose rank on a stage lies behind the session.
+_PASSED_BY = {"quarantine": "draining", "drain": "remediating"}
+
+_AFTER_QUARANTINE = ("quarantine", "drain", "remediate", "recover")
+_AFTER_DRAIN = ("drain", "remediate", "recover")
+_AFTER_REQUEST = ("remediate", "recover")
+
+
+class NvsentinelChain:
+    """Implements `core.ports.Chain`; stateless.
+
+    `repairs` are the kinds this NVSentinel is configured to create, with the condition that
+    completes each (ConfigMap fault-remediation).
+    """
+
+    def __init__(self, repairs: Sequence[Repair] = ()) -> None:
+        self._configured = frozenset((r.group, r.kind) for r in repairs)
+        self._completes = {(r.group, r.kind): r.complete_condition for r in repairs}
+
+    def state_rank(self, state: str) -> int | None:
+        return names.STATE_RANKS.get(state)
+
+    def error_codes(self, condition: Condition) -> frozenset[str]:
+        return messages.error_codes(condition)
+
+    def is_maintenance(self, resource: Resource) -> bool:
+        return maintenance.is_maintenance(resource, self._configured)
+
+    def belongs(self, resource: Resource, snapshot: Snapshot) -> bool:
+        return maintenance.belongs(resource, snapshot.session, node=snapshot.node_name)
+
+    def outcome(self, resource: Resource) -> tuple[Outcome, str]:
+        pair = (resource.group, resource.kind)
+        return maintenance.outcome(resource, complete_type=self._completes.get(pair, ""))
+
+    def tell_times(self, known: Times, snapshot: Snapshot, trigger: HealthEvent | None) -> Times:
+        return times.observe(known, snapshot, trigger)
+
+    def prove(
+        self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
+    ) -> str:
+        """What the session proves: an event in its annotation, or a state that comes later.
+
+        Only facts that NVSentinel itself sets are proven so; a label of the team's own is
+        looked at as it is now.
+        """
+        if isinstance(watch, watches.NodeCondition) and watch.status == "True":
+            return _seen_event(watch, snapshot.session, trigger)
+        if not self._is_behind(stage, snapshot.session):
+            return ""
+        marks = (names.STATE_LABEL, names.QUARANTINE_ANNOTATION)
+        theirs = isinstance(watch, watches.NvsentinelState) or (
+            isinstance(watch, watches.NodeField)
+            and watch.field == "spec.unschedulable"
+            and watch.expect
+        )
+        theirs = theirs or (
+            isinstance(watch, watches.NodeLabel | watches.NodeAnnotation) and watch.key in marks
+        )
+        drained = isinstance(watch, watches.NodeEvent) and "NodeDraining" in watch.type
+        if theirs or drained:
+            return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
+        return ""
+
+    def _is_behind(self, stage: str, session: Session) -> bool:
+        first = _PASSED_BY.get(stage)
+        if first is None:
+            return False
+        rank = names.STATE_RANKS[first]
+        return any(names.STATE_RANKS.get(state, 0) >= rank for state, _ in session.states)
+
+    def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:
+        session = snapshot.session
+        if session.ending == "cancelled" and stage in _AFTER_QUARANTINE:
+            detail = session.ending_detail or "somebody took the node out of quarantine"
+            return DeadEnd(f"cancelled by hand: {detail}", overrules=True)
+        if session.ending == "terminated" and stage in _AFTER_QUARANTINE:
+            return DeadEnd(session.ending_detail or "the node is gone")
+        if session.state == names.STATE_DRAIN_FAILED and stage in _AFTER_DRAIN:
+            return DeadEnd("NVSentinel's drain failed: the chain goes no further by itself")
+        if stage in _AFTER_REQUEST:
+            return self._repair_failed(snapshot)
+        return None
+
+    def _repair_failed(self, snapshot: Snapshot) -> DeadEnd | None:
+        """The newest request decides: NVSentinel can make another one after a failure."""
+        if not snapshot.session.open:
+            return None
+        mine = [
+            r for r in snapshot.resources if self.is_maintenance(r) and self.belongs(r, snapshot)
+        ]
+        if not mine:
+            return None
+        newest = max(mine, key=lambda r: (r.created, r.name))
+        outcome, detail = self.outcome(newest)
+        if outcome != "failed":
+            return None
+        return DeadEnd(f"{newest.kind} {newest.name}: {detail}")
+
+
+def _seen_event(watch: watches.NodeCondition, session: Session, trigger: HealthEvent | None) -> str:
+    events = [*session.events, *([trigger] if trigger is not None else [])]
+    for event in events:
+        if event.check not in watch.type or event.healthy:
+            continue
+        if watch.error_code and not set(watch.error_code).intersection(event.error_codes):
+            continue
+        codes = f" {', '.join(event.error_codes)}" if event.error_codes else ""
+        return f"proven by the session: {event.check}{codes}"
+    return ""

@@ -1,0 +1,229 @@
+"""Why nothing is happening on a node, and what a person can do about it.
+
+Pure: `explain` looks at a snapshot, the stage a run waits in, and what is known of the
+installation, and answers with notes, the most telling first. The observer's `why` calls
+it. A note states what was seen, never what is merely likely; its remedy is a command or a
+sentence for somebody who was just woken up. Note codes are stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from nvsx.core import durations
+from nvsx.core.snapshot import Note, Pod, Snapshot
+from nvsx.nvsentinel import findings, maintenance, messages, names
+from nvsx.nvsentinel.case import Case
+from nvsx.nvsentinel.installation import Installation
+
+#: How long a healthy node may stay cordoned before that is worth a note. NVSentinel's own
+#: runbook for cordoned nodes says ten minutes.
+HEALTHY_BUT_CORDONED = 600.0
+#: Janitor's limit for a reboot or a reset.
+REPAIR_LIMIT = 1500.0
+_CHAIN = ("detect", "quarantine", "drain", "remediate", "recover")
+
+
+def explain(
+    snapshot: Snapshot, stage: str, installation: Installation | None, now: float
+) -> list[Note]:
+    """The notes for a run that waits in `stage`; [] for stages NVSentinel has no part in."""
+    if stage not in _CHAIN:
+        return []
+    case = Case(snapshot, stage, installation, now)
+    found = [note for finding in _FINDINGS[stage] for note in finding(case)]
+    return found or list(_nothing_yet(case))
+
+
+# --- remediate --------------------------------------------------------------------------------
+
+
+def _repair(case: Case) -> Iterator[Note]:
+    """The newest repair of this session, whatever state it is in."""
+    if not case.repairs:
+        return
+    newest = case.repairs[-1]
+    outcome, detail = maintenance.outcome(newest)
+    name = f"{newest.kind} {newest.name}"
+    look = f"kubectl get {newest.plural}.{newest.group} {newest.name} -o yaml"
+    if outcome == "manual":
+        yield Note(
+            "manual-mode",
+            f"{name}: {detail}",
+            f"janitor waits for a person to do this on {case.snap.node_name}; {look}",
+        )
+    elif outcome == "failed":
+        refused = detail.startswith("signal refused")
+        late = detail.startswith("timed out")
+        code = "cr-refused" if refused else "cr-timeout" if late else "cr-failed"
+        after = (
+            "fault-remediation takes it for still running and will not try again"
+            if refused
+            else "look at the machine itself before another try"
+        )
+        yield Note(code, f"{name}: {detail}", f"{after}; {look}")
+    elif outcome == "in-progress":
+        since = newest.started or newest.created
+        limit = ""
+        if newest.kind in ("RebootNode", "TerminateNode", "GPUReset"):
+            end = since + REPAIR_LIMIT
+            limit = f"; janitor gives up at {case.clock(end)}"
+            if case.now > end:
+                limit = f"; that is longer than janitor's {durations.format(REPAIR_LIMIT)}"
+        text = f"{name} runs since {case.clock(since)}: {detail}{limit}"
+        yield Note("cr-running", text, look)
+
+
+def _manual_configured(case: Case) -> Iterator[Note]:
+    if case.repairs or case.inst is None or case.inst.manual.value is not True:
+        return
+    yield Note(
+        "manual-mode",
+        f"janitor is in manual mode ({case.inst.manual.evidence}): it sends no signal",
+        f"be ready to repair {case.snap.node_name} by hand once the request is there",
+    )
+
+
+# --- recover ----------------------------------------------------------------------------------
+
+
+def _healthy_but_cordoned(case: Case) -> Iterator[Note]:
+    node, session = case.snap.node, case.snap.session
+    if node is None or not node.unschedulable:
+        return
+    checks = {e.check for e in session.events}
+    ours = [c for c in node.conditions if messages.is_check(c) and c.type in checks]
+    if not ours or any(messages.is_unhealthy(c) for c in ours):
+        return
+    since = max(c.transition for c in ours)
+    if case.now - since < HEALTHY_BUT_CORDONED:
+        return
+    holder, remedy = _holder(case)
+    yield Note(
+        "healthy-but-cordoned",
+        f"the checks are healthy since {case.clock(since)}, and the node is still cordoned: "
+        f"{holder}",
+        remedy,
+    )
+
+
+def _holder(case: Case) -> tuple[str, str]:
+    """Who holds the cordon, and what to do about it."""
+    seen, session, node = case.marks, case.snap.session, case.snap.node_name
+    if case.inst is not None and case.inst.breaker.value == "TRIPPED":
+        return (
+            "the tripped circuit breaker blocks recoveries",
+            case.kubectl("get cm circuit-breaker -o yaml"),
+        )
+    if not session.open and (session.cordon_preexisting or seen.cordon_preexisting):
+        return (
+            "somebody had cordoned it before NVSentinel, which leaves that alone",
+            f"ask who did, then: kubectl uncordon {node}",
+        )
+    if seen.events:
+        left = ", ".join(sorted({e.check for e in seen.events}))
+        return (
+            f"its annotation still lists {left}, which needs a healthy event from its monitor",
+            f"restart the monitor's pod on {node}, or end it by hand: kubectl uncordon {node}",
+        )
+    if seen.handed_over:
+        return (
+            "NVSentinel has handed it over and waits for a validation",
+            f"kubectl get validationrequests | grep {node}",
+        )
+    if seen.state:
+        return (
+            f"the state label is still {seen.state}",
+            case.kubectl(f"logs deploy/fault-quarantine | grep {node}"),
+        )
+    return ("no mark of NVSentinel's is left on it", f"kubectl uncordon {node}, once you know why")
+
+
+def _still_sick(case: Case) -> Iterator[Note]:
+    """Recovery needs a healthy event for each fault; say which are outstanding."""
+    checks = {e.check for e in case.snap.session.events}
+    sick = [c for c in case.sick if c.type in checks]
+    if not sick:
+        return
+    listed = ", ".join(c.type for c in sick)
+    analyzer = [c.type for c in sick if c.type in names.ANALYZER_CHECKS]
+    remedy = (
+        f"{analyzer[0]} is derived and never gets a healthy event: end it by hand with "
+        f"kubectl uncordon {case.snap.node_name}"
+        if analyzer
+        else "the monitor reports healthy after the reboot; if not, restart its pod on the node"
+    )
+    yield Note("nothing-yet", f"waiting for a healthy event of {listed}", remedy)
+
+
+# --- when nothing stands out ------------------------------------------------------------------
+
+
+def _nothing_yet(case: Case) -> Iterator[Note]:
+    """What is awaited; first of all, to see everything that counts."""
+    unread = {k: v for k, v in case.snap.unread.items() if k in ("node", "pods", "events")}
+    if unread:
+        listed = "; ".join(f"{k}: {v}" for k, v in sorted(unread.items()))
+        yield Note("nothing-yet", f"not everything of the node is read ({listed})")
+        return
+    yield Note("nothing-yet", _awaited(case))
+
+
+def _awaited(case: Case) -> str:
+    session = case.snap.session
+    if case.stage == "detect":
+        return (
+            "no fault yet: none of NVSentinel's conditions on the node is True"
+            if not case.sick
+            else (f"unhealthy now: {', '.join(c.type for c in case.sick)}")
+        )
+    if case.stage == "quarantine":
+        return "waiting for fault-quarantine to cordon the node, usually within seconds"
+    if case.stage == "drain":
+        pods = [p for p in case.snap.pods_on_node() if _drainable(p)]
+        listed = findings.listed([f"{p.namespace}/{p.name}" for p in pods])
+        left = f": {listed} still on the node" if pods else ""
+        return f"waiting for node-drainer{left}"
+    if case.stage == "remediate":
+        on = case.inst is not None and case.inst.log_collector.value is True
+        logs = "; logs are collected first, for up to 10 minutes" if on else ""
+        return f"waiting for fault-remediation to ask for a repair{logs}"
+    state = f" (state {session.state})" if session.state else ""
+    return f"waiting for NVSentinel to take its marks off the node{state}"
+
+
+def _drainable(pod: Pod) -> bool:
+    """DaemonSet pods and finished ones are never touched by a drain."""
+    return not pod.owner.startswith("DaemonSet/") and pod.phase not in ("Succeeded", "Failed")
+
+
+_FINDINGS: dict[str, tuple[Callable[[Case], Iterator[Note]], ...]] = {
+    "detect": (findings.opted_out, findings.no_effect, findings.node_not_ready),
+    "quarantine": (
+        findings.breaker,
+        findings.dry_run,
+        findings.opted_out,
+        findings.missing("fault-quarantine"),
+        findings.no_effect,
+        findings.node_not_ready,
+    ),
+    "drain": (findings.dry_run, findings.missing("node-drainer"), findings.drain),
+    "remediate": (
+        findings.dry_run,
+        findings.drain,
+        _repair,
+        findings.actions,
+        findings.missing("fault-remediation", "janitor"),
+        _manual_configured,
+    ),
+    "recover": (
+        findings.breaker,
+        findings.dry_run,
+        _healthy_but_cordoned,
+        _repair,
+        findings.actions,
+        findings.missing("fault-quarantine"),
+        findings.node_not_ready,
+        _still_sick,
+    ),
+}

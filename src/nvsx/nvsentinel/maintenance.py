@@ -1,0 +1,205 @@
+"""Maintenance resources: which belong to a session, and how each of them went.
+
+Fault-remediation creates a RebootNode, TerminateNode, GPUReset or whatever the operator
+mapped an action to; janitor or somebody outside works on it. "Remediated" in NVSentinel's
+label only means that such a resource was created: this module reads what became of it.
+Sources: janitor/api/v1alpha1/*_types.go, janitor/pkg/controller/rebootnode_controller.go,
+charts/lifecycle-manager/crds, fault-remediation/pkg/reconciler/reconciler.go.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+
+from nvsx.core import durations
+from nvsx.core.incident import Session
+from nvsx.core.ports import Outcome
+from nvsx.core.snapshot import Condition, Resource
+from nvsx.nvsentinel import names, sessions
+
+#: Creation times are whole seconds, and the clocks of monitor and API server differ.
+TOLERANCE = 120.0
+
+_ID = re.compile(
+    r"(?:^|-)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{24})$"
+)
+_KINDS = frozenset((k.group, k.kind) for k in names.MAINTENANCE_KINDS)
+Progress = tuple[Outcome, str]
+Kinds = frozenset[tuple[str, str]]
+
+
+def event_id(name: str) -> str:
+    """The health-event id at the end of a resource's name, "" when there is none.
+
+    Read from the right, since node names have dashes too: an ObjectId (24 hex digits) or a
+    UUID, as in `maintenance-<node>-<id>`.
+    """
+    found = _ID.search(name)
+    return found[1] if found else ""
+
+
+def belongs(resource: Resource, session: Session, *, node: str = "") -> bool:
+    """Whether `resource` is part of `session`: by the event id in its name, else by time.
+
+    By time: created within the session, from two minutes before it began, and never before
+    the end of the one before it. Completed resources stay for 14 days, so an old one must
+    never be taken for this incident's.
+    """
+    if node and resource.node and resource.node != node:
+        return False
+    if session.known and event_id(resource.name):
+        ids = {session.key, *(sessions.identity(e) for e in session.events)}
+        if event_id(resource.name) in ids:
+            return True
+    began = session.began
+    if began is None or not resource.created:
+        return False
+    if resource.created < math.floor(began) - TOLERANCE:
+        return False
+    if session.previous_end is not None and resource.created <= session.previous_end:
+        return False
+    return session.ended_at is None or resource.created <= session.ended_at
+
+
+def of_session(
+    resources: Iterable[Resource], session: Session, *, node: str = ""
+) -> tuple[Resource, ...]:
+    """The maintenance resources of `session`, oldest first."""
+    mine = (r for r in resources if is_maintenance(r) and belongs(r, session, node=node))
+    return tuple(sorted(mine, key=lambda r: (r.created, r.name)))
+
+
+def is_maintenance(
+    resource: Resource, configured: frozenset[tuple[str, str]] = frozenset()
+) -> bool:
+    """Whether NVSentinel creates such resources to repair a node.
+
+    `configured` has (group, kind) pairs the operator's configuration adds. A resource that
+    carries an event id in its name the way NVSentinel writes it counts too.
+    """
+    pair = (resource.group, resource.kind)
+    return (
+        pair in _KINDS
+        or pair in configured
+        or (resource.name.startswith("maintenance-") and bool(event_id(resource.name)))
+    )
+
+
+# --- how it went --------------------------------------------------------------------------
+
+
+def outcome(resource: Resource, *, complete_type: str = "") -> Progress:
+    """How far `resource` is: succeeded, failed, in-progress or manual, and in a sentence.
+
+    `complete_type` is the condition the operator configured as the one that completes it.
+    """
+    machine = _MACHINES.get(resource.kind)
+    if machine is not None:
+        return machine(resource)
+    return _any_kind(resource, complete_type)
+
+
+def _said(condition: Condition) -> str:
+    return condition.message or condition.reason or condition.type
+
+
+def _took(resource: Resource) -> str:
+    start = resource.started or resource.created
+    if not (start and resource.completed):
+        return ""
+    return f" after {durations.format(max(0.0, resource.completed - start))}"
+
+
+def _signalled(done_type: str, goal: str) -> Callable[[Resource], Progress]:
+    """RebootNode and TerminateNode: a signal to the provider, then waiting for its effect."""
+
+    def read(resource: Resource) -> Progress:
+        signal, done = resource.condition("SignalSent"), resource.condition(done_type)
+        if done is not None and done.status == "True":
+            return "succeeded", f"{goal}{_took(resource)}"
+        if done is not None and done.status == "False" and done.reason == "Timeout":
+            return "failed", f"timed out{_took(resource)}: {_said(done)}"
+        if done is not None and done.status == "False" and resource.completed:
+            return "failed", f"failed{_took(resource)}: {_said(done)}"
+        if signal is not None and signal.status == "False":
+            return "failed", f"signal refused: {_said(signal)}"
+        if resource.completed:
+            return "failed", f"ended without {done_type}{_took(resource)}"
+        manual = resource.condition("ManualMode")
+        if manual is not None and manual.status == "True":
+            return "manual", "janitor is in manual mode: a person has to do it"
+        if signal is not None and signal.status == "True":
+            return "in-progress", f"signal sent ({_said(signal)}), waiting for {done_type}"
+        return "in-progress", "signal not sent yet"
+
+    return read
+
+
+def _gpu_reset(resource: Resource) -> Progress:
+    """Phases Pending, InProgress, Terminating, Succeeded, Failed, Unknown."""
+    if resource.phase == "Succeeded":
+        return "succeeded", f"GPU reset{_took(resource)}"
+    wrong = next((c for c in resource.conditions if c.status == "False" and c.message), None)
+    if resource.phase == "Failed":
+        return "failed", f"GPU reset failed: {_said(wrong) if wrong else 'no reason given'}"
+    complete = resource.condition("Complete")
+    if complete is not None and complete.status == "True":
+        bad = "fail" in complete.reason.lower() or "timeout" in complete.reason.lower()
+        return ("failed" if bad else "succeeded"), f"{_said(complete)}{_took(resource)}"
+    if resource.completed:
+        return "failed", f"ended{_took(resource)} in phase {resource.phase or 'unknown'}"
+    done = [c.type for c in resource.conditions if c.status == "True"]
+    step = f", done: {', '.join(done)}" if done else ""
+    return "in-progress", f"phase {resource.phase or 'not set yet'}{step}"
+
+
+def _external(resource: Resource) -> Progress:
+    """ExternalRemediationRequest: somebody outside NVSentinel repairs the node and says so."""
+    complete = resource.condition("ExternalRemediationComplete")
+    if complete is not None and complete.status == "True":
+        return "succeeded", f"repaired outside NVSentinel{_took(resource)}"
+    if complete is not None and complete.status == "False":
+        return "failed", f"the external repair failed: {_said(complete)}"
+    released = resource.condition("NVSentinelOwnershipReleased")
+    if released is not None and released.status == "True":
+        return "manual", "handed over: the external system has to repair the node and report back"
+    return "in-progress", "NVSentinel has not released the node yet"
+
+
+_GOOD = ("Complete", "Completed", "Succeeded", "Ready", "Done")
+_BAD = ("Failed", "Failure")
+
+
+def _any_kind(resource: Resource, complete_type: str) -> Progress:
+    """A kind nvsx does not know: the configured condition, else the usual names and phases."""
+    phase = resource.phase.lower()
+    if complete_type:
+        found = resource.condition(complete_type)
+        if found is not None and found.status != "Unknown":
+            return ("succeeded" if found.status == "True" else "failed"), _said(found)
+        return "in-progress", f"waiting for {complete_type}"
+    if phase in ("succeeded", "completed", "complete"):
+        return "succeeded", f"phase {resource.phase}"
+    if phase in ("failed", "error"):
+        return "failed", f"phase {resource.phase}"
+    for type_ in _BAD:
+        found = resource.condition(type_)
+        if found is not None and found.status == "True":
+            return "failed", _said(found)
+    for type_ in _GOOD:
+        found = resource.condition(type_)
+        if found is not None and found.status == "True":
+            return "succeeded", _said(found)
+        if found is not None and found.status == "False" and resource.completed:
+            return "failed", _said(found)
+    return "in-progress", f"phase {resource.phase}" if phase else "no result yet"
+
+
+_MACHINES: dict[str, Callable[[Resource], Progress]] = {
+    "RebootNode": _signalled("NodeReady", "rebooted and Ready"),
+    "TerminateNode": _signalled("NodeTerminated", "terminated"),
+    "GPUReset": _gpu_reset,
+    "ExternalRemediationRequest": _external,
+}

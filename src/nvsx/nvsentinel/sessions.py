@@ -1,0 +1,201 @@
+"""Quarantine sessions: follows one node's marks and says which session it is in.
+
+A tracker is a pure state machine: it is given the node each time it changes and the time,
+and answers with a core Session. A session opens with the quarantine annotation, grows
+while events join it, and ends when annotation and state label are gone. The observer
+keeps one for each followed node; a resumed run seeds it with what it knew.
+NVSentinel's own timestamps are used before the time of looking. What cannot be known
+(how a session ended that nobody watched) stays open-ended rather than guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+from nvsx.core.incident import NO_SESSION, Ending, HealthEvent, Session
+from nvsx.core.snapshot import Node
+from nvsx.nvsentinel import marks, messages, names
+from nvsx.nvsentinel.marks import Marks
+
+#: Cordon times are whole seconds of the same clock: two that differ by more are two cordons.
+SAME_CORDON = 1.0
+
+
+def identity(event: HealthEvent) -> str:
+    """The database id of an event, or what stands in for it where there is none."""
+    if event.id:
+        return event.id
+    codes = ",".join(sorted(event.error_codes))
+    return _stand_in(event.node, event.check, codes, f"{event.generated_at:.6f}")
+
+
+def _stand_in(*parts: str) -> str:
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
+    return f"event-{digest.hexdigest()[:16]}"
+
+
+def key_of(events: Iterable[HealthEvent]) -> str:
+    """The key of a session with these events: its earliest one's identity; "" for none."""
+    first = min(events, key=lambda e: (e.generated_at or math.inf, identity(e)), default=None)
+    return identity(first) if first is not None else ""
+
+
+class SessionTracker:
+    """The session of one node, as its marks tell it.
+
+    With a seed that is still open, the first look decides whether that session goes on or
+    has ended meanwhile; a session that took its place is reported by the next look.
+    """
+
+    def __init__(self, seed: Session | None = None) -> None:
+        self._session = seed or NO_SESSION
+        self._looked = False
+        self._unmarked_before = False
+        self._stale: frozenset[str] = frozenset()
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    def observe(self, node: Node | None, at: float) -> Session:
+        """The session after seeing `node` at Unix time `at`; None for a node that is gone."""
+        before = self._session
+        if node is None:
+            if before.open:
+                self._session = _ended(before, at, "terminated", "the Node object is gone")
+            self._looked = True
+            return self._session
+        seen = marks.read(node)
+        if before.open:
+            self._session = self._go_on(before, node, seen, at)
+        elif seen.annotated or (not self._looked and not before.known and _left_held(seen)):
+            self._session = self._begin(before, node, seen, at)
+        elif not self._looked and not before.known and seen.uncordoned_at:
+            self._session = _over_before_we_came(seen)
+        if seen.annotated:
+            self._stale = seen.by_hand
+        self._looked = True
+        self._unmarked_before = not (seen.annotated or seen.state)
+        return self._session
+
+    def _begin(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        if before.known and _shares(before, seen):
+            return _grown(msgspec.structs.replace(before, open=True, ended_at=None), seen, at)
+        quarantined = seen.cordoned_at or (at if self._unmarked_before else None)
+        end = before.ended_at or (seen.uncordoned_at or None)
+        fresh = Session(
+            key=key_of(seen.events) or _stand_in(node.name, node.uid, f"{seen.cordoned_at:.0f}"),
+            open=True,
+            quarantined_at=quarantined,
+            previous_end=end,
+        )
+        return _grown(fresh, seen, at)
+
+    def _go_on(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        if seen.annotated:
+            if _replaced(before, seen):
+                return self._ended_away(before, seen, at)
+            return _grown(before, seen, at)
+        began = math.floor(before.quarantined_at or before.generated_at or 0.0)
+        if seen.uncordoned_at and seen.uncordoned_at >= began:
+            return _ended(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+        by_hand = seen.by_hand - self._stale
+        if by_hand:
+            return _ended(before, at, "cancelled", _by_hand(by_hand))
+        if seen.state or (seen.handed_over and not before.cordon_preexisting):
+            return _grown(before, seen, at)
+        sick = _still_unhealthy(before, node)
+        if sick:
+            text = f"NVSentinel's marks were removed while {', '.join(sick)} is still unhealthy"
+            return _ended(before, at, "cancelled", text)
+        return _ended(before, at, "recovered", "NVSentinel's marks are gone")
+
+    def _ended_away(self, before: Session, seen: Marks, at: float) -> Session:
+        """`before` is over and another session has begun; how it ended may be unknown."""
+        began = math.floor(before.quarantined_at or before.generated_at or 0.0)
+        if seen.uncordoned_at >= began > 0:
+            return _ended(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+        times = [e.generated_at for e in seen.events if e.generated_at]
+        latest = seen.cordoned_at or min(times, default=at)
+        return _ended(before, latest, "", "it ended while nobody watched; another one has begun")
+
+
+def _left_held(seen: Marks) -> bool:
+    """Without the annotation, only a cordon of NVSentinel's makes a session: a state label
+    alone can be a leftover that was written after the end."""
+    return seen.handed_over and not seen.by_hand
+
+
+def _shares(session: Session, seen: Marks) -> bool:
+    known = {identity(e) for e in session.events}
+    return any(identity(e) in known for e in seen.events)
+
+
+def _replaced(session: Session, seen: Marks) -> bool:
+    """Whether the annotation is a later session's: none of our events, and a new cordon."""
+    if not seen.events or not session.events or _shares(session, seen):
+        return False
+    began = session.quarantined_at or session.generated_at or 0.0
+    if seen.cordoned_at and session.quarantined_at:
+        return seen.cordoned_at > session.quarantined_at + SAME_CORDON
+    return seen.uncordoned_at >= math.floor(began) > 0
+
+
+def _grown(session: Session, seen: Marks, at: float) -> Session:
+    """`session` with what the marks add."""
+    events = {identity(e): e for e in (*session.events, *seen.events)}
+    ordered = tuple(sorted(events.values(), key=lambda e: (e.generated_at, identity(e))))
+    generated = [e.generated_at for e in ordered if e.generated_at]
+    states = session.states
+    if seen.state and seen.state not in session.reached():
+        first = seen.state == names.STATE_QUARANTINED and seen.cordoned_at
+        states = (*states, (seen.state, first or at))
+    return msgspec.structs.replace(
+        session,
+        ending="",
+        ending_detail="",
+        events=ordered,
+        state=seen.state,
+        states=states,
+        generated_at=min(generated, default=session.generated_at),
+        quarantined_at=session.quarantined_at or seen.cordoned_at or None,
+        cordoned=seen.unschedulable,
+        cordon_preexisting=session.cordon_preexisting or seen.cordon_preexisting,
+    )
+
+
+def _ended(session: Session, at: float, ending: Ending, detail: str) -> Session:
+    return msgspec.structs.replace(
+        session,
+        open=False,
+        state="",
+        cordoned=False,
+        ended_at=at,
+        ending=ending,
+        ending_detail=detail,
+    )
+
+
+def _over_before_we_came(seen: Marks) -> Session:
+    """A node first seen after its session: only when it ended is left on it. No key, since
+    what began it is gone."""
+    return Session(
+        ended_at=seen.uncordoned_at,
+        ending="recovered",
+        ending_detail="NVSentinel had uncordoned the node before nvsx looked",
+        previous_end=seen.uncordoned_at,
+    )
+
+
+def _by_hand(found: frozenset[str]) -> str:
+    verb = "uncordoned" if names.UNCORDONED_BY_HAND_ANNOTATION in found else "untainted"
+    return f"a person {verb} the node, which cancels NVSentinel's work on it"
+
+
+def _still_unhealthy(session: Session, node: Node) -> list[str]:
+    checks = {e.check for e in session.events}
+    return [c.type for c in node.conditions if c.type in checks and messages.is_unhealthy(c)]

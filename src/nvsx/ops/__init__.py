@@ -1,0 +1,1 @@
+"""Setup, doctor, scaffolder, converter and linter: they return values and never print or exit."""

@@ -1,0 +1,136 @@
+"""Puts a converted runbook into the project: all of its files, or none.
+
+It refuses to overwrite. Everything is prepared in a folder beside its place and moved in
+by renames, the YAML last: until then there is no runbook. What fails half-way is undone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from nvsx.core.errors import Conflict, UsageError
+from nvsx.ops.convert.checking import LIBRARY, Desk
+from nvsx.ops.convert.draft import HOOKS, Draft
+from nvsx.ops.convert.ledger import FILE
+
+
+def refuse_to_overwrite(root: Path, name: str) -> None:
+    """Raises Conflict when the runbook, or a folder for its hooks, is there already."""
+    for path in (f"runbooks/{name}.yaml", f"{HOOKS}/{name}"):
+        if os.path.lexists(root / path):
+            raise Conflict(
+                f"{path} exists already; convert never overwrites",
+                "give another name with --name, or remove it first",
+            )
+
+
+def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
+    """Write all files; the paths in the project, in order.
+
+    Raises Conflict when one exists, UsageError when the project cannot be written to.
+    """
+    refuse_to_overwrite(desk.root, draft.name)
+    hooks = desk.root / HOOKS
+    try:
+        hooks.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{draft.name}-", dir=hooks))
+    except OSError as exc:
+        raise _unwritable(desk.root, exc) from None
+    placed: list[Path] = []
+    try:
+        _prepare(draft, ledger, desk, staging)
+        _place(draft, desk, staging, placed)
+    except BaseException as exc:
+        for path in reversed(placed):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise _unwritable(desk.root, exc) from None
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    library = [] if LIBRARY not in {str(p.relative_to(desk.root)) for p in placed} else [LIBRARY]
+    return [*draft.files, f"{HOOKS}/{draft.name}/{FILE}", *library]
+
+
+def _unwritable(root: Path, exc: OSError) -> UsageError:
+    return UsageError(
+        f"nothing was written: {root} cannot be written to: {exc.strerror or exc}",
+        "choose a project with --project",
+    )
+
+
+def _prepare(draft: Draft, ledger: str, desk: Desk, staging: Path) -> None:
+    folder = staging / "hooks"
+    folder.mkdir()
+    folder.chmod(0o755)
+    for path, text in draft.hooks.items():
+        mode = 0o755 if draft.reviewed else 0o644
+        _file(folder / Path(path).name, text.encode(), mode)
+    _file(folder / FILE, ledger.encode(), 0o644)
+    _file(staging / "runbook.yaml", draft.files[draft.runbook_file].encode(), 0o644)
+    if not desk.has_library:
+        (staging / "lib").mkdir()
+        (staging / "lib").chmod(0o755)
+        for name, content in desk.library.items():
+            _file(staging / "lib" / name, content, 0o644)
+
+
+def _place(draft: Draft, desk: Desk, staging: Path, placed: list[Path]) -> None:
+    """Move everything in; each step either happens or raises."""
+    hooks = desk.root / HOOKS
+    if not desk.has_library:
+        (staging / "lib").rename(hooks / "lib")
+        placed.append(hooks / "lib")
+    _refuse_folder(hooks / draft.name)
+    (staging / "hooks").rename(hooks / draft.name)
+    placed.append(hooks / draft.name)
+    target = desk.root / draft.runbook_file
+    try:
+        os.link(staging / "runbook.yaml", target)  # unlike a rename, it never replaces
+    except FileExistsError:
+        raise Conflict(f"{draft.runbook_file} exists already; convert never overwrites") from None
+    placed.append(target)
+
+
+def _refuse_folder(folder: Path) -> None:
+    """A rename would silently take the place of an empty folder."""
+    if os.path.lexists(folder):
+        raise Conflict(f"{folder} exists already; convert never overwrites")
+
+
+def _file(path: Path, content: bytes, mode: int) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(mode)
+
+
+def keep_draft(draft: Draft, findings: Mapping[str, str], root: Path, fallback: Path) -> Path:
+    """Keep a draft that did not pass beside the project, never inside; the folder.
+
+    `findings` maps file names to their text. The folder is `<project>.drafts/<name>`, or in
+    `fallback` where the project's parent cannot be written to.
+    """
+    for base in (root.with_name(f"{root.name}.drafts"), fallback / "drafts"):
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            folder = next(
+                f
+                for f in (
+                    base / f"{draft.name}{n}" for n in ("", *(f"-{i}" for i in range(2, 1000)))
+                )
+                if not os.path.lexists(f)
+            )
+            for path, text in {**draft.files, **findings}.items():
+                file = folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return folder
+    raise UsageError("the draft could not be kept anywhere", f"make {root.parent} writable")

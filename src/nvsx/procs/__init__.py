@@ -1,0 +1,1 @@
+"""Child processes: groups, time limits, masked output and nothing left behind."""

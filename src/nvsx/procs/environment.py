@@ -1,0 +1,112 @@
+"""The environment of a script, as a pure function.
+
+What the operator exported goes in, less nvsx's own secrets and less what an outer run
+left behind; the run's facts, its private KUBECONFIG and, for bookkeeping scripts, the
+kubectl guard go on top. A sandbox run or drill loses everything that could page someone.
+It reads nothing and decides nothing about the script itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from nvsx.core.masking import is_secret_name
+
+OWN_SECRETS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+"""What nvsx itself authenticates with; no script has a use for it."""
+
+RUN_FACTS = frozenset(
+    f"NVSX_{name}"
+    for name in """
+    STAGE RUNBOOK TARGET_NODE TARGET_ALIAS ELAPSED_MS RUN_ID INCIDENT_KEY TRIGGER CLUSTER
+    RUN_STATUS FAILED_STAGE REASON INCIDENT_MS MTTR_MS IDEMPOTENCY_KEY ATTEMPT EVENT_FILE
+    REPORT_FILE ARTIFACT_DIR IMPACT_FILE SANDBOX DRILL STORM_ROLE STORM_SIZE
+    REPEAT_COUNT REPEAT_GPU
+    """.split()
+)
+"""Set for each script. Inherited ones belong to another run: nvsx may run inside a hook."""
+
+FROM_EVENTS = frozenset(
+    {
+        "NVSX_TARGET_NODE",
+        "NVSX_INCIDENT_KEY",
+        "NVSX_TRIGGER",
+        "NVSX_CLUSTER",
+        "NVSX_REPEAT_GPU",
+    }
+)
+"""Facts whose text a sender chose; scripts may paste them anywhere."""
+
+_OWN_SECRET_NAME = re.compile(r"NVSX_.*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY)")
+_PAGING_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|WEBHOOK|HOOK_?URL|API_?KEY"
+    r"|(ROUTING|INTEGRATION|SERVICE|ACCESS|PRIVATE)_?KEY|(^|_)(KEY|DSN|AUTH)$",
+    re.IGNORECASE,
+)
+_PAGING_VALUE = re.compile(
+    r"hooks\.slack\.com|events(\.eu)?\.pagerduty\.com|api(\.eu)?\.opsgenie\.com"
+    r"|discord(app)?\.com/api/webhooks|webhook\.office\.com|outlook\.office\.com/webhook"
+    r"|logic\.azure\.com|chat\.googleapis\.com|alert\.victorops\.com|api\.twilio\.com"
+    r"|://[^/\s:@]*:[^/\s@]+@",
+    re.IGNORECASE,
+)
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._:/-]")
+_NOT_WORDS = re.compile(r"[^A-Za-z0-9 ._:/,;()%=+#'-]")
+
+
+def can_page(name: str, value: str) -> bool:
+    """Whether a variable looks like a secret or a webhook: by its name, or by its value."""
+    return (
+        is_secret_name(name)
+        or _PAGING_NAME.search(name) is not None
+        or _PAGING_VALUE.search(value) is not None
+    )
+
+
+def plain(value: str) -> str:
+    """`value` with everything but letters, digits and `._:/-` replaced by `-`."""
+    return _NOT_PLAIN.sub("-", value)
+
+
+def build(
+    exported: Mapping[str, str],
+    facts: Mapping[str, str],
+    *,
+    project_root: Path,
+    kubeconfig: Path | None,
+    guard_dir: Path | None,
+    may_page: bool,
+) -> dict[str, str]:
+    """The variables of one script.
+
+    `guard_dir` comes first on PATH; None for scripts that get the real kubectl. Without a
+    `kubeconfig` kubectl finds an empty one, never whatever is current: in a pod it then
+    uses the service account, elsewhere nothing.
+    """
+    environment = {
+        name: value
+        for name, value in exported.items()
+        if name not in OWN_SECRETS
+        and name not in RUN_FACTS
+        and not _OWN_SECRET_NAME.fullmatch(name)
+        and (may_page or not can_page(name, value))
+    }
+    for name, value in facts.items():
+        environment[name] = _fact(name, value)
+    environment["NVSX_PROJECT_ROOT"] = environment["NVSX_PLAYGROUND"] = str(project_root)
+    environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else os.devnull
+    if guard_dir:
+        path = environment.get("PATH") or os.defpath
+        environment["PATH"] = f"{guard_dir}{os.pathsep}{path}"
+    return environment
+
+
+def _fact(name: str, value: str) -> str:
+    if name in FROM_EVENTS:
+        return plain(value)
+    if name == "NVSX_REASON":
+        return _NOT_WORDS.sub("_", value)
+    return value.replace("\0", "")

@@ -1,0 +1,109 @@
+"""CEL, compiled once and evaluated by Google's cel-cpp: the `when` of triggers, which is true
+or false, and the `cel` rules of webhook sources, which find a text in a message.
+
+The library is imported when the first expression is met. An expression that cannot be
+evaluated for an event (a key the event does not have) does not hold, and says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from nvsx.core.routing import Truth
+from nvsx.core.sources import Computed
+
+_MAX_LENGTH = 2000
+
+
+@lru_cache(maxsize=2)
+def _environment(variable: str) -> Any:
+    from cel_expr_python import cel  # type: ignore[import-untyped]
+
+    return cel.NewEnv(variables={variable: cel.Type.DYN})
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression: str, variable: str = "event") -> Any:
+    """The compiled expression. Raises ValueError with what is wrong, and where in it."""
+    if len(expression) > _MAX_LENGTH:
+        raise ValueError(f"the expression is longer than {_MAX_LENGTH} characters")
+    try:
+        program = _environment(variable).compile(expression)
+    except RuntimeError as exc:  # the library's only exception, whatever is wrong
+        raise ValueError(_plain(str(exc))) from None
+    kind = program.return_type().name().upper()
+    allowed, wanted = _RESULTS[variable]
+    if kind not in allowed:
+        raise ValueError(f"the expression is {kind.lower()}, not {wanted}")
+    return program
+
+
+#: What an expression may be, by the variable it is over.
+_RESULTS = {
+    "event": (("BOOL", "DYN"), "true or false"),
+    "body": (("STRING", "INT", "DYN"), "a text"),
+}
+
+
+def _plain(text: str) -> str:
+    """One line out of cel-cpp's report, with the position inside the expression."""
+    found = re.search(r"<input>:(\d+):(\d+): (.*)", text)
+    if found is None:
+        return text.splitlines()[0]
+    line, column, message = found.groups()
+    where = f"character {column}" if line == "1" else f"line {line}, character {column}"
+    message = message.replace(" (in container '')", "")
+    return f"{message} at {where}"
+
+
+def check(expression: str) -> str:
+    """What is wrong with an expression, in words; "" when it compiles."""
+    try:
+        _compiled(expression)
+    except ValueError as exc:
+        return str(exc)
+    return ""
+
+
+def check_value(expression: str) -> str:
+    """As `check`, for an expression over `body` that gives a text."""
+    try:
+        _compiled(expression, "body")
+    except ValueError as exc:
+        return str(exc)
+    return ""
+
+
+def value(expression: str, body: Mapping[str, object]) -> Computed:
+    """The text an expression finds in `body`. Never raises for what a body contains."""
+    try:
+        result = _compiled(expression, "body").eval(data={"body": dict(body)})
+    except (ValueError, RuntimeError) as exc:
+        return Computed("", str(exc).splitlines()[0])
+    plain, kind = result.plain_value(), result.type().name().upper()
+    if kind == "STRING" and plain:
+        return Computed(str(plain))
+    if kind == "INT":
+        return Computed(str(plain))
+    text = str(plain)
+    if missing := re.search(r'Key not found in map : "(.*)"', text):
+        return Computed("", f"the body has no {missing[1]}")
+    return Computed("", text.splitlines()[0] if kind == "ERROR" and text else "it gives no text")
+
+
+def evaluate(expression: str, event: Mapping[str, object]) -> Truth:
+    """Whether the expression holds for `event`. Never raises for what an event contains."""
+    try:
+        value = _compiled(expression).eval(data={"event": dict(event)})
+    except (ValueError, RuntimeError) as exc:
+        return Truth(False, str(exc).splitlines()[0])
+    plain = value.plain_value()
+    if isinstance(plain, bool):
+        return Truth(plain)
+    text = str(plain)
+    if missing := re.search(r'Key not found in map : "(.*)"', text):
+        return Truth(False, f"the event has no {missing[1]}")
+    return Truth(False, f"it is neither true nor false: {text.splitlines()[0]}")

@@ -1,0 +1,1 @@
+"""Plain text, JSONL and report views of a run's journal."""

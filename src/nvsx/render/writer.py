@@ -1,0 +1,66 @@
+"""Writes lines to a stream from a thread of its own, so that no reader can slow a run.
+
+A pipe that nobody empties fills this buffer and nothing else. When the buffer is full the
+writer gives up on the stream and says so once, rather than leave a gap unannounced.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import IO
+
+LIMIT = 200_000
+
+
+class LineWriter:
+    """An append-only sink of whole lines. `close` waits for what is queued, within reason."""
+
+    def __init__(self, stream: IO[bytes], *, limit: int = LIMIT) -> None:
+        self._stream = stream
+        self._queue: queue.Queue[bytes | None] = queue.Queue(limit)
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="nvsx-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the reader went away or fell too far behind."""
+        return self._broken
+
+    def write(self, line: bytes) -> None:
+        """Queue one line (without its newline)."""
+        if self._broken:
+            return
+        try:
+            self._queue.put_nowait(line + b"\n")
+        except queue.Full:
+            self._broken = True
+
+    def _run(self) -> None:
+        while (line := self._queue.get()) is not None:
+            batch = [line]
+            done = False
+            while not self._queue.empty():
+                more = self._queue.get_nowait()
+                if more is None:
+                    done = True
+                    break
+                batch.append(more)
+            try:
+                self._stream.write(b"".join(batch))
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._broken = True
+                return
+            if done:
+                return
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what is queued; a reader that takes longer than `timeout` seconds is left."""
+        if self._thread.is_alive() and not self._broken:
+            try:
+                self._queue.put(None, timeout=timeout)
+            except queue.Full:
+                return
+            self._thread.join(timeout)

@@ -1,0 +1,176 @@
+"""node-drainer: waits for the pods of a quarantined node, evicts or deletes them.
+
+The default mode for all user namespaces is AllowCompletion: nothing is evicted, the
+drainer waits without limit and says so in an Event. Immediate asks for evictions, again
+and again where a disruption budget refuses; DeleteAfterTimeout waits for its limit, says
+until when, and deletes. The label becomes `draining` only when there is a pod to see to.
+Sources: node-drainer/pkg/evaluator/evaluator.go, pkg/reconciler, pkg/informers.
+"""
+
+from __future__ import annotations
+
+from nvsx.sandbox import names
+from nvsx.sandbox.admission import Object
+from nvsx.sandbox.context import Context
+from nvsx.sandbox.events import NodeEvent, record
+from nvsx.sandbox.evictions import evict
+from nvsx.sandbox.health import Document
+from nvsx.sandbox.statuses import NotFound, TooManyRequests
+from nvsx.sandbox.timing import rfc3339
+
+MODULE = "node-drainer"
+EVICTION_SECONDS = 60
+_LONGEST_BACKOFF = 8
+
+
+class NodeDrainer:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        context.ledger.subscribe(self._told)
+
+    def _told(self, document: Document, changed: frozenset[str]) -> None:
+        if "quarantined" not in changed:
+            return
+        if document.event.healthy:
+            if document.quarantined == "UnQuarantined":
+                self._finish(document)
+        elif document.quarantined in ("Quarantined", "AlreadyQuarantined"):
+            self._context.spawn(self._drain(document))
+
+    async def _drain(self, document: Document) -> None:
+        context, node = self._context, document.event.node
+        await context.sleep("drain_pickup", node)
+        if document.cancelled:
+            return
+        context.ledger.update(document, eviction="InProgress")
+        if context.variant(node).drain_fails:
+            self._fail(document)
+            return
+        backoff, waited = 1, False
+        while pods := self.eligible(node):
+            if not waited:
+                waited = True
+                context.set_state(node, "draining")
+            await context.node_changed(node, self._see_to(document, pods, backoff))
+            if document.cancelled:
+                context.ledger.update(document, eviction="Cancelled")
+                return
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+        drained_before = any(
+            d.eviction in ("Succeeded", "AlreadyDrained")
+            for d in context.ledger.session(node)
+            if d is not document
+        )
+        if drained_before and not waited:
+            self._finish(document, already=True)
+            return
+        context.set_state(node, "drain-succeeded")
+        context.log(MODULE, "node drained", nodeName=node)
+        self._finish(document)
+
+    def _see_to(self, document: Document, pods: list[Object], backoff: int) -> float:
+        """Do what the mode does about the pods; in how many seconds to look again."""
+        context, node = self._context, document.event.node
+        mode, pace, timings = context.cluster.drain, context.pace, context.variant(node).timings
+        if mode == "Immediate":
+            for pod in pods:
+                self._evict(pod)
+            return pace.seconds("eviction_retry", timings)
+        again = pace.seconds("drain_retry", timings) * backoff
+        if mode == "AllowCompletion":
+            self._say(node, "AwaitingPodCompletion", f"Waiting for following pods to finish: "
+                      f"[{' '.join(map(_full_name, pods))}]")  # fmt: skip
+            return again
+        limit = document.created + pace.seconds("delete_after", timings)
+        left = limit - context.clock.now()
+        if left <= 0:
+            for pod in pods:
+                self._delete(pod)
+            return again
+        for namespace in sorted({p["metadata"]["namespace"] for p in pods}):
+            listed = [p["metadata"]["name"] for p in pods if _namespace(p) == namespace]
+            self._say(
+                node,
+                "WaitingBeforeForceDelete",
+                f"Waiting for following pods to finish: [{' '.join(listed)}] in namespace: "
+                f"[{namespace}] or they will be force deleted on: {rfc3339(limit)}",
+            )
+        return min(again, left + 0.01)
+
+    def _evict(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        if "deletionTimestamp" in meta:
+            return
+        try:
+            evict(self._context.store, meta["namespace"], meta["name"], grace=EVICTION_SECONDS)
+            self._context.log(MODULE, "pod evicted", pod=_full_name(pod))
+        except TooManyRequests:
+            self._context.log(
+                MODULE, "eviction blocked by a PodDisruptionBudget, will retry", pod=_full_name(pod)
+            )
+        except NotFound:
+            pass  # it ended by itself
+
+    def _delete(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        try:
+            self._context.store.delete("pods", meta["name"], namespace=meta["namespace"], grace=0)
+            self._context.log(MODULE, "pod force deleted", pod=_full_name(pod))
+        except NotFound:
+            pass  # it ended by itself
+
+    def _fail(self, document: Document) -> None:
+        """A drain that cannot be done ends the chain; slow pods never lead here."""
+        node = document.event.node
+        self._context.set_state(node, "draining")
+        self._context.set_state(node, "drain-failed")
+        self._context.log(MODULE, "drain failed: no GPU entity to drain for", nodeName=node)
+        self._context.ledger.update(
+            document, eviction="Failed", eviction_message="no GPU entity to drain for"
+        )
+
+    def _finish(self, document: Document, *, already: bool = False) -> None:
+        self._context.ledger.update(
+            document,
+            eviction="AlreadyDrained" if already else "Succeeded",
+            drain_finished=self._context.clock.now(),
+        )
+
+    def eligible(self, node: str) -> list[Object]:
+        """The pods a drain of `node` sees to."""
+        return [
+            pod
+            for pod in self._context.pods_on(node)
+            if pod["metadata"]["namespace"] not in names.DRAIN_EXEMPT_NAMESPACES
+            and pod["status"].get("phase") not in ("Succeeded", "Failed")
+            and not any(
+                owner["kind"] == "DaemonSet"
+                for owner in pod["metadata"].get("ownerReferences") or ()
+            )
+        ]
+
+    def _say(self, name: str, reason: str, message: str) -> None:
+        node = self._context.node(name)
+        if node is None:
+            return
+        self._context.log(MODULE, message, nodeName=name)
+        record(
+            self._context,
+            NodeEvent(
+                node=name,
+                uid=node["metadata"]["uid"],
+                type="NodeDraining",
+                reason=reason,
+                message=message,
+                component="nvsentinel-node-drainer",
+                at=self._context.clock.now(),
+            ),
+        )
+
+
+def _namespace(pod: Object) -> str:
+    return str(pod["metadata"]["namespace"])
+
+
+def _full_name(pod: Object) -> str:
+    return f"{_namespace(pod)}/{pod['metadata']['name']}"

@@ -1,0 +1,48 @@
+"""Writes the kubeconfig of a sandbox, for kubectl, for scripts and for nvsx itself.
+
+JSON, which is YAML too. Readable by its owner alone, replaced in one step, and never the
+user's own kubeconfig: the caller names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from nvsx.sandbox.access import url_with_token
+
+
+def write_kubeconfig(
+    path: Path, url: str, token: str, context: str = "nvsx-sandbox", namespace: str = "default"
+) -> Path:
+    """Write a kubeconfig with this one context (mode 0600) and return its path.
+
+    The token is in the server's path as well as in the user's place: kubectl sends no
+    user credentials over plain HTTP.
+    """
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "clusters": [{"name": context, "cluster": {"server": url_with_token(url, token)}}],
+        "users": [{"name": context, "user": {"token": token}}],
+        "contexts": [
+            {
+                "name": context,
+                "context": {"cluster": context, "user": context, "namespace": namespace},
+            }
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # mkstemp creates with 0600, so the token is never readable by others, not even briefly.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,41 @@
+"""The durable journal of runs in SQLite or PostgreSQL.
+
+`open_store` and `file_artifacts` are the way in; the database library is only imported
+when a store is opened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.store.artifacts import file_artifacts
+
+if TYPE_CHECKING:
+    from nvsx.store.inbox import SqliteInbox
+    from nvsx.store.journal import SqliteJournal
+
+__all__ = ["file_artifacts", "inbox_of", "open_store"]
+
+
+def open_store(
+    state_dir: Path, now: Callable[[], float] = time.time, *, busy_timeout: float = 5.0
+) -> SqliteJournal:
+    """The journal in `state_dir`, which is made if missing (0700; files 0600).
+
+    Older state is migrated. `now` gives Unix seconds; `busy_timeout` is how many seconds
+    to wait for another process's lock. Raises StoreBusy (locked, disk full) and StoreError
+    (not writable, corrupt, written by a newer nvsx), each with the next step.
+    """
+    from nvsx.store.journal import SqliteJournal
+
+    return SqliteJournal(state_dir, now, busy_timeout)
+
+
+def inbox_of(journal: SqliteJournal) -> SqliteInbox:
+    """The daemon's inbox in the same database; it lives as long as its journal."""
+    from nvsx.store.inbox import SqliteInbox
+
+    return SqliteInbox(journal)

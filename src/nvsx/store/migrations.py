@@ -1,0 +1,158 @@
+"""How the tables came to be: small steps, in order, each applied once and recorded.
+
+To change the tables append a function to `STEPS` and follow suit in schema; a step that
+was released is never edited. Steps speak plain SQL that SQLite and PostgreSQL both
+understand, and none of schema's objects, which will have moved on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, inspect, text
+
+from nvsx.core.errors import StoreError
+
+Step = Callable[[Connection], None]
+
+
+def journal_of_runs(db: Connection) -> None:
+    """Runs, their journals, and the claims on nodes."""
+    _do(
+        db,
+        """CREATE TABLE runs (
+            run_id TEXT PRIMARY KEY, runbook TEXT NOT NULL, cluster TEXT NOT NULL,
+            node TEXT NOT NULL, "trigger" TEXT NOT NULL, status TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL, finished DOUBLE PRECISION,
+            session_key TEXT NOT NULL, mttr_s DOUBLE PRECISION, degraded BOOLEAN NOT NULL,
+            reason TEXT NOT NULL, sandbox BOOLEAN NOT NULL, drill BOOLEAN NOT NULL,
+            project TEXT NOT NULL, owner TEXT NOT NULL, epoch INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL)""",
+        "CREATE INDEX runs_by_age ON runs (created)",
+        "CREATE INDEX runs_unfinished ON runs (created) WHERE finished IS NULL",
+        """CREATE TABLE journal (
+            run_id TEXT NOT NULL REFERENCES runs (run_id), seq INTEGER NOT NULL,
+            t DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+            PRIMARY KEY (run_id, seq))""",
+        """CREATE TABLE claims (
+            cluster TEXT NOT NULL, node TEXT NOT NULL,
+            run_id TEXT NOT NULL REFERENCES runs (run_id),
+            PRIMARY KEY (cluster, node))""",
+        "CREATE INDEX claims_by_run ON claims (run_id)",
+    )
+
+
+def inbox_of_the_daemon(db: Connection) -> None:
+    """Received events, what they led to, silences, storms, and what people ask of runs."""
+    _do(
+        db,
+        """CREATE TABLE events (
+            event_id TEXT PRIMARY KEY, received DOUBLE PRECISION NOT NULL, source TEXT NOT NULL,
+            cluster TEXT NOT NULL, node TEXT NOT NULL, outcome TEXT NOT NULL,
+            run_id TEXT NOT NULL, reason TEXT NOT NULL, repeats INTEGER NOT NULL,
+            last_received DOUBLE PRECISION NOT NULL, body TEXT NOT NULL)""",
+        "CREATE INDEX events_by_age ON events (received)",
+        "CREATE INDEX events_by_run ON events (run_id) WHERE run_id <> ''",
+        """CREATE TABLE deliveries (
+            "key" TEXT PRIMARY KEY, event_id TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX deliveries_by_age ON deliveries (at)",
+        "CREATE TABLE requests (run_id TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        """CREATE TABLE incidents (
+            cluster TEXT NOT NULL, node TEXT NOT NULL, "key" TEXT NOT NULL, run_id TEXT NOT NULL,
+            PRIMARY KEY (cluster, node, "key"))""",
+        """CREATE TABLE silences (
+            silence_id INTEGER PRIMARY KEY, cluster TEXT NOT NULL, node TEXT NOT NULL,
+            until DOUBLE PRECISION NOT NULL, reason TEXT NOT NULL, author TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL)""",
+        """CREATE TABLE storms (
+            run_id TEXT PRIMARY KEY, leader TEXT NOT NULL, cluster TEXT NOT NULL,
+            runbook TEXT NOT NULL, joined DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX storms_by_leader ON storms (leader)",
+        "CREATE INDEX storms_by_runbook ON storms (cluster, runbook, joined)",
+        """CREATE TABLE asks (
+            ask_id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL,
+            text TEXT NOT NULL, author TEXT NOT NULL, code TEXT NOT NULL)""",
+        'CREATE TABLE cursors (source TEXT PRIMARY KEY, "value" TEXT NOT NULL)',
+        "CREATE INDEX runs_by_node ON runs (cluster, node, created)",
+        "CREATE INDEX runs_by_runbook ON runs (cluster, runbook, created)",
+    )
+
+
+def stages_and_words_of_runs(db: Connection) -> None:
+    """How long stages took, and what runs are found by: tags, faults, GPUs."""
+    _do(
+        db,
+        """CREATE TABLE run_stages (
+            run_id TEXT NOT NULL REFERENCES runs (run_id), stage TEXT NOT NULL,
+            status TEXT NOT NULL, elapsed_s DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (run_id, stage))""",
+        """CREATE TABLE run_words (
+            run_id TEXT NOT NULL REFERENCES runs (run_id), kind TEXT NOT NULL,
+            word TEXT NOT NULL, PRIMARY KEY (run_id, kind, word))""",
+        "CREATE INDEX run_words_by_word ON run_words (kind, word)",
+        "CREATE INDEX runs_on_nodes ON runs (node, created)",
+    )
+    told = db.execute(
+        text("SELECT run_id, kind, body FROM journal WHERE kind IN ('session', 'stage_end')")
+    ).all()
+    stages, words = [], set()
+    for run_id, kind, body in told:
+        event = json.loads(body)
+        if kind == "stage_end":
+            fields = {name: event[name] for name in ("stage", "status", "elapsed_s")}
+            stages.append({"run_id": run_id, **fields})
+        for fault in event.get("session", {}).get("events", ()) if kind == "session" else ():
+            name = " ".join((fault["check"], *sorted(fault.get("error_codes", ()))))
+            words.add((run_id, "fault", name))
+            known = {"GPU_UUID": "gpu", "PCI": "pci"}
+            entities = fault.get("entities", ())
+            words |= {(run_id, known[e], v) for e, v in entities if e in known}
+    if stages:
+        db.execute(
+            text("INSERT INTO run_stages VALUES (:run_id, :stage, :status, :elapsed_s)"), stages
+        )
+    if words:
+        rows = [{"r": r, "k": k, "w": w} for r, k, w in sorted(words)]
+        db.execute(text("INSERT INTO run_words VALUES (:r, :k, :w)"), rows)
+
+
+STEPS: Sequence[Step] = (journal_of_runs, inbox_of_the_daemon, stages_and_words_of_runs)
+
+
+def version(db: Connection) -> int:
+    """The number of steps applied to this database; 0 for a new one."""
+    if not inspect(db).has_table("migrations"):
+        return 0
+    return int(db.execute(text("SELECT COALESCE(MAX(version), 0) FROM migrations")).scalar_one())
+
+
+def migrate(db: Connection, where: str, now: float) -> None:
+    """Bring a database up to date, in the caller's transaction, which must hold its lock.
+
+    `where` names it in messages. Raises StoreError when a newer nvsx has written it.
+    """
+    found = version(db)
+    if found > len(STEPS):
+        raise StoreError(
+            f"{where} was written by a newer nvsx (schema {found}, this one knows {len(STEPS)})",
+            "upgrade nvsx, or use another state folder with NVSX_STATE_DIR",
+        )
+    if found == 0:
+        _do(
+            db,
+            """CREATE TABLE IF NOT EXISTS migrations (
+                version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied DOUBLE PRECISION NOT NULL)
+            """,
+        )
+    for number, step in enumerate(STEPS[found:], found + 1):
+        step(db)
+        db.execute(
+            text("INSERT INTO migrations (version, name, applied) VALUES (:v, :n, :t)"),
+            {"v": number, "n": step.__name__, "t": now},
+        )
+
+
+def _do(db: Connection, *statements: str) -> None:
+    for statement in statements:
+        db.execute(text(statement))

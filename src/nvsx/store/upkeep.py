@@ -1,0 +1,168 @@
+"""Upkeep of the history: what may go, how it goes, and how runs come in from elsewhere.
+
+`bootstrap.upkeep` calls these through `SqliteJournal.look` and `.transact`, beside a daemon
+that works on the same file. Unfinished runs are never touched, nor what the daemon still
+decides by: the run of an open incident, and a node's last run while it did not pass.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
+
+from nvsx.core.errors import StoreError, UsageError
+from nvsx.core.journal import Entry, StageEnd, Start, encode_body, kind_of
+from nvsx.core.ports import NewRun, RunRow
+from nvsx.core.runindex import first_row, index, words
+from nvsx.store import database
+from nvsx.store.inbox_tables import asks, incidents, requests, storms
+from nvsx.store.records import record
+from nvsx.store.schema import claims, journal, run_stages, run_words, runs
+
+_OF_RUNS = (journal, run_stages, run_words, claims, requests, storms, asks)
+
+
+def prunable(db: Connection, before: float, limit: int | None = None) -> list[RunRow]:
+    """The runs that finished before `before` (Unix seconds) and may go, oldest first."""
+    query = select(runs).where(_may_go(before)).order_by(runs.c.created, runs.c.run_id)
+    found = db.execute(query if limit is None else query.limit(limit)).mappings()
+    return [record(row).row for row in found]
+
+
+def prune(db: Connection, before: float, limit: int) -> list[RunRow]:
+    """Delete the oldest `limit` of `prunable`; what was deleted."""
+    gone = prunable(db, before, limit)
+    ids = [row.run_id for row in gone]
+    for table in (*_OF_RUNS, runs):
+        db.execute(delete(table).where(table.c.run_id.in_(ids)))
+    return gone
+
+
+def _may_go(before: float) -> ColumnElement[bool]:
+    later = runs.alias("later")
+    newer = (
+        select(later.c.run_id)
+        .where(
+            later.c.cluster == runs.c.cluster,
+            later.c.node == runs.c.node,
+            later.c.created > runs.c.created,
+        )
+        .exists()
+    )
+    open_ = select(incidents.c.run_id)
+    return and_(
+        runs.c.finished < before,
+        runs.c.run_id.not_in(open_),
+        or_(runs.c.status == "passed", runs.c.node == "", newer),
+    )
+
+
+def known(db: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Those of `run_ids` that are in the history already."""
+    found: list[str] = []
+    for at in range(0, len(run_ids), 1000):
+        query = select(runs.c.run_id).where(runs.c.run_id.in_(run_ids[at : at + 1000]))
+        found += db.execute(query).scalars()
+    return sorted(found)
+
+
+def bring_in(db: Connection, told: Iterable[Sequence[Entry]]) -> int:
+    """Store whole journals, each with its index; how many. All or, when one of the runs is
+    there already, none: then UsageError."""
+    journals = list(told)
+    if there := known(db, [entries[0].run_id for entries in journals]):
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise UsageError(
+            f"run {there[0]}{more} is in the history already; nothing was imported",
+            "take out what is there, or import into another NVSX_STATE_DIR",
+        )
+    for entries in journals:
+        _insert(db, entries)
+    return len(journals)
+
+
+def _insert(db: Connection, entries: Sequence[Entry]) -> None:
+    first, run_id = entries[0], entries[0].run_id
+    start = next(e.body for e in entries if isinstance(e.body, Start))
+    new = NewRun(
+        runbook=start.runbook,
+        cluster=start.cluster,
+        node=start.target_node,
+        trigger=start.trigger,
+        sandbox=start.sandbox,
+        drill=start.drill,
+        project=start.project,
+    )
+    row, found, stages = first_row(run_id, new, first.t), set(), {}
+    for entry in entries:
+        row = index(row, entry.body, entry.t)
+        found |= words(entry.body)
+        if isinstance(entry.body, StageEnd):
+            stages[entry.body.stage] = entry.body
+    fields = msgspec.structs.asdict(row)
+    fields.pop("alive")
+    db.execute(insert(runs).values(**fields, owner="", epoch=0, last_seq=entries[-1].seq))
+    db.execute(
+        insert(journal),
+        [
+            {
+                "run_id": run_id,
+                "seq": e.seq,
+                "t": e.t,
+                "kind": kind_of(e.body),
+                "body": encode_body(e.body).decode(),
+            }
+            for e in entries
+        ],
+    )
+    if stages:
+        lengths = [
+            {"run_id": run_id, "stage": s.stage, "status": s.status, "elapsed_s": s.elapsed_s}
+            for s in stages.values()
+        ]
+        db.execute(insert(run_stages), lengths)
+    if found:
+        db.execute(
+            insert(run_words), [{"run_id": run_id, "kind": k, "word": w} for k, w in sorted(found)]
+        )
+
+
+def backup(db: Connection, file: Path) -> None:
+    """Copy the database into `file` (0600) by SQLite's online backup: one moment of it, whole
+    or not at all, while others write. Raises UsageError when `file` exists, StoreError.
+
+    https://www.sqlite.org/backup.html: in one step, so that a writer cannot restart it.
+    """
+    if file.exists():
+        raise UsageError(f"{file} exists already", "name a new file: no backup is overwritten")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}", "name a file you can write"
+        ) from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        copy = sqlite3.connect(temporary)
+        try:
+            database.raw(db).backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+            (state,) = copy.execute("PRAGMA quick_check").fetchone()
+        finally:
+            copy.close()
+        if state != "ok":
+            raise StoreError(f"the backup is damaged: {state}", "check the database itself")
+        os.link(temporary, file)  # unlike a rename it overwrites nothing
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{file} was not written: {error}", "check the disk, or name another file"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

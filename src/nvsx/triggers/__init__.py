@@ -1,0 +1,1 @@
+"""Where runs come from: webhook server, decoders, poll and watch loops."""

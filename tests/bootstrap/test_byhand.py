@@ -1,0 +1,125 @@
+"""Runs by hand: what is refused, and which signals end them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nvsx.bootstrap.byhand import run_by_hand
+from nvsx.bootstrap.desk import open_desk, who
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.options import RunOptions
+from nvsx.core import journal as j
+from nvsx.core.errors import UsageError
+
+BOOK = """
+apiVersion: nvsx/v1
+kind: Runbook
+metadata: {name: t}
+stages: [{id: preflight, hook: hooks/t/h.sh}]
+drill: {fault: xid-79}
+"""
+
+
+def _project(root: Path, hook: str = "true") -> Home:
+    folder = root / "runbooks" / "hooks" / "t"
+    folder.mkdir(parents=True)
+    (root / "nvsx.yaml").write_text("apiVersion: nvsx/v1\nkind: Project\n")
+    (root / "runbooks" / "t.yaml").write_text(BOOK)
+    (folder / "h.sh").write_text(f"#!/bin/sh\n{hook}\n")
+    (folder / "h.sh").chmod(0o755)
+    return Home(str(root))
+
+
+class OnHook:
+    """A view that sends a signal to this process when the hook prints."""
+
+    def __init__(self, signum: signal.Signals) -> None:
+        self._signum = signum
+        self.run_id = ""
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        self.run_id = entry.run_id
+        if isinstance(entry.body, j.Output) and entry.body.line == "begin":
+            os.kill(os.getpid(), self._signum)
+
+    async def close(self) -> None:
+        return None
+
+
+class Begun:
+    """A view that tells the run's id once its hook prints, and what people noted."""
+
+    def __init__(self) -> None:
+        self.run_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.notes: list[j.NoteMade] = []
+        self.noted = asyncio.Event()
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        body = entry.body
+        if isinstance(body, j.Output) and body.line == "begin" and not self.run_id.done():
+            self.run_id.set_result(entry.run_id)
+        if isinstance(body, j.NoteMade) and body.author:
+            self.notes.append(body)
+            self.noted.set()
+
+    async def close(self) -> None:
+        return None
+
+
+@pytest.fixture
+def nohup() -> Iterator[None]:
+    """SIGHUP is ignored, as nohup leaves it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("nohup")
+async def test_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    """Started with SIGHUP ignored, a run goes on when the terminal closes."""
+    home = _project(tmp_path, "echo begin; sleep 0.3; echo end")
+    view = OnHook(signal.SIGHUP)
+    finish = await run_by_hand(home, RunOptions("t", sandbox=True), [view])
+    assert (finish.status, finish.exit_code) == ("passed", 0)
+
+
+async def test_terminal_that_closes_ends_the_run(tmp_path: Path) -> None:
+    """Without nohup, SIGHUP cancels the run as Ctrl-C does."""
+    home = _project(tmp_path, "echo begin; sleep 20")
+    view = OnHook(signal.SIGHUP)
+    finish = await run_by_hand(home, RunOptions("t", sandbox=True), [view])
+    assert (finish.status, finish.exit_code) == ("cancelled", 129)
+
+
+async def test_resume_from_another_project_is_refused(tmp_path: Path) -> None:
+    """--resume never goes on with the scripts of another project; it says where to go."""
+    view = OnHook(signal.SIGHUP)
+    first, second = _project(tmp_path / "a"), _project(tmp_path / "b")
+    await run_by_hand(first, RunOptions("t", sandbox=True), [view])
+    again = RunOptions("t", sandbox=True, resume=view.run_id)
+    with pytest.raises(UsageError, match=f"is of the project {tmp_path / 'a'}") as refused:
+        await run_by_hand(second, again, [])
+    assert refused.value.hint == f"nvsx --project {tmp_path / 'a'} run t --resume {view.run_id}"
+
+
+async def test_another_terminal_notes_and_cancels(tmp_path: Path) -> None:
+    """What `nvsx runs note` and `cancel` ask of a run by hand from elsewhere is done."""
+    home = _project(tmp_path, "echo begin; sleep 60")
+    view = Begun()
+    async with asyncio.timeout(30):
+        running = asyncio.create_task(run_by_hand(home, RunOptions("t", sandbox=True), [view]))
+        run_id = await view.run_id
+        async with open_desk(home) as desk:
+            assert await desk.note(run_id, "vendor called") == f"noted on run {run_id}"
+            await view.noted.wait()
+            await desk.cancel(run_id, "wrong node")
+            finish = await running
+            assert list(await desk.inbox.asks()) == []
+    assert [(n.author, n.text) for n in view.notes] == [(who(), "vendor called")]
+    assert (finish.status, finish.reason, finish.exit_code) == ("cancelled", "wrong node", 1)

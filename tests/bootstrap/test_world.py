@@ -1,0 +1,142 @@
+"""What opening a world leaves behind, and which account scripts get."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.world import open_world
+from nvsx.core.errors import ClusterError, UsageError
+from nvsx.core.ports import NewRun, Script
+from nvsx.procs.runner import LocalScripts
+from nvsx.sandbox.host import Sandbox
+from nvsx.store import open_store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A project and a state folder of the test's own."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "nvsx.yaml").write_text("apiVersion: nvsx/v1\nkind: Project\n")
+    monkeypatch.setenv("NVSX_STATE_DIR", str(tmp_path / "state"))
+    return Home(str(project))
+
+
+async def _dead_process(state: Path, *, unfinished: bool) -> Path:
+    """The folder of a process that was killed, with or without a run in its hands."""
+    journal = open_store(state)
+    if unfinished:
+        await journal.create(NewRun(runbook="t", cluster="c", node="n"))
+    folder = state / "scratch" / journal.owner
+    folder.mkdir(parents=True)
+    (folder / "kubeconfig").write_text("users: [token]")
+    journal.close()
+    if unfinished:  # a killed process leaves its file
+        (state / "owners" / f"{folder.name}.lock").touch()
+    return folder
+
+
+async def test_credentials_of_killed_processes_do_not_pile_up(home: Home, tmp_path: Path) -> None:
+    """A killed process leaves a kubeconfig: the next start removes it, unless a run of that
+    process is unfinished and a script of it may still need it."""
+    over = await _dead_process(home.state_dir, unfinished=False)
+    going_on = await _dead_process(home.state_dir, unfinished=True)
+    sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
+    await sandbox.start()
+    try:
+        async with open_world(home, sandbox) as world:
+            assert world.scratch.stat().st_mode & 0o777 == 0o700
+            assert (over.exists(), going_on.exists()) == (False, True)
+        assert not world.scratch.exists()
+    finally:
+        await sandbox.stop()
+
+
+async def test_world_that_cannot_be_opened_leaves_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a cluster: an error, and neither a folder nor an owner's file stays."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(ClusterError):
+        async with open_world(home):
+            pass
+    assert list((home.state_dir / "scratch").iterdir()) == []
+    assert list((home.state_dir / "owners").iterdir()) == []
+
+
+@pytest.mark.kubectl
+async def test_missing_account_for_hooks_is_told_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`hooks.kubeconfig` that cannot be read is an error before anything runs; on the
+    sandbox it does not count."""
+    (home.project.root / "nvsx.yaml").write_text(
+        "apiVersion: nvsx/v1\nkind: Project\nhooks: {kubeconfig: reader.yaml}\n"
+    )
+    sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
+    await sandbox.start()
+    try:
+        monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
+        with pytest.raises(UsageError, match=r"reader\.yaml, which cannot be read"):
+            async with open_world(home):
+                pass
+        (home.project.root / "reader.yaml").write_text("{}")
+        async with open_world(home) as world:
+            assert world.hook_kubeconfig == home.project.root / "reader.yaml"
+        async with open_world(home, sandbox) as world:
+            assert world.hook_kubeconfig is None
+    finally:
+        await sandbox.stop()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("nvsentinel: {namespace: gpu-ops}\n", "gpu-ops"), ("", "")]
+)
+async def test_scripts_learn_the_namespace_the_project_names(
+    home: Home, tmp_path: Path, said: str, told: str
+) -> None:
+    """`nvsentinel.namespace` reaches scripts as NVSENTINEL_NAMESPACE; a default does not."""
+    settings = f"apiVersion: nvsx/v1\nkind: Project\n{said}"
+    (home.project.root / "nvsx.yaml").write_text(settings)
+    sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
+    await sandbox.start()
+    lines: list[str] = []
+
+    async def started(_: object) -> None:
+        return None
+
+    try:
+        async with open_world(home, sandbox) as world:
+            scripts = world.ports(root=home.project.root).scripts
+            script = Script(kind="hook", command='echo "${NVSENTINEL_NAMESPACE:-}"')
+            await scripts.run(script, lambda _, line: lines.append(line), started)
+    finally:
+        await sandbox.stop()
+    assert lines == [told]
+
+
+@pytest.mark.parametrize(
+    ("kind", "account"), [("hook", "reader"), ("prerequisite", "reader"), ("action", "run")]
+)
+async def test_hooks_and_prerequisites_get_the_account_for_hooks(
+    tmp_path: Path, kind: str, account: str
+) -> None:
+    """With an account for hooks, they and prerequisites get it; actions get the run's."""
+    scripts = LocalScripts(
+        tmp_path,
+        {"PATH": os.environ["PATH"]},
+        kubeconfig=tmp_path / "run",
+        hook_kubeconfig=tmp_path / "reader",
+    )
+    said: list[str] = []
+
+    async def started(_: object) -> None:
+        return None
+
+    script = Script(kind=kind, command='echo "$KUBECONFIG"')  # type: ignore[arg-type]
+    await scripts.run(script, lambda _, line: said.append(line), started)
+    assert said == [str(tmp_path / account)]

@@ -1,0 +1,80 @@
+"""What a quick command must not import, and the help that is printed without importing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Command
+
+from nvsx.cli import helptext
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = (
+    "aiohttp anthropic markdown_it prometheus_client prompt_toolkit psutil psycopg pymongo rich "
+)
+HEAVY += "sqlalchemy textual"
+
+PROGRAM = """
+import sys
+from nvsx.cli.main import main
+code = main({args!r})
+sys.stdout.flush()
+print("\\n".join(sorted(n for n in sys.modules if "." not in n)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def _imported(*args: str) -> set[str]:
+    """The top-level modules a fresh process has after `nvsx ARGS`."""
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(args=list(args))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env=env,
+        cwd=ROOT,
+    )
+    assert done.stdout
+    return set(done.stderr.split())
+
+
+def test_list_imports_no_heavy_library() -> None:
+    """`nvsx list` loads no HTTP, database, terminal or AI library."""
+    assert sorted(_imported("list") & set(HEAVY.split())) == []
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",)])
+def test_help_imports_nothing(args: tuple[str, ...]) -> None:
+    """--help and --version load neither Typer nor pydantic."""
+    assert sorted(_imported(*args) & {*HEAVY.split(), "typer", "pydantic", "yaml"}) == []
+
+
+def test_help_is_what_the_application_says(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text kept beside the code is current, and is what `nvsx --help` prints."""
+    assert helptext.main(["--check"]) == 0
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert nvsx("--help").out == nvsx("-h").out == helptext.text()
+
+
+def test_stale_help_is_told_and_renewed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--check fails on an old text and names the remedy; --write makes it current."""
+    file = tmp_path / "help.txt"
+    file.write_text("old")
+    assert helptext.main(["--check", str(file)]) == 1
+    assert "run python -m nvsx.cli.helptext" in capsys.readouterr().err
+    assert helptext.main(["--write", str(file)]) == 0
+    assert helptext.main(["--check", str(file)]) == 0
+
+
+def test_narrow_terminal_gets_its_own_help(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets COLUMNS gets help of that width."""
+    monkeypatch.setenv("COLUMNS", "50")
+    said = nvsx("--help")
+    assert max(map(len, said.out.splitlines())) <= 50
+    assert os.environ["COLUMNS"] == "50"

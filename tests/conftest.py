@@ -1,0 +1,90 @@
+"""What every test gets: an environment of its own, and markers that cannot hide in CI.
+
+No test sees the developer's home, cluster, state folder, keys or webhooks. A test marked
+`kubectl` or `server` is skipped with its reason where the program is missing; with CI=true
+that skip is a failure, because CI installs everything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+MUST_RUN_IN_CI = ("kubectl", "server")
+
+# Read before any test starts, for the suites that may be pointed at a real API server.
+_REAL_KUBECONFIG = os.environ.get("KUBECONFIG")
+
+_PRIVATE_PREFIXES = ("NVSX_", "XDG_", "KUBE", "ANTHROPIC_", "SLACK_", "PAGERDUTY_", "JIRA_")
+_PRIVATE_SUFFIXES = ("_TOKEN", "_KEY", "_SECRET", "_PASSWORD", "_WEBHOOK_URL")
+_PRIVATE_NAMES = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
+
+_homes = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def real_kubeconfig() -> str | None:
+    """KUBECONFIG as the person who started pytest exported it; None when they did not."""
+    return _REAL_KUBECONFIG
+
+
+@pytest.fixture(scope="session")
+def _homes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
+# It asks for nothing of function scope (tmp_path, monkeypatch): hypothesis refuses those.
+@pytest.fixture(autouse=True)
+def _own_environment(_homes_folder: Path) -> Iterator[None]:
+    home = _homes_folder / str(next(_homes))
+    home.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if (
+                name.startswith(_PRIVATE_PREFIXES)
+                or name.endswith(_PRIVATE_SUFFIXES)
+                or name in _PRIVATE_NAMES
+            ):
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        patch.setenv("NVSX_STATE_DIR", str(home / "state"))
+        # A name that leads nowhere, since without one kubectl and nvsx look further.
+        patch.setenv("KUBECONFIG", str(home / "no-kubeconfig"))
+        yield
+
+
+def missing_programs(item: pytest.Item) -> list[str]:
+    """The programs this test's markers name and this machine lacks."""
+    needed = ["kubectl"] if item.get_closest_marker("kubectl") else []
+    for marker in item.iter_markers("server"):
+        needed.extend(marker.args)
+    # Debian keeps PostgreSQL's server programs off PATH.
+    folders = [os.environ.get("PATH", ""), *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    return [n for n in needed if not shutil.which(n, path=os.pathsep.join(folders))]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose programs are missing."""
+    if missing := missing_programs(item):
+        pytest.skip(f"needs {' and '.join(missing)}, not installed here")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, make a skip of a marked test a failure with the same reason."""
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        marks = [m for m in MUST_RUN_IN_CI if item.get_closest_marker(m)]
+        if marks:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = f"tests marked {' and '.join(marks)} must run in CI: {reason}"
+    return report

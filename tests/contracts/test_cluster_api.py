@@ -1,0 +1,529 @@
+"""What a Kubernetes API server does, case by case, on the sandbox and on a real cluster.
+
+Each case names the document it comes from: "Concepts" is Kubernetes API Concepts
+(kubernetes.io/docs/reference/using-api/api-concepts), "Conventions" the API Conventions
+(sig-architecture/api-conventions.md). Set NVSX_TEST_KUBECONFIG to run them against a cluster
+as well, through `kubectl proxy`: all they create are a namespace and a kind of their own,
+called `nvsx-test…`, and both are removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.sandbox.conftest import Client
+
+from nvsx.sandbox.apiserver import ApiServer
+from nvsx.sandbox.objects import ObjectStore
+
+# Read before any test starts: tests themselves see no NVSX_ variable.
+KUBECONFIG = os.environ.get("NVSX_TEST_KUBECONFIG")
+PREFIX = "nvsx-test"
+GROUP = "nvsx-test.example"
+DEADLINE = 20.0
+
+Object = dict[str, Any]
+
+
+class Cluster:
+    """A cluster with a namespace and a custom kind for this test."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.namespace = f"{PREFIX}-{secrets.token_hex(4)}"
+        self.plural = f"{self.namespace}s"
+        self.maps = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        self.customs = f"/apis/{GROUP}/v1/namespaces/{self.namespace}/{self.plural}"
+        self._definition = f"{self.plural}.{GROUP}"
+        self._definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, kind: str = ""
+    ) -> tuple[int, Any]:
+        return await self.client.ask(method, path, body, kind=kind or "application/json")
+
+    async def ok(self, method: str, path: str, body: Any = None, kind: str = "") -> Any:
+        """The answer, which must be a success."""
+        code, found = await self.ask(method, path, body, kind)
+        assert code in (200, 201, 202), found
+        return found
+
+    async def map(self, name: str = "a", **meta: Any) -> Object:
+        """A ConfigMap made now."""
+        found: Object = await self.ok("POST", self.maps, config_map(name, **meta))
+        return found
+
+    async def until(self, path: str, code: int) -> Any:
+        """Ask until this is the status; controllers take their time."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found, answer = await self.ask("GET", path)
+                if found == code:
+                    return answer
+                await asyncio.sleep(0.1)
+
+    async def open(self) -> None:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        await self.ok("POST", "/api/v1/namespaces", body)
+
+    async def define(self) -> None:
+        """Serve the custom kind, which has a status and needs spec.size."""
+        schema = {
+            "type": "object",
+            "properties": {
+                "spec": {
+                    "type": "object",
+                    "required": ["size"],
+                    "properties": {"size": {"type": "integer"}},
+                },
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            },
+        }
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"status": {}},
+        }
+        names = {"plural": self.plural, "singular": self.namespace, "kind": "NvsxTest"}
+        body = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": self._definition},
+            "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        }
+        await self.ok("POST", self._definitions, body)
+        await self.until(self.customs, 200)
+
+    async def close(self) -> None:
+        await self.ask("DELETE", f"{self._definitions}/{self._definition}")
+        await self.ask("DELETE", f"/api/v1/namespaces/{self.namespace}")
+
+
+def config_map(name: str, **meta: Any) -> Object:
+    """A ConfigMap to create; without a name, `meta` has generateName."""
+    named = {"name": name} if name else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {**named, **meta},
+        "data": {"k": "v"},
+    }
+
+
+def custom(name: str, **spec: Any) -> Object:
+    """An object of the custom kind."""
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "NvsxTest",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@asynccontextmanager
+async def _sandbox() -> AsyncIterator[tuple[str, str]]:
+    server = ApiServer(ObjectStore(), bookmark_seconds=0.2)
+    await server.start()
+    try:
+        yield server.url, server.token
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _real() -> AsyncIterator[tuple[str, str]]:
+    """The cluster of NVSX_TEST_KUBECONFIG, by a proxy that ends with the test."""
+    process = await asyncio.create_subprocess_exec(
+        *("kubectl", "--kubeconfig", str(KUBECONFIG), "proxy", "--append-server-path", "--port=0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), DEADLINE)
+        yield f"http://{line.decode().split()[-1]}", ""
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.fixture(params=["sandbox", *(["cluster"] if KUBECONFIG else [])])
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """Where the case runs."""
+    async with (_sandbox if request.param == "sandbox" else _real)() as (url, token):
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session:
+            made = Cluster(Client(session, url, token))
+            await made.open()
+            try:
+                yield made
+            finally:
+                await made.close()
+
+
+def refused(answer: tuple[int, Any], code: int, reason: str) -> Object:
+    """The Status of a refusal; Conventions, Response Status Kind."""
+    found, status = answer
+    assert (found, status["reason"]) == (code, reason), status
+    assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", code)
+    return dict(status)
+
+
+# --- creating and reading ---------------------------------------------------------------
+
+
+async def test_create_sets_identity(cluster: Cluster) -> None:
+    """Conventions, Metadata: the server sets uid, resourceVersion and creationTimestamp."""
+    meta = (await cluster.map())["metadata"]
+    assert meta["namespace"] == cluster.namespace
+    assert all(meta[key] for key in ("uid", "resourceVersion", "creationTimestamp"))
+
+
+async def test_a_name_exists_once(cluster: Cluster) -> None:
+    """Conventions, HTTP Status codes: 409 AlreadyExists for a second create."""
+    await cluster.map()
+    refused(await cluster.ask("POST", cluster.maps, config_map("a")), 409, "AlreadyExists")
+
+
+async def test_what_is_missing_is_not_found(cluster: Cluster) -> None:
+    """Conventions, HTTP Status codes: 404 NotFound, whose details name the object."""
+    status = refused(await cluster.ask("GET", f"{cluster.maps}/nobody"), 404, "NotFound")
+    assert (status["details"]["name"], status["details"]["kind"]) == ("nobody", "configmaps")
+
+
+async def test_generate_name(cluster: Cluster) -> None:
+    """Concepts, Generated values: the server appends random letters to generateName."""
+    found = [(await cluster.map("", generateName="g-"))["metadata"]["name"] for _ in range(3)]
+    assert len(set(found)) == 3
+    assert all(name.startswith("g-") and len(name) == 7 for name in found)
+
+
+async def test_invalid_names_are_refused_with_causes(cluster: Cluster) -> None:
+    """Names (kubernetes.io/docs/concepts/overview/working-with-objects/names): RFC 1123."""
+    answer = await cluster.ask("POST", cluster.maps, config_map("Not_a_name"))
+    status = refused(answer, 422, "Invalid")
+    assert status["details"]["causes"][0]["field"] == "metadata.name"
+
+
+async def test_dry_run_stores_nothing(cluster: Cluster) -> None:
+    """Concepts, Dry-run: the answer is as if stored, and nothing is."""
+    answer = await cluster.ask("POST", f"{cluster.maps}?dryRun=All", config_map("a"))
+    assert answer[0] == 201
+    refused(await cluster.ask("GET", f"{cluster.maps}/a"), 404, "NotFound")
+
+
+# --- changing ---------------------------------------------------------------------------
+
+
+async def test_a_stale_update_conflicts(cluster: Cluster) -> None:
+    """Conventions, Concurrency Control and Consistency: an old resourceVersion gives 409."""
+    old = await cluster.map()
+    await cluster.ok("PUT", f"{cluster.maps}/a", {**old, "data": {"k": "1"}})
+    answer = await cluster.ask("PUT", f"{cluster.maps}/a", {**old, "data": {"k": "2"}})
+    refused(answer, 409, "Conflict")
+
+
+async def test_an_equal_update_changes_no_version(cluster: Cluster) -> None:
+    """Concepts, Updates to existing resources: a no-op keeps the resourceVersion."""
+    made = await cluster.map()
+    again = await cluster.ok("PUT", f"{cluster.maps}/a", made)
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+async def test_merge_patch(cluster: Cluster) -> None:
+    """RFC 7386: null removes a key, other keys stay."""
+    await cluster.map(labels={"x": "1", "y": "2"})
+    patch = {"metadata": {"labels": {"x": None, "z": "3"}}}
+    kind = "application/merge-patch+json"
+    found = await cluster.ok("PATCH", f"{cluster.maps}/a", patch, kind)
+    assert found["metadata"]["labels"] == {"y": "2", "z": "3"}
+
+
+async def test_json_patch(cluster: Cluster) -> None:
+    """RFC 6902: operations in order; a failing test changes nothing and gives 422."""
+    await cluster.map()
+    kind = "application/json-patch+json"
+    change = [
+        {"op": "test", "path": "/data/k", "value": "v"},
+        {"op": "add", "path": "/data/n", "value": "1"},
+        {"op": "remove", "path": "/data/k"},
+    ]
+    found = await cluster.ok("PATCH", f"{cluster.maps}/a", change, kind)
+    assert found["data"] == {"n": "1"}
+    wrong = [{"op": "test", "path": "/data/n", "value": "2"}]
+    refused(await cluster.ask("PATCH", f"{cluster.maps}/a", wrong, kind), 422, "Invalid")
+
+
+async def test_strategic_merge_is_for_built_in_kinds(cluster: Cluster) -> None:
+    """Concepts, Patch: strategic merge works on built-in kinds, custom ones answer 415."""
+    kind = "application/strategic-merge-patch+json"
+    await cluster.map()
+    found = await cluster.ok("PATCH", f"{cluster.maps}/a", {"data": {"n": "1"}}, kind)
+    assert found["data"] == {"k": "v", "n": "1"}
+    await cluster.define()
+    await cluster.ok("POST", cluster.customs, custom("c", size=1))
+    answer = await cluster.ask("PATCH", f"{cluster.customs}/c", {"spec": {"size": 2}}, kind)
+    refused(answer, 415, "UnsupportedMediaType")
+
+
+async def test_server_side_apply(cluster: Cluster) -> None:
+    """Server-Side Apply (docs/reference/using-api/server-side-apply): 201, then 200; needs a
+    fieldManager."""
+    kind, path = "application/apply-patch+yaml", f"{cluster.maps}/a"
+    body = config_map("a")
+    refused(await cluster.ask("PATCH", path, body, kind), 400, "BadRequest")
+    assert (await cluster.ask("PATCH", f"{path}?fieldManager=t", body, kind))[0] == 201
+    body["data"] = {"k": "w"}
+    code, found = await cluster.ask("PATCH", f"{path}?fieldManager=t", body, kind)
+    assert (code, found["data"]) == (200, {"k": "w"})
+
+
+# --- custom kinds -----------------------------------------------------------------------
+
+
+async def test_status_has_its_own_door(cluster: Cluster) -> None:
+    """Conventions, Spec and Status: each door ignores what belongs to the other."""
+    await cluster.define()
+    made = await cluster.ok("POST", cluster.customs, {**custom("c", size=1), "status": {"x": 1}})
+    assert "status" not in made
+    kind = "application/merge-patch+json"
+    both = {"spec": {"size": 2}, "status": {"x": 1}}
+    found = await cluster.ok("PATCH", f"{cluster.customs}/c/status", both, kind)
+    assert (found["spec"], found["status"]) == ({"size": 1}, {"x": 1})
+    found = await cluster.ok(
+        "PATCH", f"{cluster.customs}/c", {"spec": {"size": 2}, "status": {"x": 2}}, kind
+    )
+    assert (found["spec"], found["status"]) == ({"size": 2}, {"x": 1})
+
+
+async def test_generation_counts_changes_of_the_spec(cluster: Cluster) -> None:
+    """Conventions, Metadata: generation grows with the desired state alone."""
+    await cluster.define()
+    made = await cluster.ok("POST", cluster.customs, custom("c", size=1))
+    assert made["metadata"]["generation"] == 1
+    kind = "application/merge-patch+json"
+    label = {"metadata": {"labels": {"a": "b"}}}
+    found = await cluster.ok("PATCH", f"{cluster.customs}/c", label, kind)
+    assert found["metadata"]["generation"] == 1
+    await cluster.ok("PATCH", f"{cluster.customs}/c/status", {"status": {"x": 1}}, kind)
+    found = await cluster.ok("PATCH", f"{cluster.customs}/c", {"spec": {"size": 2}}, kind)
+    assert found["metadata"]["generation"] == 2
+
+
+async def test_required_fields_of_a_definition(cluster: Cluster) -> None:
+    """CustomResourceDefinitions (docs/tasks/extend-kubernetes): the schema is enforced."""
+    await cluster.define()
+    refused(await cluster.ask("POST", cluster.customs, custom("c")), 422, "Invalid")
+
+
+async def test_a_definition_is_discoverable(cluster: Cluster) -> None:
+    """Concepts, API discovery: the kind, its scope and its status are listed."""
+    await cluster.define()
+    listed = await cluster.ok("GET", f"/apis/{GROUP}/v1")
+    found = {r["name"]: r for r in listed["resources"]}
+    assert found[cluster.plural]["kind"] == "NvsxTest"
+    assert found[cluster.plural]["namespaced"] is True
+    assert f"{cluster.plural}/status" in found
+
+
+# --- deleting ---------------------------------------------------------------------------
+
+
+async def test_a_finalizer_holds_a_deletion(cluster: Cluster) -> None:
+    """Finalizers (docs/concepts/overview/working-with-objects/finalizers)."""
+    await cluster.map(finalizers=["nvsx.example/hold"])
+    path = f"{cluster.maps}/a"
+    await cluster.ok("DELETE", path)
+    assert (await cluster.ok("GET", path))["metadata"]["deletionTimestamp"]
+    release = {"metadata": {"finalizers": None}}
+    await cluster.ok("PATCH", path, release, "application/merge-patch+json")
+    await cluster.until(path, 404)
+
+
+async def test_what_is_owned_goes_with_its_owner(cluster: Cluster) -> None:
+    """Garbage Collection (docs/concepts/architecture/garbage-collection): background."""
+    owner = await cluster.map("owner")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner"}
+    await cluster.map("owned", ownerReferences=[{**reference, "uid": owner["metadata"]["uid"]}])
+    await cluster.map("free")
+    await cluster.ok("DELETE", f"{cluster.maps}/owner?propagationPolicy=Background")
+    await cluster.until(f"{cluster.maps}/owned", 404)
+    assert (await cluster.ask("GET", f"{cluster.maps}/free"))[0] == 200
+
+
+async def test_delete_with_a_precondition(cluster: Cluster) -> None:
+    """Conventions, Verbs on Resources: a uid that is not the object's gives 409."""
+    await cluster.map()
+    body = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    wrong = {**body, "preconditions": {"uid": "00000000-0000-4000-8000-000000000000"}}
+    refused(await cluster.ask("DELETE", f"{cluster.maps}/a", wrong), 409, "Conflict")
+
+
+async def test_delete_a_collection(cluster: Cluster) -> None:
+    """Concepts, API Verbs: deletecollection takes what its selector matches."""
+    await cluster.map("a", labels={"go": "yes"})
+    await cluster.map("b", labels={"go": "no"})
+    await cluster.ok("DELETE", f"{cluster.maps}?labelSelector=go%3Dyes")
+    await cluster.until(f"{cluster.maps}/a", 404)
+    assert (await cluster.ask("GET", f"{cluster.maps}/b"))[0] == 200
+
+
+# --- listing ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("labelSelector=app%3Dx", ["a", "b"]),
+        ("labelSelector=app+notin+(x),app", ["c"]),
+        ("labelSelector=tier", ["b"]),
+        ("labelSelector=!app,grp", ["d"]),
+        ("fieldSelector=metadata.name%3Dc", ["c"]),
+        ("labelSelector=app+in+(x,y)&fieldSelector=metadata.name!%3Da", ["b", "c"]),
+    ],
+)
+async def test_selectors(cluster: Cluster, query: str, names: list[str]) -> None:
+    """Labels and Selectors, Field Selectors (docs/concepts/overview/working-with-objects)."""
+    for name, labels in (
+        ("a", {"app": "x"}),
+        ("b", {"app": "x", "tier": "1"}),
+        ("c", {"app": "y"}),
+        ("d", {}),
+    ):
+        await cluster.map(name, labels={"grp": "t", **labels})
+    found = await cluster.ok("GET", f"{cluster.maps}?{query}")
+    assert [item["metadata"]["name"] for item in found["items"]] == names
+
+
+async def test_pages_are_one_list(cluster: Cluster) -> None:
+    """Concepts, Retrieving large results sets in chunks: one version, nothing added between."""
+    for index in range(5):
+        await cluster.map(f"p{index}", labels={"page": "yes"})
+    query = f"{cluster.maps}?limit=2&fieldSelector=metadata.name!%3Dkube-root-ca.crt"
+    page = await cluster.ok("GET", query)
+    versions, names = set(), [i["metadata"]["name"] for i in page["items"]]
+    await cluster.map("p9", labels={"page": "yes"})
+    while token := page["metadata"].get("continue"):
+        page = await cluster.ok("GET", f"{query}&continue={token}")
+        versions.add(page["metadata"]["resourceVersion"])
+        names += [i["metadata"]["name"] for i in page["items"]]
+    assert names == [f"p{index}" for index in range(5)]
+    assert len(versions) == 1
+
+
+async def test_tables(cluster: Cluster) -> None:
+    """Concepts, Receiving resources as Tables: columns and cells instead of objects."""
+    await cluster.map()
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    found = await cluster.client.get(f"{cluster.maps}/a", Accept=accept)
+    assert found["kind"] == "Table"
+    assert [c["name"] for c in found["columnDefinitions"]] == ["Name", "Data", "Age"]
+    assert found["rows"][0]["cells"][:2] == ["a", 1]
+
+
+@pytest.mark.parametrize("query", ["resourceVersion=abc", "limit=-1&continue=not-a-token"])
+async def test_impossible_queries(cluster: Cluster, query: str) -> None:
+    """Concepts, Resource versions: what cannot be parsed is a BadRequest."""
+    refused(await cluster.ask("GET", f"{cluster.maps}?{query}"), 400, "BadRequest")
+
+
+# --- watching ---------------------------------------------------------------------------
+
+
+async def _watched(cluster: Cluster, query: str, count: int) -> list[tuple[str, str]]:
+    """The first `count` events as (type, name)."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(DEADLINE):
+        async for event in cluster.client.watch(f"{cluster.maps}?watch=true&{query}"):
+            found.append((event["type"], event["object"]["metadata"].get("name", "")))
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_a_watch_replays_from_a_version(cluster: Cluster) -> None:
+    """Concepts, Efficient detection of changes: everything after the list, in order."""
+    listed = await cluster.ok("GET", cluster.maps)
+    made = await cluster.map()
+    await cluster.ok("PUT", f"{cluster.maps}/a", {**made, "data": {"k": "2"}})
+    await cluster.ok("DELETE", f"{cluster.maps}/a")
+    version = listed["metadata"]["resourceVersion"]
+    query = f"resourceVersion={version}&fieldSelector=metadata.name%3Da"
+    assert await _watched(cluster, query, 3) == [
+        ("ADDED", "a"),
+        ("MODIFIED", "a"),
+        ("DELETED", "a"),
+    ]
+
+
+async def test_a_selected_watch_sees_objects_come_and_go(cluster: Cluster) -> None:
+    """Concepts, Watch with a selector: DELETED when an object stops matching."""
+    await cluster.map("a", labels={"on": "yes"})
+    version = (await cluster.ok("GET", cluster.maps))["metadata"]["resourceVersion"]
+    kind = "application/merge-patch+json"
+    for value in ("no", "yes"):
+        label = {"metadata": {"labels": {"on": value}}}
+        await cluster.ok("PATCH", f"{cluster.maps}/a", label, kind)
+    query = f"resourceVersion={version}&labelSelector=on%3Dyes"
+    assert await _watched(cluster, query, 2) == [("DELETED", "a"), ("ADDED", "a")]
+
+
+async def test_a_streaming_list_ends_with_a_bookmark(cluster: Cluster) -> None:
+    """Concepts, Streaming lists: ADDED for each, then a BOOKMARK that says so."""
+    await cluster.map("a")
+    query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    async with asyncio.timeout(DEADLINE):
+        async for event in cluster.client.watch(f"{cluster.maps}?watch=true&{query}"):
+            if event["type"] == "BOOKMARK":
+                break
+            assert event["type"] == "ADDED"
+    marks = event["object"]["metadata"]["annotations"]
+    assert marks == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_a_watch_ends_when_it_was_told_to(cluster: Cluster) -> None:
+    """Concepts, timeoutSeconds: the stream closes cleanly."""
+    path = f"{cluster.maps}?watch=true&timeoutSeconds=1&resourceVersion=0"
+    async with asyncio.timeout(DEADLINE):
+        async for event in cluster.client.watch(path):
+            assert event["type"] != "ERROR", json.dumps(event)
+
+
+# --- the rest ---------------------------------------------------------------------------
+
+
+async def test_eviction_of_nobody(cluster: Cluster) -> None:
+    """API-initiated Eviction (docs/concepts/scheduling-eviction): 404 for a pod that is gone."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": "nobody", "namespace": cluster.namespace},
+    }
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods/nobody/eviction"
+    refused(await cluster.ask("POST", path, body), 404, "NotFound")
+
+
+async def test_one_may_ask_what_one_may_do(cluster: Cluster) -> None:
+    """Authorization (docs/reference/access-authn-authz): a SelfSubjectAccessReview answers."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "get", "resource": "configmaps"}},
+    }
+    found = await cluster.ok("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+    assert found["status"]["allowed"] is True
+
+
+async def test_a_namespace_must_exist(cluster: Cluster) -> None:
+    """Namespaces (docs/concepts/overview/working-with-objects): no objects in one that is not."""
+    path = "/api/v1/namespaces/nvsx-test-nowhere/configmaps"
+    refused(await cluster.ask("POST", path, config_map("a")), 404, "NotFound")

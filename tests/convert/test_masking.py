@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from nvsx.ops.convert.blocks import Page
+from nvsx.ops.convert.masking import masked
+
+
+def mask(text: str) -> tuple[str, list[str]]:
+    """The text without its secrets, and the variables that stand for them."""
+    pages, secrets = masked([Page("page.md", text, "")])
+    return pages[0].text, [s.variable for s in secrets]
+
+
+@pytest.mark.parametrize(
+    ("text", "clean", "variable"),
+    [
+        ("password: Tr0ub4dor&3", "password: ${PASSWORD}", "PASSWORD"),
+        ("BMC password is `calvin-2019`", "BMC password is `${BMC_PASSWORD}`", "BMC_PASSWORD"),
+        ("Passwort: Geheim2024!x", "Passwort: ${PASSWORT_SECRET}", "PASSWORT_SECRET"),
+        (
+            "https://bot:pa55word@jira.example.com/x",
+            "https://bot:${URL_PASSWORD}@jira.example.com/x",
+            "URL_PASSWORD",
+        ),
+        (
+            "Authorization: Bearer abc123def456ghi789",
+            "Authorization: Bearer ${ACCESS_TOKEN}",
+            "ACCESS_TOKEN",
+        ),
+        ("x AKIAABCDEFGHIJKLMNOP y", "x ${AWS_ACCESS_KEY} y", "AWS_ACCESS_KEY"),
+        ("ipmitool --password s3same99 power", "ipmitool --password ${PASSWORD} power", "PASSWORD"),
+        ("| API key | 9f8e7d6c5b4a |", "| API key | ${API_KEY} |", "API_KEY"),
+        (
+            "<td>Token</td><td><code>9f8e7d6c5b4a</code></td>",
+            "<td>Token</td><td><code>${TOKEN}</code></td>",
+            "TOKEN",
+        ),
+    ],
+)
+def test_secrets_become_variables(text: str, clean: str, variable: str) -> None:
+    """What looks like a secret is replaced by a variable that nvsx masks everywhere."""
+    said, variables = mask(text)
+    assert said == clean
+    assert variables == [variable]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The password is in Vault, path gpu/bmc.",
+        "password: <your password>",
+        "token: $SLACK_TOKEN",
+        "The API key is required for this.",
+        "secret: see 1Password",
+        "kubectl get secret nvsentinel -n x",
+        "tokens are rotated every 90 days",
+        "| Token | Owner | Expires |",
+        "https://grafana.example.com/d/abc?token=${GRAFANA_TOKEN}",
+        "Keyword: something",
+    ],
+)
+def test_talk_about_secrets_stays(text: str) -> None:
+    """Words about where a secret is kept are no secret."""
+    assert mask(text) == (text, [])
+
+
+def test_one_secret_has_one_name_everywhere() -> None:
+    """The same value on two lines is the same variable; another value gets a number."""
+    text = "password: Tr0ub4dor&3\nagain Tr0ub4dor&3\npassword: Corr3ctHorse\n"
+    said, variables = mask(text)
+    assert said == "password: ${PASSWORD}\nagain ${PASSWORD}\npassword: ${PAGE_2_PASSWORD}\n"
+    assert variables == ["PASSWORD", "PAGE_2_PASSWORD"]

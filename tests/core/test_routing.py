@@ -1,0 +1,233 @@
+# ruff: noqa: E501 - one case a line: the tables are read by their columns
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from nvsx.core.incident import HealthEvent
+from nvsx.core.routing import EVENT_KEYS, TriggerFacts, Truth, route, unknown_event_keys
+from nvsx.core.schema import Runbook
+
+XID_79 = TriggerFacts(
+    node="gpu-1",
+    check_name="SysLogsXIDError",
+    error_codes=("79",),
+    is_fatal=True,
+    recommended_action="RESTART_BM",
+    agent="syslog-health-monitor",
+    component_class="GPU",
+    labels={"team": "ml"},
+)
+
+
+def book(name: str, *triggers: dict[str, Any], tags: tuple[str, ...] = (), **stage: Any) -> Runbook:
+    """A runbook with these triggers and tags, and one stage."""
+    return Runbook.model_validate(
+        {
+            "apiVersion": "nvsx/v1",
+            "kind": "Runbook",
+            "metadata": {"name": name, "tags": list(tags)},
+            "triggers": list(triggers),
+            "stages": [{"id": "detect", **stage}],
+        }
+    )
+
+
+def winner(event: TriggerFacts, *books: Runbook) -> str | None:
+    """The name of the runbook that fires."""
+    found = route(event, books).winner
+    return found.name if found else None
+
+
+def reason(event: TriggerFacts, only: Runbook) -> str:
+    """Why the first rule of a runbook did or did not match."""
+    return route(event, [only]).explanations[0].rules[0].reason
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"check": "SysLogsXIDError"},
+        {"check": "syslogsxiderror"},
+        {"errorCode": [48, 79]},
+        {"agent": "syslog-health-monitor"},
+        {"componentClass": "gpu"},
+        {"recommendedAction": "restart_bm"},
+        {"labels": {"team": ["ml", "hpc"]}},
+        {"check": "SysLogsXIDError", "errorCode": 79, "agent": "syslog-health-monitor"},
+    ],
+)
+def test_a_trigger_matches_when_all_its_keys_do(trigger: dict[str, Any]) -> None:
+    """Each criterion matches exactly and without regard to case; lists are alternatives."""
+    assert winner(XID_79, book("a", trigger)) == "a"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "why"),
+    [
+        ({"check": "XID"}, "check is SysLogsXIDError, not XID"),
+        ({"errorCode": "7"}, "errorCode is 79, not 7"),
+        ({"check": "SysLogsXIDError", "errorCode": 48}, "errorCode is 79, not 48"),
+        ({"labels": {"team": "hpc"}}, "label team is ml, not hpc"),
+        ({"labels": {"zone": "a"}}, "label zone is not said, not a"),
+        ({"check": "SysLogsXIDError", "fatal": False}, "the event is fatal; `fatal: any` would let it through"),
+        ({"check": "SysLogsXIDError", "strategy": "STORE_ONLY"}, "its strategy is EXECUTE_REMEDIATION; `strategy: [EXECUTE_REMEDIATION]` would let it through"),
+    ],
+)  # fmt: skip
+def test_a_mismatch_says_why(trigger: dict[str, Any], why: str) -> None:
+    """Parts of words never match, and the first key that does not fit is named."""
+    assert winner(XID_79, book("a", trigger)) is None
+    assert reason(XID_79, book("a", trigger)) == why
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"is_healthy": True}, {"is_fatal": False}, {"processing_strategy": "STORE_ONLY"}],
+)
+@pytest.mark.parametrize("how", ["trigger", "tag", "detect"])
+def test_only_unhealthy_fatal_events_to_be_remediated_fire(
+    changes: dict[str, Any], how: str
+) -> None:
+    """By default the rest fires nothing, however the runbook is routed."""
+    by = {
+        "trigger": book("a", {"errorCode": 79}),
+        "tag": book("a", tags=("xid-79",)),
+        "detect": book("a", watch=[{"kind": "node-condition", "type": "SysLogsXIDError"}]),
+    }[how]
+    event = TriggerFacts(check_name="SysLogsXIDError", error_codes=("79",), is_fatal=True)
+    assert winner(event, by) == "a"
+    changed = TriggerFacts(
+        **{"check_name": "SysLogsXIDError", "error_codes": ("79",), "is_fatal": True, **changes}
+    )
+    assert winner(changed, by) is None
+
+
+def test_a_trigger_may_widen() -> None:
+    """Thermal warnings and stored-only events fire when a trigger says so; healthy never."""
+    warm = TriggerFacts(check_name="GpuThermalWatch", processing_strategy="STORE_ONLY")
+    wide = {"check": "GpuThermalWatch", "fatal": "any", "strategy": ["STORE_ONLY"]}
+    assert winner(warm, book("a", wide)) == "a"
+    assert (
+        winner(TriggerFacts(check_name="GpuThermalWatch", is_healthy=True), book("a", wide)) is None
+    )
+
+
+def test_tags_route_only_without_triggers() -> None:
+    """A tag that is the check, or xid-<code>, routes; with triggers, tags are only labels."""
+    assert winner(XID_79, book("a", tags=("XID-79",))) == "a"
+    assert winner(XID_79, book("a", tags=("sysLogsXidError",))) == "a"
+    assert winner(XID_79, book("a", tags=("xid", "infra", "xid-7"))) is None
+    assert winner(XID_79, book("a", {"errorCode": 48}, tags=("xid-79",))) is None
+
+
+@pytest.mark.parametrize(
+    ("watch", "fires"),
+    [
+        ({"type": "SysLogsXIDError"}, True),
+        ({"type": ["X", "syslogsxiderror"], "errorCode": 79}, True),
+        ({"type": "SysLogsXIDError", "errorCode": 48}, False),
+        ({"type": "SysLogsXIDError", "status": "False"}, False),
+        ({"type": "SysLogsXIDError", "absent": True}, False),
+        ({"type": "SysLogs"}, False),
+    ],
+)
+def test_the_detect_stage_routes_last(watch: dict[str, Any], fires: bool) -> None:
+    """Without triggers, a condition the detect stage waits for routes, its codes included."""
+    by_detect = book("a", watch=[{"kind": "node-condition", **watch}])
+    assert (winner(XID_79, by_detect) == "a") is fires
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"errorCode": 79}, {"check": "SysLogsXIDError", "agent": "syslog-health-monitor"}),
+        ({"check": "SysLogsXIDError"}, {"agent": "syslog-health-monitor", "componentClass": "GPU"}),
+        ({"check": "SysLogsXIDError", "errorCode": 79}, {"errorCode": 79}),
+        ({"errorCode": 79}, {"errorCode": [79, 48]}),
+        ({"agent": "syslog-health-monitor", "labels": {"team": "ml"}}, {"agent": "syslog-health-monitor"}),
+    ],
+)  # fmt: skip
+def test_the_most_specific_wins(better: dict[str, Any], worse: dict[str, Any]) -> None:
+    """Code before check before the number of criteria before fewer alternatives."""
+    for books in (book("a", better), book("b", worse)), (book("b", worse), book("a", better)):
+        assert winner(XID_79, *books) == "a"
+
+
+def test_triggers_go_before_tags_and_tags_before_detect() -> None:
+    """An explicit trigger beats a tag of the same weight."""
+    check = {"check": "SysLogsXIDError"}
+    tag = book("tag", tags=("SysLogsXIDError",))
+    detect = book("detect", watch=[{"kind": "node-condition", "type": "SysLogsXIDError"}])
+    assert winner(XID_79, detect, tag, book("trigger", check)) == "trigger"
+    assert winner(XID_79, detect, tag) == "tag"
+
+
+def test_a_tie_fires_nothing() -> None:
+    """Two equally specific runbooks are named, and neither fires."""
+    result = route(XID_79, [book("a", {"errorCode": 79}), book("b", {"errorCode": 79})])
+    assert (result.winner, result.tie) == (None, ("a", "b"))
+    assert result.reason == "a and b match equally well, so none fires"
+
+
+def test_a_runbook_that_causes_faults_never_fires() -> None:
+    """A drill is started by people, whatever its tags say."""
+    drill = Runbook.model_validate(
+        {
+            "apiVersion": "nvsx/v1",
+            "kind": "Runbook",
+            "metadata": {"name": "d", "tags": ["drill", "xid-79"]},
+            "stages": [{"id": "inject"}, {"id": "detect"}],
+        }
+    )
+    assert winner(XID_79, drill) is None
+
+
+def test_expressions_are_asked_of_the_port() -> None:
+    """`when` sees the event by its documented keys; its reason becomes the rule's."""
+    seen: list[Mapping[str, object]] = []
+
+    def evaluate(expression: str, event: Mapping[str, object]) -> Truth:
+        seen.append(event)
+        return Truth(expression == "yes", "because")
+
+    assert route(XID_79, [book("a", {"when": "yes"})], evaluate).winner
+    refused = route(XID_79, [book("a", {"when": "no"})], evaluate)
+    assert refused.explanations[0].rules[0].reason == "when: because"
+    assert seen[0]["errorCode"] == ["79"]
+    assert set(seen[0]) <= set(EVENT_KEYS)
+
+
+def test_without_an_evaluator_no_expression_holds() -> None:
+    """A `when` that nobody evaluates does not match by accident."""
+    result = route(XID_79, [book("a", {"when": "true"})])
+    assert result.winner is None
+    assert "not evaluated" in result.explanations[0].rules[0].reason
+
+
+def test_what_a_source_did_not_say_is_no_key() -> None:
+    """An expression over a missing fact is no match instead of a match with nothing."""
+    assert set(TriggerFacts().event()) == {
+        "errorCode",
+        "isFatal",
+        "isHealthy",
+        "entities",
+        "labels",
+        "processingStrategy",
+    }
+
+
+def test_facts_come_from_health_events() -> None:
+    """NVSentinel's own events carry over whole."""
+    facts = TriggerFacts.of(
+        HealthEvent(check="A", node="n", error_codes=("1",), action="NONE", fatal=True),
+        source="watch",
+    )
+    assert (facts.check_name, facts.node, facts.error_codes) == ("A", "n", ("1",))
+    assert (facts.is_fatal, facts.recommended_action, facts.source) == (True, "NONE", "watch")
+    assert facts.generated_at is None
+
+
+def test_unknown_event_keys_are_found() -> None:
+    """Keys no event has are found, texts in quotes are left alone."""
+    expression = 'event.checkNme == "event.foo" && event.labels["x"] == "y" && has(event.nodename)'
+    assert unknown_event_keys(expression) == ("checkNme", "nodename")

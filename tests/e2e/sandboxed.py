@@ -1,0 +1,50 @@
+"""Runs of starter runbooks on the embedded sandbox, in this process, faster than life."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nvsx.bootstrap.byhand import run_by_hand
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.options import RunOptions
+from nvsx.core import journal as j
+from nvsx.core.fold import RunState
+
+SPEED = 6.0
+
+
+class Seen:
+    """A view that folds what it is shown."""
+
+    def __init__(self) -> None:
+        self.entries: list[j.Entry] = []
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        self.entries.append(entry)
+
+    async def close(self) -> None:
+        return None
+
+    @property
+    def state(self) -> RunState:
+        return RunState.of(self.entries)
+
+
+async def play(runbook: str, variant: str = "", **options: Any) -> RunState:
+    """Run `runbook` on a sandbox; the folded state at its end."""
+    seen = Seen()
+    wanted = RunOptions(
+        runbook=runbook,
+        sandbox=True,
+        variant=variant or None,
+        **{"speed": SPEED, **options},
+    )
+    await run_by_hand(Home(), wanted, [seen])
+    return seen.state
+
+
+def said(state: RunState, pattern: str) -> bool:
+    """Whether a note or a line of output matches."""
+    texts = [n.text for _, n in state.notes] + [o.line for _, o in state.output]
+    return any(re.search(pattern, text) for text in texts)

@@ -1,0 +1,505 @@
+"""The observer against the sandbox: a real API over HTTP, and a simulated NVSentinel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from nvsx.cluster.door import Cluster
+from nvsx.cluster.gateway import DirectGateway
+from nvsx.core.errors import NotFound, StoreError
+from nvsx.core.incident import HealthEvent, Times
+from nvsx.core.ports import Fault, HealthEventStore, NodeFeed, Observer
+from nvsx.core.snapshot import LogSource, Needs, PodSource, Snapshot
+from nvsx.nvsentinel import maintenance, names, times
+from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.sandbox.apiserver import ApiServer
+from nvsx.sandbox.simulator import Simulator
+
+DEADLINE = 20.0
+
+
+class Wall:
+    """The real clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class World:
+    """A simulated NVSentinel, served, and an observer that may only read it."""
+
+    def __init__(self, variant: str, speed: float, store: HealthEventStore | None) -> None:
+        self.simulator = Simulator(variant=variant, seed=7, speed=speed)
+        self.node = self.simulator.default_node
+        self.server = ApiServer(self.simulator.store)
+        self.health_events = store
+
+    async def start(self) -> None:
+        await self.server.start()
+        gateway = DirectGateway(self.server.url, self.server.read_only_token)
+        self.cluster = Cluster(gateway)
+        await self.cluster.start()
+        self.observer = NvsentinelObserver(
+            self.cluster, clock=Wall(), health_events=self.health_events
+        )
+
+    async def stop(self) -> None:
+        await self.observer.close()
+        await self.cluster.close()
+        await self.simulator.stop()
+        await self.server.stop()
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Makes worlds and ends them."""
+    made: list[World] = []
+
+    async def make(
+        variant: str = "", *, speed: float = 60.0, store: HealthEventStore | None = None
+    ) -> World:
+        world = World(variant, speed, store)
+        made.append(world)
+        await world.start()
+        return world
+
+    yield make
+    for world in made:
+        await world.stop()
+
+
+async def until(feed: NodeFeed, holds: Callable[[Snapshot], bool]) -> list[Snapshot]:
+    """All snapshots up to the first for which `holds`."""
+    seen = [feed.current]
+    async with asyncio.timeout(DEADLINE):
+        while not holds(seen[-1]):
+            seen.append(await feed.changed(seen[-1]))
+    return seen
+
+
+def read(snap: Snapshot) -> bool:
+    """Whether everything was read but the unconfigured store and kinds that do not exist."""
+    return all(
+        source == "health-events" or "not installed" in why for source, why in snap.unread.items()
+    )
+
+
+async def test_a_whole_incident(start: Start) -> None:
+    """Inject XID 79: one session through all states to recovery, with its repair and times."""
+    world = await start()
+    observer: Observer = world.observer
+    feed = await observer.follow(world.node, Needs())
+    await until(feed, read)
+    world.simulator.inject("xid-79")
+    seen = await until(feed, lambda s: s.session.ending != "")
+    last = seen[-1].session
+    assert last.ending == "recovered"
+    assert len({s.session.key for s in seen if s.session.known}) == 1
+    assert [state for state, _ in last.states] == [
+        "quarantined",
+        "draining",
+        "drain-succeeded",
+        "remediating",
+        "remediation-succeeded",
+    ]
+    done = maintenance.of_session(seen[-1].resources, last, node=world.node)
+    assert [maintenance.outcome(r)[0] for r in done] == ["succeeded"]
+    known = Times()
+    for snap in seen:
+        known = times.observe(known, snap)
+    assert all(getattr(known, mark) is not None for mark in known.__struct_fields__)
+    assert known.time_to_repair() is not None
+    assert any(e.type == names.DRAIN_EVENT_TYPE for s in seen for e in s.events)
+
+
+async def test_nothing_is_absent_before_it_was_looked_for(start: Start) -> None:
+    """The first snapshot names every source that has not answered, then they all are read."""
+    world = await start()
+    feed = await world.observer.follow(world.node, Needs())
+    first = feed.current
+    assert first.node is not None
+    assert {"pods", "events", "resources/rebootnodes"} <= set(first.unread)
+    last = (await until(feed, read))[-1]
+    assert last.unread == {"health-events": last.unread["health-events"]}
+    assert "healthEvents.uri" in last.unread["health-events"]
+    assert [p.namespace for p in last.pods_on_node() if p.gpus] == ["ml"]
+
+
+async def test_unknown_nodes_are_refused(start: Start) -> None:
+    """A node the cluster does not have is NotFound, with the next step."""
+    world = await start()
+    with pytest.raises(NotFound, match="no node gpu-node-z9"):
+        await world.observer.follow("gpu-node-z9", Needs())
+    assert world.node in await world.observer.node_names()
+    namespace = world.simulator.store.get("namespaces", "kube-system")
+    assert await world.observer.cluster_id() == namespace["metadata"]["uid"]
+
+
+async def test_other_nodes_do_not_wake_a_feed(start: Start) -> None:
+    """Only changes of the followed node make a new snapshot."""
+    world = await start()
+    other = next(n for n in world.simulator.nodes if n != world.node)
+    feed = await world.observer.follow(world.node, Needs())
+    witness = await world.observer.follow(other, Needs())
+    calm = (await until(feed, read))[-1]
+    world.simulator.inject("xid-79", other)
+    await until(witness, lambda s: s.session.state == "draining")
+    assert feed.current is calm
+
+
+async def test_manual_uncordon_is_cancelled(start: Start) -> None:
+    """A person uncordons during the drain: the session is cancelled, not recovered."""
+    world = await start("manual-uncordon", speed=20.0)
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    seen = await until(feed, lambda s: s.session.ending != "")
+    assert seen[-1].session.ending == "cancelled"
+
+
+async def test_an_old_repair_is_not_this_incidents(start: Start) -> None:
+    """Last week's finished RebootNode is seen and does not belong; the new one does."""
+    world = await start("stale-cr")
+    feed = await world.observer.follow(world.node, Needs())
+    before = (await until(feed, read))[-1]
+    assert len(before.resources) == 1
+    assert not before.session.open
+    assert before.session.previous_end is not None
+    world.simulator.inject("xid-79")
+    seen = await until(feed, lambda s: len(s.resources) == 2)
+    mine = maintenance.of_session(seen[-1].resources, seen[-1].session, node=world.node)
+    assert len(mine) == 1
+    assert mine[0].created > before.session.previous_end
+
+
+async def test_a_terminated_node(start: Start) -> None:
+    """The Node object goes away during the session: terminated; a resumed run learns it too."""
+    world = await start(speed=20.0)
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    seen = await until(feed, lambda s: s.session.open)
+    await world.simulator.stop()
+    world.simulator.store.delete("nodes", world.node)
+    gone = await until(feed, lambda s: s.node is None)
+    assert gone[-1].session.ending == "terminated"
+    resumed = await world.observer.follow(world.node, Needs(), seen[-1].session)
+    assert resumed.current.session.ending == "terminated"
+    assert resumed.current.session.key == seen[-1].session.key
+
+
+async def test_resume_keeps_the_session(start: Start) -> None:
+    """A run that is resumed with its session goes on in it, states of before included."""
+    world = await start(speed=30.0)
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    before = (await until(feed, lambda s: "drain-succeeded" in s.session.reached()))[-1].session
+    await feed.close()
+    await feed.close()
+    again = await world.observer.follow(world.node, Needs(), before)
+    last = (await until(again, lambda s: s.session.ending != ""))[-1].session
+    assert (last.key, last.ending) == (before.key, "recovered")
+    assert {"quarantined", "draining", "drain-succeeded"} <= last.reached()
+
+
+# --- faults -------------------------------------------------------------------------------
+
+
+async def take(faults: AsyncIterator[Fault], wanted: Callable[[Fault], bool]) -> list[Fault]:
+    """Faults up to the first that is wanted."""
+    found: list[Fault] = []
+    async with asyncio.timeout(DEADLINE):
+        async for fault in faults:
+            found.append(fault)
+            if wanted(fault):
+                return found
+    raise AssertionError
+
+
+async def listening(world: World) -> AsyncIterator[Fault]:
+    """A stream that has its baseline: what comes now is new."""
+    stream = world.observer.faults()
+    async with asyncio.timeout(DEADLINE):
+        await world.observer._hub.ready.wait()
+    return stream
+
+
+async def test_new_faults_come_once_with_their_session(start: Start) -> None:
+    """XID 79 shows as a condition and then in the annotation, once each, and only if new."""
+    world = await start()
+    other = next(n for n in world.simulator.nodes if n != world.node)
+    feed = await world.observer.follow(other, Needs())
+    world.simulator.inject("xid-48", other)
+    await until(feed, lambda s: s.session.open)
+    stream = await listening(world)
+    world.simulator.inject("xid-79")
+    found = await take(stream, lambda f: f.node == world.node and f.session_key != "")
+    mine = [f for f in found if f.node == world.node]
+    assert {(f.event.check, f.event.error_codes) for f in mine} == {("SysLogsXIDError", ("79",))}
+    assert len(mine) == 2
+    assert mine[0].event.action == "RESTART_BM"
+    assert mine[0].event.generated_at == pytest.approx(time.time(), abs=DEADLINE)
+    assert not any(f.event.error_codes == ("48",) for f in found)
+
+
+async def test_non_fatal_faults_show_as_events(start: Start) -> None:
+    """Thermal throttling leaves only an Event: it is a fault too, and not a fatal one."""
+    world = await start()
+    stream = await listening(world)
+    world.simulator.inject("thermal")
+    (fault,) = await take(stream, lambda _: True)
+    assert (fault.node, fault.event.check) == (world.node, "GpuThermalWatch")
+    assert not fault.event.fatal
+
+
+async def test_dropped_listeners_are_forgotten(start: Start) -> None:
+    """A stream nobody holds any more takes no faults."""
+    world = await start()
+    stream = world.observer.faults()
+    assert len(world.observer._hub._streams) == 1
+    del stream
+    assert len(world.observer._hub._streams) == 0
+
+
+async def test_nodes_in_incident(start: Start) -> None:
+    """A quarantined node with its session's key; nothing for healthy ones."""
+    world = await start(speed=20.0)
+    assert await world.observer.nodes_in_incident() == []
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    snap = (await until(feed, lambda s: s.session.open))[-1]
+    (fault,) = await world.observer.nodes_in_incident()
+    assert (fault.node, fault.session_key) == (world.node, snap.session.key)
+    assert fault.event.id == snap.session.key
+
+
+async def test_nodes_in_incident_without_quarantine(start: Start) -> None:
+    """Monitor-only: the condition is all there is, and there is no session key."""
+    world = await start("monitor-only")
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    await until(feed, lambda s: s.node is not None and _sick(s))
+    (fault,) = await world.observer.nodes_in_incident()
+    assert (fault.node, fault.session_key, fault.event.error_codes) == (world.node, "", ("79",))
+
+
+def _sick(snap: Snapshot) -> bool:
+    found = snap.node.condition("SysLogsXIDError") if snap.node else None
+    return found is not None and found.status == "True"
+
+
+# --- needs --------------------------------------------------------------------------------
+
+
+async def test_pods_logs_and_events_as_needed(start: Start) -> None:
+    """Pods of other nodes, matching log lines and Events of the node's pods are followed."""
+    world = await start()
+    store = world.simulator.store
+    source = LogSource("ml", selector="app=train", pattern="fell off")
+    pods = PodSource("ml", "app=train", on_node=False)
+    training = store.list("pods", namespace="ml")
+    name = next(p["metadata"]["name"] for p in training if p["spec"]["nodeName"] == world.node)
+    feed = await world.observer.follow(
+        world.node, Needs(pods=(pods,), logs=(source,), event_namespaces=("ml",))
+    )
+    snap = (await until(feed, read))[-1]
+    assert len({p.node for p in snap.pods if p.namespace == "ml"}) > 1
+    store.append_log("ml", name, "train", "all is well")
+    store.append_log("ml", name, "train", "GPU fell off the bus")
+    snap = (await until(feed, lambda s: bool(s.logs.get(source))))[-1]
+    assert [line.text for line in snap.logs[source]] == ["GPU fell off the bus"]
+    store.create(
+        "events",
+        {
+            "metadata": {"name": "killed"},
+            "involvedObject": {"kind": "Pod", "name": name, "namespace": "ml"},
+            "reason": "Killing",
+        },
+        namespace="ml",
+    )
+    snap = (await until(feed, lambda s: any(e.reason == "Killing" for e in s.events)))[-1]
+    assert snap.node_name == world.node
+
+
+async def test_a_pod_that_has_gone_is_remembered(start: Start) -> None:
+    """A pod that left the node is still known, since Events tell of it afterwards."""
+    world = await start()
+    store = world.simulator.store
+    pod = {"metadata": {"name": "once"}, "spec": {"nodeName": world.node, "containers": []}}
+    store.create("pods", pod, namespace="ml")
+    feed = await world.observer.follow(world.node, Needs())
+    await until(feed, lambda s: any(p.name == "once" for p in s.pods))
+    store.delete("pods", "once", namespace="ml", grace=0)
+    snap = (await until(feed, lambda s: all(p.name != "once" for p in s.pods)))[-1]
+    assert [p.name for p in snap.departed] == ["once"]
+
+
+async def test_a_resource_kind_that_is_not_installed(start: Start) -> None:
+    """A missing CRD is unread with that reason, and hides nothing else."""
+    world = await start("monitor-only")
+    feed = await world.observer.follow(world.node, Needs())
+    snap = (await until(feed, read))[-1]
+    assert snap.unread["resources/rebootnodes"] == "rebootnodes is not installed"
+    assert snap.pods_on_node()
+
+
+class Stored:
+    """A store of health events."""
+
+    def __init__(self) -> None:
+        self.error: StoreError | None = None
+        self.asked: list[tuple[str, float]] = []
+
+    async def events(self, node: str, since: float) -> list[HealthEvent]:
+        self.asked.append((node, since))
+        if self.error:
+            raise self.error
+        return [HealthEvent("SysLogsXIDError", node, id="1")]
+
+
+async def test_stored_events_only_when_needed(start: Start) -> None:
+    """The store is read for runbooks that watch it, from before the incident on."""
+    store = Stored()
+    world = await start(store=store)
+    await world.observer.follow(world.node, Needs())
+    assert store.asked == []
+    feed = await world.observer.follow(world.node, Needs(health_events=True))
+    snap = (await until(feed, lambda s: bool(s.health_events)))[-1]
+    assert "health-events" not in snap.unread
+    assert store.asked[0][0] == world.node
+    assert store.asked[0][1] < time.time() - 500
+
+
+async def test_a_store_that_cannot_be_read_is_unread(start: Start) -> None:
+    """The store's error is the reason, in the snapshot."""
+    store = Stored()
+    store.error = StoreError("the server refuses the certificate")
+    world = await start(store=store)
+    feed = await world.observer.follow(world.node, Needs(health_events=True))
+    snap = (await until(feed, lambda s: bool(store.asked) and "pods" not in s.unread))[-1]
+    assert snap.unread["health-events"] == "the server refuses the certificate"
+
+
+# --- looking around -------------------------------------------------------------------------
+
+
+async def test_evidence(start: Start) -> None:
+    """Node, pods, Events and the node's own resources as JSON, without variables' values."""
+    world = await start("stale-cr")
+    files = await world.observer.evidence(world.node)
+    assert {"node.json", "pods.json", "events.json"} <= set(files)
+    (repair,) = [n for n in files if n.startswith("rebootnodes-")]
+    assert json.loads(files[repair])["spec"]["nodeName"] == world.node
+    assert json.loads(files["node.json"])["metadata"]["name"] == world.node
+    pods = json.loads(files["pods.json"])["items"]
+    assert {p["spec"]["nodeName"] for p in pods} == {world.node}
+    every = [e for p in pods for c in p["spec"]["containers"] for e in c.get("env", ())]
+    assert all(set(e) == {"name"} for e in every)
+
+
+async def test_evidence_says_what_is_missing(start: Start) -> None:
+    """A node that is gone leaves its reason in unread.json."""
+    world = await start()
+    files = await world.observer.evidence("gpu-node-z9")
+    assert "node.json" in json.loads(files["unread.json"])
+
+
+@pytest.mark.parametrize(
+    ("variant", "stage", "code"),
+    [
+        ("breaker-tripped", "quarantine", "breaker-tripped"),
+        ("dry-run", "quarantine", "dry-run"),
+        ("monitor-only", "quarantine", "module-missing:fault-quarantine"),
+        ("opted-out", "quarantine", "opted-out"),
+    ],
+)
+async def test_why_nothing_happens_from_the_start(
+    start: Start, variant: str, stage: str, code: str
+) -> None:
+    """The installation and the node tell why no quarantine comes."""
+    world = await start(variant)
+    feed = await world.observer.follow(world.node, Needs())
+    if variant == "opted-out":
+        world.simulator.inject("xid-79")
+        await until(feed, _sick)
+    await until(feed, read)
+    assert next(n.code for n in await world.observer.why(feed.current, stage)) == code
+
+
+@pytest.mark.parametrize(
+    ("variant", "stage", "code", "words"),
+    [
+        ("drain-waits", "drain", "drain-waits", "ml/train"),
+        ("signal-refused", "remediate", "cr-refused", "signal refused"),
+        ("reboot-timeout", "remediate", "cr-timeout", "timed out"),
+        ("manual-mode", "remediate", "manual-mode", "person"),
+    ],
+)
+async def test_why_the_chain_stops(
+    start: Start, variant: str, stage: str, code: str, words: str
+) -> None:
+    """What the chain waits for, or why it failed, read off the live objects."""
+    world = await start(variant, speed=30.0)
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            snap = feed.current
+            found = {n.code: n.text for n in await world.observer.why(snap, stage)}
+            if words in found.get(code, ""):
+                break
+            await feed.changed(snap)
+    assert code in found
+
+
+async def test_prerequisites(start: Start) -> None:
+    """Deployments, variants of DaemonSets and CRDs; what is missing says the next step."""
+    world = await start()
+    ask = world.observer.prerequisite
+    assert (await ask("deployment", "fault-quarantine", ""))[0]
+    ready, text = await ask("daemonset", "gpu-health-monitor", "")
+    assert ready
+    assert "gpu-health-monitor-dcgm-4.x" in text
+    assert (await ask("crd", "rebootnodes.janitor.dgxc.nvidia.com", ""))[0]
+    assert (await ask("crd", "rebootnodes", ""))[0]
+    missing, text = await ask("deployment", "nothing-such", "")
+    assert not missing
+    assert "kubectl -n nvsentinel get deployments" in text
+    missing, text = await ask("crd", "unicorns.example.com", "")
+    assert not missing
+    assert "CRD installed" in text
+
+
+async def test_the_installation(start: Start) -> None:
+    """The simulated installation reads as what it is, and is asked once in half a minute."""
+    world = await start()
+    inst = await world.observer.installation()
+    assert inst.found.value is True
+    assert inst.monitor_only.value is False
+    assert inst.breaker.value == "CLOSED"
+    assert inst.modules["fault-quarantine"].works
+    assert inst.repairs
+    before = sum(world.server.requests.counts.values())
+    again = await asyncio.gather(*(world.observer.installation() for _ in range(20)))
+    assert all(found is inst for found in again)
+    assert sum(world.server.requests.counts.values()) == before
+
+
+async def test_everything_was_only_read(start: Start) -> None:
+    """A whole incident observed sends no request but GET."""
+    world = await start()
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    await until(feed, lambda s: s.session.ending != "")
+    await world.observer.evidence(world.node)
+    assert world.server.requests.methods() == {"GET"}

@@ -1,0 +1,136 @@
+"""`nvsx serve --mode watch` as a process of its own, through the real kubectl proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.serve.conftest import until
+
+from nvsx.core import journal as j
+
+if TYPE_CHECKING:
+    from tests.serve.conftest import Site
+
+pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(150)]
+
+
+async def test_three_checks_for_one_fault_are_one_run_and_others_fire_as_they_say(
+    site: Site,
+) -> None:
+    """XID 79 seen by three checks fires gpu-off-bus once, XID 31 nothing, heat its runbook."""
+    daemon = await site.serve("--mode", "watch")
+    names = [n["name"] for n in site.sandbox.status()["nodes"]]
+    await site.sandbox.inject("xid-79", names[0], "three-checks")
+    await site.sandbox.inject("xid-31", names[1])
+    await site.sandbox.inject("thermal", names[2])
+    rows = await site.finished(2)
+    fired = sorted((row.runbook, row.node, row.status) for row in rows)
+    assert fired == [
+        ("gpu-off-bus", names[0], "passed"),
+        ("thermal-throttle", names[2], "passed"),
+    ]
+    events = await site.events()
+    ignored = [e for e in events if e.outcome == "ignored"]
+    assert [(e.facts.node, e.facts.error_codes) for e in ignored] == [(names[1], ("31",))]
+    joined = {e.facts.check_name for e in events if e.outcome == "attached"}
+    assert len(joined) >= 3
+    repaired = next(row for row in rows if row.runbook == "gpu-off-bus")
+    assert repaired.mttr_s is not None
+    assert await daemon.stop() == 0
+
+
+async def test_a_fault_while_the_daemon_was_down_is_adopted_late_once(site: Site) -> None:
+    """A session that opened while nothing served fires as late at the start, and only then."""
+    node = await site.sandbox.inject("xid-79", variant="drain-waits")
+
+    async def quarantined() -> bool | None:
+        found = next(n for n in site.sandbox.status()["nodes"] if n["name"] == node)
+        return True if found["state"] else None
+
+    await until(quarantined)
+    first = await site.serve("--mode", "watch")
+    await first.said("1 open incidents had no run: adopted, late")
+    await first.stop()
+    second = await site.serve("--mode", "watch")
+    [row] = await site.finished()
+    start = (await site.run_state(row.run_id)).start
+    assert start is not None
+    assert start.late
+    assert row.status == "passed"
+    assert "adopted" not in second.output
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_killed_again_and_again_the_run_ends_and_no_finished_hook_repeats(
+    site: Site, seed: int
+) -> None:
+    """Killed -9 five times at random moments, the run passes; every hook ended once."""
+    site.quick_hooks()
+    chance = random.Random(seed)
+    daemon = await site.serve("--mode", "watch")
+    await site.sandbox.inject("xid-79", variant="drain-waits")
+    await daemon.said("fired run")
+    for _ in range(5):
+        await asyncio.sleep(chance.uniform(0.0, 1.5))
+        await daemon.kill()
+        daemon = await site.serve("--mode", "watch")
+    [row] = await site.finished()
+    events = await site.entries(row.run_id)
+    ended = Counter((e.stage, e.purpose) for e in events if isinstance(e, j.HookEnd))
+    begun: dict[tuple[str, str], set[str]] = {}
+    for event in events:
+        if isinstance(event, j.HookBegin):
+            begun.setdefault((event.stage, event.purpose), set()).add(event.idempotency_key)
+    assert row.status == "passed"
+    assert set(ended.values()) == {1}
+    assert all(len(keys) == 1 for keys in begun.values())
+    assert sum(isinstance(e, j.Resumed) for e in events) <= 5
+    stages = [e.stage for e in events if isinstance(e, j.StageBegin)]
+    assert len(stages) == len(set(stages))
+
+
+async def test_two_faults_on_one_node_are_one_run(site: Site) -> None:
+    """A second, different fault on a node with an open run joins it as a note."""
+    await site.serve("--mode", "watch")
+    node = await site.sandbox.inject("xid-79", variant="drain-waits")
+
+    async def fired() -> str | None:
+        rows = await site.rows()
+        return rows[0].run_id if rows else None
+
+    run_id = await until(fired)
+    await site.sandbox.inject("inforom", node)
+
+    async def noted() -> bool | None:
+        notes = (await site.run_state(run_id)).notes
+        return any("GpuInforomWatch" in n.text for _, n in notes) or None
+
+    await until(noted)
+    assert len(await site.rows()) == 1
+
+
+async def test_log_as_json_lines_and_a_clean_stop(site: Site) -> None:
+    """With -o json every line of the log is an object; SIGTERM ends it with exit code 0."""
+    daemon = await site.serve("--mode", "watch", "-o", "json")
+    code = await daemon.stop()
+    lines = [json.loads(line) for line in daemon.output.splitlines()]
+    assert code == 0
+    assert all({"t", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert lines[-1]["message"] == "stopped"
+    assert str(site.project) in daemon.output
+
+
+async def test_one_daemon_a_cluster_and_state_folder(site: Site) -> None:
+    """A second daemon on the same state is refused, with the first one's pid."""
+    first = await site.serve("--mode", "watch")
+    second = await site.serve("--mode", "watch", ready=False)
+    code = await second.process.wait()
+    await second.kill()
+    assert code == 2
+    assert f"pid {first.process.pid}" in second.output
+    assert await first.stop() == 0

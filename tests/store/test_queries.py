@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from nvsx.core import journal as j
+from nvsx.core.incident import HealthEvent, Session
+from nvsx.core.pastruns import RunFilter
+from nvsx.core.ports import NewRun
+from nvsx.store import migrations, open_store, queries
+from nvsx.store.journal import SqliteJournal
+
+NOW = 1_767_600_000.0
+DAY = 86_400.0
+XID = HealthEvent(
+    check="SysLogsXIDError",
+    node="n1",
+    error_codes=("79",),
+    fatal=True,
+    entities=(("PCI", "0000:b3:00"), ("GPU_UUID", "GPU-1")),
+)
+
+
+class Clock:
+    at = NOW
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(name="journal")
+async def _journal(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJournal]:
+    """Five past runs: two of one incident, one failed, one of the sandbox, one unfinished."""
+    store = open_store(tmp_path / "state", clock)
+    await _run(store, clock, 0, "gpu-off-bus", "n1", "s-1", mttr=40.0)
+    await _run(store, clock, 1, "gpu-off-bus", "n1", "s-1", status="cancelled")
+    await _run(store, clock, 2, "nvlink-fault", "n2", "s-2", status="failed", tags=("nvlink",))
+    await _run(store, clock, 2.5, "gpu-off-bus", "n1", "s-3", sandbox=True, mttr=9.0)
+    clock.at = NOW + 3 * DAY
+    lease = await store.create(NewRun(runbook="gpu-off-bus", cluster="c", node="n1"))
+    await store.append(lease, [j.Start(runbook="gpu-off-bus", nickname="x", tags=("infra",))])
+    yield store
+    store.close()
+
+
+async def _run(
+    store: SqliteJournal,
+    clock: Clock,
+    day: float,
+    runbook: str,
+    node: str,
+    session: str,
+    *,
+    status: j.RunStatus = "passed",
+    tags: tuple[str, ...] = ("infra",),
+    mttr: float | None = None,
+    sandbox: bool = False,
+) -> None:
+    clock.at = NOW + day * DAY
+    lease = await store.create(NewRun(runbook=runbook, cluster="c", node=node, sandbox=sandbox))
+    start = j.Start(runbook=runbook, nickname="x", target_node=node, tags=tags)
+    seen = j.SessionSeen(session=Session(key=session, open=True, events=(XID,)))
+    ends = j.StageEnd(stage="drain", status="pass", elapsed_s=10.0 + day)
+    await store.append(lease, [start, seen, ends])
+    clock.at += 60
+    finish = j.Finish(ok=status == "passed", status=status, mttr_s=mttr)
+    await store.append(lease, [seen, finish])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        (RunFilter(), 4),
+        (RunFilter(kind="sandbox"), 1),
+        (RunFilter(kind="all"), 5),
+        (RunFilter(node="n1"), 3),
+        (RunFilter(node="plucky-ferret"), 0),
+        (RunFilter(runbook="nvlink-fault"), 1),
+        (RunFilter(outcome="cancelled"), 1),
+        (RunFilter(tag="infra"), 3),
+        (RunFilter(since=NOW + DAY), 3),
+        (RunFilter(since=NOW + DAY, until=NOW + 2 * DAY), 1),
+        (RunFilter(node="n1", outcome="passed", tag="infra"), 1),
+    ],
+)
+async def test_runs_are_found_by_what_is_asked(
+    journal: SqliteJournal, wanted: RunFilter, count: int
+) -> None:
+    """Each filter narrows, filters add up, and sandbox runs are apart from incidents."""
+    rows = await journal.look(lambda db: queries.past_runs(db, wanted, None))
+    assert len(rows) == count
+
+
+async def test_an_alias_finds_its_node(journal: SqliteJournal) -> None:
+    """A node is found by its alias as by its name."""
+    from nvsx.core.aliases import alias_of
+
+    wanted = RunFilter(node=alias_of("n2"))
+    rows = await journal.look(lambda db: queries.past_runs(db, wanted, None))
+    assert [row.node for row in rows] == ["n2"]
+
+
+async def test_the_newest_come_first_and_no_more_than_asked(journal: SqliteJournal) -> None:
+    """History is newest first, cut at the limit."""
+    rows = await journal.look(lambda db: queries.past_runs(db, RunFilter(), 2))
+    assert [row.created for row in rows] == [NOW + 3 * DAY, NOW + 2 * DAY]
+
+
+async def test_only_finished_incidents_are_samples(journal: SqliteJournal) -> None:
+    """Statistics leave out the sandbox and what has not finished."""
+    found = await journal.look(lambda db: queries.samples(db, RunFilter(), "runbook"))
+    assert sorted((s.group, s.status, s.total_s, s.mttr_s) for s in found) == [
+        ("gpu-off-bus", "cancelled", 60.0, None),
+        ("gpu-off-bus", "passed", 60.0, 40.0),
+        ("nvlink-fault", "failed", 60.0, None),
+    ]
+
+
+async def test_runs_group_by_fault(journal: SqliteJournal) -> None:
+    """By fault, the group is the check with its codes, seen twice but counted once."""
+    found = await journal.look(lambda db: queries.samples(db, RunFilter(), "fault"))
+    assert [s.group for s in found] == ["SysLogsXIDError 79"] * 3
+
+
+async def test_stages_have_their_lengths(journal: SqliteJournal) -> None:
+    """The length of each stage that passed is kept with its run's group."""
+    found = await journal.look(lambda db: queries.stage_lengths(db, RunFilter(), "node"))
+    assert sorted(found) == [("n1", "drain", 10.0), ("n1", "drain", 11.0), ("n2", "drain", 12.0)]
+
+
+async def test_hits_name_the_gpus_that_were_struck(journal: SqliteJournal) -> None:
+    """Each incident comes with the GPU's UUID and its PCI address, from the session's events."""
+    found = await journal.look(lambda db: queries.hits(db, RunFilter(node="n2")))
+    assert {(h.kind, h.word, h.session_key) for h in found} == {
+        ("gpu", "GPU-1", "s-2"),
+        ("pci", "0000:b3:00", "s-2"),
+    }
+
+
+async def test_an_older_database_learns_what_its_journals_tell(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    """The migration fills the new tables from the journals that were there before."""
+    journal.close()
+    engine = create_engine(f"sqlite:///{tmp_path}/state/nvsx.db")
+    with engine.begin() as db:
+        before = [
+            db.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3")).all()
+            for table in ("run_stages", "run_words WHERE kind != 'tag'")
+        ]
+        for table in ("run_stages", "run_words"):
+            db.execute(text(f"DROP TABLE {table}"))
+        db.execute(text("DROP INDEX runs_on_nodes"))
+        migrations.stages_and_words_of_runs(db)
+        after = [
+            db.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3")).all()
+            for table in ("run_stages", "run_words")
+        ]
+    engine.dispose()
+    assert before[0]
+    assert before[1]
+    assert after == before

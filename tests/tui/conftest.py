@@ -1,0 +1,48 @@
+"""Decks over stored journals, with the clock of the story and in UTC."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.tui.journals import Story
+
+from nvsx.tui.deck import Deck
+from nvsx.tui.view import DeckView
+
+DeckOf = Callable[..., Deck]
+
+
+@pytest.fixture(autouse=True)
+def _utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def commands() -> list[str]:
+    """What the deck asked of whoever flies it."""
+    return []
+
+
+@pytest.fixture
+def deck_of(commands: list[str]) -> DeckOf:
+    """A deck that shows a story, as of the story's end."""
+
+    def make(story: Story, **options: object) -> Deck:
+        view = DeckView()
+        for entry in story.entries:
+            view.show(entry)
+        return Deck(view, on_command=commands.append, now=lambda: story.at, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+def screen_text(deck: Deck) -> str:
+    """What is on the deck's screen, cell for cell, without trailing blanks."""
+    strips = deck.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips) + "\n"
