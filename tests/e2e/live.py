@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -373,7 +373,8 @@ class Live:
         for started in self._started:
             await started.close()
         for process in self.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                process.kill()
 
 
 @asynccontextmanager
@@ -388,5 +389,7 @@ async def living(folder: Path, **sandbox: Any) -> AsyncIterator[Live]:
     try:
         yield live
     finally:
-        await live.close()
-        await host.stop()
+        try:
+            await live.close()
+        finally:
+            await host.stop()
