@@ -108,6 +108,8 @@ async def test_arguments_reach_the_script_as_they_are(bench: Bench) -> None:
     [
         ("#!/usr/bin/env bash\n", 0o644, "not executable: chmod +x"),
         ("#!/no/such/shell\n", 0o755, "its interpreter /no/such/shell does not exist"),
+        ("#!/bin/sh\n# nvsx:unreviewed\n", 0o755, "nvsx convert --accept RUNBOOK"),
+        ("#!/bin/sh" + " " * 3000 + "\n\t#nvsx:unreviewed: x\n", 0o755, "not reviewed yet"),
         ("#!/bin/bash\r\necho a\r\n", 0o755, "Windows line endings"),
         ("#!", 0o755, "begin it with #!/usr/bin/env bash"),
     ],

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nvsx.core.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.core.schema import Runbook
+from nvsx.ops.plan import plan_of
 from nvsx.project import loader
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,9 @@ class RunbookShelf:
             if isinstance(entry, BrokenRunbook):
                 problem = entry.problems[0] if entry.problems else "it cannot be read"
                 log.warning("runbook %s is not valid and fires nothing: %s", entry.name, problem)
+            else:
+                for idle in plan_of(entry).missing():
+                    log.warning("runbook %s runs without it: %s", entry.name, idle)
 
     def _look(self) -> Fingerprint:
         try:

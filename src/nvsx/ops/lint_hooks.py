@@ -17,13 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nvsx.core import review
 from nvsx.core.catalog import LoadedRunbook, shown
 from nvsx.core.errors import Problem
 from nvsx.ops import kubewrites, shellwords
 from nvsx.ops.findings import Finding, Severity, error, warning
-
-#: The mark of a hook that a model wrote and no person has accepted yet.
-UNREVIEWED = "nvsx:unreviewed"
 
 _MAX_BYTES = 1024 * 1024
 _SHELL = re.compile(rb"#!.*\b(sh|bash|dash|ksh)\s*$")
@@ -102,7 +100,7 @@ def _present(file: ScriptFile) -> Iterator[Finding]:
 
 def is_unreviewed(path: Path) -> bool:
     """Whether a hook carries the mark of a model's work, whatever its mode."""
-    return UNREVIEWED.encode() in (_content(path) or b"")[:2000]
+    return review.is_unreviewed(_content(path) or b"")
 
 
 def _content(path: Path) -> bytes | None:

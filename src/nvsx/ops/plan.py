@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nvsx.core import durations
+from nvsx.core import durations, review
 from nvsx.core.catalog import LoadedRunbook
 from nvsx.core.schema import Prerequisite, Stage
 from nvsx.core.watches import describe
@@ -75,8 +75,7 @@ class Plan:
             if not path.is_file():
                 found.append(f"{name} is not there")
             elif lint_hooks.is_unreviewed(path):
-                accept = f"nvsx convert --accept {self.loaded.name}"
-                found.append(f"{name} was converted and not reviewed yet; run: {accept}")
+                found.append(f"{name} {review.refusal(self.loaded.name)}")
             elif not os.access(path, os.X_OK):
                 found.append(f"{name} is not executable; run: chmod +x {path}")
         return found

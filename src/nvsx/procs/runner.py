@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from nvsx.core import arguments, durations
+from nvsx.core import arguments, durations, review
 from nvsx.core.masking import Masker
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, StartSink
 from nvsx.procs import environment, groups
@@ -36,6 +36,7 @@ LINGER = 2.0
 CHUNK = 16 * 1024
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ETXTBSY})
 """What passes when other scripts end: a thousand hooks may be due in the same second."""
+_MARKED_BYTES = 1024 * 1024
 RETRIES = 40
 RETRY_AFTER = 0.25
 
@@ -271,7 +272,18 @@ def _problem(script: Script, root: Path) -> str:
         return f"{path} is not a file"
     if not os.access(path, os.X_OK):
         return f"{path} is not executable: chmod +x {path}"
+    if _is_unreviewed(path):
+        return f"{path} {review.refusal(script.facts.get('NVSX_RUNBOOK', ''))}"
     return ""
+
+
+def _is_unreviewed(path: Path) -> bool:
+    """Whether a model wrote it and nobody has accepted it; a program is no text to mark."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"#!" and review.is_unreviewed(file.read(_MARKED_BYTES))
+    except OSError:
+        return False
 
 
 def _why_not(script: Script, error: OSError | ValueError) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nvsx.core import review
 from nvsx.core.catalog import LoadedRunbook, shown
 from nvsx.core.errors import UsageError
 from nvsx.ops import lint_hooks
 from nvsx.ops.convert import safety
 from nvsx.ops.findings import Finding
 
-MARKER = f"# {lint_hooks.UNREVIEWED}: a model wrote this; `nvsx convert --accept` after reading it"
+MARKER = f"# {review.UNREVIEWED}: a model wrote this; `nvsx convert --accept` after reading it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def unreviewed(book: LoadedRunbook) -> list[Waiting]:
             text = script.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if lint_hooks.UNREVIEWED in text[:2000]:
+        if review.is_unreviewed(text.encode()):
             found[script.path] = Waiting(script.path, shown(script.path, book.root), text)
     return list(found.values())
 
@@ -58,12 +59,12 @@ def accept(waiting: Sequence[Waiting]) -> None:
         for hook in waiting:
             if hook.path.read_text(encoding="utf-8") != hook.text:
                 raise UsageError(f"{hook.file} changed while it was shown", "look at it again")
-            lines = hook.text.splitlines(keepends=True)
-            kept = [x for x in lines if not x.startswith(f"# {lint_hooks.UNREVIEWED}")]
+            lines = hook.text.split("\n")
+            kept = [x for x in lines if not review.is_unreviewed(x.encode())]
             handle, name = tempfile.mkstemp(prefix=".accept-", dir=hook.path.parent)
             staged.append((Path(name), hook))
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write("".join(kept))
+                file.write("\n".join(kept))
             Path(name).chmod(0o755)
         for temporary, hook in staged:
             temporary.replace(hook.path)
