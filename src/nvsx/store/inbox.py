@@ -8,13 +8,10 @@ processes, by the commands on events, silences and runs.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from nvsx.core.errors import UsageError
 from nvsx.core.inbox import (
@@ -28,22 +25,26 @@ from nvsx.core.inbox import (
     Taken,
 )
 from nvsx.core.ports import Lease
-from nvsx.store import records
+from nvsx.store import records, taking
 from nvsx.store.inbox_tables import (
     asks,
     cursors,
     deliveries,
     events,
+    explanations,
     incidents,
     requests,
     silences,
     storms,
 )
 from nvsx.store.journal import SqliteJournal
-from nvsx.store.ledger import SqlLedger, as_silence, received, storm_size
+from nvsx.store.ledger import EVENTS, SqlLedger, as_silence, received, storm_size
 from nvsx.store.schema import runs
 
 _PROBE = "-probe"
+_NEXT_SILENCE = select(func.coalesce(func.max(silences.c.silence_id), 0) + 1)
+#: Events forgotten in one transaction: others write in between.
+_FORGET_AT_ONCE = 1000
 
 
 class SqliteInbox:
@@ -61,16 +62,15 @@ class SqliteInbox:
             decision = decide(SqlLedger(db, self._journal.alive))
             again = decision.duplicate_of
             if again is not None:
-                return Taken(event=_repeated(db, again, draft.received), decision=decision)
+                return Taken(event=taking.repeated(db, again, draft.received), decision=decision)
             lease = None
             if decision.create is not None:
                 lease = Lease(records.new_run_id(db, now), self._journal.owner, 1)
                 records.insert_run(db, lease, decision.create, now)
-                _follow_up(db, lease.run_id, decision, now)
-            for ask in decision.asks:
-                _insert_ask(db, ask, lease.run_id if lease else "")
-            event = _event(draft, decision, lease)
-            _insert_event(db, event)
+                taking.follow_up(db, lease.run_id, decision, now)
+            taking.insert_asks(db, decision.asks, lease.run_id if lease else "")
+            event = taking.event_of(draft, decision, lease)
+            taking.insert_event(db, event)
             return Taken(event=event, decision=decision, lease=lease)
 
         taken: Taken = await self._journal.transact(work)
@@ -85,38 +85,49 @@ class SqliteInbox:
 
     async def event(self, event_id: str) -> Received:
         def look(db: Connection) -> Received:
-            query = _EVENTS.where(events.c.event_id == event_id)
-            found = db.execute(query).first()
+            query = EVENTS.where(events.c.event_id == event_id)
+            found = db.execute(query).mappings().first()
             if found is None:
                 raise UsageError(f"there is no event {event_id}", "list them with `nvsx explain`")
-            return received(*found)
+            return received(found)
 
         event: Received = await self._journal.look(look)
         return event
 
     async def events(self, *, run_id: str = "", limit: int = 100) -> Sequence[Received]:
-        query = _EVENTS.order_by(events.c.received.desc()).limit(limit)
+        query = EVENTS.order_by(events.c.received.desc()).limit(limit)
         if run_id:
             query = query.where(events.c.run_id == run_id)
 
         def look(db: Connection) -> Sequence[Received]:
-            return [received(*row) for row in db.execute(query)]
+            return [received(row) for row in db.execute(query).mappings()]
 
         found: Sequence[Received] = await self._journal.look(look)
         return found
 
     async def prune(self, before: float) -> int:
-        def work(db: Connection) -> int:
-            db.execute(delete(deliveries).where(deliveries.c.at < before))
-            old = events.c.last_received < before
-            gone = db.execute(delete(events).where(old)).rowcount
+        def some(db: Connection) -> int:
+            # Nothing is received again before it was received: the first is by index.
+            old = and_(events.c.received < before, events.c.last_received < before)
+            some = select(events.c.event_id).where(old).limit(_FORGET_AT_ONCE)
+            late = select(deliveries.c.key).where(deliveries.c.at < before).limit(_FORGET_AT_ONCE)
+            gone = db.execute(delete(events).where(events.c.event_id.in_(some))).rowcount
+            more = db.execute(delete(deliveries).where(deliveries.c.key.in_(late))).rowcount
+            counts.append(gone)
+            return int(gone + more)
+
+        def rest(db: Connection) -> None:
+            used = select(events.c.explained)
+            db.execute(delete(explanations).where(explanations.c.digest.not_in(used)))
             over = select(runs.c.run_id).where(runs.c.finished.is_not(None))
             db.execute(delete(asks).where(asks.c.run_id.in_(over)))
             db.execute(delete(silences).where(silences.c.until < before))
-            return int(gone)
 
-        count: int = await self._journal.transact(work)
-        return count
+        counts: list[int] = []
+        while await self._journal.transact(some):
+            pass
+        await self._journal.transact(rest)
+        return sum(counts)
 
     async def probe(self) -> None:
         await self.set_cursor(_PROBE, self._journal.now())
@@ -140,7 +151,7 @@ class SqliteInbox:
         return mark
 
     async def ask(self, ask: Ask) -> None:
-        await self._journal.transact(lambda db: _insert_ask(db, ask, ""))
+        await self._journal.transact(lambda db: taking.insert_asks(db, [ask]))
 
     async def asks(self) -> Sequence[Ask]:
         open_ = runs.c.finished.is_(None)
@@ -232,100 +243,3 @@ class SqliteInbox:
             db.execute(insert(cursors).values(source=source, value=text))
 
         await self._journal.transact(work)
-
-
-# --- inside a transaction ---------------------------------------------------------------------
-
-# Made once: an event needs half a dozen of them, and making costs more than running.
-_EVENTS = select(events.c.body, events.c.repeats, events.c.last_received)
-_NEXT_ASK = select(func.coalesce(func.max(asks.c.ask_id), 0) + 1)
-_NEXT_SILENCE = select(func.coalesce(func.max(silences.c.silence_id), 0) + 1)
-_FORGET = delete(deliveries).where(deliveries.c.key == bindparam("k"))
-_CLOSE = delete(incidents).where(
-    incidents.c.cluster == bindparam("c"),
-    incidents.c.node == bindparam("n"),
-    incidents.c.key == bindparam("k"),
-)
-_LEAVE_STORM = delete(storms).where(storms.c.run_id == bindparam("r"))
-_REPEATED = (
-    update(events)
-    .where(events.c.event_id == bindparam("e"))
-    .values(repeats=events.c.repeats + 1, last_received=bindparam("at"))
-)
-
-
-def _insert_ask(db: Connection, ask: Ask, new_run: str) -> None:
-    row = {
-        "ask_id": db.execute(_NEXT_ASK).scalar_one(),
-        "run_id": ask.run_id or new_run,
-        "kind": ask.kind,
-        "text": ask.text,
-        "author": ask.by,
-        "code": ask.code,
-    }
-    db.execute(insert(asks), row)
-
-
-def _follow_up(db: Connection, run_id: str, decision: Decision, now: float) -> None:
-    """What belongs to a new run: its request, its incident, its part in a storm."""
-    db.execute(insert(requests), {"run_id": run_id, "body": decision.request})
-    run = decision.create
-    if run is None:
-        return
-    place = {"cluster": run.cluster, "node": run.node, "key": decision.incident}
-    if decision.incident:
-        db.execute(_CLOSE, {"c": run.cluster, "n": run.node, "k": decision.incident})
-        db.execute(insert(incidents), place | {"run_id": run_id})
-    if decision.storm:
-        if decision.members:
-            db.execute(_LEAVE_STORM, [{"r": member} for member in decision.members])
-        mark = {"leader": decision.storm, "cluster": run.cluster, "runbook": run.runbook}
-        joining = (*decision.members, run_id)
-        db.execute(insert(storms), [mark | {"run_id": r, "joined": now} for r in joining])
-
-
-def _event(draft: Draft, decision: Decision, lease: Lease | None) -> Received:
-    day = datetime.fromtimestamp(draft.received, UTC).strftime("%Y%m%d-%H%M%S")
-    return Received(
-        event_id=f"e-{day}-{secrets.token_hex(4)}",
-        received=draft.received,
-        source=draft.source,
-        keys=draft.keys,
-        facts=draft.facts,
-        outcome=decision.outcome,
-        cluster=draft.cluster,
-        runbook=decision.runbook,
-        run_id=lease.run_id if lease else decision.run_id,
-        reason=decision.reason,
-        explanations=draft.explanations,
-        steps=draft.steps,
-        resolved=draft.resolved,
-        late=draft.late,
-        last_received=draft.received,
-    )
-
-
-def _insert_event(db: Connection, event: Received) -> None:
-    row = {
-        "event_id": event.event_id,
-        "received": event.received,
-        "source": event.source,
-        "cluster": event.cluster,
-        "node": event.facts.node,
-        "outcome": event.outcome,
-        "run_id": event.run_id,
-        "reason": event.reason,
-        "repeats": 0,
-        "last_received": event.received,
-        "body": msgspec.json.encode(event).decode(),
-    }
-    db.execute(insert(events), row)
-    for key in event.keys:
-        db.execute(_FORGET, {"k": key})
-        row = {"key": key, "event_id": event.event_id, "at": event.received}
-        db.execute(insert(deliveries), row)
-
-
-def _repeated(db: Connection, event: Received, at: float) -> Received:
-    db.execute(_REPEATED, {"e": event.event_id, "at": at})
-    return msgspec.structs.replace(event, repeats=event.repeats + 1, last_received=at)

@@ -21,6 +21,16 @@ events = Table(
     Column("last_received", Float, nullable=False),
     # The whole event as JSON; the columns above are for finding and counting.
     Column("body", Text, nullable=False),
+    # Where its explanations are; "" when it has none, or has them in its body as older ones do.
+    Column("explained", Text, nullable=False),
+)
+
+# What routing said of every runbook, by the digest of it: many events share one.
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("body", Text, nullable=False),
 )
 
 # One row a key: the latest event that came under it.

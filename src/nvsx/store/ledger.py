@@ -1,7 +1,6 @@
 """What a decision may ask of the store, inside the transaction that will carry it out.
 
-The SQLite form of core.inbox.Ledger. It only reads. Its queries are made once: an event
-asks half a dozen of them, and compiling would cost more than running.
+The SQLite form of core.inbox.Ledger. It only reads.
 """
 
 from __future__ import annotations
@@ -10,14 +9,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from nvsx.core.inbox import Received, Silence, StormMark
 from nvsx.core.ports import RunRow
+from nvsx.core.routing import Explanation
 from nvsx.core.runindex import as_seen
 from nvsx.store import records
-from nvsx.store.inbox_tables import deliveries, events, incidents, requests, silences, storms
+from nvsx.store.inbox_tables import (
+    deliveries,
+    events,
+    explanations,
+    incidents,
+    requests,
+    silences,
+    storms,
+)
 from nvsx.store.schema import claims, runs
+from nvsx.store.statements import Prepared, Row
 
 _cluster: Any = bindparam("cluster")
 _node: Any = bindparam("node")
@@ -25,12 +34,16 @@ _key: Any = bindparam("k")
 _runbook: Any = bindparam("runbook")
 _at: Any = bindparam("at")
 
-_SEEN = (
-    select(events.c.body, events.c.repeats, events.c.last_received, deliveries.c.at)
+EVENTS = select(
+    events.c.body, events.c.repeats, events.c.last_received, explanations.c.body.label("reasons")
+).select_from(events.outerjoin(explanations, explanations.c.digest == events.c.explained))
+"""All events, for `received`."""
+_SEEN = Prepared(
+    EVENTS.add_columns(deliveries.c.at)
     .join(deliveries, deliveries.c.event_id == events.c.event_id)
     .where(deliveries.c.key == _key, deliveries.c.at >= _at)
 )
-_HOLDER = (
+_HOLDER = Prepared(
     select(runs)
     .join(claims, claims.c.run_id == runs.c.run_id)
     .where(claims.c.cluster == _cluster, claims.c.node == _node)
@@ -41,9 +54,9 @@ _ON_NODE = (
     .order_by(runs.c.created.desc())
     .limit(1)
 )
-_OF_SESSION = _ON_NODE.where(runs.c.session_key == _key)
-_LAST_ON = _ON_NODE.where(runs.c.finished.is_not(None))
-_ARMED = (
+_OF_SESSION = Prepared(_ON_NODE.where(runs.c.session_key == _key))
+_LAST_ON = Prepared(_ON_NODE.where(runs.c.finished.is_not(None)))
+_ARMED = Prepared(
     select(runs)
     .where(
         runs.c.cluster == _cluster,
@@ -53,30 +66,30 @@ _ARMED = (
     )
     .limit(1)
 )
-_INCIDENT = (
+_INCIDENT = Prepared(
     select(runs)
     .join(incidents, incidents.c.run_id == runs.c.run_id)
     .where(incidents.c.cluster == _cluster, incidents.c.node == _node, incidents.c.key == _key)
 )
-_SILENCE = (
+_SILENCE = Prepared(
     select(silences)
     .where(silences.c.node == _node, silences.c.cluster.in_((_cluster, "")), silences.c.until > _at)
     .order_by(silences.c.until.desc())
     .limit(1)
 )
-_RECENT = (
+_RECENT = Prepared(
     select(runs)
     .join(requests, requests.c.run_id == runs.c.run_id)
     .where(runs.c.cluster == _cluster, runs.c.runbook == _runbook, runs.c.created >= _at)
     .order_by(runs.c.created, runs.c.run_id)
 )
-_STORM = (
+_STORM = Prepared(
     select(storms.c.leader, storms.c.joined)
     .where(storms.c.cluster == _cluster, storms.c.runbook == _runbook)
     .order_by(storms.c.joined.desc())
     .limit(1)
 )
-_STORM_SIZE = select(func.count()).select_from(storms).where(storms.c.leader == _key)
+_STORM_SIZE = Prepared(select(func.count()).select_from(storms).where(storms.c.leader == _key))
 
 
 class SqlLedger:
@@ -87,9 +100,9 @@ class SqlLedger:
         self._alive = alive
 
     def seen(self, keys: Sequence[str], since: float) -> Received | None:
-        found = [self._db.execute(_SEEN, {"k": key, "at": since}).first() for key in keys]
-        latest = max((row for row in found if row is not None), key=lambda r: r.at, default=None)
-        return None if latest is None else received(*latest[:3])
+        rows = [_SEEN.first(self._db, k=key, at=since) for key in keys]
+        latest = max((r for r in rows if r is not None), key=lambda r: r["at"], default=None)
+        return None if latest is None else received(latest)
 
     def holder(self, cluster: str, node: str) -> RunRow | None:
         return self._run(_HOLDER, cluster=cluster, node=node)
@@ -107,24 +120,22 @@ class SqlLedger:
         return self._run(_INCIDENT, cluster=cluster, node=node, k=key)
 
     def silence(self, cluster: str, node: str, now: float) -> Silence | None:
-        values = {"cluster": cluster, "node": node, "at": now}
-        found = self._db.execute(_SILENCE, values).mappings().first()
+        found = _SILENCE.first(self._db, cluster=cluster, node=node, at=now)
         return None if found is None else as_silence(found)
 
     def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
-        values = {"cluster": cluster, "runbook": runbook, "at": since}
-        return [records.record(row).row for row in self._db.execute(_RECENT, values).mappings()]
+        rows = _RECENT.all(self._db, cluster=cluster, runbook=runbook, at=since)
+        return [records.record(row).row for row in rows]
 
     def storm(self, cluster: str, runbook: str) -> StormMark | None:
-        values = {"cluster": cluster, "runbook": runbook}
-        found = self._db.execute(_STORM, values).first()
+        found = _STORM.first(self._db, cluster=cluster, runbook=runbook)
         if found is None:
             return None
-        leader, last = found
-        return StormMark(leader, storm_size(self._db, leader), last)
+        leader = found["leader"]
+        return StormMark(leader, storm_size(self._db, leader), found["joined"])
 
-    def _run(self, query: Select[Any], **values: object) -> RunRow | None:
-        found = self._db.execute(query, values).mappings().first()
+    def _run(self, query: Prepared, **values: object) -> RunRow | None:
+        found = query.first(self._db, **values)
         if found is None:
             return None
         one = records.record(found)
@@ -133,13 +144,22 @@ class SqlLedger:
 
 def storm_size(db: Connection, leader: str) -> int:
     """How many runs, the leader among them, belong to the storm it leads."""
-    return int(db.execute(_STORM_SIZE, {"k": leader}).scalar_one())
+    return int(_STORM_SIZE.scalar(db, k=leader))
 
 
-def received(body: str, repeats: int, last: float) -> Received:
-    """The event in a row of `events`."""
-    event = msgspec.json.decode(body, type=Received)
-    return msgspec.structs.replace(event, repeats=repeats, last_received=last)
+def received(row: Row) -> Received:
+    """The event in a row of `EVENTS`."""
+    event = msgspec.json.decode(row["body"], type=Received)
+    return msgspec.structs.replace(
+        event,
+        repeats=row["repeats"],
+        last_received=row["last_received"],
+        explanations=_explanations(row["reasons"]) if row["reasons"] else event.explanations,
+    )
+
+
+def _explanations(body: str) -> tuple[Explanation, ...]:
+    return msgspec.json.decode(body, type=tuple[Explanation, ...])
 
 
 def as_silence(row: Any) -> Silence:

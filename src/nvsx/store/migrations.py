@@ -117,7 +117,22 @@ def stages_and_words_of_runs(db: Connection) -> None:
         db.execute(text("INSERT INTO run_words VALUES (:r, :k, :w)"), rows)
 
 
-STEPS: Sequence[Step] = (journal_of_runs, inbox_of_the_daemon, stages_and_words_of_runs)
+def explanations_of_events(db: Connection) -> None:
+    """What routing said, kept once for all events it said the same of."""
+    _do(
+        db,
+        "CREATE TABLE explanations (digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
+        "ALTER TABLE events ADD COLUMN explained TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX events_by_explanation ON events (explained)",
+    )
+
+
+STEPS: Sequence[Step] = (
+    journal_of_runs,
+    inbox_of_the_daemon,
+    stages_and_words_of_runs,
+    explanations_of_events,
+)
 
 
 def version(db: Connection) -> int:

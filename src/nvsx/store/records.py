@@ -13,19 +13,55 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from nvsx.core.errors import StaleOwner, UsageError
 from nvsx.core.journal import Entry, RunEvent, StageEnd, encode_body, kind_of
 from nvsx.core.ports import Lease, NewRun, RunRow
 from nvsx.core.runindex import first_row, index, words
 from nvsx.store.schema import claims, journal, runs
+from nvsx.store.statements import Prepared, Row
 from nvsx.store.writer import Job
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 """Without i, l, o and u: an id is read out over the phone."""
 _INDEXED = ("node", "status", "finished", "session_key", "mttr_s", "degraded", "reason")
 _ROW_FIELDS = tuple(name for name in RunRow.__struct_fields__ if name != "alive")
+
+_RUN = Prepared(select(runs).where(runs.c.run_id == bindparam("r")))
+_HOLDER = Prepared(
+    select(claims.c.run_id).where(
+        claims.c.cluster == bindparam("c"), claims.c.node == bindparam("n")
+    )
+)
+_INSERT_RUN = Prepared(insert(runs))
+_CLAIM = Prepared(insert(claims))
+_APPEND = Prepared(insert(journal))
+_SET_OWNER = Prepared(
+    update(runs)
+    .where(runs.c.run_id == bindparam("r"))
+    .values(owner=bindparam("o"), epoch=bindparam("e"))
+)
+_SET_NODE = Prepared(
+    update(runs).where(runs.c.run_id == bindparam("r")).values(node=bindparam("n"))
+)
+_MOVE_ON = Prepared(
+    update(runs)
+    .where(runs.c.run_id == bindparam("b_run_id"))
+    .values({name: bindparam(f"b_{name}") for name in (*_INDEXED, "last_seq")})
+)
+_RELEASE = Prepared(delete(claims).where(claims.c.run_id == bindparam("r")))
+# Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
+_STAGE_ENDED = Prepared(
+    text(
+        "INSERT INTO run_stages (run_id, stage, status, elapsed_s) "
+        "VALUES (:r, :stage, :status, :s) ON CONFLICT (run_id, stage) DO UPDATE "
+        "SET status = excluded.status, elapsed_s = excluded.elapsed_s"
+    )
+)
+_FOUND_BY = Prepared(
+    text("INSERT INTO run_words (run_id, kind, word) VALUES (:r, :k, :w) ON CONFLICT DO NOTHING")
+)
 
 
 class Record(msgspec.Struct):
@@ -48,7 +84,7 @@ class Append(msgspec.Struct, frozen=True):
     t: float
 
 
-def record(found: RowMapping) -> Record:
+def record(found: Row) -> Record:
     """The record in a row of `runs`."""
     row = RunRow(**{name: found[name] for name in _ROW_FIELDS})
     return Record(row, found["owner"], found["epoch"], found["last_seq"])
@@ -56,7 +92,7 @@ def record(found: RowMapping) -> Record:
 
 def find(db: Connection, run_id: str) -> Record:
     """The record of a run. Raises UsageError for an unknown run."""
-    found = db.execute(select(runs).where(runs.c.run_id == run_id)).mappings().first()
+    found = _RUN.first(db, r=run_id)
     if found is None:
         raise UsageError(f"there is no run {run_id}", "list them with `nvsx history`")
     return record(found)
@@ -82,13 +118,8 @@ def unfinished(db: Connection, run_id: str) -> Record:
 
 def holder(db: Connection, cluster: str, node: str) -> Record | None:
     """The run that has claimed a node."""
-    query = select(claims.c.run_id).where(claims.c.cluster == cluster, claims.c.node == node)
-    run_id = db.execute(query).scalar()
+    run_id = _HOLDER.scalar(db, c=cluster, n=node)
     return None if run_id is None else find(db, run_id)
-
-
-# Made once: every new run asks it, and making costs more than running.
-_TAKEN = select(runs.c.run_id).where(runs.c.run_id == bindparam("r"))
 
 
 def new_run_id(db: Connection, now: float) -> str:
@@ -96,7 +127,7 @@ def new_run_id(db: Connection, now: float) -> str:
     minute = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M")
     while True:
         run_id = f"r-{minute}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
-        if db.execute(_TAKEN, {"r": run_id}).first() is None:
+        if _RUN.first(db, r=run_id) is None:
             return run_id
 
 
@@ -104,28 +135,22 @@ def insert_run(db: Connection, lease: Lease, run: NewRun, now: float) -> None:
     """Store a new run, and its claim when it has a node. The node must be free."""
     row = first_row(lease.run_id, run, now)
     fields = {name: getattr(row, name) for name in _ROW_FIELDS}
-    fields |= {"owner": lease.owner, "epoch": lease.epoch, "last_seq": 0}
-    db.execute(insert(runs), fields)
+    _INSERT_RUN.run(db, **fields, owner=lease.owner, epoch=lease.epoch, last_seq=0)
     if run.node:
-        held = {"cluster": run.cluster, "node": run.node, "run_id": lease.run_id}
-        db.execute(insert(claims), held)
+        _CLAIM.run(db, cluster=run.cluster, node=run.node, run_id=lease.run_id)
 
 
 def claim(db: Connection, found: Record, node: str) -> None:
     """Claim a node, which must be free or the run's own already."""
     run_id, cluster = found.row.run_id, found.row.cluster
     if holder(db, cluster, node) is None:
-        db.execute(insert(claims).values(cluster=cluster, node=node, run_id=run_id))
-    db.execute(update(runs).where(runs.c.run_id == run_id).values(node=node))
+        _CLAIM.run(db, cluster=cluster, node=node, run_id=run_id)
+    _SET_NODE.run(db, r=run_id, n=node)
 
 
 def set_owner(db: Connection, lease: Lease) -> None:
     """Make `lease` the only valid one of its run."""
-    db.execute(
-        update(runs)
-        .where(runs.c.run_id == lease.run_id)
-        .values(owner=lease.owner, epoch=lease.epoch)
-    )
+    _SET_OWNER.run(db, r=lease.run_id, o=lease.owner, e=lease.epoch)
 
 
 def append(db: Connection, lease: Lease, event: RunEvent, now: float) -> None:
@@ -139,9 +164,8 @@ def append(db: Connection, lease: Lease, event: RunEvent, now: float) -> None:
 def append_many(db: Connection, jobs: Sequence[Job]) -> None:
     """Append for many runs with one statement a table; sets each job's outcome."""
     wanted = {job.batch.lease.run_id for job in jobs}
-    # SQLite takes 32,766 variables, the writer 2,000 jobs: one query is enough.
-    query = select(runs).where(runs.c.run_id.in_(wanted))
-    found = {row["run_id"]: record(row) for row in db.execute(query).mappings()}
+    rows_of = (_RUN.first(db, r=run_id) for run_id in wanted)
+    found = {row["run_id"]: record(row) for row in rows_of if row is not None}
     rows: list[dict[str, Any]] = []
     touched: dict[str, Record] = {}
     for job in jobs:
@@ -183,27 +207,10 @@ def _add(found: dict[str, Record], one: Append) -> tuple[list[Entry], list[dict[
     return entries, rows
 
 
-_move_on = (
-    update(runs)
-    .where(runs.c.run_id == bindparam("b_run_id"))
-    .values({name: bindparam(f"b_{name}") for name in (*_INDEXED, "last_seq")})
-)
-
-# Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
-_stage_ended = text(
-    "INSERT INTO run_stages (run_id, stage, status, elapsed_s) VALUES (:r, :stage, :status, :s) "
-    "ON CONFLICT (run_id, stage) DO UPDATE "
-    "SET status = excluded.status, elapsed_s = excluded.elapsed_s"
-)
-_found_by = text(
-    "INSERT INTO run_words (run_id, kind, word) VALUES (:r, :k, :w) ON CONFLICT DO NOTHING"
-)
-
-
 def _store(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    db.execute(insert(journal), rows)
+    _APPEND.run_many(db, rows)
     moved, finished, stages, found_by = [], [], [], []
     for run in touched:
         run_id = run.row.run_id
@@ -215,14 +222,11 @@ def _store(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
         fields = {f"b_{name}": getattr(run.row, name) for name in _INDEXED}
         moved.append({"b_run_id": run_id, "b_last_seq": run.last_seq, **fields})
         if run.row.finished is not None:
-            finished.append(run_id)
-    db.execute(_move_on, moved)
-    if stages:
-        db.execute(_stage_ended, stages)
-    if found_by:
-        db.execute(_found_by, found_by)
-    if finished:
-        db.execute(delete(claims).where(claims.c.run_id.in_(finished)))
+            finished.append({"r": run_id})
+    _MOVE_ON.run_many(db, moved)
+    _STAGE_ENDED.run_many(db, stages)
+    _FOUND_BY.run_many(db, found_by)
+    _RELEASE.run_many(db, finished)
 
 
 def _check(run: Record, lease: Lease) -> None:

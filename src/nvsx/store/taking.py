@@ -1,0 +1,139 @@
+"""What taking an event writes: the event, its explanation, and what the decision made of it.
+
+SqliteInbox calls these inside the transaction that decides. Explanations are kept once for
+all events that have the same: with many runbooks they are most of what an event says, and a
+storm says it thousands of times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, text, update
+
+from nvsx.core.inbox import Ask, Decision, Draft, Received
+from nvsx.core.ports import Lease
+from nvsx.core.routing import Explanation
+from nvsx.store.inbox_tables import events, requests, storms
+from nvsx.store.statements import Prepared
+
+_EVENT = Prepared(insert(events))
+_REPEATED = Prepared(
+    update(events)
+    .where(events.c.event_id == bindparam("e"))
+    .values(repeats=events.c.repeats + 1, last_received=bindparam("at"))
+)
+_REQUEST = Prepared(insert(requests))
+_LEAVE_STORM = Prepared(delete(storms).where(storms.c.run_id == bindparam("r")))
+_JOIN_STORM = Prepared(insert(storms))
+# Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
+_EXPLANATION = Prepared(
+    text("INSERT INTO explanations (digest, body) VALUES (:d, :b) ON CONFLICT DO NOTHING")
+)
+_DELIVERY = Prepared(
+    text(
+        'INSERT INTO deliveries ("key", event_id, at) VALUES (:k, :e, :at) '
+        'ON CONFLICT ("key") DO UPDATE SET event_id = excluded.event_id, at = excluded.at'
+    )
+)
+_INCIDENT = Prepared(
+    text(
+        'INSERT INTO incidents (cluster, node, "key", run_id) VALUES (:c, :n, :k, :r) '
+        'ON CONFLICT (cluster, node, "key") DO UPDATE SET run_id = excluded.run_id'
+    )
+)
+_ASK = Prepared(
+    text(
+        "INSERT INTO asks (ask_id, run_id, kind, text, author, code) "
+        "SELECT COALESCE(MAX(ask_id), 0) + 1, :r, :kind, :text, :by, :code FROM asks"
+    )
+)
+
+
+def insert_asks(db: Connection, asks: Sequence[Ask], new_run: str = "") -> None:
+    """Store what is asked; asks that name no run are for the new one."""
+    _ASK.run_many(
+        db,
+        [
+            {"r": a.run_id or new_run, "kind": a.kind, "text": a.text, "by": a.by, "code": a.code}
+            for a in asks
+        ],
+    )
+
+
+def follow_up(db: Connection, run_id: str, decision: Decision, now: float) -> None:
+    """What belongs to a new run: its request, its incident, its part in a storm."""
+    _REQUEST.run(db, run_id=run_id, body=decision.request)
+    run = decision.create
+    if run is None:
+        return
+    if decision.incident:
+        _INCIDENT.run(db, c=run.cluster, n=run.node, k=decision.incident, r=run_id)
+    if decision.storm:
+        _LEAVE_STORM.run_many(db, [{"r": member} for member in decision.members])
+        mark = {"leader": decision.storm, "cluster": run.cluster, "runbook": run.runbook}
+        joining = (*decision.members, run_id)
+        _JOIN_STORM.run_many(db, [mark | {"run_id": r, "joined": now} for r in joining])
+
+
+def event_of(draft: Draft, decision: Decision, lease: Lease | None) -> Received:
+    """The event with its outcome, under a new id."""
+    day = datetime.fromtimestamp(draft.received, UTC).strftime("%Y%m%d-%H%M%S")
+    return Received(
+        event_id=f"e-{day}-{secrets.token_hex(4)}",
+        received=draft.received,
+        source=draft.source,
+        keys=draft.keys,
+        facts=draft.facts,
+        outcome=decision.outcome,
+        cluster=draft.cluster,
+        runbook=decision.runbook,
+        run_id=lease.run_id if lease else decision.run_id,
+        reason=decision.reason,
+        explanations=draft.explanations,
+        steps=draft.steps,
+        resolved=draft.resolved,
+        late=draft.late,
+        last_received=draft.received,
+    )
+
+
+def insert_event(db: Connection, event: Received) -> None:
+    """Store a new event, and remember the keys it came under."""
+    _EVENT.run(
+        db,
+        event_id=event.event_id,
+        received=event.received,
+        source=event.source,
+        cluster=event.cluster,
+        node=event.facts.node,
+        outcome=event.outcome,
+        run_id=event.run_id,
+        reason=event.reason,
+        repeats=0,
+        last_received=event.received,
+        body=msgspec.json.encode(msgspec.structs.replace(event, explanations=())).decode(),
+        explained=_explained(db, event.explanations),
+    )
+    for key in event.keys:
+        _DELIVERY.run(db, k=key, e=event.event_id, at=event.received)
+
+
+def _explained(db: Connection, explanations: Sequence[Explanation]) -> str:
+    """The name under which they are kept; "" for none."""
+    if not explanations:
+        return ""
+    body = msgspec.json.encode(explanations)
+    digest = hashlib.sha256(body).hexdigest()[:24]
+    _EXPLANATION.run(db, d=digest, b=body.decode())
+    return digest
+
+
+def repeated(db: Connection, event: Received, at: float) -> Received:
+    """Count one more delivery of an event."""
+    _REPEATED.run(db, e=event.event_id, at=at)
+    return msgspec.structs.replace(event, repeats=event.repeats + 1, last_received=at)
