@@ -1,4 +1,8 @@
-"""A simulator at high speed, with everything that became visible written down in order."""
+"""A simulator that waits for nothing, with all that became visible written down in order.
+
+It is dated by its own story, and the order of events is the story's: a test sees the same
+on any machine, however busy.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from nvsx.sandbox.simulator import Simulator
+from nvsx.sandbox.timing import FASTEST
 
-SPEED = 60.0
 STATE = "dgxc.nvidia.com/nvsentinel-state"
-DEADLINE = 15.0
+DEADLINE = 60.0
+BEGAN = 1755706530.12
 
 Object = dict[str, Any]
 
@@ -20,9 +25,16 @@ class Simulation:
     """Follows one node of a simulator."""
 
     def __init__(
-        self, variant: str = "", *, seed: int | None = 7, nodes: int = 4, speed: float = SPEED
+        self,
+        variant: str = "",
+        *,
+        seed: int | None = 7,
+        nodes: int = 4,
+        dated_from: float | None = BEGAN,
     ) -> None:
-        self.simulator = Simulator(variant=variant, seed=seed, nodes=nodes, speed=speed)
+        self.simulator = Simulator(
+            variant=variant, seed=seed, nodes=nodes, speed=FASTEST, dated_from=dated_from
+        )
         self.store = self.simulator.store
         self.name = self.simulator.default_node
         self.changes: list[tuple[str, str, Object]] = []

@@ -455,7 +455,7 @@ async def test_store_only_leaves_no_trace_in_the_cluster(start: Start) -> None:
 
 async def test_a_storm_is_worked_off_node_by_node(start: Start) -> None:
     """120 faults at once on 300 nodes: each node has one session, one RebootNode, and recovers."""
-    simulation = start("", fault="", nodes=300, speed=20)
+    simulation = start("", fault="", nodes=300)
     hit = simulation.simulator.nodes[:120]
     for node in hit:
         simulation.simulator.inject("xid-79", node)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.sandbox.simulation import STATE, Simulation, checks, condition, distinct
+from tests.sandbox.simulation import BEGAN, STATE, Simulation, checks, condition, distinct
 
 from nvsx.core.errors import UsageError
 from nvsx.nvsentinel import names as read_names
@@ -51,7 +51,7 @@ async def test_stale_cr_has_an_old_finished_reboot_before_the_fault(start: Start
     simulation = start("stale-cr")
     (old,) = simulation.reboots()
     created = datetime.fromisoformat(old["metadata"]["creationTimestamp"])
-    assert timedelta(days=6) < datetime.now(UTC) - created < timedelta(days=8)
+    assert timedelta(days=6) < datetime.fromtimestamp(BEGAN, UTC) - created < timedelta(days=8)
     assert reboot_conditions(simulation)["NodeReady"] == ("True", "Succeeded")
     assert "k8saas.nvidia.com/uncordon-by" in simulation.labels
     simulation.simulator.inject("xid-79")
@@ -138,7 +138,7 @@ async def test_manual_uncordon_cancels_the_session(start: Start) -> None:
 
 async def test_three_checks_join_one_session_and_leave_it_one_by_one(start: Start) -> None:
     """The annotation grows to three checks and shrinks, with one RebootNode for all."""
-    simulation = start("three-checks", speed=25)
+    simulation = start("three-checks")
     simulation.simulator.inject("xid-79")
     await simulation.until(lambda: simulation.recovered)
     sizes = distinct(len(checks(n)) for n in simulation.nodes_seen())
@@ -150,7 +150,7 @@ async def test_three_checks_join_one_session_and_leave_it_one_by_one(start: Star
 
 async def test_three_checks_move_the_label_backwards(start: Start) -> None:
     """The joined fault drains again and ends unsupported, until it clears."""
-    simulation = start("three-checks", speed=25)
+    simulation = start("three-checks")
     simulation.simulator.inject("xid-79")
     await simulation.until(lambda: simulation.recovered)
     assert simulation.states_seen()[5:] == [

@@ -28,9 +28,9 @@ class PlatformConnectors:
 
     def publish(self, *events: HealthEvent) -> None:
         """Take what a monitor reports in one go; returns at once."""
-        self._context.spawn(self._work(events))
+        self._context.spawn(self._work(events, self._context.pace.now()))
 
-    async def _work(self, events: tuple[HealthEvent, ...]) -> None:
+    async def _work(self, events: tuple[HealthEvent, ...], reported: float) -> None:
         context = self._context
         await context.sleep("detect")
         shown = [e for e in events if e.strategy == "EXECUTE_REMEDIATION"]
@@ -46,8 +46,9 @@ class PlatformConnectors:
             return  # no database is installed
         await context.sleep("store")
         for event in events:
-            now = context.clock.now()
-            context.ledger.insert(Document(context.ids.document_id(event.node, now), now, event))
+            now, inserted = context.clock.now(), context.pace.now()
+            key = context.ids.document_id(event.node, now)
+            context.ledger.insert(Document(key, now, event, reported=reported, inserted=inserted))
 
     def _write_conditions(self, events: list[HealthEvent]) -> None:
         node = events[0].node

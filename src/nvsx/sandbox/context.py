@@ -40,7 +40,7 @@ class Context:
         self.ledger = Ledger()
         self._variants: dict[str, Variant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._waiting: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._module_pods: dict[tuple[str, str], str] = {}
         self._pods: defaultdict[str, set[Key]] = defaultdict(set)
         self.event_names: dict[tuple[str, str, str, str], str] = {}
@@ -82,15 +82,12 @@ class Context:
     # --- waiting for a node -------------------------------------------------------------
 
     async def node_changed(self, node: str, timeout: float) -> None:
-        """Until the node, a pod on it or a document about it changes; at most `timeout` s."""
+        """Until the node, a pod on it or a document about it changes; at most `timeout` s
+        of the story."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting[node].add(waiter)
-        try:
-            await asyncio.wait_for(waiter, timeout)
-        except TimeoutError:
-            pass  # the caller looks again either way
-        finally:
-            self._waiting[node].discard(waiter)
+        self._waiting[node].append(waiter)
+        self.pace.wake(waiter, timeout)
+        await waiter
 
     def _changed(self, change: Change) -> None:
         plural = change.entry.resource.plural

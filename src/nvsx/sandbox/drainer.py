@@ -81,8 +81,7 @@ class NodeDrainer:
             self._say(node, "AwaitingPodCompletion", f"Waiting for following pods to finish: "
                       f"[{' '.join(map(_full_name, pods))}]")  # fmt: skip
             return again
-        limit = document.created + pace.seconds("delete_after", timings)
-        left = limit - context.clock.now()
+        left = document.inserted + pace.seconds("delete_after", timings) - pace.now()
         if left <= 0:
             for pod in pods:
                 self._delete(pod)
@@ -93,9 +92,10 @@ class NodeDrainer:
                 node,
                 "WaitingBeforeForceDelete",
                 f"Waiting for following pods to finish: [{' '.join(listed)}] in namespace: "
-                f"[{namespace}] or they will be force deleted on: {rfc3339(limit)}",
+                f"[{namespace}] or they will be force deleted on: "
+                f"{rfc3339(context.clock.then(left))}",
             )
-        return min(again, left + 0.01)
+        return min(again, left)
 
     def _evict(self, pod: Object) -> None:
         meta = pod["metadata"]

@@ -103,7 +103,8 @@ Eviction = Literal["", "InProgress", "Succeeded", "Failed", "AlreadyDrained", "C
 
 @dataclass(slots=True)
 class Document:
-    """One stored health event and its way through the chain. Times are Unix seconds."""
+    """One stored health event and its way through the chain. Times are Unix seconds, but
+    `reported` and `inserted`: the story's, which tell before from after at any speed."""
 
     id: str
     created: float
@@ -115,6 +116,8 @@ class Document:
     drain_finished: float | None = None
     remediated: bool | None = None
     remediation_at: float | None = None
+    reported: float = 0.0
+    inserted: float = 0.0
 
     @property
     def cancelled(self) -> bool:

@@ -8,7 +8,6 @@ of a GPU is in resets.py.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from nvsx.sandbox import names
@@ -117,12 +116,11 @@ class Janitor:
     async def _await_ready(self, name: str, node: str, *, patient: bool) -> None:
         context = self._context
         boot_id = self._boot_id(node)
-        loop = asyncio.get_running_loop()
         timings = context.variant(node).timings
-        deadline = loop.time() + context.pace.seconds("reboot_timeout", timings)
+        deadline = context.pace.now() + context.pace.seconds("reboot_timeout", timings)
         while self._boot_id(node) == boot_id or self._machines.is_down(node):
             await context.sleep("janitor_poll", node)
-            if not patient and loop.time() > deadline:
+            if not patient and context.pace.now() > deadline:
                 late = ("False", "Timeout", "not ready in time")
                 self._set("rebootnodes", name, {"NodeReady": late}, completed=True)
                 context.log(MODULE, "reboot timed out", name=name, nodeName=node)

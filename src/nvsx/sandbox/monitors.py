@@ -8,8 +8,6 @@ Sources: health-monitors/syslog-health-monitor, gpu-health-monitor, kubernetes-o
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -64,22 +62,22 @@ class Monitors:
             else:
                 self.publish(report, node, gpu, pid)
         if fault.ends_after is not None:
-            await asyncio.sleep(context.pace.scaled(fault.ends_after))
+            await context.pace.wait(fault.ends_after)
             agents = {report.agent for report in fault.reports}
             self._send(*map(_healthy, self._take(node, *agents)))
         for _ in range(fault.repeats):
-            await asyncio.sleep(context.pace.scaled(fault.every))
+            await context.pace.wait(fault.every)
             if (node, fault.name) in self._over:
                 return
             for report in fault.reports:
                 self.publish(report, node, gpu, pid)
         if fault.repeats:
-            await asyncio.sleep(context.pace.scaled(fault.every))
+            await context.pace.wait(fault.every)
             for report in fault.reports:
                 self._send(*_all_clear(node, report.agent, [report.check]))
 
     async def _later(self, report: Report, node: str, gpu: Gpu, pid: int) -> None:
-        await asyncio.sleep(self._context.pace.scaled(report.after))
+        await self._context.pace.wait(report.after)
         self.publish(report, node, gpu, pid)
 
     def publish(self, report: Report, node: str, gpu: Gpu | None = None, pid: int = 0) -> None:
@@ -93,7 +91,7 @@ class Monitors:
             check=report.check,
             agent=report.agent,
             component=report.component,
-            generated=time.time_ns(),
+            generated=self._context.clock.nanoseconds(),
             message=message,
             fatal=report.fatal,
             action=report.action,
@@ -111,6 +109,8 @@ class Monitors:
         node = self._context.node(events[0].node) if events else None
         if node is None or node["metadata"]["labels"].get(names.MANAGED_LABEL) == "false":
             return
+        clock = self._context.clock
+        events = tuple(e if e.generated else _dated(e, clock.nanoseconds()) for e in events)
         if self._context.cluster.store_only:
             events = tuple(msgspec.structs.replace(e, strategy="STORE_ONLY") for e in events)
         self._connectors.publish(*events)
@@ -120,7 +120,7 @@ class Monitors:
         await self._context.sleep("monitor_restarts", node)
         self._context.log(SYSLOG, "started", node=node)
         again = [e for e in self._reported[node] if e.agent == SYSLOG]
-        self._send(*(msgspec.structs.replace(e, generated=time.time_ns()) for e in again))
+        self._send(*(_dated(e, 0) for e in again))
 
     # --- and is over --------------------------------------------------------------------
 
@@ -192,6 +192,11 @@ def _entity(kind: str, gpu: Gpu) -> Entity:
     return (kind, values.get(kind) or _FIXED_ENTITIES[kind])
 
 
+def _dated(event: HealthEvent, generated: int) -> HealthEvent:
+    """The same at another time; one dated 0 gets the time when it is sent."""
+    return msgspec.structs.replace(event, generated=generated)
+
+
 def _all_clear(node: str, agent: str, checks: Iterable[str]) -> list[HealthEvent]:
     """One healthy event a check, without entities: it clears everything for that check."""
     return [
@@ -200,7 +205,7 @@ def _all_clear(node: str, agent: str, checks: Iterable[str]) -> list[HealthEvent
             check=check,
             agent=agent,
             component="GPU",
-            generated=time.time_ns(),
+            generated=0,
             healthy=True,
         )
         for check in checks
@@ -213,7 +218,7 @@ def _healthy(fault: HealthEvent) -> HealthEvent:
         check=fault.check,
         agent=fault.agent,
         component=fault.component,
-        generated=time.time_ns(),
+        generated=0,
         healthy=True,
         entities=fault.entities,
         strategy=fault.strategy,

@@ -6,7 +6,6 @@ says so. What they leave behind from last week is here too.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from nvsx.sandbox import names
@@ -53,7 +52,7 @@ class People:
     async def _repair(self, node: str, delay: float, *, wait: bool) -> None:
         while wait and not self._in_peoples_hands(node):
             await self._context.node_changed(node, _LOOK_AGAIN)
-        await asyncio.sleep(self._context.pace.scaled(delay))
+        await self._context.pace.wait(delay)
         self._heal(node)
 
     def _in_peoples_hands(self, node: str) -> bool:
@@ -89,8 +88,8 @@ class People:
     async def _reset_breaker(self, node: str, delay: float) -> None:
         """Somebody looks into a breaker that keeps a healthy node cordoned, and resets it."""
         while not self._held_by_breaker(node):
-            await self._context.node_changed(node, self._context.pace.scaled(1.0))
-        await asyncio.sleep(self._context.pace.scaled(delay))
+            await self._context.node_changed(node, 1.0)
+        await self._context.pace.wait(delay)
         self.close_breaker()
 
     def close_breaker(self) -> None:

@@ -275,7 +275,7 @@ class FaultQuarantine:
     def _count_cordon(self, node: str) -> None:
         if self._context.cluster.dry_run:
             return
-        now, window = self._context.clock.now(), self._context.pace.seconds("breaker_window")
+        now, window = self._context.pace.now(), self._context.pace.seconds("breaker_window")
         self._cordons.append((now, node))
         while self._cordons[0][0] < now - window:
             self._cordons.popleft()

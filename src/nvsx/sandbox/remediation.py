@@ -18,13 +18,14 @@ from nvsx.sandbox import jobs, names
 from nvsx.sandbox.admission import Object
 from nvsx.sandbox.context import Context
 from nvsx.sandbox.health import Document
+from nvsx.sandbox.objects import Change
 from nvsx.sandbox.quarantine import read_annotation
 from nvsx.sandbox.repairs import DEFAULT_REPAIRS, KINDS, Repair, repair_object
-from nvsx.sandbox.timing import rfc3339
 
 MODULE = "fault-remediation"
 _DRAINED = ("Succeeded", "AlreadyDrained")
 _WIDER_GROUP = "restart"
+_PLURALS = frozenset(repair.plural for repair in KINDS)
 
 Progress = Literal["none", "running", "succeeded", "failed"]
 
@@ -34,7 +35,14 @@ class FaultRemediation:
         self._context = context
         self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._repairs = {**DEFAULT_REPAIRS, **context.cluster.repairs}
+        self._finished: dict[str, float] = {}
         context.ledger.subscribe(self._told)
+        context.store.subscribe(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        """Remember when an object was done, to more than the second its status tells."""
+        if change.entry.resource.plural in _PLURALS and b'"completionTime"' in change.entry.encoded:
+            self._finished.setdefault(change.entry.key[1], self._context.pace.now())
 
     def _told(self, document: Document, changed: frozenset[str]) -> None:
         if document.event.healthy:
@@ -149,8 +157,8 @@ class FaultRemediation:
             conditions = status.get("conditions", ())
             done = next((c["status"] for c in conditions if c["type"] == repair.completes), "")
             if done == "True":
-                event_time = rfc3339(document.event.generated / 1e9)
-                return "succeeded" if event_time <= status.get("completionTime", "") else "none"
+                before = document.reported <= self._finished.get(name, -1.0)
+                return "succeeded" if before else "none"
             return "failed" if done == "False" else "running"
         return "none"
 

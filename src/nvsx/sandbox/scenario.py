@@ -6,7 +6,6 @@ and column of each mistake, is `bootstrap.scenarios`; this knows no YAML.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
@@ -131,10 +130,10 @@ async def play(
     stop: Callable[[], None],
 ) -> None:
     """Take the steps at their times. One that cannot be taken is told, and the rest go on."""
-    loop = asyncio.get_running_loop()
-    began, speed = loop.time(), scenario.sandbox.speed
+    at = 0.0
     for step in scenario.steps:
-        await asyncio.sleep(max(0.0, began + step.at / speed - loop.time()))
+        await simulator.wait(step.at - at)
+        at = step.at
         try:
             tell(f"scenario, {duration_text(step.at)}: {_take(step, simulator, stop)}")
         except (NvsxError, ApiError) as error:

@@ -44,12 +44,15 @@ class Simulator:
 
     Args:
         nodes: how many GPU nodes, at least 1.
-        speed: 1 runs XID 79 from injection to un-quarantine in about 20 seconds.
+        speed: 1 runs XID 79 from injection to un-quarantine in about 20 seconds;
+            `timing.FASTEST` and more waits for nothing.
         seed: the same seed gives the same names, ids and default node.
         variant: how things go, for the cluster or for the default node; "" is normal.
         timings: seconds at speed 1 that replace `timing.DURATIONS`.
         provider: which database the installation says it has; ids are of its kind.
         layout_2025: annotations as in autumn 2025.
+        dated_from: objects are dated by the story, which begins at these Unix seconds,
+            and not by the true time.
 
     Raises UsageError for an unknown variant and for numbers out of range.
     """
@@ -64,6 +67,7 @@ class Simulator:
         timings: Mapping[str, float] | None = None,
         provider: str = "mongodb",
         layout_2025: bool = False,
+        dated_from: float | None = None,
     ) -> None:
         if nodes < 1:
             raise UsageError(f"a sandbox of {nodes} nodes cannot be", "give at least one")
@@ -75,11 +79,12 @@ class Simulator:
         self.nodes = world.node_names(nodes)
         self.ids = Identities(seed)
         self.ids.uuid_documents = provider == "postgresql"
-        clock = Clock()
+        pace = Pace(speed, timings)
+        clock = Clock(pace, dated_from)
         with clock.back(_AGE):
             self.store = ObjectStore(now=clock.now, rng=self.ids.rng("store"))
             self.store.graceful_pods = True
-        self._context = Context(self.store, clock, Pace(speed, timings), self.ids, self.variant)
+        self._context = Context(self.store, clock, pace, self.ids, self.variant)
         self.default_node = self.ids.rng("default node").choice(self.nodes)
         with clock.back(_AGE):
             world.furnish(self.store, self.ids, self.nodes, clock.now())
@@ -186,6 +191,10 @@ class Simulator:
             "default_node": self.default_node,
             "nodes": [_node_status(node) for node in listed],
         }
+
+    async def wait(self, seconds: float) -> None:
+        """Let so much time of the story pass: seconds at speed 1."""
+        await self._context.pace.wait(seconds)
 
     async def stop(self) -> None:
         """End everything that is under way."""

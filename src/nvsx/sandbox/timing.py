@@ -1,18 +1,29 @@
-"""Time in the sandbox: how long each step takes, and the clock its objects are dated by.
+"""Time in the sandbox: how long each step takes, in what order, and how objects are dated.
 
 DURATIONS compress NVSentinel's real delays (up to 25 minutes for a reboot) to a chain of
-about twenty seconds at speed 1; the speed divides them all. Timestamps are always true
-wall time, except that the world is furnished with the clock set back, so that its objects
-have an age.
+about twenty seconds at speed 1. What happens when is kept in seconds of the story, those of
+speed 1; the speed only decides how soon each comes. So the order of events never depends on
+how busy the machine is. Timestamps are true wall time, except that the world is furnished
+with the clock set back, so that its objects have an age.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+
+FASTEST = 1000.0
+"""This speed and any above it wait for nothing: each event follows when the one before it
+has had its consequences."""
+# So many turns of the event loop let whatever an event sets off come to rest: the task it
+# wakes, those that task starts, and those which wait for a lock that they give back.
+_TURNS = 12
 
 # Seconds at speed 1, with what they stand for.
 DURATIONS: Mapping[str, float] = {
@@ -55,37 +66,130 @@ DURATIONS: Mapping[str, float] = {
 }
 
 
-class Pace:
-    """Sleeps through named durations, divided by the speed.
+class Timeline:
+    """The order of all that is to happen, in seconds of the story.
+
+    Sleepers wake strictly by their time, those of one time in the order they lay down, and
+    nobody wakes before the consequences of the wake before are over. A moment of the story
+    is as long as that takes: whatever happens meanwhile happens at the same time.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self.speed = min(speed, FASTEST)
+        self._paced = speed < FASTEST
+        self._now = 0.0
+        self._moment = False
+        self._numbers = itertools.count()
+        self._due: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._timer: asyncio.Handle | None = None
+        self._began: float | None = None
+
+    def now(self) -> float:
+        """Seconds since the first event; begins a moment, so that it stands still in it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._now
+        if not self._moment:
+            self._now = max(self._now, min(self._elapsed(loop), self._next()))
+            self._begin(loop)
+        return self._now
+
+    def wake(self, sleeper: asyncio.Future[None], seconds: float) -> None:
+        """Give the future its result in so many seconds, unless it has one by then."""
+        heapq.heappush(self._due, (self.now() + seconds, next(self._numbers), sleeper))
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep for so many seconds of the story."""
+        sleeper = asyncio.get_running_loop().create_future()
+        self.wake(sleeper, seconds)
+        await sleeper
+
+    def _elapsed(self, loop: asyncio.AbstractEventLoop) -> float:
+        if self._began is None:
+            self._began = loop.time()
+        return (loop.time() - self._began) * self.speed if self._paced else self._now
+
+    def _next(self) -> float:
+        while self._due and self._due[0][2].done():
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else math.inf
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._moment = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_soon(self._settle, loop, _TURNS)
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        if turns:
+            self._timer = loop.call_soon(self._settle, loop, turns - 1)
+            return
+        self._moment, self._timer = False, None
+        due = self._next()
+        if due == math.inf:
+            return
+        if self._paced and self._elapsed(loop) < due:
+            at = (self._began or 0.0) + due / self.speed
+            self._timer = loop.call_at(at, self._turn, loop)
+        else:
+            self._turn(loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Go to the next event, or to several of one time."""
+        due = self._next()
+        if due == math.inf:
+            self._timer = None
+            return
+        self._now = max(self._now, due)
+        self._begin(loop)
+        while self._next() == due:
+            heapq.heappop(self._due)[2].set_result(None)
+
+
+class Pace(Timeline):
+    """The timeline, with durations by name.
 
     What `timings` sets wins over a variant's own durations, and those over DURATIONS.
     """
 
     def __init__(self, speed: float, timings: Mapping[str, float] | None = None) -> None:
-        self.speed = speed
+        super().__init__(speed)
         self._given = dict(timings or {})
 
     def seconds(self, name: str, variant: Mapping[str, float] | None = None) -> float:
-        """Real seconds that the duration called `name` takes."""
-        return {**DURATIONS, **(variant or {}), **self._given}[name] / self.speed
-
-    def scaled(self, seconds: float) -> float:
-        """Real seconds for `seconds` at speed 1."""
-        return seconds / self.speed
+        """How long the duration called `name` is."""
+        return {**DURATIONS, **(variant or {}), **self._given}[name]
 
     async def sleep(self, name: str, variant: Mapping[str, float] | None = None) -> None:
-        await asyncio.sleep(self.seconds(name, variant))
+        """Sleep through a duration."""
+        await self.wait(self.seconds(name, variant))
 
 
 class Clock:
-    """Wall time that can be set back while the world is furnished."""
+    """What objects are dated by: the true time or, with `began` (Unix seconds), the story's.
 
-    def __init__(self) -> None:
+    It can be set back while the world is furnished.
+    """
+
+    def __init__(self, pace: Timeline, began: float | None = None) -> None:
+        self._source = time.time if began is None else lambda: began + pace.now()
+        self._rate = pace.speed if began is None else 1.0
         self._offset = 0.0
+        self._last = 0
 
     def now(self) -> float:
         """Unix seconds."""
-        return time.time() - self._offset
+        return self._source() - self._offset
+
+    def then(self, seconds: float) -> float:
+        """Unix seconds after so many seconds of the story."""
+        return self.now() + seconds / self._rate
+
+    def nanoseconds(self) -> int:
+        """Unix nanoseconds, as monitors date what they saw; never the same twice."""
+        self._last = max(self._last + 1, int(self.now() * 1_000_000) * 1000)
+        return self._last
 
     @contextmanager
     def back(self, seconds: float) -> Iterator[None]:
