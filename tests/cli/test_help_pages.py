@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from nvsx.cli import reference
-from nvsx.cli.app import app
+from nvsx.cli.app import application
 from nvsx.cli.examples import marked
 
 
@@ -20,7 +20,7 @@ def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, A
         yield from _commands(sub, (*path, name))
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app)))
+COMMANDS = dict(_commands(typer.main.get_command(application())))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

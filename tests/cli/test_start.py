@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from tests.cli.conftest import Command
 
 from nvsx.cli import helptext
+from nvsx.cli.app import MODULES, application, application_for
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -44,9 +47,30 @@ def _imported(*args: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_list_imports_no_heavy_library() -> None:
-    """`nvsx list` loads no HTTP, database, terminal or AI library."""
-    assert sorted(_imported("list") & set(HEAVY.split())) == []
+@pytest.mark.parametrize("args", [("list",), ("show", "gpu-off-bus"), ("--context", "c", "list")])
+def test_list_imports_no_heavy_library(args: tuple[str, ...]) -> None:
+    """`nvsx list` and `show` load no HTTP, database, terminal or AI library, and nothing that
+    only other commands need."""
+    assert sorted(_imported(*args) & {*HEAVY.split(), "asyncio", "ssl"}) == []
+
+
+def test_each_command_is_found_where_it_lives() -> None:
+    """Every command of the application is in the table of modules, and no other word."""
+    root: Any = typer.main.get_command(application())
+    listed = [name for commands in MODULES.values() for name in commands]
+    assert sorted(root.commands) == sorted([*listed, "shell"])
+    for module, commands in MODULES.items():
+        for name in commands:
+            alone: Any = typer.main.get_command(application_for(["--project=x", name, "--help"]))
+            assert name in alone.commands, module
+            assert alone.commands.keys() <= {*commands, "shell"}
+
+
+def test_an_unknown_command_is_told_among_all(nvsx: Command) -> None:
+    """A word that is no command is refused by the whole application, with the nearest one."""
+    said = nvsx("lst")
+    assert said.code == 2
+    assert "list" in said.err
 
 
 @pytest.mark.parametrize("args", [("--help",), ("--version",)])

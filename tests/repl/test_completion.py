@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import typer
 
-from nvsx.cli.app import app
+from nvsx.cli.app import application
 from nvsx.cli.shell_cmds import grammar
 from nvsx.repl.completion import Candidate, complete
 from nvsx.repl.grammar import Command, nearest, place, split
@@ -25,7 +25,7 @@ def _names(kind: str) -> Sequence[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def commands() -> Command:
     """What the real application says can be typed."""
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(application())
     return grammar(root)
 
 

@@ -18,9 +18,9 @@ from nvsx.core.errors import NvsxError
 def run(args: list[str]) -> int:
     """Run the application on `args`; the process's exit code."""
     try:
-        from nvsx.cli.app import app
+        from nvsx.cli.app import application_for
 
-        code = app(args=args, prog_name="nvsx", standalone_mode=False)
+        code = application_for(args)(args=args, prog_name="nvsx", standalone_mode=False)
     except NvsxError as error:
         return _tell(error.message, error.hint, error.exit_code)
     except typer.Exit as done:

@@ -21,13 +21,13 @@ WIDTH = "80"
 
 def text() -> str:
     """The help of the whole application."""
-    from nvsx.cli.app import app
+    from nvsx.cli.app import application
 
     said, before = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDTH
     try:
         with contextlib.redirect_stdout(said):
-            app(args=["--help"], prog_name="nvsx", standalone_mode=False)
+            application()(args=["--help"], prog_name="nvsx", standalone_mode=False)
     finally:
         if before is None:
             del os.environ["COLUMNS"]

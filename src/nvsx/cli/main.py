@@ -14,7 +14,8 @@ from nvsx import __version__
 
 # Not a Path: that import alone would be a fifth of the time `--help` takes.
 HELP = os.path.join(os.path.dirname(__file__), "help.txt")  # noqa: PTH118, PTH120
-_GLOBAL = ("--project", "--context")
+GLOBAL = ("--project", "--context")
+"""The options of every command; each takes a value."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,10 +48,10 @@ def hoisted(args: list[str]) -> list[str]:
     for word in words:
         if word == "--":
             rest += [word, *words]
-        elif word in _GLOBAL:
+        elif word in GLOBAL:
             value = next(words, None)
             front += [word] if value is None else [word, value]
-        elif word.partition("=")[0] in _GLOBAL:
+        elif word.partition("=")[0] in GLOBAL:
             front.append(word)
         else:
             rest.append(word)

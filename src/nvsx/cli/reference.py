@@ -37,9 +37,9 @@ bash, zsh and fish.
 
 def markdown() -> str:
     """The whole page."""
-    from nvsx.cli.app import app
+    from nvsx.cli.app import application
 
-    root: Any = typer.main.get_command(app)
+    root: Any = typer.main.get_command(application())
     context = root.make_context("nvsx", [], resilient_parsing=True)
     parts = [HEAD.strip(), "## Global options", *_parameters(root, context)]
     for command, ctx in _commands(root, context):

@@ -42,6 +42,11 @@ Variant = Annotated[
 ]
 
 
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.add_typer(sandbox_app, name="sandbox")
+
+
 @sandbox_app.command()
 def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ctx: typer.Context,

@@ -38,6 +38,7 @@ class Model(BaseModel):
     """Base of everything read from a file: frozen, camelCase keys, no unknown key."""
 
     model_config = ConfigDict(
+        defer_build=True,  # most are only ever part of another, whose build covers them
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,

@@ -34,6 +34,8 @@ _PLAIN = {  # https://yaml.org/spec/1.2.2/#103-core-schema
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
 }
+_MAYBE_MORE = frozenset("~nNtTfF+-.0123456789")
+"""How plain words begin that are something else than text; the empty one is null."""
 _TOP = Mark(1, 1)
 
 
@@ -180,6 +182,8 @@ class _Composer:
 
 def _meaning(text: str) -> str:
     """What a plain word is in YAML 1.2."""
+    if text and text[0] not in _MAYBE_MORE:
+        return "str"
     return next((kind for kind, form in _PLAIN.items() if form.fullmatch(text)), "str")
 
 
