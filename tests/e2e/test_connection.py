@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.live import SPEED, STAGES, STEP_BEFORE, Live, Project, until
+from tests.e2e.live import SPEED, STAGES, STEP_BEFORE, Event, Live, Nvsx, Project, until
 from tests.e2e.sandboxed import Seen
 
 from nvsx.bootstrap.byhand import run_by_hand
@@ -82,8 +82,7 @@ async def test_api_server_goes_and_comes_back(live: Live) -> None:
     await live.inject()
     await run.until("stage_begin", stage="drain")
     await live.without_server()
-    note = await run.until("note", stage="drain")
-    assert "nvsx-sandbox cannot be reached" in note["text"]
+    await until(lambda: _told(run, "nvsx-sandbox cannot be reached"), "a note that says so")
     await live.server_back()
     asked = live.server.requests.latest
     await until(lambda: any(r.verb == "watch" and "/nodes" in r.path for r in asked), "a watch")
@@ -92,6 +91,10 @@ async def test_api_server_goes_and_comes_back(live: Live) -> None:
     assert run.statuses() == dict.fromkeys(STAGES, "pass")
     assert [e[1] for e in live.project.log("end")] == list(STAGES)
     await live.nothing_left()
+
+
+def _told(run: Nvsx, words: str) -> list[Event]:
+    return [note for note in run.of("note") if words in note["text"]]
 
 
 @pytest.mark.kubectl

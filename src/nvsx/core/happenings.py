@@ -11,7 +11,7 @@ from collections.abc import Callable
 from nvsx.core import filter_match, selectors, watches
 from nvsx.core.look import Look, Scope, as_expected, earliest, search, selector, unread
 from nvsx.core.ports import Chain
-from nvsx.core.snapshot import Event, LogSource, Resource, Snapshot
+from nvsx.core.snapshot import NOT_INSTALLED, Event, LogSource, Resource, Snapshot
 from nvsx.core.verdict import Verdict, failed, pending, satisfied, unknown
 
 
@@ -72,7 +72,10 @@ def crd(w: watches.Crd, look: Look) -> Verdict:
     if not mine:
         return _no_resource(w, look.snap, len(of_kind))
     newest = max(mine, key=lambda r: (r.created, r.name))
-    return _resource_verdict(w, newest, look.chain)
+    verdict = _resource_verdict(w, newest, look.chain)
+    # What has ended stays so; what had not may have, since its kind could last be read.
+    blind = unread(look.snap, f"resources/{newest.plural}")
+    return blind if blind is not None and verdict.kind == "pending" else verdict
 
 
 def _at_hand(r: Resource, snap: Snapshot, start: float) -> bool:
@@ -95,17 +98,12 @@ def _no_resource(w: watches.Crd, snap: Snapshot, old: int) -> Verdict:
     blind = {k: v for k, v in snap.unread.items() if k.startswith("resources/")}
     if plural != "maintenance" and f"resources/{plural}" in blind:
         return unknown(blind[f"resources/{plural}"])
-    if plural == "maintenance" and blind and not snap.resources and _all_blind(snap):
-        return unknown("; ".join(sorted(set(blind.values()))))
+    unseen = sorted({why for why in blind.values() if NOT_INSTALLED not in why})
+    if plural == "maintenance" and unseen:
+        return unknown("; ".join(unseen))
     if old:
         return pending(f"none of this incident ({old} of earlier ones)")
     return pending("none yet")
-
-
-def _all_blind(snap: Snapshot) -> bool:
-    """Kinds that are not installed are no blindness; a source still to answer is."""
-    reasons = [v for k, v in snap.unread.items() if k.startswith("resources/")]
-    return any("not installed" not in r for r in reasons)
 
 
 def _resource_verdict(w: watches.Crd, r: Resource, chain: Chain) -> Verdict:

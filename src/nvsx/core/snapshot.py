@@ -15,6 +15,9 @@ import msgspec
 
 from nvsx.core.incident import NO_SESSION, HealthEvent, Session
 
+#: In the reason why a source is unread: there is nothing of the kind, and nothing to wait for.
+NOT_INSTALLED = "not installed"
+
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
     """A condition of a node or of a custom resource; `status` is True, False or Unknown."""

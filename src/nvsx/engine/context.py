@@ -52,6 +52,7 @@ class RunContext:
     """One run being worked on by this process.
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
+    `over_since` is when this process first saw that the incident was over.
     """
 
     ports: Ports
@@ -70,6 +71,7 @@ class RunContext:
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
     event_told: bool = False
+    over_since: float | None = None
     _pending: list[j.RunEvent] = field(default_factory=list)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

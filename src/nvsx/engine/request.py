@@ -58,7 +58,9 @@ def request_of(start: j.Start) -> RunRequest:
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long the engine waits before it speaks or gives up on a side task. Seconds.
 
-    `hook_timeout` is for hooks of stages that say none. `budget_scale` and `hold_scale`
+    `hook_timeout` is for hooks of stages that say none. `laggards` is what watches beside the
+    node's get after the end of the incident: more than a source needs that was refused for a
+    moment (cluster.reflector.SLOW_RETRY). `budget_scale` and `hold_scale`
     shrink stage budgets and the `for` of watches where time runs faster than life (the
     sandbox).
     """
@@ -71,5 +73,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     hook_timeout: float = DEFAULT_HOOK_TIMEOUT
     retry_pause: float = 1.0
     late_window: float = 2 * 3600.0
+    laggards: float = 60.0
     budget_scale: float = 1.0
     hold_scale: float = 1.0

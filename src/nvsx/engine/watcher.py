@@ -7,6 +7,7 @@ an answer (a `for`, the hard limit). Each pass writes what changed in one commit
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from nvsx.core.ports import NodeFeed
 from nvsx.core.schema import Stage
 from nvsx.core.snapshot import Snapshot
 from nvsx.core.verdict import Verdict
-from nvsx.core.watches import AnyOf, describe
+from nvsx.core.watches import AnyOf, Pod, Watch, describe
 from nvsx.engine.context import RunContext
 
 #: Stages that NVSentinel can have gone through before nvsx looked.
@@ -53,16 +54,20 @@ async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -
         verdicts = look(run, stage, snap, held)
         _tell(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
-        ended = _decide(run, stage, snap, verdicts)
+        late = _late_until(run, stage, snap, verdicts)
+        ended = _decide(run, stage, snap, verdicts, patient=late is not None)
         if ended is not None and ended.status == "pass":
             return ended  # what is pending goes into the next commit, before any hook
         await run.record()
         if ended is not None:
             return ended
         seen = snap
-        if deadline is not None and run.now >= deadline and "node" not in snap.unread:
+        seeing = late is None and "node" not in snap.unread
+        if deadline is not None and run.now >= deadline and seeing:
             return Ended("timeout", _why_late(stage, verdicts))
-        await _wait(run, feed, snap, verdicts, deadline)
+        # A limit that has passed waits until nvsx sees again, not for the clock.
+        limit = deadline if deadline is not None and deadline > run.now else None
+        await _wait(run, feed, snap, [limit, late, *(v.recheck_at for v in verdicts)])
 
 
 def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
@@ -84,7 +89,7 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
 def note_progress(run: RunContext, snap: Snapshot) -> None:
     """Put into the next commit what `snap` adds to session, times and baseline."""
     state, session = run.state, snap.session
-    if session != state.session and (session.open or _counts(run, session)):
+    if session != state.session and _mine(run, snap) and (session.open or _counts(run, session)):
         run.later(j.SessionSeen(session=session))
     if _mine(run, snap):
         times = run.ports.chain.tell_times(state.times, snap, run.trigger)
@@ -109,27 +114,82 @@ def _counts(run: RunContext, session: Session) -> bool:
         return False
     if session.known and run.state.session.key == session.key:
         return True
+    if run.trigger is not None and run.trigger.generated_at > session.ended_at:
+        return False  # the fault is younger than that end
     slack = 0.0 if run.request.fresh else run.patience.late_window
     return session.ended_at >= run.state.began - slack
 
 
-def _decide(run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict]) -> Ended | None:
+def _decide(
+    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict], *, patient: bool
+) -> Ended | None:
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
     dead = run.ports.chain.dead_end(stage.id, snap) if _mine(run, snap) else None
     if dead is not None and dead.overrules and stage.watch:
         return Ended("fail", dead.reason)
-    over = stage.id in CHAIN and not snap.session.open and _counts(run, snap.session)
+    if _replaced(run, snap) and stage.id in (*CHAIN, "recover"):
+        return _left_behind(run, stage)
+    over = _over(run, stage, snap)
     if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
         return Ended("pass")
     if over:
         how = snap.session.ending or "over"
-        return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
+        unseen = f"passed unseen: the incident was {how} before this was seen"
+        return None if patient else Ended("skipped", unseen)
     cause = next((v for v in verdicts if v.kind == "failed"), None)
     if cause is not None:
         return Ended("fail", cause.detail)
     return Ended("fail", dead.reason) if dead is not None else None
+
+
+def _over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
+    """Whether the incident ended before the stage did."""
+    return stage.id in CHAIN and not snap.session.open and _counts(run, snap.session)
+
+
+def _late_until(
+    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict]
+) -> float | None:
+    """Until when a stage that has not seen all of an incident that is over may still see it.
+
+    A repair, an Event or a log line comes by a watch of its own, which can lag behind the
+    node's, or be cut for longer. None when that has passed, or when nothing more can come.
+    """
+    if not _over(run, stage, snap):
+        return None
+    if "node" in snap.unread:
+        run.over_since = None
+        return math.inf
+    if run.over_since is None:
+        run.over_since = run.now
+    missing = [w for w, v in zip(stage.watch, verdicts, strict=True) if v.kind != "satisfied"]
+    until = run.over_since + run.patience.laggards
+    waits = run.state.seen_open and run.now < until and any(map(_comes_apart, missing))
+    return until if waits else None
+
+
+def _comes_apart(item: Watch | AnyOf) -> bool:
+    """Whether what the watch reads does not come with the node itself."""
+    members = item.any_of if isinstance(item, AnyOf) else [item]
+    return any(w.happening or isinstance(w, Pod) for w in members)
+
+
+def _replaced(run: RunContext, snap: Snapshot) -> bool:
+    """Whether the node is in another session than the run's: then that one is over."""
+    own, session = run.state.session, snap.session
+    return own.known and session.known and own.key != session.key
+
+
+def _left_behind(run: RunContext, stage: Stage) -> Ended:
+    """What a stage ends with once the node shows another incident's marks, not this one's.
+
+    The run has to end: the other incident waits for its node.
+    """
+    if stage.id == "recover" and run.state.session.ending == "recovered":
+        return Ended("pass", "NVSentinel had released the node before another incident began")
+    return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
 
 
 def _own(run: RunContext, snap: Snapshot) -> Snapshot:
@@ -142,6 +202,8 @@ def _own(run: RunContext, snap: Snapshot) -> Snapshot:
 def _mine(run: RunContext, snap: Snapshot) -> bool:
     """Whether the snapshot's session, open or ended, is the one this run follows."""
     session = snap.session
+    if _replaced(run, snap):
+        return False
     if session.open or session.ended_at is None:
         return True
     return _counts(run, session)
@@ -175,17 +237,9 @@ def _tell(
         )
 
 
-async def _wait(
-    run: RunContext,
-    feed: NodeFeed,
-    snap: Snapshot,
-    verdicts: list[Verdict],
-    deadline: float | None,
-) -> None:
-    """Until the snapshot is another one, or time alone can change something."""
-    times = [v.recheck_at for v in verdicts if v.recheck_at is not None]
-    if deadline is not None and deadline > run.now:
-        times.append(deadline)
+async def _wait(run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[float | None]) -> None:
+    """Until the snapshot is another one, or time alone can change something: at `looks`."""
+    times = [t for t in looks if t is not None]
     if not times:
         await feed.changed(snap)
         return

@@ -25,6 +25,7 @@ from nvsx.core.errors import NotFound, StoreError
 from nvsx.core.incident import HealthEvent
 from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.snapshot import (
+    NOT_INSTALLED,
     Event,
     LogLine,
     LogSource,
@@ -39,7 +40,6 @@ from nvsx.core.snapshot import (
 from nvsx.nvsentinel.sessions import SessionTracker
 
 NOT_YET = "not read yet"
-NOT_INSTALLED = "not installed"
 NO_STORE = "no store of health events is configured (healthEvents.uri in nvsx.yaml)"
 #: Lines kept for each `log` watch; only those that match its pattern count.
 LOG_LINES = 50
