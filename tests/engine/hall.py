@@ -10,12 +10,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tests.engine.harness import FakeArtifacts
 
 from nvsx.core import journal as j
 from nvsx.core.errors import UsageError
 from nvsx.core.fold import RunState
-from nvsx.core.inbox import Taken
+from nvsx.core.inbox import Decision, Taken
 from nvsx.core.intake import Answer, TriggerEvent
 from nvsx.core.ports import Fault, Lease, RunRow
 from nvsx.core.routing import TriggerFacts
@@ -35,6 +36,7 @@ from nvsx.testing.fake_journal import FakeJournal
 from nvsx.testing.fake_observer import FakeObserver
 from nvsx.testing.fake_scripts import FakeScripts
 from nvsx.testing.virtual_clock import VirtualClock
+from nvsx.triggers.lookout import Lookout
 from nvsx.triggers.watch import WatchSource
 
 CLUSTER = "uid-1"
@@ -108,6 +110,7 @@ class Hall:
             assemble=self.assemble,
             limits=self.limits,
             crashed=self.crashes.append,
+            ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
         )
         self.recovery = Recovery(
             self.journal, self.dispatcher, self.clock, cluster=CLUSTER, project=PROJECT
@@ -121,9 +124,10 @@ class Hall:
             evaluate=lambda *_: self.fail_evaluation(),
             limits=self.limits,
             started=self._taken,
-            told=lambda _event, answer, _decision: self.answers.append(answer),
+            told=self._told,
         )
         self.watch = WatchSource(self.observer, self.intake, self.clock)
+        self.lookout = Lookout(self.watch, self.clock)
         self._tasks: list[asyncio.Task[Any]] = []
 
     @staticmethod
@@ -133,6 +137,11 @@ class Hall:
 
     def _taken(self, taken: Taken) -> None:
         self.dispatcher.taken(taken)
+
+    def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
+        self.answers.append(answer)
+        if decision.throttled:
+            self.lookout.later(event.facts.node)
 
     def assemble(
         self, lease: Lease, runbook: str, request: RunRequest
@@ -155,6 +164,7 @@ class Hall:
         self.dispatcher.start()
         if watch:
             self._tasks.append(asyncio.create_task(self.watch.follow()))
+        self._tasks.append(asyncio.create_task(self.lookout.keep()))
         return resumed, await self.watch.adopt()
 
     async def die(self) -> None:
@@ -193,18 +203,43 @@ class Hall:
         for node in nodes:
             self._set(node, conditions=(build.condition(at=self.clock.now()),))
 
-    def break_(self, node: str, session: str = "", **changes: Any) -> Fault:
-        """XID 79 appears on `node`: the condition, or with `session` the quarantine."""
+    def break_(
+        self, node: str, session: str = "", *, keep_session: bool = False, **changes: Any
+    ) -> Fault:
+        """XID 79 appears on `node`: the condition, or with `session` the quarantine.
+
+        With `keep_session` the node still tells of its last session, as a real one does.
+        """
         at = self.clock.now()
+        before = self.observer.feeds[node].current.session
         self.ill(node)
+        if keep_session:
+            snap = self.observer.feeds[node].current
+            self.observer.set(msgspec.structs.replace(snap, session=before))
         event = build.health_event(node, id=session, generated_at=at, **changes)
-        fault = Fault(node, event, session)
+        fault = Fault(node, event, session, since=at)
         self.observer.incidents = [f for f in self.observer.incidents if f.node != node] + [fault]
         self.observer.add_fault(fault)
         return fault
 
+    def quarantine(self, node: str, session: str) -> None:
+        """XID 79 on `node`, and NVSentinel's session on it."""
+        fault = self.break_(node, session)
+        now = self.clock.now()
+        marks = build.session(
+            node=node, at=now, key=session, events=(fault.event,), generated_at=now
+        )
+        snap = self.observer.feeds[node].current
+        self.observer.set(msgspec.structs.replace(snap, session=marks))
+
     def over(self, node: str) -> None:
+        """The fault is gone, and with it the session if there was one."""
+        before = self.observer.feeds[node].current.session
         self.heal(node)
+        if before.open:
+            snap = self.observer.feeds[node].current
+            ended = build.ended(before, self.clock.now(), ending="recovered")
+            self.observer.set(msgspec.structs.replace(snap, session=ended))
         self.observer.incidents = [f for f in self.observer.incidents if f.node != node]
 
     def _set(self, node: str, **changes: Any) -> None:

@@ -15,6 +15,7 @@ from nvsx.core.incident import Session
 from nvsx.core.ports import NewRun
 from nvsx.engine.limits import Limits
 from nvsx.testing import fake_observer as build
+from nvsx.testing.fake_scripts import Behaviour
 
 
 async def test_an_event_fires_its_runbook_and_is_explained() -> None:
@@ -155,6 +156,117 @@ async def test_a_late_copy_of_a_fault_joins_the_run_that_has_ended() -> None:
     await hall.close()
 
 
+async def test_a_session_that_began_during_another_ones_run_has_its_own_afterwards() -> None:
+    """It joins the run that is on the node, and fires once that has ended; then never again."""
+    hall = Hall("n1")
+    hall.scripts.on("done.sh", Behaviour(seconds=20))
+    await hall.begin()
+    hall.quarantine("n1", "s1")
+    await hall.clock.sleep(60)
+    hall.over("n1")
+    await hall.clock.sleep(5)  # the hook of recover goes on
+    hall.quarantine("n1", "s2")
+    await hall.clock.sleep(5)
+    [first] = await hall.rows()
+    assert hall.answers[-1].run_id == first.run_id
+    await hall.clock.sleep(60)
+    _, second = await hall.rows()
+    hall.over("n1")
+    await hall.clock.sleep(60)
+    assert await hall.watch.adopt() == 0
+    rows = await hall.rows()
+    assert [(r.session_key, r.status) for r in rows] == [("s1", "passed"), ("s2", "passed")]
+    start = (await hall.state(second.run_id)).start
+    assert start is not None
+    assert start.late
+    await hall.close()
+
+
+async def test_a_second_incident_soon_after_the_first_is_seen_from_its_beginning() -> None:
+    """What ended ten minutes ago proves nothing for a fault that is younger: hooks fire again."""
+    seen = {"kind": "node-condition", "type": "SysLogsXIDError"}
+    hall = Hall(
+        "n1",
+        books=(
+            book(
+                stages=[
+                    {"id": "detect", "watch": [seen], "hook": "hooks/t/on-detect.sh"},
+                    {
+                        "id": "recover",
+                        "watch": [seen | {"absent": True}],
+                        "hook": "hooks/t/done.sh",
+                    },
+                ]
+            ),
+        ),
+    )
+    await hall.begin()
+    hall.quarantine("n1", "s1")
+    await hall.clock.sleep(60)
+    hall.over("n1")
+    await hall.clock.sleep(600)
+    hall.break_("n1", keep_session=True)
+    await hall.clock.sleep(10)
+    hall.quarantine("n1", "s2")
+    await hall.clock.sleep(60)
+    hall.over("n1")
+    await hall.clock.sleep(60)
+    assert [r.session_key for r in await hall.rows()] == ["s1", "s2"]
+    assert hall.hooks("on-detect.sh") == hall.hooks("done.sh") == ["n1", "n1"]
+    await hall.close()
+
+
+async def test_a_session_that_took_another_ones_place_while_nothing_served() -> None:
+    """The run of the one that is over ends, and the one that is open has its own run, late."""
+    hall = Hall("n1")
+    await hall.begin()
+    hall.quarantine("n1", "s1")
+    await hall.clock.sleep(60)
+    await hall.die()
+    await hall.clock.sleep(1200)
+    hall.quarantine("n1", "s2")
+    after = hall.another()
+    assert (await after.begin())[0] == 1
+    await after.clock.sleep(5)
+    rows = await after.rows()
+    assert [(r.session_key, r.status) for r in rows] == [("s1", "passed"), ("s2", "running")]
+    recover = (await after.state(rows[0].run_id)).stage("recover")
+    assert recover is not None
+    assert "another one has begun" in recover.reason
+    await after.close()
+
+
+async def test_a_fault_without_session_that_came_back_meanwhile_is_another_incident() -> None:
+    """Monitor-only: cleared and back while nothing served, it fires; one that stayed does not."""
+    hall = Hall("n1", "n2", books=(book(stages=[{"id": "detect"}]),))
+    await hall.begin()
+    for node in ("n1", "n2"):
+        hall.break_(node)
+    await hall.clock.sleep(600)
+    assert [r.status for r in await hall.rows()] == ["passed", "passed"]
+    await hall.die()
+    await hall.clock.sleep(600)
+    hall.heal("n1")
+    await hall.clock.sleep(600)
+    after = hall.another()
+    after.break_("n1")  # nobody hears of it
+    assert await after.begin() == (0, 1)
+    assert sorted(r.node for r in await after.rows()) == ["n1", "n1", "n2"]
+    await after.close()
+
+
+async def test_keys_of_different_sources_are_different_keys() -> None:
+    """The same idempotency key from two sources names two deliveries."""
+    hall = Hall("n1", "n2")
+    await hall.begin(watch=False)
+    one = await hall.offer("n1", source="ci", idempotency_key="1")
+    other = await hall.offer("n2", source="grid", idempotency_key="1")
+    again = await hall.offer("n2", source="ci", idempotency_key="1")
+    assert [a.outcome for a in (one, other, again)] == ["fired", "fired", "duplicate"]
+    assert again.run_id == one.run_id
+    await hall.close()
+
+
 async def test_recovery_is_a_note_on_the_open_run_and_ends_no_stage() -> None:
     """A recovery notice is written into the run; the run waits on for the cluster."""
     hall = Hall("n1")
@@ -191,7 +303,8 @@ async def test_a_named_runbook_without_node_takes_the_only_incident_or_waits() -
     armed = await hall.offer("", runbook="gpu-off-bus")
     again = await hall.offer("", runbook="gpu-off-bus")
     await hall.clock.sleep(1)  # it listens by now
-    hall.observer.incidents = [build.fault("n1", session_key="s1")]
+    now = hall.clock.now()
+    hall.observer.incidents = [build.fault("n1", session_key="s1", generated_at=now)]
     await hall.clock.sleep(10)
     on_one = await hall.offer("", runbook="gpu-off-bus")
     hall.observer.incidents += [build.fault("n2", session_key="s2")]
@@ -264,6 +377,29 @@ async def test_a_runbook_is_throttled_within_its_window() -> None:
     assert [a.outcome for a in answers] == ["fired", "fired", "ignored", "ignored"]
     assert "throttled: 2 runs within 10m" in answers[2].reason
     assert last.outcome == "fired"
+    await hall.close()
+
+
+async def test_a_throttled_fault_that_stays_fires_when_there_is_room() -> None:
+    """A throttle delays what is still there; what has gone meanwhile fires nothing."""
+    hall = Hall("n0", "n1", "n2", limits=Limits(throttle_runs=1, throttle_window=600.0))
+    await hall.begin()
+    for node in ("n0", "n1", "n2"):
+        hall.break_(node)
+        await hall.clock.sleep(1)
+    assert [r.node for r in await hall.rows()] == ["n0"]
+    hall.over("n2")
+    hall.lookout.again()
+    await hall.clock.sleep(1)
+    assert [r.node for r in await hall.rows()] == ["n0"]
+    await hall.clock.sleep(601)
+    hall.lookout.again()
+    await hall.clock.sleep(1)
+    rows = await hall.rows()
+    assert [r.node for r in rows] == ["n0", "n1"]
+    start = (await hall.state(rows[1].run_id)).start
+    assert start is not None
+    assert start.late
     await hall.close()
 
 

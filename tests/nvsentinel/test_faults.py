@@ -59,7 +59,8 @@ def test_existing_is_the_newest_fault_not_given_up_on() -> None:
     """The newest unhealthy condition; none after a manual uncordon."""
     found = faults.existing(f.node("detected"))
     assert found is not None
-    assert found.error_codes == ("79",)
+    assert found.event.error_codes == ("79",)
+    assert found.since == f.node("detected").condition("SysLogsXIDError").transition
     assert faults.existing(f.node("healthy")) is None
     assert faults.existing(f.node("alt_manual_uncordon")) is None
 

@@ -35,6 +35,7 @@ from nvsx.render.logs import LogView
 from nvsx.render.metrics import Metrics
 from nvsx.store import inbox_of
 from nvsx.store.artifacts import file_artifacts
+from nvsx.triggers.lookout import Lookout
 from nvsx.triggers.poll import PollSource
 from nvsx.triggers.watch import WatchSource
 
@@ -94,6 +95,7 @@ class Daemon:
             assemble=self._assemble,
             limits=limits,
             crashed=lambda _: self.metrics.crashed(),
+            ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
         )
         self.recovery = Recovery(
             world.journal,
@@ -114,6 +116,7 @@ class Daemon:
             told=self._told,
         )
         self.watch = WatchSource(world.observer, self.intake, self.clock)
+        self.lookout = Lookout(self.watch, self.clock)
         self.poll: PollSource | None = None
         if "poll" in modes and world.health_events is not None:
             self.poll = PollSource(
@@ -130,7 +133,6 @@ class Daemon:
         self._pruned = float("-inf")
         self._history = DailyPrune(world.journal, settings.history.keep)
         self._silent: frozenset[int] = frozenset()
-        self._cut_off = asyncio.Event()
         self._gauges()
 
     # --- beginning and ending -------------------------------------------------------------
@@ -146,7 +148,7 @@ class Daemon:
         adopted = await self.watch.adopt()
         self._silent = await self._silences()
         self._spawn(self._housekeeping(), "housekeeping")
-        self._spawn(self._completing(), "listing")
+        self._spawn(self.lookout.keep(), "lookout")
         return resumed, adopted
 
     async def _watching(self) -> None:
@@ -161,27 +163,6 @@ class Daemon:
             following = self.watch.follow()
             self.watch.forget()
             await self._adopt(all_ages=True)
-
-    async def _completing(self) -> None:
-        """When a sender cut faults off, look in the cluster for them, until it could be read.
-
-        Nobody sends those faults again. The hundred alerts of one message are one look.
-        """
-        while True:
-            await self._cut_off.wait()
-            self._cut_off.clear()
-            try:
-                adopted = await self.watch.adopt(all_ages=True)
-            except ClusterError as error:
-                log.warning("faults were cut off, and the cluster cannot be listed: %s", error)
-                self._cut_off.set()
-                await self.clock.sleep(RESTART_PAUSE)
-            except Exception:
-                log.exception("listing what was cut off failed; it goes on")
-            else:
-                log.info(
-                    "faults were cut off, so the cluster was listed; runs that began: %d", adopted
-                )
 
     async def end(self, *, grace: float | None = None) -> None:
         """Take nothing more and leave what is unfinished to the next start."""
@@ -244,7 +225,9 @@ class Daemon:
             extra={"nvsx": fields | {"source": event.source, "node": node}},
         )
         if event.unseen:
-            self._cut_off.set()
+            self.lookout.everywhere()
+        if decision.throttled:
+            self.lookout.later(node)
 
     # --- what only time tells -------------------------------------------------------------
 
@@ -266,6 +249,7 @@ class Daemon:
             self.watch.forget()
         if "watch" in self.modes or ended:
             await self._adopt(all_ages=bool(changed or ended))
+        self.lookout.again()
         await self._close_incidents()
         now = self.clock.now()
         if now - self._pruned >= PRUNE_EVERY:

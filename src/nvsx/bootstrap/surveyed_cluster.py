@@ -173,7 +173,8 @@ def _node(node: Node) -> NodeSeen:
 
 
 def _incident(node: Node) -> str:
-    event = faults.existing(node)
+    found = faults.existing(node)
+    event = found.event if found else None
     if not marks.is_marked(node) and event is None:
         return ""
     state = marks.read(node).state or ("quarantined" if marks.is_marked(node) else "not handled")

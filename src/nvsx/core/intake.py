@@ -23,8 +23,8 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     `poll`, …). `delivery` identifies it for deduplication: the sender's own id where
     retries repeat it, else a hash of what it says. `runbook` is set when the sender names
     one. `resolved` is a recovery notice. `event` is the health event when the source has a
-    whole one, `payload` the body as received. `session_key` and `late` come from the
-    cluster's own marks. Times are Unix seconds.
+    whole one, `payload` the body as received. `session_key`, `late` and `there_since` (when
+    a fault without a session began) come from the cluster's own marks. Times are Unix seconds.
 
     `refusal` is why the source itself rules out a run (a repeated notice, a kind of message
     nobody asked for, no usable node): it is recorded and answered `ignored` with this
@@ -43,6 +43,7 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: HealthEvent | None = None
     payload: Mapping[str, Any] = {}
     session_key: str = ""
+    there_since: float | None = None
     late: bool = False
     dry_run: bool = False
     refusal: str = ""

@@ -46,11 +46,16 @@ class NodeFeed(Protocol):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault seen on a node, for arming and for watch-mode triggers."""
+    """A fault seen on a node, for arming and for watch-mode triggers.
+
+    `since` is when a fault without a session began, Unix seconds, where that was looked at:
+    the time of its event moves with each repeat, this one does not. 0 when not known.
+    """
 
     node: str
     event: HealthEvent
     session_key: str = ""
+    since: float = 0.0
 
 
 class Observer(Protocol):

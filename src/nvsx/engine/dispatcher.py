@@ -59,7 +59,11 @@ class Slot:
 
 
 class Dispatcher:
-    """See the module. `start` it, `submit` and `resume` runs, `stop` it."""
+    """See the module. `start` it, `submit` and `resume` runs, `stop` it.
+
+    `crashed` is told of each run that stopped for a reason outside of it, `ended` of the
+    node of each that has finished: another incident may have had to wait for it.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Dispatcher:
         assemble: Assemble,
         limits: Limits,
         crashed: Callable[[str], None] = lambda _: None,
+        ended: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._inbox = inbox
@@ -77,6 +82,7 @@ class Dispatcher:
         self._assemble = assemble
         self._limits = limits
         self._crashed = crashed
+        self._ended = ended
         self._slots: dict[str, Slot] = {}
         self._queue: deque[str] = deque()
         self._working = 0
@@ -235,6 +241,7 @@ class Dispatcher:
             slot.runner.cancel(slot.cancel.by, slot.cancel.text)
         self._asked.set()
         await slot.runner.work()
+        self._ended(run.node)
 
     async def _request(self, run_id: str, start: j.Start | None) -> RunRequest:
         """What the run was asked for: as an event asked, else as its journal tells."""

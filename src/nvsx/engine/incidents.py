@@ -15,11 +15,15 @@ from datetime import UTC, datetime
 import msgspec
 
 from nvsx.core import durations
-from nvsx.core.inbox import SETTLED, Ask, Decision, Ledger
+from nvsx.core.inbox import SETTLED, Ask, Decision, Ledger, Received
 from nvsx.core.ports import NewRun, RunRow
 from nvsx.core.routing import TriggerFacts
 from nvsx.engine.limits import Limits
 from nvsx.engine.storms import joining
+
+#: Clocks of nodes may differ by so much: a fault that began later than this after its run was
+#: made is not the fault the run was made for.
+SLACK = 120.0
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     the sender named the runbook. `unwanted` says why the event is not for this cluster, or
     that its source rules a run out. `horizon` is how long a delivery may be repeated.
     `age` is None when the event has no time; `in_open_session` says that an old event
-    belongs to what is open on the node now. `fresh` marks a fault that was seen appearing.
+    belongs to what is open on the node now. `fresh` marks a fault that was seen appearing;
+    `there_since` is when a fault without a session that was found there began.
     `run` is the run to create and `request` what it is asked for.
     """
 
@@ -49,6 +54,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     in_open_session: bool = False
     fresh: bool = False
     session_key: str = ""
+    there_since: float | None = None
     run: NewRun
     request: str = ""
 
@@ -74,7 +80,7 @@ def incident_key(facts: TriggerFacts) -> str:
 def settle(case: Case, limits: Limits, ledger: Ledger) -> Decision:
     """What becomes of the event."""
     before = ledger.seen(case.keys, case.now - case.horizon)
-    if before is not None and before.outcome in SETTLED:
+    if before is not None and before.outcome in SETTLED and not _waited(case, before, ledger):
         said = f"delivered before, as {before.event_id}: {before.outcome}"
         return Decision(
             outcome="duplicate",
@@ -90,6 +96,29 @@ def settle(case: Case, limits: Limits, ledger: Ledger) -> Decision:
     ):
         return msgspec.structs.replace(decision, duplicate_of=before)
     return decision
+
+
+def _waited(case: Case, before: Received, ledger: Ledger) -> bool:
+    """Whether the event joined a run that had its own incident still to end, and has ended
+    without following this one: a node has one run at a time, so it waited for its turn."""
+    if before.outcome != "attached" or not case.node:
+        return False
+    last = ledger.last_on(case.cluster, case.node)
+    return last is not None and last.run_id == before.run_id and _began_after(case, last)
+
+
+def _began_after(case: Case, run: RunRow) -> bool:
+    """Whether the incident is another one than that of `run`, which has ended, and later.
+
+    Where there is no session, a run that passed has seen its fault go; any other may have
+    given up on a fault that stayed, with what it brought along.
+    """
+    if case.session_key:
+        return bool(run.session_key) and run.session_key != case.session_key
+    if case.there_since is None or run.finished is None:
+        return False
+    over = run.created + SLACK if run.status == "passed" else run.finished
+    return case.there_since > over
 
 
 def _anew(case: Case, limits: Limits, ledger: Ledger) -> Decision:
@@ -158,15 +187,16 @@ def _known_run(case: Case, ledger: Ledger) -> Decision | None:
             return _had(run, f"session {case.session_key}")
     elif not case.fresh:
         run = ledger.of_incident(case.cluster, case.node, incident_key(case.facts))
-        if run is not None:
+        if run is not None and not _began_after(case, run):
             return _had(run, "the fault has been there since")
     last = ledger.last_on(case.cluster, case.node)
     at = case.facts.generated_at
     if last is None or last.finished is None or at is None or not at <= last.finished:
         return None
-    other = case.session_key and last.session_key and case.session_key != last.session_key
     earlier = at < last.created - 3600.0
-    return None if other or earlier else _had(last, "the fault is older than its end")
+    if earlier or _began_after(case, last):
+        return None
+    return _had(last, "the fault is older than its end")
 
 
 def _had(run: RunRow, why: str) -> Decision:

@@ -163,6 +163,7 @@ class TriggerIntake:
             in_open_session=belongs,
             fresh=event.source == "watch" and not event.late,
             session_key=event.session_key,
+            there_since=event.there_since,
             run=NewRun(
                 runbook=name,
                 cluster=self._identity.uid,
@@ -257,7 +258,7 @@ def _trigger(event: TriggerEvent) -> str:
 
 def _keys(event: TriggerEvent) -> tuple[str, ...]:
     delivery = f"{event.source}:{event.delivery}" if event.delivery else ""
-    named = f"key:{event.idempotency_key}" if event.idempotency_key else ""
+    named = f"{event.source}:key:{event.idempotency_key}" if event.idempotency_key else ""
     return tuple(k for k in (delivery, named) if k)
 
 

@@ -53,8 +53,9 @@ def _new_conditions(old: Node | None, new: Node) -> Iterable[HealthEvent]:
                 yield messages.event_of_fragment(new.name, condition, fragment)
 
 
-def existing(node: Node) -> HealthEvent | None:
-    """The newest fault among a node's conditions; None when it has none or was given up on.
+def existing(node: Node) -> Fault | None:
+    """The newest fault among a node's conditions, without a session; None when it has none
+    or was given up on.
 
     After a manual uncordon the condition stays True: that is no incident any more.
     """
@@ -65,7 +66,8 @@ def existing(node: Node) -> HealthEvent | None:
         return None
     newest = max(sick, key=lambda c: c.heartbeat or c.transition)
     fragments = messages.condition_fragments(newest.message) or [messages.Fragment()]
-    return messages.event_of_fragment(node.name, newest, fragments[-1])
+    event = messages.event_of_fragment(node.name, newest, fragments[-1])
+    return Fault(node.name, event, since=newest.transition)
 
 
 class FaultStream:

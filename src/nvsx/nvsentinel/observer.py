@@ -161,11 +161,12 @@ class NvsentinelObserver:
         for node in sorted(nodes.items(), key=lambda n: n.name):
             known = self._trackers.get(node.name)
             if known is not None and known.session.open:
-                events = known.session.events or ((e,) if (e := faults.existing(node)) else ())
+                found = faults.existing(node)
+                events = known.session.events or ((found.event,) if found else ())
                 if events:
                     quarantined.append(Fault(node.name, events[0], known.session.key))
             elif found := faults.existing(node):
-                unhealthy.append(Fault(node.name, found))
+                unhealthy.append(found)
         return [*quarantined, *unhealthy]
 
     async def node_names(self) -> Sequence[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 
 from nvsx.core.errors import ClusterError, NotFound, StoreError
 from nvsx.core.incident import HealthEvent
@@ -48,6 +48,7 @@ def event_of(fault: Fault, now: float, *, late: bool = False) -> TriggerEvent:
         received=now,
         event=fault.event,
         session_key=fault.session_key,
+        there_since=fault.since or None,
         late=late,
     )
 
@@ -85,13 +86,18 @@ class WatchSource:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a fault was not taken: %r", error, exc_info=error)
 
-    async def adopt(self, *, all_ages: bool = True) -> int:
+    async def adopt(self, *, all_ages: bool = True, nodes: Collection[str] | None = None) -> int:
         """Offer what is open now and has not been settled, as late; how many runs that fired.
 
-        Without `all_ages` a fault of this moment is left to the stream. Raises ClusterError.
+        Without `all_ages` a fault of this moment is left to the stream. With `nodes` only
+        these are looked at, settled or not: what joined a run that has ended there may have
+        been another incident. Raises ClusterError.
         """
         now = self._clock.now()
         listed = await self._observer.nodes_in_incident()
+        if nodes is not None:
+            again = (fault for fault in listed if fault.node in nodes)
+            return sum(await asyncio.gather(*(self._adopt(fault) for fault in again)))
         names = {_name(fault): fault for fault in listed}
         self._settled &= names.keys()
         fresh = [
