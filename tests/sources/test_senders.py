@@ -1,4 +1,5 @@
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_rack_storm_tells_what_it_hides() -> None:
     events = read(group(*alerts, truncatedAlerts=36), setup("alertmanager"))
     assert len({e.delivery for e in events}) == 36
     assert {e.unseen for e in events} == {36}
+
+
+def test_a_group_whose_alerts_were_all_cut_off_is_not_silence() -> None:
+    """No alert shown and 36 cut off: one event that fires nothing and says that 36 exist."""
+    event = one(
+        {**body("alertmanager-v4-firing"), "alerts": [], "truncatedAlerts": 36},
+        setup("alertmanager"),
+    )
+    assert event.unseen == 36
+    assert "cluster is listed" in event.refusal
+    assert read({**body("alertmanager-v4-firing"), "alerts": []}, setup("alertmanager")) == []
 
 
 def test_a_repeated_notification_starts_nothing() -> None:
@@ -137,6 +149,20 @@ def test_a_rule_names_the_runbook() -> None:
     rule = {"from": "alert.annotations.runbook_url"}
     event = one(group(path), setup("alertmanager", runbook=rule))
     assert (event.runbook, event.refusal) == ("", "'../../evil' is no runbook's name")
+
+
+def test_a_pattern_cannot_hold_up_the_daemon() -> None:
+    """Nested repeats over texts made for them would take years: one message, however many
+    alerts it has, gets a quarter of a second for patterns, and the steps say what happened."""
+    rule = {"from": "alert.annotations.summary", "pattern": r"^(([a-z])+.)+[A-Z]([a-z])+$"}
+    hostile = {"fingerprint": "a", "annotations": {"summary": "a" * 1000}, "labels": {"node": ""}}
+    began = time.perf_counter()
+    events = read(group(*[hostile] * 200), setup("alertmanager", node=rule))
+    assert time.perf_counter() - began < 20
+    assert len(events) == 200
+    assert all("takes too long" in e.steps[0] and "no node" in e.refusal for e in events)
+    later = one(group({"annotations": {"summary": "aa b Cc"}}), setup("alertmanager", node=rule))
+    assert "takes too long" not in later.steps[0]
 
 
 # --- CloudEvents --------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from nvsx.core.sources import (
 from nvsx.triggers import signatures
 from nvsx.triggers.auth import Doorman, Gate
 from nvsx.triggers.decoders.common import ReadHealthEvent, Setup
+from nvsx.triggers.finding import compiled
 from nvsx.triggers.secretfiles import configured
 
 WEBHOOK = "webhook"
@@ -52,6 +53,11 @@ def set_up(
     kind = kind_of(name, source)
     if kind is None:
         raise NotReady(f"source {name} has no kind")
+    for rule in (rule for rules in source.rules().values() for rule in rules):
+        try:
+            compiled(rule.pattern or "")
+        except ValueError as exc:
+            raise NotReady(f"source {name}: pattern {rule.pattern}: {exc}") from None
     return Setup(
         name=name,
         kind=kind,

@@ -3,20 +3,27 @@
 For each value the operator's rules come first, in their order; then whatever named groups
 of those rules found beside their own value; then the places where this kind of sender
 usually has it. Every step is kept in words, since "why this node?" must have an answer.
-Pure: CEL comes in as a function.
+No I/O: CEL comes in as a function, and the one clock is that of the patterns' patience.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+import regex
 
 from nvsx.core.sources import FOUND, Compute, Extract
 from nvsx.triggers.refusals import quoted
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
 MAX_SEARCHED = 1024
+
+#: Seconds all patterns together may take over one message. A usual one takes microseconds.
+PATIENCE = 0.25
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -41,6 +48,36 @@ def from_stable_key(key: object) -> Mapping[str, str]:
     return dict(zip(names, found.groups(), strict=True)) if found else {}
 
 
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """Raises ValueError for what is no pattern."""
+    try:
+        return regex.compile(pattern)
+    except regex.error as exc:
+        raise ValueError(str(exc)) from None
+
+
+class Patience:
+    """The time that is left for patterns over one message.
+
+    A pattern with nested repeats can take years over a text that somebody made for it, and
+    the whole daemon would wait. Matching is cut off in the middle instead.
+    """
+
+    def __init__(self, seconds: float = PATIENCE) -> None:
+        self._left = seconds
+
+    def search(self, pattern: str, text: str) -> regex.Match[str] | None:
+        """The first match. Raises TimeoutError when there is no time left for it."""
+        if self._left <= 0:
+            raise TimeoutError
+        began = time.perf_counter()
+        try:
+            return compiled(pattern).search(text[:MAX_SEARCHED], timeout=self._left)
+        finally:
+            self._left -= time.perf_counter() - began
+
+
 class Finder:
     """Applies a source's rules to one message. `steps` tells what was tried and found."""
 
@@ -49,10 +86,12 @@ class Finder:
         rules: Mapping[str, tuple[Extract, ...]],
         document: Mapping[str, Any],
         compute: Compute,
+        patience: Patience | None = None,
     ) -> None:
         self.steps: list[str] = []
         self._document = document
         self._compute = compute
+        self._patience = patience or Patience()
         self._found: dict[str, str] = {}
         self._beside: dict[str, str] = {}
         for name in FOUND:
@@ -91,11 +130,14 @@ class Finder:
         if rule.pattern is None:
             self.steps.append(f"{name}: {where} is {quoted(text)}")
             return text
-        match = re.search(rule.pattern, text[:MAX_SEARCHED])
+        try:
+            match = self._patience.search(rule.pattern, text)
+        except TimeoutError:
+            match, why = None, "takes too long over it and was stopped: it has nested repeats"
+        else:
+            why = "does not match"
         if match is None:
-            self.steps.append(
-                f"{name}: {where} is {quoted(text)}; pattern {rule.pattern} does not match"
-            )
+            self.steps.append(f"{name}: {where} is {quoted(text)}; pattern {rule.pattern} {why}")
             return ""
         groups = {key: value for key, value in match.groupdict().items() if value}
         for key in groups.keys() & set(FOUND) - {name}:

@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.sources import Kind
 from nvsx.triggers.decoders import alerts, cloudevents, generic, jira, opsgenie, pagerduty
 from nvsx.triggers.decoders.common import Setup
+from nvsx.triggers.finding import Patience
 from nvsx.triggers.request import RawRequest
 
 
@@ -45,4 +48,5 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     Raises Refused: 400 not JSON or not CloudEvents, 415 wrong content type, 422 JSON that
     this kind of sender never sends, and for the generic sender a bad node name.
     """
-    return DECODERS[setup.kind].decode(request, setup)
+    one_message = msgspec.structs.replace(setup, patience=Patience())
+    return DECODERS[setup.kind].decode(request, one_message)

@@ -43,7 +43,7 @@ _GROUP_BYTES = 16 * 1024
 
 
 def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
-    """One event an alert."""
+    """One event an alert; one for what a group hides when it shows no alert at all."""
     require_json(request)
     body = parse_object(request.body)
     alerts = body.get("alerts")
@@ -61,7 +61,27 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     hidden = unseen if isinstance(unseen, int) and unseen > 0 else 0
     reason = text(body.get("notification_reason")).strip().lower()
     group = _group(body)
+    if hidden and not alerts:
+        return [_all_cut(body, int(hidden), group, request, setup)]
     return [_event(alert, group, reason, int(hidden), request, setup) for alert in alerts]
+
+
+def _all_cut(
+    body: Mapping[str, Any],
+    hidden: int,
+    group: Mapping[str, Any],
+    request: RawRequest,
+    setup: Setup,
+) -> TriggerEvent:
+    return TriggerEvent(
+        source=setup.name,
+        received=request.received,
+        delivery=digest("all-cut", body.get("groupKey"), hidden, request.received),
+        facts=TriggerFacts(source=setup.name, message=f"{hidden} alerts were cut off"),
+        payload=group,
+        refusal=f"all {hidden} alerts of the group were cut off: the cluster is listed instead",
+        unseen=hidden,
+    )
 
 
 def _group(body: Mapping[str, Any]) -> dict[str, Any]:

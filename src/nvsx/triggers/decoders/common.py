@@ -15,7 +15,7 @@ import msgspec
 from nvsx.core.incident import HealthEvent
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.sources import Compute, Kind, Scheme, Source, no_computation
-from nvsx.triggers.finding import Finder, is_node_name, is_runbook_name
+from nvsx.triggers.finding import Finder, Patience, is_node_name, is_runbook_name
 from nvsx.triggers.refusals import quoted, wrong
 
 
@@ -34,7 +34,8 @@ ReadHealthEvent = Callable[[object], Read]
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """One source, as its decoder sees it. `scheme` is how its requests are signed, None
-    when no secret is configured and the caller's token is all there is."""
+    when no secret is configured and the caller's token is all there is. `patience` is for
+    the patterns of one message, whatever the number of its events."""
 
     name: str
     kind: Kind
@@ -42,9 +43,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     scheme: Scheme | None = None
     read_health_event: ReadHealthEvent
     compute: Compute = no_computation
+    patience: Patience | None = None
 
     def finder(self, document: Mapping[str, Any]) -> Finder:
-        return Finder(self.source.rules(), document, self.compute)
+        return Finder(self.source.rules(), document, self.compute, self.patience)
 
     def starts(self, event_type: str, usual: Sequence[str]) -> bool:
         """Whether a message of this type may start a run; `events` replaces what is usual."""
