@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nvsx.core.incident import HealthEvent
-from nvsx.core.routing import EVENT_KEYS, TriggerFacts, Truth, route, unknown_event_keys
+from nvsx.core.routing import EVENT_KEYS, Holds, TriggerFacts, Truth, route, unknown_event_keys
 from nvsx.core.schema import Runbook
 
 XID_79 = TriggerFacts(
@@ -186,9 +186,9 @@ def test_expressions_are_asked_of_the_port() -> None:
     """`when` sees the event by its documented keys; its reason becomes the rule's."""
     seen: list[Mapping[str, object]] = []
 
-    def evaluate(expression: str, event: Mapping[str, object]) -> Truth:
+    def evaluate(event: Mapping[str, object]) -> Holds:
         seen.append(event)
-        return Truth(expression == "yes", "because")
+        return lambda expression: Truth(expression == "yes", "because")
 
     assert route(XID_79, [book("a", {"when": "yes"})], evaluate).winner
     refused = route(XID_79, [book("a", {"when": "no"})], evaluate)

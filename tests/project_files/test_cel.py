@@ -30,12 +30,12 @@ EVENT = TriggerFacts(
 def test_expressions_are_evaluated(expression: str, holds: bool) -> None:
     """Every documented key of `event` can be used."""
     assert cel.check(expression) == ""
-    assert cel.evaluate(expression, EVENT).holds is holds
+    assert cel.evaluate(EVENT)(expression).holds is holds
 
 
 def test_a_missing_key_is_no_match_with_the_reason() -> None:
     """An event without the key does not match, and the reason names the key."""
-    truth = cel.evaluate('event.nodeName == "x"', EVENT)
+    truth = cel.evaluate(EVENT)('event.nodeName == "x"')
     assert truth == (False, "the event has no nodeName")
 
 
@@ -62,7 +62,7 @@ def test_what_does_not_compile_is_explained(expression: str, says: str) -> None:
 )
 def test_evaluation_never_raises(expression: str) -> None:
     """What is neither true nor false does not hold, and says so."""
-    truth = cel.evaluate(expression, EVENT)
+    truth = cel.evaluate(EVENT)(expression)
     assert not truth.holds
     assert truth.reason
 

@@ -1,7 +1,8 @@
 """Which runbook an event fires, and why the others did not.
 
-`route` is pure: the same event and runbooks always give the same answer, so `explain`,
-lint and serve agree. Names match exactly and without regard to case, never as parts of
+Routing is pure: the same event and runbooks always give the same answer, so `explain`,
+lint and serve agree. A `Router` has its runbooks' rules made ready for many events; `route`
+is for one. Names match exactly and without regard to case, never as parts of
 words. The most specific rule wins; a tie fires nothing.
 
 Specificity, first difference decides: names an error code · names a check or has a
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -116,12 +118,14 @@ class Truth(NamedTuple):
     reason: str = ""
 
 
-Evaluate = Callable[[str, Mapping[str, object]], Truth]
+Holds = Callable[[str], Truth]
+Evaluate = Callable[[Mapping[str, object]], Holds]
+"""Makes an event ready, then evaluates any number of `when` expressions for it."""
 
 
-def no_expressions(expression: str, event: Mapping[str, object]) -> Truth:  # noqa: ARG001
+def no_expressions(event: Mapping[str, object]) -> Holds:  # noqa: ARG001
     """The evaluator where none is wired: no `when` ever holds, and it says so."""
-    return Truth(False, "`when` is not evaluated here")
+    return lambda _: Truth(False, "`when` is not evaluated here")
 
 
 class RuleResult(msgspec.Struct, frozen=True):
@@ -159,166 +163,217 @@ def _by_specificity(result: RuleResult) -> tuple[int, ...]:
     return result.specificity
 
 
+class Router:
+    """The rules of these runbooks, made ready once for any number of events."""
+
+    def __init__(self, runbooks: Iterable[Runbook]) -> None:
+        self._books = {r.name: (r, tuple(_rules_of(r))) for r in runbooks}
+
+    def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
+        """The runbook this event fires, with the reasons for and against every rule."""
+        said = _Said(event, evaluate)
+        explanations = tuple(
+            Explanation(name, tuple([rule.judge(said) for rule in rules]))
+            for name, (_, rules) in self._books.items()
+        )
+        best = ((e.runbook, e.best) for e in explanations)
+        matches = {name: rule for name, rule in best if rule is not None}
+        if not matches:
+            reason = "a healthy event fires nothing" if event.is_healthy else "no runbook matches"
+            return RouteResult(None, reason, (), explanations)
+        top = max(rule.specificity for rule in matches.values())
+        winners = [name for name, rule in matches.items() if rule.specificity == top]
+        if len(winners) > 1:
+            reason = f"{' and '.join(winners)} match equally well, so none fires"
+            return RouteResult(None, reason, tuple(winners), explanations)
+        [name] = winners
+        winner, _ = self._books[name]
+        return RouteResult(winner, f"{name}: {matches[name].reason}", (), explanations)
+
+
 def route(
     event: TriggerFacts, runbooks: Iterable[Runbook], evaluate: Evaluate = no_expressions
 ) -> RouteResult:
-    """The runbook this event fires, with the reasons for and against every rule."""
-    by_name = {r.name: r for r in runbooks}
-    explanations = tuple(
-        Explanation(name, tuple(_rules(event, runbook, evaluate)))
-        for name, runbook in by_name.items()
-    )
-    best = {e.runbook: e.best for e in explanations}
-    matches = {name: rule for name, rule in best.items() if rule is not None}
-    if not matches:
-        reason = "a healthy event fires nothing" if event.is_healthy else "no runbook matches"
-        return RouteResult(None, reason, (), explanations)
-    top = max(rule.specificity for rule in matches.values())
-    winners = [name for name, rule in matches.items() if rule.specificity == top]
-    if len(winners) > 1:
-        names = " and ".join(winners)
-        return RouteResult(
-            None, f"{names} match equally well, so none fires", tuple(winners), explanations
+    """As Router.route, for one event."""
+    return Router(runbooks).route(event, evaluate)
+
+
+# --- an event, ready to be compared -------------------------------------------------------------
+
+_KEYS = ("check", "errorCode", "agent", "componentClass", "recommendedAction")
+
+
+class _Said:
+    """What an event says under each key that rules compare; each is folded and put into words
+    once, however many rules ask."""
+
+    def __init__(self, event: TriggerFacts, evaluate: Evaluate) -> None:
+        self.event = event
+        self._evaluate = evaluate
+        values = (
+            (event.check_name,),
+            event.error_codes,
+            (event.agent,),
+            (event.component_class,),
+            (event.recommended_action,),
         )
-    name = winners[0]
-    return RouteResult(by_name[name], f"{name}: {matches[name].reason}", (), explanations)
+        self.folded = {key: _folded(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.shown = {key: _shown(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.tags = {f"xid-{code}" for code in self.folded["errorCode"]}
+
+    @cached_property
+    def holds(self) -> Holds:
+        return self._evaluate(self.event.event())
+
+    @cached_property
+    def closed(self) -> str:
+        """Why it fires nothing unless a `triggers` entry widens that; "" when it may."""
+        event = self.event
+        if event.is_healthy:
+            return "the event is healthy"
+        if not event.is_fatal:
+            return "the event is not fatal; only a `triggers` entry with `fatal: any` takes it"
+        if event.processing_strategy != "EXECUTE_REMEDIATION":
+            strategy = event.processing_strategy
+            return f"its strategy is {strategy}; only a `triggers` entry with `strategy` takes it"
+        return ""
 
 
-def _rules(event: TriggerFacts, runbook: Runbook, evaluate: Evaluate) -> Iterator[RuleResult]:
-    if runbook.stage("inject"):
-        yield RuleResult("stage inject", False, "it causes a fault: people start it, events never")
-    elif runbook.triggers:
-        for index, trigger in enumerate(runbook.triggers):
-            yield _trigger_rule(f"triggers[{index}]", trigger, event, evaluate)
-    else:
-        yield from _tag_rules(event, runbook)
-        yield from _detect_rules(event, runbook)
-
-
-def _trigger_rule(
-    rule: str, trigger: Trigger, event: TriggerFacts, evaluate: Evaluate
-) -> RuleResult:
-    against = next(_objections(trigger, event, evaluate), "")
-    if against:
-        return RuleResult(rule, False, against)
-    said = [_said(trigger, name) for name in trigger.criteria]
-    listed = (
-        trigger.check,
-        trigger.error_code,
-        trigger.agent,
-        trigger.component_class,
-        trigger.recommended_action,
-        *trigger.labels.values(),
-    )
-    specificity = (
-        int(bool(trigger.error_code)),
-        int(bool(trigger.check or trigger.when)),
-        len(trigger.criteria) + max(0, len(trigger.labels) - 1),
-        2,
-        -sum(len(values) for values in listed),
-    )
-    return RuleResult(rule, True, f"{rule} matches {', '.join(said)}", specificity)
-
-
-def _said(trigger: Trigger, name: str) -> str:
-    value = getattr(trigger, name)
-    if name == "when":
-        return "when"
-    shown = value if name != "labels" else [f"{k}={'|'.join(v)}" for k, v in value.items()]
-    return f"{_KEY_OF[name]} {'|'.join(shown)}"
-
-
-_KEY_OF = {
-    "check": "check",
-    "error_code": "errorCode",
-    "agent": "agent",
-    "component_class": "componentClass",
-    "recommended_action": "recommendedAction",
-    "labels": "labels",
-}
-
-
-def _objections(trigger: Trigger, event: TriggerFacts, evaluate: Evaluate) -> Iterator[str]:
-    """Why this entry does not match, the first reason first; nothing when it does."""
-    if event.is_healthy:
-        yield "the event is healthy"
-    if trigger.fatal not in ("any", event.is_fatal):
-        kind = "fatal" if event.is_fatal else "not fatal"
-        yield f"the event is {kind}; `fatal: any` would let it through"
-    if event.processing_strategy not in trigger.strategy:
-        strategy = event.processing_strategy
-        yield f"its strategy is {strategy}; `strategy: [{strategy}]` would let it through"
-    for key, wanted, got in (
-        ("check", trigger.check, (event.check_name,)),
-        ("errorCode", trigger.error_code, event.error_codes),
-        ("agent", trigger.agent, (event.agent,)),
-        ("componentClass", trigger.component_class, (event.component_class,)),
-        ("recommendedAction", trigger.recommended_action, (event.recommended_action,)),
-    ):
-        if wanted and not _meet(wanted, got):
-            yield f"{key} is {_shown(got)}, not {_shown(wanted)}"
-    for label, values in trigger.labels.items():
-        if not _meet(values, (event.labels.get(label, ""),)):
-            yield f"label {label} is {_shown((event.labels.get(label, ''),))}, not {_shown(values)}"
-    if trigger.when:
-        truth = evaluate(trigger.when, event.event())
-        if not truth.holds:
-            yield f"when: {truth.reason or 'is false'}"
-
-
-def _meet(wanted: Iterable[str], got: Iterable[str]) -> bool:
-    """Whether a value that was said is among the wanted ones, without regard to case."""
-    said = {value.casefold() for value in got if value}
-    return any(value.casefold() in said for value in wanted)
+def _folded(values: Iterable[str]) -> frozenset[str]:
+    """The values that say something, without regard to case."""
+    return frozenset(value.casefold() for value in values if value)
 
 
 def _shown(values: Iterable[str]) -> str:
     return " or ".join(v for v in values if v) or "not said"
 
 
-def _closed(event: TriggerFacts) -> str:
-    """Why the event fires nothing unless a `triggers` entry widens that; "" when it may."""
-    if event.is_healthy:
-        return "the event is healthy"
-    if not event.is_fatal:
-        return "the event is not fatal; only a `triggers` entry with `fatal: any` takes it"
-    if event.processing_strategy != "EXECUTE_REMEDIATION":
-        strategy = event.processing_strategy
-        return f"its strategy is {strategy}; only a `triggers` entry with `strategy` takes it"
-    return ""
+# --- rules, ready to judge ----------------------------------------------------------------------
 
 
-def _tag_rules(event: TriggerFacts, runbook: Runbook) -> Iterator[RuleResult]:
-    closed = _closed(event)
-    for tag in runbook.metadata.tags:
-        rule = f"tag {tag}"
-        has_code = _meet((tag,), (f"xid-{code}" for code in event.error_codes))
-        if not has_code and not _meet((tag,), (event.check_name,)):
-            yield RuleResult(rule, False, "it is neither the check nor xid-<error code>")
-        elif closed:
-            yield RuleResult(rule, False, closed)
-        else:
-            subject = "error code" if has_code else "check"
-            order = (int(has_code), int(not has_code), 1, 1, -1)
-            yield RuleResult(rule, True, f"{rule} is its {subject}", order)
+class _Rule(Protocol):
+    def judge(self, said: _Said) -> RuleResult: ...
 
 
-def _detect_rules(event: TriggerFacts, runbook: Runbook) -> Iterator[RuleResult]:
-    closed = _closed(event)
-    for watch in detect_conditions(runbook):
-        rule = f"detect watch {'|'.join(watch.type)}"
-        if not _meet(watch.type, (event.check_name,)):
-            got = _shown((event.check_name,))
-            yield RuleResult(rule, False, f"the check is {got}")
-        elif watch.error_code and not _meet(watch.error_code, event.error_codes):
-            got, wanted = _shown(event.error_codes), _shown(watch.error_code)
-            yield RuleResult(rule, False, f"errorCode is {got}, not {wanted}")
-        elif closed:
-            yield RuleResult(rule, False, closed)
-        else:
-            code = int(bool(watch.error_code))
-            order = (code, 1, 1 + code, 0, -len(watch.type) - len(watch.error_code))
-            yield RuleResult(rule, True, f"{rule} is its check", order)
+def _rules_of(runbook: Runbook) -> Iterator[_Rule]:
+    if runbook.stage("inject"):
+        yield _NeverRule()
+    elif runbook.triggers:
+        for index, trigger in enumerate(runbook.triggers):
+            yield _TriggerRule(f"triggers[{index}]", trigger)
+    else:
+        yield from map(_TagRule, runbook.metadata.tags)
+        yield from map(_DetectRule, detect_conditions(runbook))
+
+
+class _NeverRule:
+    _result = RuleResult("stage inject", False, "it causes a fault: people start it, events never")
+
+    def judge(self, said: _Said) -> RuleResult:  # noqa: ARG002
+        return self._result
+
+
+class _TriggerRule:
+    """One entry of `triggers`: all its keys must match, and the expression last of all."""
+
+    def __init__(self, rule: str, trigger: Trigger) -> None:
+        self._rule = rule
+        self._trigger = trigger
+        listed = (
+            trigger.check,
+            trigger.error_code,
+            trigger.agent,
+            trigger.component_class,
+            trigger.recommended_action,
+        )
+        wanted = [(key, values) for key, values in zip(_KEYS, listed, strict=True) if values]
+        self._wanted = [(key, _folded(values), _shown(values)) for key, values in wanted]
+        labels = trigger.labels.items()
+        self._labels = [(label, _folded(values), _shown(values)) for label, values in labels]
+        named = [f"{key} {'|'.join(values)}" for key, values in wanted]
+        if labels:
+            named.append("labels " + "|".join(f"{k}={'|'.join(v)}" for k, v in labels))
+        if trigger.when:
+            named.append("when")
+        specificity = (
+            int(bool(trigger.error_code)),
+            int(bool(trigger.check or trigger.when)),
+            len(trigger.criteria) + max(0, len(trigger.labels) - 1),
+            2,
+            -sum(len(values) for values in (*listed, *trigger.labels.values())),
+        )
+        self._match = RuleResult(rule, True, f"{rule} matches {', '.join(named)}", specificity)
+
+    def judge(self, said: _Said) -> RuleResult:
+        against = self._objection(said)
+        return RuleResult(self._rule, False, against) if against else self._match
+
+    def _objection(self, said: _Said) -> str:
+        """Why this entry does not match: the first reason; "" when it does."""
+        event, trigger = said.event, self._trigger
+        if event.is_healthy:
+            return "the event is healthy"
+        if trigger.fatal not in ("any", event.is_fatal):
+            kind = "fatal" if event.is_fatal else "not fatal"
+            return f"the event is {kind}; `fatal: any` would let it through"
+        if event.processing_strategy not in trigger.strategy:
+            strategy = event.processing_strategy
+            return f"its strategy is {strategy}; `strategy: [{strategy}]` would let it through"
+        for key, wanted, shown in self._wanted:
+            if wanted.isdisjoint(said.folded[key]):
+                return f"{key} is {said.shown[key]}, not {shown}"
+        for label, wanted, shown in self._labels:
+            got = (event.labels.get(label, ""),)
+            if wanted.isdisjoint(_folded(got)):
+                return f"label {label} is {_shown(got)}, not {shown}"
+        if trigger.when:
+            truth = said.holds(trigger.when)
+            if not truth.holds:
+                return f"when: {truth.reason or 'is false'}"
+        return ""
+
+
+class _TagRule:
+    """A tag that is the event's check, or `xid-` and its error code."""
+
+    def __init__(self, tag: str) -> None:
+        self._rule = f"tag {tag}"
+        self._folded = tag.casefold()
+        self._other = RuleResult(self._rule, False, "it is neither the check nor xid-<error code>")
+        self._code = RuleResult(
+            self._rule, True, f"{self._rule} is its error code", (1, 0, 1, 1, -1)
+        )
+        self._check = RuleResult(self._rule, True, f"{self._rule} is its check", (0, 1, 1, 1, -1))
+
+    def judge(self, said: _Said) -> RuleResult:
+        has_code = self._folded in said.tags
+        if not has_code and self._folded not in said.folded["check"]:
+            return self._other
+        if said.closed:
+            return RuleResult(self._rule, False, said.closed)
+        return self._code if has_code else self._check
+
+
+class _DetectRule:
+    """A node condition of the detect stage that the event's check sets."""
+
+    def __init__(self, watch: NodeCondition) -> None:
+        self._rule = f"detect watch {'|'.join(watch.type)}"
+        self._types = _folded(watch.type)
+        self._codes, self._codes_shown = _folded(watch.error_code), _shown(watch.error_code)
+        code = int(bool(watch.error_code))
+        order = (code, 1, 1 + code, 0, -len(watch.type) - len(watch.error_code))
+        self._match = RuleResult(self._rule, True, f"{self._rule} is its check", order)
+
+    def judge(self, said: _Said) -> RuleResult:
+        if self._types.isdisjoint(said.folded["check"]):
+            return RuleResult(self._rule, False, f"the check is {said.shown['check']}")
+        if self._codes and self._codes.isdisjoint(said.folded["errorCode"]):
+            got = said.shown["errorCode"]
+            return RuleResult(self._rule, False, f"errorCode is {got}, not {self._codes_shown}")
+        if said.closed:
+            return RuleResult(self._rule, False, said.closed)
+        return self._match
 
 
 def detect_conditions(runbook: Runbook) -> tuple[NodeCondition, ...]:

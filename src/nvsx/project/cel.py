@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from nvsx.core.routing import Truth
+from nvsx.core.routing import Holds, Truth
 from nvsx.core.sources import Computed
 
 _MAX_LENGTH = 2000
@@ -94,16 +94,27 @@ def value(expression: str, body: Mapping[str, object]) -> Computed:
     return Computed("", text.splitlines()[0] if kind == "ERROR" and text else "it gives no text")
 
 
-def evaluate(expression: str, event: Mapping[str, object]) -> Truth:
-    """Whether the expression holds for `event`. Never raises for what an event contains."""
+def evaluate(event: Mapping[str, object]) -> Holds:
+    """What tells whether an expression holds for `event`; the event is converted once for all
+    of them. Never raises for what an event contains."""
     try:
-        value = _compiled(expression).eval(data={"event": dict(event)})
+        activation = _environment("event").Activation({"event": dict(event)})
     except (ValueError, RuntimeError) as exc:
-        return Truth(False, str(exc).splitlines()[0])
-    plain = value.plain_value()
-    if isinstance(plain, bool):
-        return Truth(plain)
-    text = str(plain)
+        nothing = Truth(False, str(exc).splitlines()[0])
+        return lambda _: nothing
+
+    def holds(expression: str) -> Truth:
+        try:
+            value = _compiled(expression).eval(activation)
+        except (ValueError, RuntimeError) as exc:
+            return Truth(False, str(exc).splitlines()[0])
+        plain = value.plain_value()
+        return Truth(plain) if isinstance(plain, bool) else Truth(False, _why_neither(str(plain)))
+
+    return holds
+
+
+def _why_neither(text: str) -> str:
     if missing := re.search(r'Key not found in map : "(.*)"', text):
-        return Truth(False, f"the event has no {missing[1]}")
-    return Truth(False, f"it is neither true nor false: {text.splitlines()[0]}")
+        return f"the event has no {missing[1]}"
+    return f"it is neither true nor false: {text.splitlines()[0]}"
