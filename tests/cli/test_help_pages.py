@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from tests.cli.conftest import Command
 
 from nvsx.cli import reference
 from nvsx.cli.app import application
@@ -31,6 +32,14 @@ def test_every_command_shows_an_example_that_can_be_copied(name: str) -> None:
     shown = command.get_help(context).partition("Options:")[0]
     examples = [line.strip() for line in shown.splitlines() if line.startswith("    ")]
     assert any(f"nvsx {name}" in line for line in examples), shown
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["sandbox", "inject"]])
+def test_help_is_a_command_too(words: list[str], nvsx: Command) -> None:
+    """`nvsx help sandbox inject` is `nvsx sandbox inject --help`."""
+    asked, said = nvsx("help", *words), nvsx(*words, "--help")
+    assert said.code == 0
+    assert asked == said
 
 
 def test_an_example_keeps_its_lines() -> None:

@@ -21,6 +21,12 @@ GLOBAL = ("--project", "--context")
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code and never raises."""
     args = sys.argv[1:] if argv is None else argv
+    if os.environ.get("_NVSX_COMPLETE", "") in ("complete_bash", "complete_zsh", "complete_fish"):
+        from nvsx.cli import completing
+
+        return completing.answer(os.environ)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     if args in (["--version"], ["-V"]):
         return _print(f"nvsx {__version__}\n")
     if args in (["--help"], ["-h"]) and "COLUMNS" not in os.environ and os.path.isfile(HELP):  # noqa: PTH113

@@ -21,9 +21,10 @@ HEAD = """\
 
 <!-- Made from the commands' own help by `make docs`. Do not edit. -->
 
-Every command answers `--help`. The global options stand before or after the command's name.
-`NO_COLOR` turns colours off. `nvsx --install-completion` completes commands and options in
-bash, zsh and fish.
+Every command answers `--help`; `nvsx help COMMAND` is the same. The global options stand before
+or after the command's name. `NO_COLOR` turns colours off. After `nvsx --install-completion` bash,
+zsh and fish complete commands, options, runbooks, nicknames, runs, faults, and the nodes and
+aliases that the journal knows.
 
 | exit code | of `nvsx run`, and in the same sense of the others |
 |---|---|

@@ -26,10 +26,11 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option(help="webhook, poll, watch, or several with commas.", show_default=False),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address for webhooks.", show_default="127.0.0.1")
+        str | None, typer.Option(help="Address for webhooks and probes.", show_default="127.0.0.1")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port for webhooks.", min=0, max=65535, show_default="8080")
+        int | None,
+        typer.Option(help="Port for webhooks and probes.", min=0, max=65535, show_default="8080"),
     ] = None,
     poll_interval: Annotated[
         str | None,

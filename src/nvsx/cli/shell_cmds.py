@@ -72,8 +72,11 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def grammar(command: Any, name: str = "") -> Command:
-    """What can be typed after a command of the application, itself and those below it."""
+def grammar(command: Any, name: str = "", *, inside: bool = True) -> Command:
+    """What can be typed after a command of the application, itself and those below it.
+
+    `inside` the operator shell there is no `shell`, and `status`, which is hidden elsewhere.
+    """
     from nvsx.repl.grammar import Argument, Command, Option
 
     options, arguments = [], []
@@ -86,9 +89,9 @@ def grammar(command: Any, name: str = "") -> Command:
             options.append(Option(names, not parameter.is_flag, kind, parameter.help or ""))
     options.append(Option(("-h", "--help"), help="Show help and exit."))
     below = {
-        word: grammar(sub, word)
+        word: grammar(sub, word, inside=inside)
         for word, sub in getattr(command, "commands", {}).items()
-        if word != "shell"
+        if not (word == "shell" if inside else sub.hidden)
     }
     first = (command.help or "").strip().partition("\n\n")[0]
     return Command(name, " ".join(first.split()), tuple(options), tuple(arguments), below)

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +106,8 @@ def packaged_root() -> Path:
     Installers unpack wheels into plain files and keep their executable bits, so hooks run
     from there as they are. Raises UsageError when the package was zipped or stripped.
     """
+    from importlib import resources  # a third of what completing a word may take
+
     starter = resources.files("nvsx") / "_starter"
     if isinstance(starter, Path) and (starter / "runbooks").is_dir():
         return starter
@@ -116,12 +117,11 @@ def packaged_root() -> Path:
 
 
 def state_dir(env: Mapping[str, str]) -> Path:
-    """The folder for database, sockets, token and logs; made, and kept, with mode 0700.
+    """The folder of `state_path`; made, and kept, with mode 0700.
 
-    `NVSX_STATE_DIR`, else `$XDG_STATE_HOME/nvsx`, else `~/.local/state/nvsx`.
     Raises UsageError when it cannot be made or belongs to somebody else.
     """
-    folder = _state_path(env).expanduser().absolute()
+    folder = state_path(env).expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -140,7 +140,12 @@ def state_dir(env: Mapping[str, str]) -> Path:
     return folder
 
 
-def _state_path(env: Mapping[str, str]) -> Path:
+def state_path(env: Mapping[str, str]) -> Path:
+    """Where database, sockets, token and logs are, whether it exists or not.
+
+    `NVSX_STATE_DIR`, else `$XDG_STATE_HOME/nvsx`, else `~/.local/state/nvsx`.
+    Raises UsageError without a home.
+    """
     if named := env.get("NVSX_STATE_DIR"):
         return Path(named)
     if xdg := env.get("XDG_STATE_HOME"):

@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from nvsx.repl.grammar import Argument, Command, Option, place, split
-from nvsx.repl.shell import OWN
 
 Names = Callable[[str], Sequence[tuple[str, str]]]
 """All names of a kind (`runbook`, `node`, …), each with a few words about it."""
 
+OWN = {
+    "use": "Work with one runbook: `run`, `show` and the like then need no name.",
+    "help": "This list; `help COMMAND` for one of them.",
+    "quit": "Leave; so do `exit` and Ctrl-D.",
+}
+"""The shell's own words, beside the commands of nvsx."""
 USE = Command("use", OWN["use"], arguments=(Argument("runbook"),))
 HELP = Command("help", OWN["help"], arguments=(Argument("command"),))
 QUIT = Command("quit", OWN["quit"])
@@ -29,7 +34,7 @@ class Candidate(NamedTuple):
 
 
 def complete(line: str, grammar: Command, names: Names) -> list[Candidate]:
-    """The words that can stand where `line` ends, best first."""
+    """The words that can stand where `line` ends in the shell, best first."""
     if line.lstrip().startswith("!"):
         return []
     words, last = _words(line)
@@ -37,13 +42,18 @@ def complete(line: str, grammar: Command, names: Names) -> list[Candidate]:
         return []
     if words[:1] == ["nvsx"]:
         words = words[1:]
-    root = _with_own(grammar)
-    at = place(root, words)
+    found = following(words, last, _with_own(grammar), names)
+    return [Candidate(_quoted(c.text), c.about, c.replaces) for c in found]
+
+
+def following(words: Sequence[str], last: str, grammar: Command, names: Names) -> list[Candidate]:
+    """What the word that begins with `last` can become after the finished `words`."""
+    at = place(grammar, words)
     if at.value_of is not None:
         found = names(at.value_of.kind)
     elif last.startswith("-") and not at.only_arguments:
         name, equals, last_value = last.partition("=")
-        option = at.command.option(name)
+        option = at.command.option(name) or grammar.option(name)
         if equals:
             found, last = names(option.kind) if option else (), last_value
         else:
@@ -51,10 +61,10 @@ def complete(line: str, grammar: Command, names: Names) -> list[Candidate]:
     elif at.command.commands and not at.arguments:
         found = [(c.name, c.help) for c in at.command.commands.values()]
     else:
-        found = _arguments(root, at.command, at.arguments, names)
+        found = _arguments(grammar, at.command, at.arguments, names)
     mark = "#" if last.startswith("#") else ""  # a nickname, written as people write it
     fitting = [(mark + n, about) for n, about in found if (mark + n).startswith(last)]
-    return [Candidate(_quoted(n), about, len(last)) for n, about in fitting]
+    return [Candidate(n, about, len(last)) for n, about in fitting]
 
 
 def _with_own(grammar: Command) -> Command:

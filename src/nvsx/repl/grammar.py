@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,32 @@ class Command:
     def option(self, word: str) -> Option | None:
         name = word.partition("=")[0]
         return next((o for o in self.options if name in o.names), None)
+
+
+def as_data(command: Command) -> dict[str, Any]:
+    """A command as JSON-able data; `of_data` reads it back."""
+    options = [[list(o.names), o.takes_value, o.kind, o.help] for o in command.options]
+    arguments = [[a.kind, a.required, a.many] for a in command.arguments]
+    below = [as_data(c) for c in command.commands.values()]
+    return {
+        "name": command.name,
+        "help": command.help,
+        "options": options,
+        "arguments": arguments,
+        "commands": below,
+    }
+
+
+def of_data(data: Mapping[str, Any]) -> Command:
+    """What `as_data` made."""
+    below = [of_data(c) for c in data["commands"]]
+    return Command(
+        data["name"],
+        data["help"],
+        tuple(Option(tuple(names), *more) for names, *more in data["options"]),
+        tuple(Argument(*about) for about in data["arguments"]),
+        {c.name: c for c in below},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +110,7 @@ def place(grammar: Command, words: Iterable[str]) -> Place:
             only = True
         elif word.startswith("-") and len(word) > 1:
             given.append(word.partition("=")[0])
-            found = command.option(word)
+            found = command.option(word) or grammar.option(word)
             if found is not None and found.takes_value and "=" not in word:
                 value_of = found
         elif not arguments and word in command.commands:
@@ -96,6 +122,8 @@ def place(grammar: Command, words: Iterable[str]) -> Place:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """The known word that was probably meant; "" when none is near."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     starts = [k for k in known if len(word) > 1 and k.startswith(word.lower())]
     return near[0] if near else starts[0] if starts else ""

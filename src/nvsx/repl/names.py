@@ -122,6 +122,11 @@ class KnownNames:
         ]
 
 
+def fixed_names() -> dict[str, Found]:
+    """The names that are the same everywhere, by kind."""
+    return {"fault": _faults(), "variant": _variants()}
+
+
 def _faults() -> Found:
     from nvsx.sandbox.faults import FAULTS
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from nvsx.core.errors import NvsxError
+from nvsx.repl.completion import OWN
 from nvsx.repl.grammar import Command, nearest, place, split
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 Dispatch = Callable[[list[str]], int]
 """Runs one command of nvsx, given without the word `nvsx`; returns its exit code."""
 
-OWN = {
-    "use": "Work with one runbook: `run`, `show` and the like then need no name.",
-    "help": "This list; `help COMMAND` for one of them.",
-    "quit": "Leave; so do `exit` and Ctrl-D.",
-}
 _LEAVE = ("quit", "exit", "q")
 
 

@@ -6,10 +6,8 @@ leave the folder is refused. A file is there whole or not at all.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from nvsx.core.errors import StoreBusy, StoreError
@@ -58,9 +56,13 @@ class FileArtifacts:
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
             raise StoreError(f"{name!r} is no name for an artifact: it leaves the folder")
+        import asyncio  # opening the store for a quick look costs no event loop
+
         return await asyncio.to_thread(self._write, "/".join(parts), data)
 
     def _write(self, name: str, data: bytes) -> str:
+        import tempfile
+
         target = self._folder / name
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
