@@ -18,7 +18,7 @@ from nvsx.core.errors import ClusterError, StoreBusy, UsageError
 from nvsx.core.inbox import Decision, Draft, Inbox, Ledger, Taken
 from nvsx.core.intake import Answer, TriggerEvent
 from nvsx.core.ports import Clock, Fault, NewRun, Observer
-from nvsx.core.routing import Evaluate, Explanation, TriggerFacts, route
+from nvsx.core.routing import Evaluate, Explanation, Router, TriggerFacts
 from nvsx.core.schema import Runbook
 from nvsx.engine.incidents import Case, settle
 from nvsx.engine.limits import Limits
@@ -89,6 +89,7 @@ class TriggerIntake:
         self._told = told
         self._nodes = _Seen(observer, clock)
         self._closed = False
+        self._routed: tuple[list[Runbook], Router] = ([], Router(()))
 
     def close(self) -> None:
         """Take nothing more: offers raise StoreBusy from now on."""
@@ -135,7 +136,7 @@ class TriggerIntake:
             if not facts.node and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
-            result = route(facts, self._shelf.runbooks(), self._evaluate)
+            result = self._router().route(facts, self._evaluate)
             runbook, explanations = result.winner, result.explanations
             no_match = matched = result.reason
         if not foreign:
@@ -175,6 +176,13 @@ class TriggerIntake:
             request=msgspec.json.encode(request).decode() if runbook else "",
         )
         return case, explanations, runbook
+
+    def _router(self) -> Router:
+        """The runbooks as they are now, made ready again only when they have changed."""
+        books = list(self._shelf.runbooks())
+        if books != self._routed[0]:
+            self._routed = (books, Router(books))
+        return self._routed[1]
 
     def _request(self, event: TriggerEvent, node: str, *, late: bool) -> RunRequest:
         return RunRequest(

@@ -211,7 +211,7 @@ class SqliteJournal:
 
     def alive(self, name: str) -> bool:
         """Whether the owner of that name lives."""
-        return owner.is_alive(self._owners, name)
+        return self._owner.is_called(name) or owner.is_alive(self._owners, name)
 
     def _take(self, db: Connection, run_id: str) -> Lease:
         record = records.unfinished(db, run_id)

@@ -34,6 +34,10 @@ class Owner:
             hidden.unlink(missing_ok=True)
             raise
 
+    def is_called(self, name: str) -> bool:
+        """Whether this is that owner, alive: it need not look for its own lock."""
+        return name == self.name and self._descriptor >= 0
+
     def release(self) -> None:
         """Let go of the lock; what this owner has not finished is interrupted from now on."""
         if self._descriptor >= 0:

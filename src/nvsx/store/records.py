@@ -19,6 +19,7 @@ from nvsx.core.errors import StaleOwner, UsageError
 from nvsx.core.journal import Entry, RunEvent, StageEnd, encode_body, kind_of
 from nvsx.core.ports import Lease, NewRun, RunRow
 from nvsx.core.runindex import first_row, index, words
+from nvsx.core.schema import STAGE_ORDER
 from nvsx.store.schema import claims, journal, runs
 from nvsx.store.statements import Prepared, Row
 from nvsx.store.writer import Job
@@ -52,13 +53,15 @@ _MOVE_ON = Prepared(
 )
 _RELEASE = Prepared(delete(claims).where(claims.c.run_id == bindparam("r")))
 # Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
-_STAGE_ENDED = Prepared(
-    text(
-        "INSERT INTO run_stages (run_id, stage, status, elapsed_s) "
-        "VALUES (:r, :stage, :status, :s) ON CONFLICT (run_id, stage) DO UPDATE "
-        "SET status = excluded.status, elapsed_s = excluded.elapsed_s"
+_PASSED = {
+    stage: Prepared(
+        text(
+            f"INSERT INTO run_lengths (run_id, {stage}) VALUES (:r, :s) "  # noqa: S608 - ours
+            f"ON CONFLICT (run_id) DO UPDATE SET {stage} = excluded.{stage}"
+        )
     )
-)
+    for stage in STAGE_ORDER
+}
 _FOUND_BY = Prepared(
     text("INSERT INTO run_words (run_id, kind, word) VALUES (:r, :k, :w) ON CONFLICT DO NOTHING")
 )
@@ -126,7 +129,8 @@ def new_run_id(db: Connection, now: float) -> str:
     """An id that sorts by time, can be typed, and is not taken: r-20261122-1431-7k3f."""
     minute = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M")
     while True:
-        run_id = f"r-{minute}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
+        number = secrets.randbits(20)
+        run_id = f"r-{minute}-{''.join(_LETTERS[number >> shift & 31] for shift in (15, 10, 5, 0))}"
         if _RUN.first(db, r=run_id) is None:
             return run_id
 
@@ -211,20 +215,21 @@ def _store(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     _APPEND.run_many(db, rows)
-    moved, finished, stages, found_by = [], [], [], []
+    moved, finished, found_by = [], [], []
+    lengths: dict[str, list[dict[str, Any]]] = {stage: [] for stage in _PASSED}
     for run in touched:
         run_id = run.row.run_id
-        stages += [
-            {"r": run_id, "stage": s.stage, "status": s.status, "s": s.elapsed_s}
-            for s in run.stages
-        ]
+        for s in run.stages:
+            if s.status == "pass" and s.stage in lengths:
+                lengths[s.stage].append({"r": run_id, "s": s.elapsed_s})
         found_by += [{"r": run_id, "k": kind, "w": word} for kind, word in run.words]
         fields = {f"b_{name}": getattr(run.row, name) for name in _INDEXED}
         moved.append({"b_run_id": run_id, "b_last_seq": run.last_seq, **fields})
         if run.row.finished is not None:
             finished.append({"r": run_id})
     _MOVE_ON.run_many(db, moved)
-    _STAGE_ENDED.run_many(db, stages)
+    for stage, passed in lengths.items():
+        _PASSED[stage].run_many(db, passed)
     _FOUND_BY.run_many(db, found_by)
     _RELEASE.run_many(db, finished)
 
