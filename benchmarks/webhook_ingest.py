@@ -4,7 +4,8 @@
 
 Both servers get the same NVSentinel health events over the same 64 connections, in turns:
 first as fast as they are answered, then 500 a second by the clock, where a request's time
-counts from when it was due. Each answers after its fsync. nvsx is the real server, intake
+counts from when it was due. Each answers after its fsync. Where there are several cores a
+server has one, and the sender another. nvsx is the real server, intake
 and SQLite store, on a thousand nodes that are not a cluster's; runs are stored, not worked.
 Every request has to be in the store at the end.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sqlite3
 import statistics
 import subprocess
@@ -34,6 +36,7 @@ NODES, CONNECTIONS = 1000, 64
 FAST, RATE, PACED = 3000, 500, 3000
 TOKEN = "a-token-of-the-benchmark"  # noqa: S105 - guards nothing
 GOAL_RATE, GOAL_P99 = 500.0, 100.0
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def body(number: int) -> bytes:
@@ -156,8 +159,15 @@ def server(kind: str, folder: Path) -> Any:
         text=True,
     )
     with process:  # which closes its standard input, the sign to stop
+        keep_to(CORES[-1:], process.pid)
         told: Any = process.stdout
         yield int(told.readline().rsplit(":", 1)[1])
+
+
+def keep_to(cores: Sequence[int], pid: int = 0) -> None:
+    """Keep a process on these cores, where the system can; 0 is this one."""
+    if cores:
+        os.sched_setaffinity(pid, cores)
 
 
 def stored(folder: Path) -> int:
@@ -235,10 +245,15 @@ async def measure(kind: str) -> Figures:
 async def main(rounds: int) -> None:
     """Rounds in turns; the medians of each figure, and their ratios."""
     found: dict[str, list[Figures]] = {"bare": [], "nvsx": []}
+    keep_to(CORES[:1])
     for _ in range(rounds):
         for kind, figures in found.items():
             figures.append(await measure(kind))
-            print(f"  {kind}: " + "{:.0f}/s, p50 {:.1f} ms, p99 {:.1f} ms".format(*figures[-1]))
+            print(
+                f"  {kind}: " + "{:.0f}/s, p50 {:.1f} ms, p99 {:.1f} ms".format(*figures[-1]),
+                end="",
+            )
+            print(f", load {os.getloadavg()[0]:.1f}", flush=True)
     bare, nvsx = (Figures(*map(statistics.median, zip(*f, strict=True))) for f in found.values())
     print(f"{'medians':<24}{'bare':>9}{'nvsx':>9}{'ratio':>8}")
     names = ("stored requests/s", f"p50 at {RATE}/s, ms", f"p99 at {RATE}/s, ms")
