@@ -23,10 +23,10 @@ from typing import Any
 from nvsx.bootstrap import pastruns
 from nvsx.bootstrap.home import Home
 from nvsx.core.pastruns import RunFilter
+from nvsx.core.schema import STAGE_ORDER
 from nvsx.store import open_store
 
 RUNBOOKS = ("gpu-off-bus", "ecc-double-bit", "nvlink-fault", "thermal-throttle", "driver-hang")
-STAGES = ("preflight", "detect", "quarantine", "drain", "remediate", "recover", "postmortem")
 NOW = 1_767_600_000.0
 
 
@@ -44,7 +44,9 @@ def fill(folder: Path, count: int) -> None:
         index = (run_id, rng.choice(RUNBOOKS), "c", f"gpu-node-{node:04d}", "watch", status)
         ends = (began, began + took, f"s-{n}", mttr, False, "", False, False, "/p", "o", 1, 40)
         runs.append((*index, *ends))
-        stages += [(run_id, stage, "pass", rng.random() * took / 3) for stage in STAGES]
+        drilled = ("baseline", "inject")
+        lengths = [None if s in drilled else rng.random() * took / 3 for s in STAGE_ORDER]
+        stages.append((run_id, *lengths))
         words += [
             (run_id, "fault", rng.choice(("SysLogsXIDError 79", "GpuMemWatch DBE"))),
             (run_id, "gpu", f"GPU-{node:04d}-{rng.randrange(8)}"),
@@ -53,16 +55,17 @@ def fill(folder: Path, count: int) -> None:
         ]
     with db:
         db.executemany("INSERT INTO runs VALUES (?" + 17 * ", ?" + ")", runs)
-        db.executemany("INSERT INTO run_stages VALUES (?, ?, ?, ?)", stages)
+        db.executemany("INSERT INTO run_lengths VALUES (?" + 9 * ", ?" + ")", stages)
         db.executemany("INSERT INTO run_words VALUES (?, ?, ?)", words)
     db.close()
 
 
 def timed(name: str, work: Callable[[], Awaitable[Any]]) -> None:
     asyncio.run(_once(work))
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     asyncio.run(_once(work))
-    print(f"{name:<34} {time.perf_counter() - began:6.2f} s")
+    took, cpu = time.perf_counter() - began, time.process_time() - worked
+    print(f"{name:<34} {took:6.2f} s, {cpu:6.2f} s of processor")
 
 
 async def _once(work: Callable[[], Awaitable[Any]]) -> None:
@@ -87,6 +90,7 @@ def main(arguments: list[str]) -> int:
         timed("stats of 30 days", lambda: pastruns.stats(home, month, "runbook"))
         timed("stats of everything, by runbook", lambda: pastruns.stats(home, any_, "runbook"))
         timed("stats of everything, by node", lambda: pastruns.stats(home, any_, "node"))
+        timed("stats of everything, by fault", lambda: pastruns.stats(home, any_, "fault"))
     return 0
 
 

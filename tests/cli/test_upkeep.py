@@ -20,7 +20,7 @@ from nvsx.core.ports import NewRun
 from nvsx.store import open_store
 
 DAY = 86_400.0
-TABLES = "runs journal run_stages run_words claims".split()
+TABLES = "runs journal run_lengths run_words claims".split()
 
 
 def _run(age: float, node: str = "n1", *, status: j.RunStatus | None = "passed") -> str:
@@ -57,7 +57,7 @@ def test_prune_deletes_what_is_old_and_nothing_else(nvsx: Command) -> None:
     kept = {_run(3), _run(401, "n2", status="failed"), _run(500, "n3", status=None)}
     assert nvsx("history", "prune", "--yes").out == "deleted 2 runs\n"
     assert _ids() == kept
-    for table in ("journal", "run_stages", "run_words"):
+    for table in ("journal", "run_lengths", "run_words"):
         assert {row[0] for row in _rows()[table]} == kept, table
         assert not {row[0] for row in _rows()[table]} & gone
 
@@ -121,7 +121,7 @@ def test_an_export_comes_in_as_it_was(
     monkeypatch.setenv("NVSX_STATE_DIR", str(tmp_path / "other"))
     assert nvsx("history", "import", str(tmp_path / "runs.jsonl")).code == 0
     after = _rows()
-    for table in ("run_stages", "run_words"):
+    for table in ("run_lengths", "run_words"):
         assert after[table] == [row for row in before[table] if row[0] == run], table
     lines = nvsx("history", "export").out
     assert lines == said.out

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from nvsx.core.pastruns import Hit, Sample
+from nvsx.core.schema import STAGE_ORDER
 from nvsx.ops.stats import Spread, groups, repeats, spread
 
 HOUR = 3600.0
 
 
 def _hit(run: str, at: float, *, session: str = "", node: str = "n1", gpu: str = "") -> Hit:
-    return Hit(run, node, "c", session, at * HOUR, "gpu" if gpu else "", gpu)
+    return Hit(run, node, "c", session, at * HOUR, (("gpu", gpu),) if gpu else ())
+
+
+def _lengths(**known: float) -> tuple[float | None, ...]:
+    return tuple(known.get(stage) for stage in STAGE_ORDER)
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
@@ -20,15 +25,15 @@ def test_percentiles_are_values_that_were_measured() -> None:
 def test_a_group_counts_outcomes_and_leaves_unknown_repairs_out() -> None:
     """Runs without a time to repair count as runs and not in its percentiles."""
     runs = [
-        Sample("a", "gpu-off-bus", "passed", False, 10.0, 8.0),
-        Sample("b", "gpu-off-bus", "failed", True, 30.0, None),
-        Sample("c", "nvlink-fault", "passed", False, 5.0, None),
+        Sample("a", "gpu-off-bus", "passed", False, 10.0, 8.0, _lengths(detect=1.0, drain=3.0)),
+        Sample("b", "gpu-off-bus", "failed", True, 30.0, None, _lengths()),
+        Sample("c", "nvlink-fault", "passed", False, 5.0, None, _lengths()),
     ]
-    first, second = groups(runs, [("gpu-off-bus", "drain", 3.0), ("gpu-off-bus", "detect", 1.0)])
+    first, second = groups(runs)
     assert (first.name, first.runs, first.degraded) == ("gpu-off-bus", 2, 1)
     assert first.outcomes == {"failed": 1, "passed": 1}
     assert first.repair == Spread(1, 8.0, 8.0)
-    assert list(first.stages) == ["detect", "drain"]
+    assert first.stages == {"detect": Spread(1, 1.0, 1.0), "drain": Spread(1, 3.0, 3.0)}
     assert second.repair is None
 
 
@@ -52,7 +57,10 @@ def test_a_gpu_is_followed_from_node_to_node() -> None:
 def test_a_pci_address_belongs_to_its_node() -> None:
     """The same address on two nodes are two slots."""
     slot = "0000:b3:00"
-    hits = [Hit("a", "n1", "c", "", 0, "pci", slot), Hit("b", "n2", "c", "", 1, "pci", slot)]
+    hits = [
+        Hit(run, node, "c", "", at, (("pci", slot),))
+        for at, (run, node) in enumerate([("a", "n1"), ("b", "n2")])
+    ]
     assert repeats(hits) == []
 
 

@@ -438,7 +438,8 @@ async def test_event_of_a_newer_version(store: SqliteJournal, other: sqlite3.Con
     """A journal row that this version cannot read is told as such."""
     lease = await store.create(RUN)
     await store.append(lease, [said("x")])
-    other.execute("UPDATE journal SET body = ?", ('{"event":"from_the_future"}',))
+    row = (lease.run_id, 2, 0.0, "from_the_future", '{"event":"from_the_future"}')
+    other.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
     with pytest.raises(StoreError, match="does not know"):
         await store.read(lease.run_id)
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from nvsx.core import journal as j
 from nvsx.core.incident import HealthEvent, Session
 from nvsx.core.pastruns import RunFilter
 from nvsx.core.ports import NewRun
+from nvsx.core.schema import STAGE_ORDER
 from nvsx.store import migrations, open_store, queries
 from nvsx.store.journal import SqliteJournal
 
@@ -131,40 +133,61 @@ async def test_runs_group_by_fault(journal: SqliteJournal) -> None:
 
 
 async def test_stages_have_their_lengths(journal: SqliteJournal) -> None:
-    """The length of each stage that passed is kept with its run's group."""
-    found = await journal.look(lambda db: queries.stage_lengths(db, RunFilter(), "node"))
-    assert sorted(found) == [("n1", "drain", 10.0), ("n1", "drain", 11.0), ("n2", "drain", 12.0)]
+    """The length of each stage that passed is kept with its run; others have none."""
+    found = await journal.look(lambda db: queries.samples(db, RunFilter(), "node"))
+    drain = STAGE_ORDER.index("drain")
+    assert sorted((s.group, s.lengths[drain]) for s in found) == [
+        ("n1", 10.0),
+        ("n1", 11.0),
+        ("n2", 12.0),
+    ]
+    assert {length for s in found for length in s.lengths} == {None, 10.0, 11.0, 12.0}
 
 
 async def test_hits_name_the_gpus_that_were_struck(journal: SqliteJournal) -> None:
     """Each incident comes with the GPU's UUID and its PCI address, from the session's events."""
     found = await journal.look(lambda db: queries.hits(db, RunFilter(node="n2")))
-    assert {(h.kind, h.word, h.session_key) for h in found} == {
-        ("gpu", "GPU-1", "s-2"),
-        ("pci", "0000:b3:00", "s-2"),
-    }
+    assert [(h.session_key, set(h.gpus)) for h in found] == [
+        ("s-2", {("gpu", "GPU-1"), ("pci", "0000:b3:00")})
+    ]
 
 
-async def test_an_older_database_learns_what_its_journals_tell(
-    journal: SqliteJournal, tmp_path: Path
+async def test_an_older_state_learns_what_its_journals_tell(
+    journal: SqliteJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The migration fills the new tables from the journals that were there before."""
+    """A state of the first version is brought up to date when it is opened: words, stages and
+    statistics are those of a state that was written by this version."""
     journal.close()
-    engine = create_engine(f"sqlite:///{tmp_path}/state/nvsx.db")
-    with engine.begin() as db:
-        before = [
-            db.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3")).all()
-            for table in ("run_stages", "run_words WHERE kind != 'tag'")
-        ]
-        for table in ("run_stages", "run_words"):
-            db.execute(text(f"DROP TABLE {table}"))
-        db.execute(text("DROP INDEX runs_on_nodes"))
-        migrations.stages_and_words_of_runs(db)
-        after = [
-            db.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2, 3")).all()
-            for table in ("run_stages", "run_words")
-        ]
-    engine.dispose()
-    assert before[0]
-    assert before[1]
-    assert after == before
+    now, old = tmp_path / "state", tmp_path / "old"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "STEPS", migrations.STEPS[:2])
+        open_store(old).close()
+    with closing(sqlite3.connect(old / "nvsx.db")) as db, db:
+        db.execute("ATTACH ? AS now", (str(now / "nvsx.db"),))
+        db.execute("INSERT INTO runs SELECT * FROM now.runs")
+        db.execute("INSERT INTO journal SELECT * FROM now.journal")
+    open_store(old).close()
+    told = []
+    for folder in (now, old):
+        with closing(sqlite3.connect(folder / "nvsx.db")) as db:
+            told.append([db.execute(sql).fetchall() for sql in (_LENGTHS, _WORDS)])
+    assert all(told[0])
+    assert told[1] == told[0]
+
+
+async def test_what_was_written_stays(journal: SqliteJournal, tmp_path: Path) -> None:
+    """The database itself refuses to change a journal's row, and to delete one of a run that
+    has not finished."""
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "nvsx.db")) as db:
+        (open_,) = db.execute("SELECT run_id FROM runs WHERE finished IS NULL").fetchone()
+        for sql in (
+            "UPDATE journal SET body = '{}'",
+            f"DELETE FROM journal WHERE run_id = '{open_}'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                db.execute(sql)
+
+
+_LENGTHS = "SELECT * FROM run_lengths ORDER BY 1"
+_WORDS = "SELECT * FROM run_words WHERE kind != 'tag' ORDER BY 1, 2, 3"

@@ -60,10 +60,9 @@ async def stats(
     """Statistics over the finished runs that fit. Raises StoreError."""
     async with _store(home) as journal:
         samples = await journal.look(lambda db: queries.samples(db, wanted, by))
-        stages = await journal.look(lambda db: queries.stage_lengths(db, wanted, by))
         hits = await journal.look(lambda db: queries.hits(db, wanted))
     return statistics.Stats(
-        tuple(statistics.groups(samples, stages)), tuple(statistics.repeats(hits, window))
+        tuple(statistics.groups(samples)), tuple(statistics.repeats(hits, window))
     )
 
 

@@ -5,6 +5,7 @@ The store answers in these, `ops.stats` counts them. Lengths are seconds, times 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -27,8 +28,9 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "real"
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """One finished run, and the group it counts in."""
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One finished run, and the group it counts in. `lengths` are those of the stages that
+    passed, None for others, in the order of core.schema.STAGE_ORDER."""
 
     run_id: str
     group: str
@@ -36,16 +38,15 @@ class Sample(msgspec.Struct, frozen=True):
     degraded: bool
     total_s: float
     mttr_s: float | None
+    lengths: Sequence[float | None]
 
 
-class Hit(msgspec.Struct, frozen=True):
-    """A run on a node, once for each GPU its incident struck: `kind` is `gpu` (by UUID), `pci`
-    (by address) or "" when none is known."""
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """A run on a node, with the GPUs its incident struck: (`gpu`, UUID) and (`pci`, address)."""
 
     run_id: str
     node: str
     cluster: str
     session_key: str
     created: float
-    kind: str = ""
-    word: str = ""
+    gpus: Sequence[tuple[str, str]] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -67,21 +68,21 @@ def _rank(ordered: Sequence[float], share: float) -> float:
     return round(ordered[math.ceil(share * len(ordered)) - 1], 3)
 
 
-def groups(samples: Iterable[Sample], stages: Iterable[tuple[str, str, float]]) -> list[Group]:
+def groups(samples: Iterable[Sample]) -> list[Group]:
     """One group for each name, most runs first."""
     runs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         runs[sample.group].append(sample)
-    lengths: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for name, stage, seconds in stages:
-        lengths[name][stage].append(seconds)
-    found = [_group(name, mine, lengths[name]) for name, mine in runs.items()]
+    found = [_group(name, mine) for name, mine in runs.items()]
     return sorted(found, key=lambda g: (-g.runs, g.name))
 
 
-def _group(name: str, runs: Sequence[Sample], lengths: dict[str, list[float]]) -> Group:
-    known = [stage for stage in STAGE_ORDER if stage in lengths]
-    spreads = {stage: spread(lengths[stage]) for stage in known}
+def _group(name: str, runs: Sequence[Sample]) -> Group:
+    columns = zip(*(r.lengths for r in runs), strict=True)
+    spreads = {
+        stage: spread(s for s in seconds if s is not None)
+        for stage, seconds in zip(STAGE_ORDER, columns, strict=True)
+    }
     return Group(
         name=name,
         runs=len(runs),
@@ -100,13 +101,12 @@ def repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
     together with its node; a GPU's UUID goes with it from node to node.
     """
     struck: dict[tuple[str, ...], dict[str, Hit]] = defaultdict(dict)
-    for hit in hits:
+    for hit in sorted(hits, key=attrgetter("created")):
         incident = hit.session_key or hit.run_id
         struck["node", hit.cluster, hit.node].setdefault(incident, hit)
-        if hit.kind == "gpu":
-            struck["gpu", hit.word].setdefault(incident, hit)
-        elif hit.kind == "pci":
-            struck["pci", hit.cluster, hit.node, hit.word].setdefault(incident, hit)
+        for kind, name in hit.gpus:
+            place = () if kind == "gpu" else (hit.cluster, hit.node)
+            struck[kind, *place, name].setdefault(incident, hit)
     found = [
         repeat
         for key, incidents in struck.items()
@@ -129,7 +129,7 @@ def struck_again(
     mine = [h for h in known if h.run_id == run_id]
     if not mine:
         return 1, ""
-    own = {(h.kind, h.word) for h in mine}
+    own = {gpu for h in mine for gpu in h.gpus}
     again = [
         r
         for r in repeats(known, window)
@@ -144,17 +144,19 @@ def struck_again(
 
 
 def _densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
-    """The fullest window, the latest of equally full ones; None with fewer than two."""
-    ordered = sorted(incidents, key=lambda h: h.created)
-    best: Sequence[Hit] = ()
-    first = 0
-    for last, hit in enumerate(ordered):
-        while hit.created - ordered[first].created > window:
+    """The fullest window of `incidents`, oldest first, the latest of equally full ones; None
+    with fewer than two."""
+    begun = [h.created for h in incidents]
+    first, start, most = 0, 0, 1
+    for last, at in enumerate(begun):
+        while at - begun[first] > window:
             first += 1
-        if last - first + 1 >= max(2, len(best)):
-            best = ordered[first : last + 1]
-    if not best:
+        count = last - first + 1
+        if count >= most and count > 1:
+            start, most = first, count
+    if most == 1:
         return None
+    best = incidents[start : start + most]
     return Repeat(
         kind=key[0],
         name=key[-1],

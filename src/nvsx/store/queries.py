@@ -6,22 +6,35 @@ runs are left out unless they are asked for: they are no incidents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects import sqlite
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.pastruns import By, Hit, RunFilter, Sample
 from nvsx.core.ports import RunRow
-from nvsx.store.records import record
-from nvsx.store.schema import run_stages, run_words, runs
+from nvsx.store import database
+from nvsx.store.schema import run_lengths, run_words, runs
 
 
 def past_runs(db: Connection, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
     """The runs that fit, newest first. Unfinished ones are told as they were written last."""
-    query = select(runs).where(_where(db, wanted)).order_by(*_NEWEST)
-    return [record(row).row for row in db.execute(_limited(query, limit)).mappings()]
+    query = select(*(runs.c[name] for name in _FIELDS)).where(_where(db, wanted))
+    found = db.execute(_limited(query.order_by(*_NEWEST), limit))
+    return [RunRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
 
 
 def owners(db: Connection, run_ids: Sequence[str]) -> dict[str, str]:
@@ -33,44 +46,30 @@ def owners(db: Connection, run_ids: Sequence[str]) -> dict[str, str]:
 
 
 def samples(db: Connection, wanted: RunFilter, by: By) -> Sequence[Sample]:
-    """The finished runs that fit, each with the group it counts in; by fault a run of
-    several faults counts in each."""
+    """The finished runs that fit, each with the group it counts in and the lengths of the
+    stages that passed; by fault a run of several faults counts in each."""
     group, source = _grouped(by)
+    took = runs.c.finished - runs.c.created
     query = (
-        select(
-            runs.c.run_id,
-            group,
-            runs.c.status,
-            runs.c.degraded,
-            runs.c.finished - runs.c.created,
-            runs.c.mttr_s,
-        )
-        .select_from(source)
+        select(runs.c.run_id, group, runs.c.status, runs.c.degraded, took, runs.c.mttr_s, *_STAGES)
+        .select_from(source.outerjoin(run_lengths, run_lengths.c.run_id == runs.c.run_id))
         .where(_where(db, wanted), runs.c.finished.is_not(None))
     )
-    return [Sample(*row) for row in db.execute(query)]
-
-
-def stage_lengths(db: Connection, wanted: RunFilter, by: By) -> Sequence[tuple[str, str, float]]:
-    """(group, stage, seconds) of each stage that passed in a finished run that fits."""
-    group, source = _grouped(by)
-    query = (
-        select(group, run_stages.c.stage, run_stages.c.elapsed_s)
-        .select_from(source.join(run_stages, run_stages.c.run_id == runs.c.run_id))
-        .where(_where(db, wanted), runs.c.finished.is_not(None), run_stages.c.status == "pass")
-    )
-    return [tuple(row) for row in db.execute(query)]
+    return [
+        Sample(run_id, name, status, bool(degraded), total, mttr, lengths)
+        for run_id, name, status, degraded, total, mttr, *lengths in _rows(db, query)
+    ]
 
 
 def hits(db: Connection, wanted: RunFilter) -> Sequence[Hit]:
-    """The incidents that fit, oldest first, once for each GPU they struck."""
-    query = _hits().where(_where(db, wanted), runs.c.node != "")
-    return [Hit(*row) for row in db.execute(query)]
+    """The incidents that fit, in no order, with the GPUs they struck."""
+    every = wanted == RunFilter(kind=wanted.kind)
+    return _hits(db, and_(_where(db, wanted), runs.c.node != ""), every=every)
 
 
 def hits_before(db: Connection, run_id: str, window: float) -> Sequence[Hit]:
     """The incidents on the run's node, or on a GPU its incident struck, that began at most
-    `window` seconds before it; its own is the last. Oldest first; [] for an unknown run.
+    `window` seconds before it, and its own; [] for an unknown run.
 
     Of an incident only incidents count; of a sandbox or drill run, only others on its cluster.
     """
@@ -87,34 +86,48 @@ def hits_before(db: Connection, run_id: str, window: float) -> Sequence[Hit]:
         select(run_words.c.run_id).where(run_words.c.kind == "gpu", run_words.c.word.in_(uuids))
     )
     near = RunFilter(since=run["created"] - window, kind="sandbox" if staged else "real")
-    query = _hits().where(
+    terms = [
         _where(db, near),
         or_(on_node, on_gpu) if uuids else on_node,
         tuple_(runs.c.created, runs.c.run_id) <= (run["created"], run_id),
-    )
+    ]
     if staged:
-        query = query.where(runs.c.cluster == run["cluster"])
-    return [Hit(*row) for row in db.execute(query)]
+        terms.append(runs.c.cluster == run["cluster"])
+    return _hits(db, and_(*terms))
 
 
-def _hits() -> Select[Any]:
-    gpus = and_(run_words.c.run_id == runs.c.run_id, run_words.c.kind.in_(("gpu", "pci")))
-    return (
-        select(
-            runs.c.run_id,
-            runs.c.node,
-            runs.c.cluster,
-            runs.c.session_key,
-            runs.c.created,
-            func.coalesce(run_words.c.kind, ""),
-            func.coalesce(run_words.c.word, ""),
-        )
-        .select_from(runs.outerjoin(run_words, gpus))
-        .order_by(runs.c.created, runs.c.run_id)
+def _hits(db: Connection, which: ColumnElement[bool], *, every: bool = False) -> list[Hit]:
+    """Two queries instead of a join: a run has many words, and rows are what costs. When
+    `every` run is likely to fit, looking at all words is cheaper than choosing them."""
+    struck: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    words = select(run_words.c.run_id, run_words.c.kind, run_words.c.word).where(
+        run_words.c.kind.in_(("gpu", "pci"))
     )
+    if not every:
+        words = words.where(run_words.c.run_id.in_(select(runs.c.run_id).where(which)))
+    for run_id, kind, word in _rows(db, words):
+        struck[run_id].append((kind, word))
+    c = runs.c
+    found = select(c.run_id, c.node, c.cluster, c.session_key, c.created).where(which)
+    return [
+        Hit(run_id, node, cluster, session, at, struck.get(run_id, ()))
+        for run_id, node, cluster, session, at in _rows(db, found)
+    ]
 
 
+_FIELDS = tuple(name for name in RunRow.__struct_fields__ if name != "alive")
+_STAGES = tuple(c for c in run_lengths.c if c.name != "run_id")
 _NEWEST = (runs.c.created.desc(), runs.c.run_id.desc())
+
+
+def _rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
+    """The rows as SQLite gives them: over many, SQLAlchemy costs as much again."""
+    compiled = query.compile(dialect=_NAMED, compile_kwargs={"render_postcompile": True})
+    found: Iterator[Sequence[Any]] = database.raw(db).execute(str(compiled), compiled.params)
+    return found
+
+
+_NAMED = sqlite.dialect(paramstyle="named")
 
 
 def _limited(query: Select[Any], limit: int | None) -> Select[Any]:
@@ -129,7 +142,7 @@ def _grouped(by: By) -> tuple[ColumnElement[str], Any]:
 
 
 def _where(db: Connection, wanted: RunFilter) -> ColumnElement[bool]:
-    terms: list[ColumnElement[bool]] = [runs.c.created >= 0]
+    terms: list[ColumnElement[bool]] = [true()]
     staged = or_(runs.c.sandbox, runs.c.drill)
     if wanted.kind != "all":
         terms.append(staged if wanted.kind == "sandbox" else ~staged)

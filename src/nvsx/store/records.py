@@ -53,7 +53,7 @@ _MOVE_ON = Prepared(
 )
 _RELEASE = Prepared(delete(claims).where(claims.c.run_id == bindparam("r")))
 # Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
-_PASSED = {
+_PASSED: dict[str, Prepared] = {
     stage: Prepared(
         text(
             f"INSERT INTO run_lengths (run_id, {stage}) VALUES (:r, :s) "  # noqa: S608 - ours

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 
+from nvsx.core.schema import STAGE_ORDER
+
 metadata = MetaData()
 
 runs = Table(
@@ -45,15 +47,13 @@ journal = Table(
     PrimaryKeyConstraint("run_id", "seq"),
 )
 
-# How long each stage took, and the words a run is found by: folded like `runs`.
-run_stages = Table(
-    "run_stages",
+# How long each stage took that passed, a column a stage: statistics read a row a run. Beside it
+# the words a run is found by. Folded like `runs`.
+run_lengths = Table(
+    "run_lengths",
     metadata,
-    Column("run_id", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("elapsed_s", Float, nullable=False),
-    PrimaryKeyConstraint("run_id", "stage"),
+    Column("run_id", Text, primary_key=True),
+    *(Column(stage, Float) for stage in STAGE_ORDER),
 )
 
 run_words = Table(

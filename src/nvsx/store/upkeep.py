@@ -23,9 +23,9 @@ from nvsx.core.runindex import first_row, index, words
 from nvsx.store import database
 from nvsx.store.inbox_tables import asks, incidents, requests, storms
 from nvsx.store.records import record
-from nvsx.store.schema import claims, journal, run_stages, run_words, runs
+from nvsx.store.schema import claims, journal, run_lengths, run_words, runs
 
-_OF_RUNS = (journal, run_stages, run_words, claims, requests, storms, asks)
+_OF_RUNS = (journal, run_lengths, run_words, claims, requests, storms, asks)
 
 
 def prunable(db: Connection, before: float, limit: int | None = None) -> list[RunRow]:
@@ -103,8 +103,9 @@ def _insert(db: Connection, entries: Sequence[Entry]) -> None:
     for entry in entries:
         row = index(row, entry.body, entry.t)
         found |= words(entry.body)
-        if isinstance(entry.body, StageEnd):
-            stages[entry.body.stage] = entry.body
+        end = entry.body
+        if isinstance(end, StageEnd) and end.status == "pass" and end.stage in run_lengths.c:
+            stages[end.stage] = end.elapsed_s
     fields = msgspec.structs.asdict(row)
     fields.pop("alive")
     db.execute(insert(runs).values(**fields, owner="", epoch=0, last_seq=entries[-1].seq))
@@ -122,11 +123,7 @@ def _insert(db: Connection, entries: Sequence[Entry]) -> None:
         ],
     )
     if stages:
-        lengths = [
-            {"run_id": run_id, "stage": s.stage, "status": s.status, "elapsed_s": s.elapsed_s}
-            for s in stages.values()
-        ]
-        db.execute(insert(run_stages), lengths)
+        db.execute(insert(run_lengths), {"run_id": run_id, **stages})
     if found:
         db.execute(
             insert(run_words), [{"run_id": run_id, "kind": k, "word": w} for k, w in sorted(found)]
