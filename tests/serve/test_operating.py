@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,26 @@ async def test_probes_tell_and_metrics_count_without_nodes(site: Site) -> None:
     assert 'nvsx_events_total{outcome="fired",source="webhook"} 1.0' in metrics
     assert "nvsx_runs_working 1.0" in metrics
     assert node not in metrics
+
+
+async def test_probes_are_there_without_webhooks(site: Site) -> None:
+    """In watch mode the three probes answer, there is no /webhook, and no token is made; an
+    address that is taken costs the probes and not the daemon, unless it was asked for."""
+    first = await site.serve("--mode", "watch", "--port", "0")
+    [url] = re.findall(r"probes at (http://\S+)/healthz", first.output)
+    assert [(await get(url + p))[0] for p in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/webhook", json={}) as said:
+        assert said.status == 404
+    assert not (site.state / "webhook-token").exists()
+    assert await first.stop() == 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        site.env["NVSX_SERVE_PORT"] = str(port)
+        second = await site.serve("--mode", "watch")
+        assert f"cannot listen on 127.0.0.1:{port}" in second.output
+        assert await second.stop() == 0
+        third = await site.serve("--mode", "watch", "--port", str(port), ready=False)
+        assert await third.process.wait() == 3
 
 
 async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Site) -> None:

@@ -100,20 +100,19 @@ async def serve(home: Home, options: ServeOptions, announce: Announce) -> None:
         loop.add_signal_handler(number, asked)
     try:
         async with open_daemon(home, options) as daemon:
-            webhooks = Webhooks(daemon, options) if "webhook" in daemon.modes else None
+            webhooks = Webhooks(daemon, options)
             try:
                 resumed, adopted = await daemon.begin()
                 for line in _greeting(daemon, resumed, adopted):
                     announce(line)
-                for line in await webhooks.start() if webhooks else ():
+                for line in await webhooks.start():
                     announce(line)
                 announce("ready")
                 await stop.wait()
                 announce("stopping: running scripts may end; the rest resumes at the next start")
             finally:
                 daemon.intake.close()
-                if webhooks:
-                    await webhooks.stop()
+                await webhooks.stop()
                 await _end(daemon, at_once)
         announce("stopped")
     finally:

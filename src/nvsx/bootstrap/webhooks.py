@@ -1,12 +1,13 @@
-"""The webhook server of a daemon, put together from the project's settings."""
+"""The HTTP server of a daemon, webhooks and probes, put together from the project's settings."""
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nvsx.core.errors import UsageError
+from nvsx.core.errors import NotReady, UsageError
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
 from nvsx.render.metrics import CONTENT_TYPE
@@ -17,28 +18,43 @@ if TYPE_CHECKING:
     from nvsx.bootstrap.daemon import Daemon
     from nvsx.bootstrap.serving import ServeOptions
     from nvsx.core.sources import OAuth, Token
+    from nvsx.triggers.auth import Doorman
+    from nvsx.triggers.channels import Channel
     from nvsx.triggers.listening import TlsFiles
     from nvsx.triggers.secretfiles import Secret
     from nvsx.triggers.server import WebhookServer
 
 
 class Webhooks:
-    """A daemon's webhook server: `start` it when the daemon has begun, `stop` it first."""
+    """A daemon's HTTP server: its probes, and in webhook mode its sources.
+
+    `start` it when the daemon has begun, `stop` it first.
+    """
 
     def __init__(self, daemon: Daemon, options: ServeOptions) -> None:
         """Raises NotReady and UsageError when a secret or a certificate cannot be used."""
         serve = daemon.world.home.settings.serve
         self._host = options.host or serve.host
         self._port = serve.port if options.port is None else options.port
+        self._open = "webhook" in daemon.modes
+        #: Without webhooks nobody asked for an address: one that is taken is no reason to stop.
+        self._wanted = self._open or options.host is not None or options.port is not None
         self._token_path = _token_path(daemon, serve.token)
-        self._token = _token(daemon, serve.token)
+        self._token = _token(daemon, serve.token) if self._open else _nobodys()
         self._server = self._make(daemon, options)
 
     async def start(self) -> list[str]:
         """Listen; returns what to tell the operator. Raises NotReady."""
         from nvsx.triggers.secretfiles import token_notice
 
-        await self._server.start(self._host, self._port)
+        try:
+            await self._server.start(self._host, self._port)
+        except NotReady as error:
+            if self._wanted:
+                raise
+            return [f"no probes (/healthz, /readyz, /metrics): {error.message}; {error.hint}"]
+        if not self._open:
+            return [f"probes at {self._server.url}/healthz, /readyz and /metrics"]
         told = [f"webhooks at {self._server.url}/webhook and /hooks/<source>"]
         if self._token_path is not None:
             value = self._token.values()[0]
@@ -50,7 +66,6 @@ class Webhooks:
 
     def _make(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
         from nvsx.triggers.auth import Doorman, in_pod
-        from nvsx.triggers.channels import open_channels
         from nvsx.triggers.oauth import TokenEndpoint
         from nvsx.triggers.server import Probes, WebhookServer
 
@@ -58,19 +73,11 @@ class Webhooks:
         serve = home.settings.serve
         strict = serve.require_auth if options.require_auth is None else options.require_auth
         endpoint = None
-        if serve.oauth is not None:
+        if self._open and serve.oauth is not None:
             secret = _client_secret(daemon, serve.oauth)
             endpoint = TokenEndpoint(serve.oauth.client_id, secret, self._token)
         doorman = Doorman(
             self._token, operator=not strict and not in_pod(home.env), endpoint=endpoint
-        )
-        channels = open_channels(
-            serve.sources,
-            doorman,
-            read_health_event=decoding.cloudevent,
-            compute=cel.value,
-            root=home.project.root,
-            env=home.env,
         )
 
         async def ready() -> Mapping[str, str]:
@@ -82,8 +89,34 @@ class Webhooks:
 
         probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.request)
         return WebhookServer(
-            daemon.intake, channels, doorman, daemon.clock, probes=probes, tls=_tls(daemon, options)
+            daemon.intake,
+            _channels(daemon, doorman) if self._open else {},
+            doorman,
+            daemon.clock,
+            probes=probes,
+            tls=_tls(daemon, options),
         )
+
+
+def _channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
+    from nvsx.triggers.channels import open_channels
+
+    home = daemon.world.home
+    return open_channels(
+        home.settings.serve.sources,
+        doorman,
+        read_health_event=decoding.cloudevent,
+        compute=cel.value,
+        root=home.project.root,
+        env=home.env,
+    )
+
+
+def _nobodys() -> Secret:
+    """A token that nobody has: only probes are served, and no file is made for it."""
+    from nvsx.triggers.secretfiles import FixedSecret
+
+    return FixedSecret([secrets.token_bytes(32)])
 
 
 def _tls(daemon: Daemon, options: ServeOptions) -> TlsFiles | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nvsx.cli.daemon_cmds import Format, MaybeRun, at_desk, watch
 from nvsx.cli.run_cmd import can_fly
+from nvsx.cli.runs_cmds import Format, MaybeRun, at_desk, watch
 
 if TYPE_CHECKING:
     from nvsx.bootstrap.desk import Desk

@@ -72,7 +72,8 @@ class Probes(msgspec.Struct, frozen=True):
 
 
 class WebhookServer:
-    """POST /webhook, POST /hooks/<source>, POST /oauth/token, and the daemon's probes."""
+    """POST /webhook, POST /hooks/<source>, POST /oauth/token, and the daemon's probes; without
+    any channel the probes alone."""
 
     def __init__(
         self,
@@ -128,14 +129,16 @@ class WebhookServer:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guarded])
         app.on_response_prepare.append(_common_headers)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        if not self._channels:
+            return app
         app.router.add_post("/webhook", self._webhook)
         app.router.add_post(f"/hooks/{{source:{SOURCE_NAME}}}", self._hook)
         app.router.add_post("/oauth/token", self._token)
         for path in ("/webhook", f"/hooks/{{source:{SOURCE_NAME}}}"):
             app.router.add_route("OPTIONS", path, self._options)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
         return app
 
     # --- every request ------------------------------------------------------------------

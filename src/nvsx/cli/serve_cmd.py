@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 
 from nvsx.bootstrap.home import Home
-from nvsx.cli import daemon_cmds
 from nvsx.core.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
+    """Add the command to `app`."""
     app.command("serve")(serve)
-    daemon_cmds.register(app)
 
 
 def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
