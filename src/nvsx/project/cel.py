@@ -25,7 +25,8 @@ def _environment(variable: str) -> Any:
     return cel.NewEnv(variables={variable: cel.Type.DYN})
 
 
-@lru_cache(maxsize=1024)
+# More than any project has: one too many, met in turn, would compile every one every time.
+@lru_cache(maxsize=20_000)
 def _compiled(expression: str, variable: str = "event") -> Any:
     """The compiled expression. Raises ValueError with what is wrong, and where in it."""
     if len(expression) > _MAX_LENGTH:
