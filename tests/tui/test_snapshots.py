@@ -14,6 +14,10 @@ from rich.cells import cell_len
 from tests.tui import journals
 from tests.tui.conftest import DeckOf, screen_text
 
+from nvsx.core import journal as j
+from nvsx.tui.deck import Deck
+from nvsx.tui.view import DeckView
+
 FOLDER = Path(__file__).parent / "snapshots"
 UPDATE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -40,6 +44,17 @@ async def test_a_story_looks_as_stored(name: str, size: tuple[int, int], deck_of
     async with deck.run_test(size=size) as pilot:
         await pilot.pause()
         check(f"{name}-{size[0]}x{size[1]}", screen_text(deck), size)
+
+
+async def test_before_it_has_begun_the_plan_is_shown() -> None:
+    """The first frame has the runbook, its stages, and what is being done, for how long."""
+    start = journals.running().entries[0].body
+    assert isinstance(start, j.Start)
+    plan = j.Start(start.runbook, start.nickname, start.title, sandbox=True, stages=start.stages)
+    deck = Deck(DeckView(plan, 10.0), on_command=lambda _: None, now=lambda: 13.0)
+    async with deck.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        check("starting-80x24", screen_text(deck), (80, 24))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -10,6 +10,7 @@ from tests.tui import journals
 from nvsx.core import journal as j
 from nvsx.core.fold import RunState
 from nvsx.tui.lines import KEPT, ScreenLine, Scrollback, Window, lines_of_entry
+from nvsx.tui.summary import summary
 from nvsx.tui.view import PENDING, DeckView
 
 
@@ -47,6 +48,17 @@ def test_the_state_is_the_fold_whatever_was_drawn(name: str) -> None:
     view = DeckView()
     for entry in entries:
         view.show(entry)
+        view.show(entry)
+    assert view.state == RunState.of(entries)
+
+
+def test_the_opening_gives_way_to_the_first_entry() -> None:
+    """What was planned is shown until the run tells; then nothing of it is left."""
+    entries = journals.running().entries
+    view = DeckView(j.Start("other", "odd-owl", stages=(j.StagePlan(id="detect"),)), 5.0)
+    assert [s.id for s in view.state.stages] == ["detect"]
+    assert summary(view.state, 9.0) == ["the run had not begun"]
+    for entry in entries:
         view.show(entry)
     assert view.state == RunState.of(entries)
 

@@ -15,6 +15,7 @@ from nvsx.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nvsx.core.catalog import LoadedRunbook
+    from nvsx.core.journal import Start
     from nvsx.core.snapshot import Snapshot
     from nvsx.engine.runner import Runner
 
@@ -58,6 +59,26 @@ def check(home: Home, options: RunOptions) -> LoadedRunbook:
             f"{loaded.name} causes a fault (stage inject)", "run it with --drill if you mean it"
         )
     return loaded
+
+
+def opening(loaded: LoadedRunbook, options: RunOptions) -> Start:
+    """What is known of a run before it has begun, for a deck to show meanwhile."""
+    from nvsx.core.journal import StagePlan, Start
+    from nvsx.core.watches import describe
+
+    meta = loaded.runbook.metadata
+    return Start(
+        runbook=meta.name,
+        nickname=meta.nickname,
+        title=meta.title,
+        sandbox=options.sandbox,
+        drill=options.drill,
+        strict=options.strict,
+        stages=tuple(
+            StagePlan(id=s.id, title=s.title, watches=tuple(describe(w) for w in s.watch))
+            for s in loaded.runbook.stages
+        ),
+    )
 
 
 class Reins:

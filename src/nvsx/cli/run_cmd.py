@@ -19,6 +19,7 @@ from nvsx.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nvsx.bootstrap.options import RunOptions
+    from nvsx.core.catalog import LoadedRunbook
     from nvsx.core.journal import Finish
     from nvsx.core.ports import Fault, View
     from nvsx.engine.target import Choose
@@ -101,10 +102,10 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         text = json.dumps(made.as_json(), indent=2) if output else "\n".join(made.lines())
         typer.echo(text)
         return
-    check(home, options)
+    loaded = check(home, options)
     with _own_troubles(home):
         if not (output or plain) and can_fly():
-            raise typer.Exit(asyncio.run(_on_deck(home, options, verbose=verbose)))
+            raise typer.Exit(asyncio.run(_on_deck(home, options, loaded, verbose=verbose)))
         from nvsx.bootstrap.byhand import run_by_hand
 
         views = views_for(as_jsonl=bool(output), plain=plain, verbose=verbose)
@@ -135,9 +136,9 @@ def can_fly() -> bool:
     return streams and os.environ.get("TERM", "dumb") not in ("dumb", "")
 
 
-async def _on_deck(home: Home, options: RunOptions, *, verbose: bool) -> int:
+async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, verbose: bool) -> int:
     """Run under the flight deck; the exit code."""
-    from nvsx.bootstrap.options import Reins
+    from nvsx.bootstrap.options import Reins, opening
     from nvsx.tui.flight import fly
 
     if not (options.target_node or options.sandbox or options.resume):
@@ -155,6 +156,7 @@ async def _on_deck(home: Home, options: RunOptions, *, verbose: bool) -> int:
     landing = await fly(
         run,
         on_cancel=reins.cancel,
+        opening=opening(loaded, options),
         snapshot=reins.snapshot,
         artifacts=str(home.artifacts_dir),
         verbose=verbose,

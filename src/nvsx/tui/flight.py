@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nvsx.core.journal import Finish
+from nvsx.core.journal import Finish, Start
 from nvsx.core.snapshot import Snapshot
 from nvsx.render.plain import PlainView
 from nvsx.render.writer import LineWriter
@@ -50,6 +50,7 @@ class _Plan:
     """The arguments of `fly`."""
 
     on_cancel: Callable[[str], None] | None
+    opening: Start | None
     snapshot: Callable[[], Snapshot | None]
     now: Callable[[], float]
     artifacts: str
@@ -58,10 +59,11 @@ class _Plan:
     verbose: bool
 
 
-async def fly(
+async def fly(  # noqa: PLR0913 - one parameter a wish
     run: Callable[[View], Awaitable[Finish]],
     *,
     on_cancel: Callable[[str], None] | None,
+    opening: Start | None = None,
     snapshot: Callable[[], Snapshot | None] = lambda: None,
     now: Callable[[], float] = time.time,
     artifacts: str = "",
@@ -73,12 +75,14 @@ async def fly(
 
     `on_cancel(by)` asks the run to end: by `operator` (key c), `Ctrl-C`, `SIGTERM` or
     `SIGHUP`; a second signal stops it at once (the run's coroutine is cancelled). None
-    means that this deck only watches. With `owns_run` False (attach) leaving ends the
-    flight. `linger` seconds after the finish the deck leaves by itself; None waits for a
-    key. Raises what `run` raises, after the terminal was restored and the summary printed.
+    means that this deck only watches. `opening` is shown until the run has begun. With
+    `owns_run` False (attach) leaving ends the flight. `linger` seconds after the finish the
+    deck leaves by itself; None waits for a key. Raises what `run` raises, after the terminal
+    was restored and the summary printed.
     """
     plan = _Plan(
         on_cancel=on_cancel,
+        opening=opening,
         snapshot=snapshot,
         now=now,
         artifacts=artifacts,
@@ -92,7 +96,7 @@ async def fly(
 class _Flight:
     def __init__(self, run: Callable[[View], Awaitable[Finish]], plan: _Plan) -> None:
         self._start, self._plan = run, plan
-        self._view = DeckView()
+        self._view = DeckView(plan.opening, plan.now())
         self._asked: set[str] = set()
         self._stopped_by = ""
         self._left = False

@@ -60,7 +60,7 @@ def _circumstances(state: RunState) -> str:
         return ""
     kinds = [n for n in ("sandbox", "drill", "late", "strict") if getattr(start, n)]
     kinds += ["resumed"] if state.resumed else []
-    parts = [*kinds, f"run {state.run_id}", start.cluster or start.context]
+    parts = [*kinds, f"run {state.run_id}" if state.run_id else "", start.cluster or start.context]
     return "".join(f" · {p}" for p in parts if p)
 
 

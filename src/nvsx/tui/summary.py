@@ -10,7 +10,7 @@ from nvsx.tui.rows import safe
 
 def summary(state: RunState, now: float, artifacts: str = "") -> list[str]:
     """Lines without colour: stages, hooks, notes, time to repair, where artifacts are."""
-    if state.start is None:
+    if state.start is None or not state.run_id:
         return ["the run had not begun"]
     start = state.start
     lines = [f"{start.runbook} (#{start.nickname}) on {panels.node_of(state)} · run {state.run_id}"]

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nvsx.core.fold import RunState
-from nvsx.core.journal import Entry
+from nvsx.core.journal import Entry, Start
 
 if TYPE_CHECKING:  # the ports need pydantic, which a first frame does not wait for
     from nvsx.core.ports import View
@@ -21,10 +21,16 @@ PENDING = 4_000
 
 
 class DeckView:
-    """A `View` that never waits and never draws. `state` is the fold of all entries shown."""
+    """A `View` that never waits and never draws. `state` is the fold of all entries shown.
 
-    def __init__(self) -> None:
+    Until there is one it is what `opening` says: the plan of a run that has no id yet.
+    """
+
+    def __init__(self, opening: Start | None = None, now: float = 0.0) -> None:
         self.state = RunState()
+        self._opening = opening is not None
+        if opening is not None:
+            self.state.apply(Entry("", 1, now, opening))
         self.missed = 0
         self._pending: deque[Entry] = deque(maxlen=PENDING)
         self._came = 0
@@ -32,6 +38,8 @@ class DeckView:
 
     def show(self, entry: Entry, *, replayed: bool = False) -> None:
         """Take one entry; costs microseconds whatever the terminal does."""
+        if self._opening:
+            self.state, self._opening = RunState(), False
         self.state.apply(entry)
         if self._after is not None:
             self._after.show(entry, replayed=replayed)

@@ -64,6 +64,8 @@ def clock(t: float) -> str:
 
 def badge(state: RunState) -> tuple[str, Tone]:
     """The run's status in capitals."""
+    if not state.run_id:
+        return "STARTING", "badge"
     if state.finish is None and state.cancelled is not None:
         return "CANCELLING", "badge-warn"
     word, tone = _BADGE[state.status]
@@ -149,6 +151,10 @@ def script_state(script: HookState, now: float) -> tuple[str, Tone, str]:
 
 def headline(state: RunState, now: float) -> tuple[Tone, str]:
     """One sentence: what goes on, and what is awaited."""
+    if not state.run_id:
+        sandbox = state.start is not None and state.start.sandbox
+        what = "starting a sandbox cluster" if sandbox else "connecting to the cluster"
+        return "accent", f"{what}, {length(now - state.began)}"
     if state.finish is not None:
         finish = state.finish
         tone: Tone = "good" if finish.ok and not finish.degraded else "warn"
