@@ -54,6 +54,7 @@ BLIND = build.snapshot(node=None, unread={"node": "the API server does not answe
         ({"type": "SysLogsXIDError", "absent": True}, FAULTY, "pending"),
         ({"type": "SysLogsXIDError", "absent": True}, HEALTHY, "satisfied"),
         ({"type": "SysLogsXIDError"}, GONE, "pending"),
+        ({"type": "SysLogsXIDError", "absent": True}, GONE, "pending"),
         ({"type": "SysLogsXIDError"}, BLIND, "unknown"),
         ({"type": "SysLogsXIDError", "absent": True}, BLIND, "unknown"),
     ],

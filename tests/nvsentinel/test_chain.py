@@ -96,6 +96,52 @@ def test_newest_repair_decides() -> None:
     assert CHAIN.dead_end("recover", both) is None
 
 
+@pytest.mark.parametrize(
+    ("action", "states", "kinds", "waits"),
+    [
+        ("REPLACE_VM", ("quarantined", "remediation-succeeded"), (), True),
+        ("REPLACE_VM", ("quarantined",), (), False),
+        ("RESTART_BM", ("quarantined", "remediation-succeeded"), (), False),
+        ("RESTART_BM", ("quarantined", "remediation-succeeded"), ("TerminateNode",), True),
+        ("REPLACE_VM", ("quarantined", "remediation-succeeded"), ("RebootNode",), False),
+    ],
+)
+def test_a_node_that_goes_is_a_dead_end_unless_the_repair_takes_it_away(
+    action: str, states: tuple[str, ...], kinds: tuple[str, ...], *, waits: bool
+) -> None:
+    """The requests that were seen decide; when they went with the Node, what was asked for."""
+    session = build.session(*states, events=(build.health_event(action=action),))
+    over = build.ended(session, build.AT + 300, ending="terminated")
+    seen = tuple(build.resource(kind=kind) for kind in kinds)
+    snap = msgspec.structs.replace(build.snapshot(session=over, resources=seen), node=None)
+    assert (CHAIN.dead_end("recover", snap) is None) == waits
+
+
+HELD = {"k8saas.nvidia.com/cordon-by": "NVSentinel"}
+ANNOTATION = {"key": "quarantineHealthEvent", "absent": True}
+STATE = {"key": "dgxc.nvidia.com/nvsentinel-state", "absent": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "labels", "over", "held"),
+    [
+        ("node-annotation", ANNOTATION, HELD, False, True),
+        ("node-label", STATE, HELD, False, True),
+        ("node-label", STATE | {"value": "draining"}, HELD, False, False),
+        ("node-label", {"key": "team/ack", "absent": True}, HELD, False, False),
+        ("node-annotation", ANNOTATION, {}, False, False),
+        ("node-annotation", ANNOTATION, HELD, True, False),
+    ],
+)
+def test_a_cordon_that_stays_for_a_validation_is_no_release(
+    kind: str, fields: dict[str, Any], labels: dict[str, str], *, over: bool, held: bool
+) -> None:
+    """Only the marks themselves, while NVSentinel's own cordon holds a node in its session."""
+    session = build.session("remediation-succeeded", open=not over)
+    snap = build.snapshot(of=build.node(cordoned=True, labels=labels), session=session)
+    assert bool(CHAIN.still_held(watch(kind, **fields), snap)) == held
+
+
 def test_configured_kind_completes_by_its_own_condition() -> None:
     """A kind of the operator's is maintenance, and its configured condition completes it."""
     chain = NvsentinelChain(

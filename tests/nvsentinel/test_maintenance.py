@@ -118,6 +118,17 @@ def test_gpu_reset_phases(phase: str, outcome: str) -> None:
     assert maintenance.outcome(reset)[0] == outcome
 
 
+def test_a_gpu_reset_whose_job_failed_goes_on_as_a_reboot() -> None:
+    """The Job of a failed reset tells the syslog: a new fault, which ends in a reboot."""
+    job = (Condition("ResetJobCreated", "True"), Condition("ResetJobCompleted", "False"))
+    reset = f.resource("gpureset_done", phase="Failed", completed=9.0, conditions=job)
+    outcome, detail = maintenance.outcome(reset)
+    assert (outcome, detail.rpartition("; ")[2]) == (
+        "escalated",
+        "NVSentinel goes on with a reboot",
+    )
+
+
 @pytest.mark.parametrize(
     ("conditions", "completed", "outcome"),
     [

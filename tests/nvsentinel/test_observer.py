@@ -198,6 +198,18 @@ async def test_a_terminated_node(start: Start) -> None:
     assert resumed.current.session.key == seen[-1].session.key
 
 
+async def test_a_replaced_node(start: Start) -> None:
+    """TerminateNode takes Node and request away, and a new Node comes: the session tells of it,
+    and what was carried out is still known."""
+    world = await start("terminate-node")
+    feed = await world.observer.follow(world.node, Needs())
+    world.simulator.inject("xid-79")
+    last = (await until(feed, lambda s: s.session.replaced_at is not None))[-1]
+    assert (last.node is not None, last.session.ending) == (True, "terminated")
+    assert world.simulator.store.find("terminatenodes", last.resources[-1].name) is None
+    assert maintenance.outcome(last.resources[-1])[0] == "succeeded"
+
+
 async def test_resume_keeps_the_session(start: Start) -> None:
     """A run that is resumed with its session goes on in it, states of before included."""
     world = await start(speed=30.0)

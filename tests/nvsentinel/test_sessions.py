@@ -167,6 +167,30 @@ def test_node_gone_is_terminated() -> None:
     assert (last.ending, last.ended_at, last.key) == ("terminated", T0 + 5, f.KEY)
 
 
+def _renewed(stage: str) -> Node:
+    raw = f.raw_node(stage)
+    raw["metadata"] |= {"uid": "another", "creationTimestamp": "2025-08-20T17:00:00Z"}
+    return f.node_of(raw)
+
+
+def test_a_new_node_of_the_same_name_is_told() -> None:
+    """A Node comes back after it was gone: the session stays terminated, and says so."""
+    seen = SessionTracker()
+    seen.observe(f.node("cr_created_rebooting"), T0)
+    seen.observe(None, T0 + 5)
+    last = seen.observe(_renewed("healthy"), T0 + 60)
+    assert (last.open, last.ending, last.ended_at) == (False, "terminated", T0 + 5)
+    assert last.replaced_at == 1755709200.0
+    assert "a new one of the same name was created 2025-08-20 17:00:00 UTC" in last.ending_detail
+
+
+def test_a_replacement_nobody_watched_is_no_recovery() -> None:
+    """Node gone and back between two looks of two processes: terminated, not recovered."""
+    open_ = SessionTracker().observe(f.node("cr_created_rebooting"), T0)
+    last = SessionTracker(open_).observe(_renewed("healthy"), T0 + 600)
+    assert (last.ending, last.ended_at, last.key) == ("terminated", 1755709200.0, f.KEY)
+
+
 def test_a_missing_node_without_session_is_nothing() -> None:
     """A node that goes away without an incident ends nothing."""
     assert not SessionTracker().observe(None, T0).known

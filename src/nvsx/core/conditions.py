@@ -37,6 +37,8 @@ def evaluate(
         return _quiet(item, verdict, look.scope)
     if item.absent:
         verdict = _too_early(item, look) or _negated(verdict)
+        if verdict.kind == "satisfied":
+            verdict = _no_absence(item, look) or verdict
     elif verdict.kind in ("pending", "unknown"):
         proof = look.chain.prove(item, look.scope.stage, look.snap, look.scope.trigger)
         if proof:
@@ -86,6 +88,17 @@ def _too_early(watch: watches.WatchBase, look: Look) -> Verdict | None:
     if found is not None and found.heartbeat >= math.floor(trigger.generated_at):
         return None
     return pending("NVSentinel has not shown this fault on the node yet", until)
+
+
+def _no_absence(watch: watches.Watch, look: Look) -> Verdict | None:
+    """What is missing together with the whole node, or is only to be seen no more, has not
+    gone in the sense of a runbook."""
+    exists = isinstance(watch, watches.NodeField) and watch.field == "exists"
+    about_node = not watch.happening and not isinstance(watch, watches.Pod) and not exists
+    if about_node and look.snap.node is None:
+        return pending(f"node {look.snap.node_name} is not there")
+    held = look.chain.still_held(watch, look.snap)
+    return pending(held) if held else None
 
 
 def _quiet(watch: watches.WatchBase, verdict: Verdict, scope: Scope) -> Verdict:

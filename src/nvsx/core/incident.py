@@ -51,7 +51,9 @@ class Session(msgspec.Struct, frozen=True):
     "" when no session is known. `states` are the state-label values seen, in order, with
     the time each was first seen; `state` is the label now. `events` are all events seen in
     the annotation during the session, joined ones included. `previous_end` is when the
-    node's session before this one ended, as far as its labels tell.
+    node's session before this one ended, as far as its labels tell. `node_uid` is the Node
+    object the session is about, and `replaced_at` when a new one of the same name was created
+    after that one had gone.
     """
 
     key: str = ""
@@ -67,6 +69,8 @@ class Session(msgspec.Struct, frozen=True):
     cordoned: bool = False
     cordon_preexisting: bool = False
     previous_end: float | None = None
+    node_uid: str = ""
+    replaced_at: float | None = None
 
     @property
     def known(self) -> bool:

@@ -108,7 +108,8 @@ class HealthEventStore(Protocol):
         ...
 
 
-Outcome = Literal["succeeded", "failed", "in-progress", "manual"]
+#: `escalated`: it failed, and NVSentinel goes on by itself with another repair.
+Outcome = Literal["succeeded", "failed", "escalated", "in-progress", "manual"]
 
 
 class DeadEnd(msgspec.Struct, frozen=True):
@@ -146,6 +147,11 @@ class Chain(Protocol):
         self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
     ) -> str:
         """What proves that `watch` held earlier in this session; "" when nothing does."""
+        ...
+
+    def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
+        """Why the absence of a mark that `watch` waits for is no release of the node yet;
+        "" when it is."""
         ...
 
     def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:

@@ -91,6 +91,10 @@ def note_progress(run: RunContext, snap: Snapshot) -> None:
     state, session = run.state, snap.session
     if session != state.session and _mine(run, snap) and (session.open or _counts(run, session)):
         run.later(j.SessionSeen(session=session))
+        if session.replaced_at is not None and state.session.replaced_at is None:
+            stage = state.current.id if state.current is not None else ""
+            text = f"{run.node} is another machine now: {session.ending_detail}"
+            run.later(j.NoteMade(stage=stage, code="node-replaced", text=text))
     if _mine(run, snap):
         times = run.ports.chain.tell_times(state.times, snap, run.trigger)
         if times != state.times:

@@ -13,15 +13,23 @@ from nvsx.core.incident import HealthEvent, Session, Times
 from nvsx.core.ports import DeadEnd, Outcome
 from nvsx.core.snapshot import Condition, Resource, Snapshot
 from nvsx.core.watches import Watch
-from nvsx.nvsentinel import maintenance, messages, names, times
+from nvsx.nvsentinel import maintenance, marks, messages, names, times
 from nvsx.nvsentinel.installation import Repair
 
 #: The state from whose rank on a stage lies behind the session.
 _PASSED_BY = {"quarantine": "draining", "drain": "remediating"}
 
+#: The marks whose absence means that NVSentinel has released the node.
+_MARKS = (names.STATE_LABEL, names.QUARANTINE_ANNOTATION)
+
+TERMINATE = "TerminateNode"
+#: The actions that take a machine away, where nothing else is configured.
+_REPLACING = frozenset({"REPLACE_VM"})
+
 _AFTER_QUARANTINE = ("quarantine", "drain", "remediate", "recover")
 _AFTER_DRAIN = ("drain", "remediate", "recover")
 _AFTER_REQUEST = ("remediate", "recover")
+_REQUESTED = frozenset({names.STATE_REMEDIATING, names.STATE_REMEDIATION_SUCCEEDED})
 
 
 class NvsentinelChain:
@@ -33,6 +41,7 @@ class NvsentinelChain:
 
     def __init__(self, repairs: Sequence[Repair] = ()) -> None:
         self._configured = frozenset((r.group, r.kind) for r in repairs)
+        self._replacing = {r.action for r in repairs if r.kind == TERMINATE} or _REPLACING
         self._completes = {(r.group, r.kind): r.complete_condition for r in repairs}
 
     def state_rank(self, state: str) -> int | None:
@@ -66,14 +75,13 @@ class NvsentinelChain:
             return _seen_event(watch, snapshot.session, trigger)
         if not self._is_behind(stage, snapshot.session):
             return ""
-        marks = (names.STATE_LABEL, names.QUARANTINE_ANNOTATION)
         theirs = isinstance(watch, watches.NvsentinelState) or (
             isinstance(watch, watches.NodeField)
             and watch.field == "spec.unschedulable"
             and watch.expect
         )
         theirs = theirs or (
-            isinstance(watch, watches.NodeLabel | watches.NodeAnnotation) and watch.key in marks
+            isinstance(watch, watches.NodeLabel | watches.NodeAnnotation) and watch.key in _MARKS
         )
         drained = isinstance(watch, watches.NodeEvent) and "NodeDraining" in watch.type
         if theirs or drained:
@@ -87,12 +95,26 @@ class NvsentinelChain:
         rank = names.STATE_RANKS[first]
         return any(names.STATE_RANKS.get(state, 0) >= rank for state, _ in session.states)
 
+    def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
+        """Since v1.20 a healthy node loses annotation and state label before it is released:
+        NVSentinel's cordon stays until a validation succeeds (issue #1854)."""
+        if not isinstance(watch, watches.NodeLabel | watches.NodeAnnotation):
+            return ""
+        whole_mark = watch.key in _MARKS and not watch.value and not watch.pattern
+        if not whole_mark or snapshot.node is None or not snapshot.session.open:
+            return ""
+        if not marks.read(snapshot.node).handed_over:
+            return ""
+        return "handed over, and still cordoned by NVSentinel until a validation succeeds"
+
     def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:
         session = snapshot.session
         if session.ending == "cancelled" and stage in _AFTER_QUARANTINE:
             detail = session.ending_detail or "somebody took the node out of quarantine"
             return DeadEnd(f"cancelled by hand: {detail}", overrules=True)
         if session.ending == "terminated" and stage in _AFTER_QUARANTINE:
+            if stage in _AFTER_REQUEST and self._replaces(snapshot):
+                return None
             return DeadEnd(session.ending_detail or "the node is gone")
         if session.state == names.STATE_DRAIN_FAILED and stage in _AFTER_DRAIN:
             return DeadEnd("NVSentinel's drain failed: the chain goes no further by itself")
@@ -100,13 +122,26 @@ class NvsentinelChain:
             return self._repair_failed(snapshot)
         return None
 
+    def _replaces(self, snapshot: Snapshot) -> bool:
+        """Whether NVSentinel's own repair takes the machine away, and its Node with it."""
+        mine = self._repairs(snapshot)
+        if mine:
+            return any(r.kind == TERMINATE for r in mine)
+        # The request goes with the Node: what asked for it, and how far it came, is left.
+        session = snapshot.session
+        asked = any(e.action in self._replacing for e in session.events)
+        return asked and not _REQUESTED.isdisjoint(session.reached())
+
+    def _repairs(self, snapshot: Snapshot) -> list[Resource]:
+        return [
+            r for r in snapshot.resources if self.is_maintenance(r) and self.belongs(r, snapshot)
+        ]
+
     def _repair_failed(self, snapshot: Snapshot) -> DeadEnd | None:
         """The newest request decides: NVSentinel can make another one after a failure."""
         if not snapshot.session.open:
             return None
-        mine = [
-            r for r in snapshot.resources if self.is_maintenance(r) and self.belongs(r, snapshot)
-        ]
+        mine = self._repairs(snapshot)
         if not mine:
             return None
         newest = max(mine, key=lambda r: (r.created, r.name))

@@ -62,6 +62,13 @@ def _repair(case: Case) -> Iterator[Note]:
             else "look at the machine itself before another try"
         )
         yield Note(code, f"{name}: {detail}", f"{after}; {look}")
+    elif outcome == "escalated":
+        yield Note(
+            "cr-escalated",
+            f"{name}: {detail}",
+            f"if no RebootNode follows within minutes, look why: "
+            f"{case.kubectl('logs deploy/fault-remediation')}",
+        )
     elif outcome == "in-progress":
         since = newest.started or newest.created
         limit = ""
@@ -85,6 +92,27 @@ def _manual_configured(case: Case) -> Iterator[Note]:
 
 
 # --- recover ----------------------------------------------------------------------------------
+
+
+def _replacement(case: Case) -> Iterator[Note]:
+    """The repair took the machine away; what follows is the provider's work."""
+    session = case.snap.session
+    if case.snap.node is None and session.ending == "terminated" and session.ended_at:
+        yield Note(
+            "node-replaced",
+            f"the Node object is gone since {case.clock(session.ended_at)}, as NVSentinel's "
+            f"repair wants it: waiting for a new Node {case.snap.node_name}",
+            "see `kubectl get nodes`; if the new machine comes under another name, cancel this run",
+        )
+
+
+def _handed_over(case: Case) -> Iterator[Note]:
+    if case.marks.handed_over and case.snap.session.open:
+        yield Note(
+            "handed-over",
+            "NVSentinel has handed the node over and keeps it cordoned until a validation succeeds",
+            f"kubectl get validationrequests | grep {case.snap.node_name}",
+        )
 
 
 def _healthy_but_cordoned(case: Case) -> Iterator[Note]:
@@ -219,6 +247,8 @@ _FINDINGS: dict[str, tuple[Callable[[Case], Iterator[Note]], ...]] = {
     "recover": (
         findings.breaker,
         findings.dry_run,
+        _replacement,
+        _handed_over,
         _healthy_but_cordoned,
         _repair,
         findings.actions,

@@ -189,6 +189,9 @@ class Feed:
         self._watch(f"resources/{source.plural}", reflector)
 
     def _place(self, source: ResourceSource, key: str, resource: Resource | None) -> None:
+        before = self._resources.get((source, key))
+        if resource is None and before is not None and before.completed:
+            return  # a request goes with its Node; that it was carried out stays true
         if resource is not None and resource.node == self._node:
             self._resources[source, key] = resource
         else:

@@ -91,7 +91,7 @@ def is_maintenance(
 
 
 def outcome(resource: Resource, *, complete_type: str = "") -> Progress:
-    """How far `resource` is: succeeded, failed, in-progress or manual, and in a sentence.
+    """How far `resource` is, as core.ports.Outcome has it, and in a sentence.
 
     `complete_type` is the condition the operator configured as the one that completes it.
     """
@@ -143,16 +143,27 @@ def _gpu_reset(resource: Resource) -> Progress:
         return "succeeded", f"GPU reset{_took(resource)}"
     wrong = next((c for c in resource.conditions if c.status == "False" and c.message), None)
     if resource.phase == "Failed":
-        return "failed", f"GPU reset failed: {_said(wrong) if wrong else 'no reason given'}"
+        return _reset_failed(resource, _said(wrong) if wrong else "no reason given")
     complete = resource.condition("Complete")
     if complete is not None and complete.status == "True":
         bad = "fail" in complete.reason.lower() or "timeout" in complete.reason.lower()
-        return ("failed" if bad else "succeeded"), f"{_said(complete)}{_took(resource)}"
+        if bad:
+            return _reset_failed(resource, _said(complete))
+        return "succeeded", f"{_said(complete)}{_took(resource)}"
     if resource.completed:
         return "failed", f"ended{_took(resource)} in phase {resource.phase or 'unknown'}"
     done = [c.type for c in resource.conditions if c.status == "True"]
     step = f", done: {', '.join(done)}" if done else ""
     return "in-progress", f"phase {resource.phase or 'not set yet'}{step}"
+
+
+def _reset_failed(resource: Resource, why: str) -> Progress:
+    """The Job of a failed reset says so in the node's syslog, which is a new fatal event
+    (GPU_RESET_FAILURE, RESTART_VM). One that failed before its Job began leaves no such line."""
+    began = resource.condition("ResetJobCreated")
+    if began is not None and began.status == "True":
+        return "escalated", f"GPU reset failed: {why}; NVSentinel goes on with a reboot"
+    return "failed", f"GPU reset failed: {why}"
 
 
 def _external(resource: Resource) -> Progress:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -23,6 +24,7 @@ from nvsx.nvsentinel.marks import Marks
 
 #: Cordon times are whole seconds of the same clock: two that differ by more are two cordons.
 SAME_CORDON = 1.0
+GONE = "the Node object is gone"
 
 
 def identity(event: HealthEvent) -> str:
@@ -66,11 +68,13 @@ class SessionTracker:
         before = self._session
         if node is None:
             if before.open:
-                self._session = _ended(before, at, "terminated", "the Node object is gone")
+                self._session = _ended(before, at, "terminated", GONE)
             self._looked = True
             return self._session
         seen = marks.read(node)
-        if before.open:
+        if _is_another(before, node):
+            self._session = _replaced_by(before, node, at)
+        elif before.open:
             self._session = self._go_on(before, node, seen, at)
         elif seen.annotated or (not self._looked and not before.known and _left_held(seen)):
             self._session = self._begin(before, node, seen, at)
@@ -92,10 +96,12 @@ class SessionTracker:
             open=True,
             quarantined_at=quarantined,
             previous_end=end,
+            node_uid=node.uid,
         )
         return _grown(fresh, seen, at)
 
     def _go_on(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        before = msgspec.structs.replace(before, node_uid=before.node_uid or node.uid)
         if seen.annotated:
             if _replaced(before, seen):
                 return self._ended_away(before, seen, at)
@@ -178,6 +184,21 @@ def _ended(session: Session, at: float, ending: Ending, detail: str) -> Session:
         ending=ending,
         ending_detail=detail,
     )
+
+
+def _is_another(session: Session, node: Node) -> bool:
+    """Whether `node` is not the Node object that an open or terminated session was about."""
+    if session.ending == "terminated":
+        return session.replaced_at is None
+    return session.open and "" not in (node.uid, session.node_uid) and node.uid != session.node_uid
+
+
+def _replaced_by(session: Session, node: Node, at: float) -> Session:
+    created = node.created or at
+    when = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = f"{GONE}; a new one of the same name was created {when}"
+    over = _ended(session, session.ended_at or created, "terminated", text)
+    return msgspec.structs.replace(over, replaced_at=created)
 
 
 def _over_before_we_came(seen: Marks) -> Session:
