@@ -237,10 +237,12 @@ async def test_storm_size_grows_with_its_members(world: World) -> None:
         mark = await world.inbox.storm_of(lease.run_id)
         assert mark is not None
         assert (mark.leader, mark.size) == (leader, 4)
-    storm = await ask_ledger(world, lambda led: led.storm("c1", "gpu-off-bus"))
+    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
     assert (storm.leader, storm.size) == (leader, 4)
-    assert await ask_ledger(world, lambda led: led.storm("c1", "ecc")) is None
-    recent = await ask_ledger(world, lambda led: led.recent("c1", "gpu-off-bus", 0.0))
+    assert await ask_ledger(world, lambda led: led.storm("c1", {"ecc"}, 0.0)) is None
+    later = storm.last + 1
+    assert await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, later)) is None
+    recent = await ask_ledger(world, lambda led: led.recent("c1", {"ecc", "gpu-off-bus"}, 0.0))
     assert [row.node for row in recent] == ["n1", "n2", "n3", "n4"]
 
 

@@ -440,6 +440,35 @@ async def test_a_storm_has_one_leader_and_hooks_are_told() -> None:
     await hall.close()
 
 
+async def test_a_storm_is_counted_over_all_faults_but_warnings_lead_none() -> None:
+    """Nodes that fail in different ways are one storm; a warning neither leads nor joins it."""
+    other = {"triggers": [{"check": "GpuNvlinkWatch"}]}
+    quick = [{"id": "detect", "hook": "hooks/t/on-detect.sh"}]
+    hall = Hall(
+        *(f"n{i}" for i in range(4)),
+        limits=Limits(storm_nodes=3, storm_window=60.0),
+        books=(
+            book(stages=quick),
+            book("nvlink-fault", stages=quick, **other),
+            book("thermal-throttle", **THERMAL),
+        ),
+    )
+    await hall.begin(watch=False)
+    await hall.offer("n0", check_name="GpuThermalWatch", is_fatal=False, error_codes=())
+    await hall.offer("n1")
+    await hall.offer("n2", check_name="GpuNvlinkWatch", error_codes=())
+    await hall.clock.sleep(1)
+    assert not any("NVSX_STORM_ROLE" in c.script.facts for c in hall.scripts.ran("on-detect.sh"))
+    last = await hall.offer("n3")
+    await hall.clock.sleep(1)
+    mark = await hall.inbox.storm_of(last.run_id)
+    rows = {row.node: row.run_id for row in await hall.rows()}
+    assert mark is not None
+    assert (mark.leader, mark.size) == (rows["n1"], 3)
+    assert await hall.inbox.storm_of(rows["n0"]) is None
+    await hall.close()
+
+
 async def test_a_busy_store_is_an_error_to_the_sender_and_stores_nothing() -> None:
     """While nothing can be stored an offer raises StoreBusy; afterwards the same one fires."""
     hall = Hall("n1")

@@ -8,7 +8,7 @@ carries out what it returns. Times are Unix seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -143,12 +143,12 @@ class Ledger(Protocol):
         """The silence that covers the node now."""
         ...
 
-    def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
-        """The runs that events fired since, oldest first."""
+    def recent(self, cluster: str, runbooks: Collection[str], since: float) -> Sequence[RunRow]:
+        """The runs of these runbooks that events fired since, oldest first."""
         ...
 
-    def storm(self, cluster: str, runbook: str) -> StormMark | None:
-        """The runbook's latest storm."""
+    def storm(self, cluster: str, runbooks: Collection[str], since: float) -> StormMark | None:
+        """The latest storm among these runbooks that a run joined since."""
         ...
 
 

@@ -35,7 +35,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `age` is None when the event has no time; `in_open_session` says that an old event
     belongs to what is open on the node now. `fresh` marks a fault that was seen appearing;
     `there_since` is when a fault without a session that was found there began.
-    `run` is the run to create and `request` what it is asked for.
+    `alike` are the runbooks a storm of this one can have. `run` is the run to create and
+    `request` what it is asked for.
     """
 
     now: float
@@ -55,6 +56,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     session_key: str = ""
     there_since: float | None = None
+    alike: frozenset[str] = frozenset()
     run: NewRun
     request: str = ""
 
@@ -225,7 +227,7 @@ def _limited(case: Case, limits: Limits, ledger: Ledger) -> Decision | None:
     if limits.throttle_runs is None or case.explicit:
         return None
     since = case.now - limits.throttle_window
-    fired = len(ledger.recent(case.cluster, case.runbook, since))
+    fired = len(ledger.recent(case.cluster, (case.runbook,), since))
     if fired < limits.throttle_runs:
         return None
     window = durations.format(limits.throttle_window)
@@ -234,7 +236,7 @@ def _limited(case: Case, limits: Limits, ledger: Ledger) -> Decision | None:
 
 
 def _fires(case: Case, limits: Limits, ledger: Ledger) -> Decision:
-    storm = joining(ledger, case.cluster, case.runbook, case.node, case.now, limits)
+    storm = joining(ledger, case.cluster, case.alike, case.node, case.now, limits)
     asks: tuple[Ask, ...] = ()
     if storm.leader:
         text = f"a storm: {storm.size} nodes within a short time; run {storm.leader} leads"

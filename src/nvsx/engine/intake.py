@@ -23,6 +23,7 @@ from nvsx.core.schema import Runbook
 from nvsx.engine.incidents import Case, settle
 from nvsx.engine.limits import Limits
 from nvsx.engine.request import RunRequest
+from nvsx.engine.storms import alike
 
 #: An event belongs to an open session when it is at most this much older than its begin.
 SLACK = 120.0
@@ -165,6 +166,7 @@ class TriggerIntake:
             fresh=event.source == "watch" and not event.late,
             session_key=event.session_key,
             there_since=event.there_since,
+            alike=alike(runbook, self._shelf.runbooks()) if runbook else frozenset(),
             run=NewRun(
                 runbook=name,
                 cluster=self._identity.uid,

@@ -1,17 +1,18 @@
-"""Storms: many nodes failing the same way within a window.
+"""Storms: many nodes with a fault within a window, whatever each one's fault is.
 
 The first run leads, the others are members: all are observed, and hooks are told, so that
-people are paged once. A storm belongs to one runbook, since its leader can only speak for
-faults of its own kind.
+people are paged once. A rack that loses power shows as several kinds of fault. But a warning
+never speaks for a fault: runbooks that take events that are not fatal have storms of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from nvsx.core.inbox import Ledger, StormMark
+from nvsx.core.schema import Runbook
 from nvsx.engine.limits import Limits
 
 
@@ -24,15 +25,27 @@ class Joining(msgspec.Struct, frozen=True):
     size: int = 0
 
 
+def alike(runbook: Runbook, others: Iterable[Runbook]) -> frozenset[str]:
+    """The names of the runbooks that can be in one storm with `runbook`, itself among them."""
+    warns = _warns(runbook)
+    return frozenset({runbook.name, *(o.name for o in others if _warns(o) == warns)})
+
+
+def _warns(runbook: Runbook) -> bool:
+    return any(trigger.fatal is not True for trigger in runbook.triggers)
+
+
 def joining(
-    ledger: Ledger, cluster: str, runbook: str, node: str, now: float, limits: Limits
+    ledger: Ledger, cluster: str, runbooks: Collection[str], node: str, now: float, limits: Limits
 ) -> Joining:
-    """Whether a run that begins `now` (Unix seconds) on `node` belongs to a storm."""
-    storm = ledger.storm(cluster, runbook)
-    if storm is not None and now - storm.last <= limits.storm_window:
+    """Whether a run of one of `runbooks` that begins `now` (Unix seconds) on `node` belongs to
+    a storm."""
+    since = now - limits.storm_window
+    storm = ledger.storm(cluster, runbooks, since)
+    if storm is not None:
         return Joining(storm.leader, (), storm.size + 1)
     first_of: dict[str, str] = {}
-    for run in ledger.recent(cluster, runbook, now - limits.storm_window):
+    for run in ledger.recent(cluster, runbooks, since):
         if run.node and run.node != node:
             first_of.setdefault(run.node, run.run_id)
     if len(first_of) + 1 < limits.storm_nodes:

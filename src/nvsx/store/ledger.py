@@ -5,7 +5,7 @@ The SQLite form of core.inbox.Ledger. It only reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -80,14 +80,13 @@ _SILENCE = Prepared(
 _RECENT = Prepared(
     select(runs)
     .join(requests, requests.c.run_id == runs.c.run_id)
-    .where(runs.c.cluster == _cluster, runs.c.runbook == _runbook, runs.c.created >= _at)
+    .where(runs.c.cluster == _cluster, runs.c.created >= _at)
     .order_by(runs.c.created, runs.c.run_id)
 )
-_STORM = Prepared(
-    select(storms.c.leader, storms.c.joined)
-    .where(storms.c.cluster == _cluster, storms.c.runbook == _runbook)
-    .order_by(storms.c.joined.desc())
-    .limit(1)
+_STORMS = Prepared(
+    select(storms.c.runbook, storms.c.leader, func.max(storms.c.joined).label("last"))
+    .where(storms.c.cluster == _cluster, storms.c.joined >= _at)
+    .group_by(storms.c.runbook, storms.c.leader)
 )
 _STORM_SIZE = Prepared(select(func.count()).select_from(storms).where(storms.c.leader == _key))
 
@@ -123,16 +122,18 @@ class SqlLedger:
         found = _SILENCE.first(self._db, cluster=cluster, node=node, at=now)
         return None if found is None else as_silence(found)
 
-    def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
-        rows = _RECENT.all(self._db, cluster=cluster, runbook=runbook, at=since)
-        return [records.record(row).row for row in rows]
+    def recent(self, cluster: str, runbooks: Collection[str], since: float) -> Sequence[RunRow]:
+        rows = _RECENT.all(self._db, cluster=cluster, at=since)
+        return [records.record(row).row for row in rows if row["runbook"] in runbooks]
 
-    def storm(self, cluster: str, runbook: str) -> StormMark | None:
-        found = _STORM.first(self._db, cluster=cluster, runbook=runbook)
-        if found is None:
+    def storm(self, cluster: str, runbooks: Collection[str], since: float) -> StormMark | None:
+        rows = _STORMS.all(self._db, cluster=cluster, at=since)
+        fitting = [row for row in rows if row["runbook"] in runbooks]
+        if not fitting:
             return None
-        leader = found["leader"]
-        return StormMark(leader, storm_size(self._db, leader), found["joined"])
+        latest = max(fitting, key=lambda row: row["last"])
+        leader = latest["leader"]
+        return StormMark(leader, storm_size(self._db, leader), latest["last"])
 
     def _run(self, query: Prepared, **values: object) -> RunRow | None:
         found = query.first(self._db, **values)

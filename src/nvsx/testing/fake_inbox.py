@@ -7,7 +7,7 @@ state folder do. While `fail` is set, everything that writes raises it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -71,17 +71,22 @@ class FakeLedger:
         ]
         return max(covering, key=lambda s: s.until, default=None)
 
-    def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
+    def recent(self, cluster: str, runbooks: Collection[str], since: float) -> Sequence[RunRow]:
         return [
             run.row
             for run in self._journal.shared.runs.values()
             if run.row.run_id in self._held.requests
-            and (run.row.cluster, run.row.runbook) == (cluster, runbook)
+            and run.row.cluster == cluster
+            and run.row.runbook in runbooks
             and run.row.created >= since
         ]
 
-    def storm(self, cluster: str, runbook: str) -> StormMark | None:
-        marks = [s for s in self._held.storms.values() if s[1:3] == (cluster, runbook)]
+    def storm(self, cluster: str, runbooks: Collection[str], since: float) -> StormMark | None:
+        marks = [
+            s
+            for s in self._held.storms.values()
+            if s[1] == cluster and s[2] in runbooks and s[3] >= since
+        ]
         if not marks:
             return None
         leader, _, _, last = max(marks, key=lambda s: s[3])
