@@ -16,7 +16,7 @@ from nvsx.nvsentinel import names as read_names
 from nvsx.sandbox import health, names
 from nvsx.sandbox.connectors import apply_to
 from nvsx.sandbox.faults import FAULTS
-from nvsx.sandbox.reports import ANALYZER
+from nvsx.sandbox.reports import ANALYZER, UNRULED
 from nvsx.sandbox.variants import VARIANTS
 
 Start = Callable[..., Simulation]
@@ -280,7 +280,7 @@ async def test_the_sandbox_variant_has_its_own_description() -> None:
     [
         name
         for name, fault in FAULTS.items()
-        if any(r.fatal and r.agent != ANALYZER for r in fault.reports) and name != "xid-79"
+        if any(r.fatal and r.agent not in UNRULED for r in fault.reports) and name != "xid-79"
     ],
 )
 async def test_every_fatal_fault_comes_to_an_end(start: Start, fault: str) -> None:
@@ -503,7 +503,7 @@ async def test_configuration_is_readable_toml(start: Start) -> None:
 
     assert config("node-drainer")["userNamespaces"] == [{"name": "*", "mode": "AllowCompletion"}]
     assert config("fault-quarantine")["label-prefix"] == "k8saas.nvidia.com/"
-    assert len(config("fault-quarantine")["rule-sets"]) == 5
+    assert len(config("fault-quarantine")["rule-sets"]) == 6
     actions = config("fault-remediation")["remediationActions"]
     assert {a: c["kind"] for a, c in actions.items()} == {
         **dict.fromkeys(("COMPONENT_RESET", "RESTART_VM", "RESTART_BM"), "RebootNode"),

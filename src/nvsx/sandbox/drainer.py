@@ -4,12 +4,15 @@ The default mode for all user namespaces is AllowCompletion: nothing is evicted,
 drainer waits without limit and says so in an Event. Immediate asks for evictions, again
 and again where a disruption budget refuses; DeleteAfterTimeout waits for its limit, says
 until when, and deletes. The label becomes `draining` only when there is a pod to see to.
+An event's overrides win: `force` evicts at once, `skip` leaves the pods and the label alone.
+A partial drain, where it is on, sees to the pods of one GPU; a custom drain is the work of
+customdrains.py.
 Sources: node-drainer/pkg/evaluator/evaluator.go, pkg/reconciler, pkg/informers.
 """
 
 from __future__ import annotations
 
-from nvsx.sandbox import names
+from nvsx.sandbox import customdrains, names
 from nvsx.sandbox.admission import Object
 from nvsx.sandbox.context import Context
 from nvsx.sandbox.events import NodeEvent, record
@@ -26,6 +29,7 @@ _LONGEST_BACKOFF = 8
 class NodeDrainer:
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._ailing: dict[str, float] = {}
         context.ledger.subscribe(self._told)
 
     def _told(self, document: Document, changed: frozenset[str]) -> None:
@@ -43,19 +47,21 @@ class NodeDrainer:
         if document.cancelled:
             return
         context.ledger.update(document, eviction="InProgress")
-        if context.variant(node).drain_fails:
+        if document.event.drain == "skip":
+            self._finish(document, already=True)
+            return
+        partial = context.cluster.partial_drain and document.event.action == "COMPONENT_RESET"
+        gpu = document.event.entity("GPU_UUID") if partial else ""
+        if context.variant(node).drain_fails or (partial and not gpu):
             self._fail(document)
             return
-        backoff, waited = 1, False
-        while pods := self.eligible(node):
-            if not waited:
-                waited = True
-                context.set_state(node, "draining")
-            await context.node_changed(node, self._see_to(document, pods, backoff))
-            if document.cancelled:
-                context.ledger.update(document, eviction="Cancelled")
-                return
-            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+        if context.cluster.custom_drain:
+            await self._ask_for_drain(document)
+            return
+        waited = await self._emptied(document, gpu)
+        if document.cancelled:
+            context.ledger.update(document, eviction="Cancelled")
+            return
         drained_before = any(
             d.eviction in ("Succeeded", "AlreadyDrained")
             for d in context.ledger.session(node)
@@ -68,10 +74,33 @@ class NodeDrainer:
         context.log(MODULE, "node drained", nodeName=node)
         self._finish(document)
 
+    async def _emptied(self, document: Document, gpu: str) -> bool:
+        """See to the pods until none is left or the event is cancelled; whether any was."""
+        context, node = self._context, document.event.node
+        backoff, waited = 1, False
+        while (pods := self.eligible(node, gpu)) and not document.cancelled:
+            if not waited:
+                waited = True
+                context.set_state(node, "draining")
+            await context.node_changed(node, self._see_to(document, pods, backoff))
+            backoff = min(backoff * 2, _LONGEST_BACKOFF)
+        return waited
+
+    async def _ask_for_drain(self, document: Document) -> None:
+        """Leave the drain to the operator's controller; the label stays `draining`."""
+        context, node = self._context, document.event.node
+        if pods := self.eligible(node):
+            context.set_state(node, "draining")
+            if not await customdrains.drained(context, document, pods):
+                context.ledger.update(document, eviction="Cancelled")
+                return
+        self._finish(document, already=True)
+
     def _see_to(self, document: Document, pods: list[Object], backoff: int) -> float:
         """Do what the mode does about the pods; in how many seconds to look again."""
         context, node = self._context, document.event.node
-        mode, pace, timings = context.cluster.drain, context.pace, context.variant(node).timings
+        pace, timings = context.pace, context.variant(node).timings
+        mode = "Immediate" if document.event.drain == "force" else context.cluster.drain
         if mode == "Immediate":
             for pod in pods:
                 self._evict(pod)
@@ -102,8 +131,15 @@ class NodeDrainer:
         if "deletionTimestamp" in meta:
             return
         try:
-            evict(self._context.store, meta["namespace"], meta["name"], grace=EVICTION_SECONDS)
-            self._context.log(MODULE, "pod evicted", pod=_full_name(pod))
+            dry = self._context.cluster.dry_run
+            evict(
+                self._context.store,
+                meta["namespace"],
+                meta["name"],
+                grace=EVICTION_SECONDS,
+                dry_run=dry,
+            )
+            self._context.log(MODULE, "pod evicted", pod=_full_name(pod), dryRun=dry)
         except TooManyRequests:
             self._context.log(
                 MODULE, "eviction blocked by a PodDisruptionBudget, will retry", pod=_full_name(pod)
@@ -136,8 +172,8 @@ class NodeDrainer:
             drain_finished=self._context.clock.now(),
         )
 
-    def eligible(self, node: str) -> list[Object]:
-        """The pods a drain of `node` sees to."""
+    def eligible(self, node: str, gpu: str = "") -> list[Object]:
+        """The pods a drain of `node` sees to: all, or those that have this GPU."""
         return [
             pod
             for pod in self._context.pods_on(node)
@@ -147,7 +183,18 @@ class NodeDrainer:
                 owner["kind"] == "DaemonSet"
                 for owner in pod["metadata"].get("ownerReferences") or ()
             )
+            and (uses(pod, gpu) if gpu else not self._left(pod))
         ]
+
+    def _left(self, pod: Object) -> bool:
+        """Whether the pod has been Terminating or not Ready for so long that nobody waits."""
+        uid, now = pod["metadata"]["uid"], self._context.pace.now()
+        conditions = pod["status"].get("conditions") or ()
+        unready = any((c["type"], c["status"]) == ("Ready", "False") for c in conditions)
+        if not unready and "deletionTimestamp" not in pod["metadata"]:
+            self._ailing.pop(uid, None)
+            return False
+        return now - self._ailing.setdefault(uid, now) >= self._context.pace.seconds("pod_left")
 
     def _say(self, name: str, reason: str, message: str) -> None:
         node = self._context.node(name)
@@ -166,6 +213,11 @@ class NodeDrainer:
                 at=self._context.clock.now(),
             ),
         )
+
+
+def uses(pod: Object, gpu: str) -> bool:
+    """Whether the GPU is among those the pod's annotation says it has."""
+    return gpu in pod["metadata"].get("annotations", {}).get(names.DEVICES, "")
 
 
 def _namespace(pod: Object) -> str:

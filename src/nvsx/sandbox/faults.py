@@ -4,13 +4,15 @@ The monitors of the simulator play what stands here; a new fault is a new entry 
 Check names, error codes, recommended actions and entity types are NVSentinel's own
 (health-monitors/*, Xid-Catalog.xlsx, dcgmerrorsmapping.csv). What happens after a report
 is not decided here: quarantine, drain and remediation follow from the report's fields.
-Faults of GPUs and NVSwitches are here, those of what is around them in hostfaults.py.
+Faults of GPUs and NVSwitches are here, those of what is around them in hostfaults.py,
+what is concluded from several in derivedfaults.py.
 GpuPmuWatch, GpuMcuWatch, GpuSmWatch and GpuDriverWatch exist as checks and no fault is
 known to raise them. The sub-codes of XID 144 to 150 are examples of NVSentinel's decoding.
 """
 
 from __future__ import annotations
 
+from nvsx.sandbox.derivedfaults import DERIVED_FAULTS
 from nvsx.sandbox.hostfaults import HOST_FAULTS
 from nvsx.sandbox.reports import (
     GPU_MONITOR,
@@ -350,4 +352,6 @@ _FAULTS = (
     ),
 )
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in (*_FAULTS, *HOST_FAULTS)}
+FAULTS: dict[str, Fault] = {
+    fault.name: fault for fault in (*_FAULTS, *HOST_FAULTS, *DERIVED_FAULTS)
+}

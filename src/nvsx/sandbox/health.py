@@ -34,8 +34,12 @@ HEALTHY_MESSAGE = "No Health Failures"
 Entity = tuple[str, str]
 
 
+Override = Literal["", "force", "skip"]
+
+
 class HealthEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a monitor publishes. `generated` is Unix nanoseconds."""
+    """What a monitor publishes. `generated` is Unix nanoseconds, `custom` the action's name
+    where `action` is CUSTOM, `creator` who asked for an event with overrides."""
 
     node: str
     check: str
@@ -50,6 +54,15 @@ class HealthEvent(msgspec.Struct, frozen=True, kw_only=True):
     entities: tuple[Entity, ...] = ()
     strategy: str = "EXECUTE_REMEDIATION"
     version: int = 1
+    custom: str = ""
+    quarantine: Override = ""
+    drain: Override = ""
+    creator: str = ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the platform connectors and the sender said about it."""
+        return {"trace_id": NO_TRACE, **({"creator_id": self.creator} if self.creator else {})}
 
     @property
     def source(self) -> tuple[str, str, str, int]:
@@ -80,7 +93,7 @@ class HealthEvent(msgspec.Struct, frozen=True, kw_only=True):
             "recommendedAction": ACTIONS[self.action],
             "errorCode": list(self.codes),
             "entitiesImpacted": [{"entityType": t, "entityValue": v} for t, v in self.entities],
-            "metadata": {"trace_id": NO_TRACE},
+            "metadata": self.metadata,
             "generatedTimestamp": {
                 key: value
                 for key, value in zip(
@@ -89,12 +102,19 @@ class HealthEvent(msgspec.Struct, frozen=True, kw_only=True):
                 if value
             },
             "nodeName": self.node,
+            **self.overrides(),
             "processingStrategy": STRATEGIES[self.strategy],
             "id": document_id,
+            "customRecommendedAction": self.custom,
         }
         if layout_2025:
-            del fields["processingStrategy"], fields["id"]
+            del fields["processingStrategy"], fields["id"], fields["customRecommendedAction"]
         return {key: value for key, value in fields.items() if value}
+
+    def overrides(self) -> dict[str, dict[str, bool]]:
+        """`quarantineOverrides` and `drainOverrides`, where it has them."""
+        asked = {"quarantineOverrides": self.quarantine, "drainOverrides": self.drain}
+        return {key: {value: True} for key, value in asked.items() if value}
 
 
 Quarantined = Literal["", "Quarantined", "AlreadyQuarantined", "UnQuarantined", "Cancelled"]

@@ -1,16 +1,19 @@
-"""Faults around the GPU, as data: the node, its network ports, the provider, the analyzer.
+"""Faults around the GPU, as data: the node, its network ports, the provider, checks of others.
 
-Part of faults.FAULTS. NIC and provider faults are not ended by a reboot; what the analyzer
-concludes is ended by nobody but people.
+Part of faults.FAULTS. NIC and provider faults are not ended by a reboot. The drills are what
+an operator sends to try the chain out, with overrides of its rules.
 """
 
 from __future__ import annotations
 
+from nvsx.sandbox.health import Override
 from nvsx.sandbox.reports import (
-    ANALYZER,
     CSP_MONITOR,
+    GPU_MONITOR,
     NIC_MONITOR,
     OBJECT_MONITOR,
+    PREFLIGHT,
+    SLURM_MONITOR,
     SYSLOG,
     Fault,
     Report,
@@ -56,33 +59,35 @@ def _nic(name: str, title: str, report: Report) -> Fault:
     return Fault(name, title, (report,), cure="fix", ends_jobs=report.fatal, people_heal_after=heal)
 
 
-def _derived(name: str, check: str, action: str, message: str, *, code: str = "") -> Fault:
-    """What the analyzer concludes from events that repeat. No rule set quarantines for it
-    and nobody ever calls it healthy: people take the condition away."""
-    seen = [
-        Report(
-            check="SysLogsXIDError",
-            agent=SYSLOG,
-            message=f"NVRM: Xid (PCI:{{pci}}): {code}, pid={{pid}}, name=train",
-            codes=(code,),
-            fatal=False,
-            after=float(number),
-        )
-        for number in (range(2) if code else ())
-    ]
-    conclusion = Report(
+def _preflight(name: str, check: str, message: str) -> Fault:
+    """A test before a job fails; the node is looked at by people."""
+    report = Report(
         check=check,
-        agent=ANALYZER,
+        agent=PREFLIGHT + name,
         message=message,
-        codes=(code,) if code else (),
-        action=action,
-        entities=("PCI", "GPU_UUID") if code else (),
-        after=2.0,
+        action="CONTACT_SUPPORT",
+        entities=("GPU", "PCI", "GPU_UUID"),
     )
-    title = f"{check}, concluded by the analyzer"
+    title = f"{check} failed before a job"
     return Fault(
-        name, title, (*seen, conclusion), cure="fix", ends_jobs=False, people_heal_after=5.0
+        f"preflight-{name}", title, (report,), cure="fix", ends_jobs=False, people_heal_after=5.0
     )
+
+
+def _drill(name: str, title: str, *, quarantine: Override, drain: Override) -> Fault:
+    """What NVSentinel's documentation recommends for a drill: nothing is rebooted."""
+    report = Report(
+        check="GpuInforomWatch",
+        agent=GPU_MONITOR,
+        message="drill, no action needed",
+        codes=("DCGM_FR_CORRUPT_INFOROM",),
+        action="CONTACT_SUPPORT",
+        entities=("GPU", "PCI", "GPU_UUID"),
+        quarantine=quarantine,
+        drain=drain,
+        creator="sre" if quarantine else "",
+    )
+    return Fault(name, title, (report,), cure="fix", ends_jobs=False, people_heal_after=5.0)
 
 
 HOST_FAULTS = (
@@ -149,43 +154,36 @@ HOST_FAULTS = (
         ends_jobs=False,
         ends_after=25.0,
     ),
-    _derived(
-        "repeated-xid-31",
-        "RepeatedXID31OnSameGPU",
-        "RUN_DCGMEUD",
-        "if DCGM EUD tests pass, run field diagnostics",
-        code="31",
+    Fault(
+        name="slurm-drain",
+        title="Slurm drained the node (a condition only: no rule set is for it)",
+        reports=(
+            Report(
+                check="SlurmHealthCheck",
+                agent=SLURM_MONITOR,
+                message="Slurm node {node} is drained: epilog failed",
+                action="CONTACT_SUPPORT",
+                entities=(),
+                component="Node",
+            ),
+        ),
+        cure="fix",
+        ends_jobs=False,
+        people_heal_after=5.0,
     ),
-    _derived(
-        "repeated-xid-13",
-        "RepeatedXID13OnSameGPCAndTPC",
-        "RUN_DCGMEUD",
-        "XID 13 on the same GPC and TPC",
-        code="13",
+    _preflight("dcgm-diagnostic", "DcgmDiagnostic", "DCGM diagnostic failed on GPU {gpu}"),
+    _preflight("nccl-loopback", "NCCLLoopbackTest", "NCCL loopback below the expected bandwidth"),
+    _preflight("nccl-allreduce", "NCCLAllReduceTest", "NCCL all-reduce did not complete"),
+    _drill(
+        "drill-no-drain",
+        "A drill: quarantined, not drained, left to people",
+        quarantine="",
+        drain="skip",
     ),
-    _derived(
-        "repeated-xid",
-        "RepeatedXIDErrorOnSameGPU",
-        "CONTACT_SUPPORT",
-        "XID errors on the same GPU 5 times within 24 hours",
-        code="43",
-    ),
-    _derived(
-        "multiple-remediations",
-        "MultipleRemediations",
-        "CONTACT_SUPPORT",
-        "multiple remediations within 7 days on a node",
-    ),
-    _derived(
-        "repeated-nic-driver",
-        "RepeatedNICDriverError",
-        "CONTACT_SUPPORT",
-        "NIC driver errors repeat",
-    ),
-    _derived(
-        "repeated-nic-degradation",
-        "RepeatedNICDegradation",
-        "CONTACT_SUPPORT",
-        "NIC degradations repeat",
+    _drill(
+        "drill-forced",
+        "A drill past all rules: quarantined and drained at once",
+        quarantine="force",
+        drain="force",
     ),
 )

@@ -126,9 +126,13 @@ class Machines:
 
     # --- jobs ---------------------------------------------------------------------------
 
-    async def end_jobs(self, node: str) -> None:
-        """A while after a GPU failed, the jobs that were using the node's GPUs give up."""
-        hit = {pod["metadata"]["uid"] for pod in self._pods(node) if _is_workload(pod)}
+    async def end_jobs(self, node: str, gpu: str) -> None:
+        """A while after a GPU failed, the jobs that were using it give up; "" is all GPUs."""
+        hit = {
+            pod["metadata"]["uid"]
+            for pod in self._pods(node)
+            if _is_workload(pod) and gpu in _annotation(pod, names.DEVICES, gpu)
+        }
         await self._context.sleep("workload_ends", node)
         for pod in self._pods(node):
             meta = pod["metadata"]
@@ -210,7 +214,7 @@ class Machines:
         found = self._context.store.find("jobs", job["name"], namespace=meta["namespace"])
         if found is None or found.get("status", {}).get("completionTime"):
             return
-        kept = {k: meta[k] for k in ("name", "namespace", "labels", "ownerReferences")}
+        kept = _kept(meta)
         spec = {k: v for k, v in pod["spec"].items() if k != "nodeName"}
         scheduled = {
             "type": "PodScheduled",
@@ -259,9 +263,7 @@ class Machines:
                 meta = pod["metadata"]
                 with self._tidied():
                     self._remove_pod(pod)
-                kept = {k: meta[k] for k in ("name", "namespace", "labels", "ownerReferences")}
-                spec = {**pod["spec"]}
-                store.create("pods", {"metadata": kept, "spec": spec})
+                store.create("pods", {"metadata": _kept(meta), "spec": pod["spec"]})
 
     async def _start_pod(self, namespace: str, name: str) -> None:
         """The kubelet starts a pod that has a node; pods made Running stay as they are."""
@@ -318,12 +320,22 @@ def run(pod: Object, now: float) -> None:
     ]
 
 
+def _kept(meta: Object) -> Object:
+    """What a job's next pod has of the one before."""
+    keys = ("name", "namespace", "labels", "annotations", "ownerReferences")
+    return {key: meta[key] for key in keys if key in meta}
+
+
 def _cordon(entry: Entry) -> str:
     return entry.fields.get("spec.unschedulable", "")
 
 
 def _is_workload(pod: Object) -> bool:
     return _owner(pod) == "Job" and pod["metadata"]["namespace"] != names.NAMESPACE
+
+
+def _annotation(pod: Object, key: str, missing: str) -> str:
+    return str((pod["metadata"].get("annotations") or {}).get(key, missing))
 
 
 def _owner(pod: Object) -> str:

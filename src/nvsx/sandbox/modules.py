@@ -11,10 +11,20 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from nvsx.sandbox import connectors, drainer, janitor, lifecycle, names, quarantine, remediation
+from nvsx.sandbox import (
+    connectors,
+    customdrains,
+    drainer,
+    janitor,
+    lifecycle,
+    names,
+    quarantine,
+    remediation,
+)
 from nvsx.sandbox.admission import Object
 from nvsx.sandbox.context import Context
 from nvsx.sandbox.repairs import DEFAULT_REPAIRS
+from nvsx.sandbox.reports import PREFLIGHT
 from nvsx.sandbox.world import SYSTEM_NODE, DaemonSet, daemon_set, owner, store_running
 
 VERSION = "v1.19.0"
@@ -70,6 +80,8 @@ def install(context: Context, nodes: list[str], now: float, provider: str = "mon
             context.store.delete("customresourcedefinitions", resource.name)
     else:
         _database(context, now, provider)
+    if context.cluster.custom_drain:
+        context.store.create("customresourcedefinitions", customdrains.DEFINITION)
 
 
 def config_maps(
@@ -282,7 +294,8 @@ def _quarantine_config(context: Context) -> str:
     parts = [f'label-prefix = "{names.LABEL_PREFIX}"\n']
     for agent, (name, components) in quarantine.RULE_SETS.items():
         classes = " || ".join(f"event.componentClass == '{c}'" for c in sorted(components))
-        expression = f"event.agent == '{agent}' && event.isFatal == true"
+        by = f".startsWith('{agent}')" if agent == PREFLIGHT else f" == '{agent}'"
+        expression = f"event.agent{by} && event.isFatal == true"
         expression += f" && ({classes})" if classes else ""
         parts.append(
             textwrap.dedent(f"""
@@ -310,12 +323,12 @@ def _drainer_config(context: Context) -> str:
         deleteAfterTimeoutMinutes = 60
         notReadyTimeoutMinutes = 5
         drainGPUPods = false
-        partialDrainEnabled = false
+        partialDrainEnabled = {_flag(context.cluster.partial_drain)}
 
         [[userNamespaces]]
         name = "*"
         mode = "{context.cluster.drain}"
-        """)
+        """) + (customdrains.CONFIG if context.cluster.custom_drain else "")
 
 
 def _remediation_config(context: Context) -> str:

@@ -9,7 +9,8 @@ Sources: health-monitors/syslog-health-monitor, gpu-health-monitor, kubernetes-o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -23,6 +24,8 @@ from nvsx.sandbox.reports import (
     GPU_MONITOR,
     NIC_MONITOR,
     OBJECT_MONITOR,
+    PREFLIGHT,
+    SLURM_MONITOR,
     SYSLOG,
     Fault,
     Report,
@@ -30,7 +33,8 @@ from nvsx.sandbox.reports import (
 from nvsx.sandbox.world import Gpu, gpus_of
 
 # What reports health again once its cause is gone, without a reboot.
-_LOOK_AGAIN = (GPU_MONITOR, OBJECT_MONITOR, NIC_MONITOR, CSP_MONITOR)
+_LOOK_AGAIN = (GPU_MONITOR, OBJECT_MONITOR, NIC_MONITOR, CSP_MONITOR, SLURM_MONITOR, PREFLIGHT)
+_RESTARTS = ("RESTART_BM", "RESTART_VM")
 _RESET_FAILED = Report(
     check="SysLogsXIDError",
     agent=SYSLOG,
@@ -49,13 +53,16 @@ class Monitors:
 
     # --- a fault strikes ----------------------------------------------------------------
 
-    async def report(self, fault: Fault, node: str) -> None:
+    def hit(self, node: str) -> tuple[Gpu, int]:
+        """The GPU that the next fault on a node is about, and the process that finds out."""
+        ids = self._context.ids
+        rng = ids.rng("fault", node, ids.count("fault", node))
+        return rng.choice(gpus_of(ids, node)), rng.randint(2000, 60000)
+
+    async def report(self, fault: Fault, node: str, gpu: Gpu, pid: int) -> None:
         """Publish a fault's reports, each at its time, and its repeats until it subsides."""
         context = self._context
         self._over.discard((node, fault.name))
-        number = context.ids.count("fault", node)
-        rng = context.ids.rng("fault", node, number)
-        gpu, pid = rng.choice(gpus_of(context.ids, node)), rng.randint(2000, 60000)
         for report in sorted(fault.reports, key=lambda r: r.after):
             if report.after:
                 context.spawn(self._later(report, node, gpu, pid))
@@ -83,6 +90,8 @@ class Monitors:
     def publish(self, report: Report, node: str, gpu: Gpu | None = None, pid: int = 0) -> None:
         """Publish one report about a node."""
         gpu = gpu or gpus_of(self._context.ids, node)[0]
+        if (action := self._context.variant(node).custom_action) and report.action in _RESTARTS:
+            report = replace(report, action="CUSTOM", custom=action)
         message = report.message.format(
             pci=gpu.pci, gpu=gpu.index, uuid=gpu.uuid, pid=pid, node=node
         )
@@ -98,6 +107,10 @@ class Monitors:
             codes=report.codes,
             entities=tuple(_entity(kind, gpu) for kind in report.entities),
             strategy=report.strategy,
+            custom=report.custom,
+            quarantine=report.quarantine,
+            drain=report.drain,
+            creator=report.creator,
         )
         if report.fatal:
             self._reported[node][event] = None
@@ -115,11 +128,12 @@ class Monitors:
             events = tuple(msgspec.structs.replace(e, strategy="STORE_ONLY") for e in events)
         self._connectors.publish(*events)
 
-    async def restarted(self, node: str) -> None:
+    async def restarted(self, node: str, old: Sequence[HealthEvent] = ()) -> None:
         """The syslog monitor's pod starts anew and reads the journal once more."""
         await self._context.sleep("monitor_restarts", node)
         self._context.log(SYSLOG, "started", node=node)
-        again = [e for e in self._reported[node] if e.agent == SYSLOG]
+        again = old or [e for e in self._reported[node] if e.agent == SYSLOG]
+        self._reported[node].update(dict.fromkeys(again))
         self._send(*(_dated(e, 0) for e in again))
 
     # --- and is over --------------------------------------------------------------------
@@ -152,16 +166,19 @@ class Monitors:
             del self._reported[node][event]
         self._send(*map(_healthy, hit))
 
-    async def booted(self, node: str) -> None:
-        """The machine has a new boot id, and its DCGM starts from an empty cache."""
+    async def booted(self, node: str) -> list[HealthEvent]:
+        """The machine has a new boot id, and its DCGM starts from an empty cache; what the
+        kernel log had said until then."""
         context = self._context
         await context.sleep("dcgm_up", node)
         self._take(node, GPU_MONITOR)
         self._send(*_all_clear(node, GPU_MONITOR, names.GPU_CHECKS))
         await context.sleep("boot_seen", node)
-        others = [e for e in self._take(node, SYSLOG) if e.check not in names.SYSLOG_CHECKS]
+        taken = self._take(node, SYSLOG)
+        others = [e for e in taken if e.check not in names.SYSLOG_CHECKS]
         cleared = _all_clear(node, SYSLOG, names.SYSLOG_CHECKS)
         self._send(*cleared, *(msgspec.structs.replace(_healthy(e), entities=()) for e in others))
+        return taken
 
     async def ready_again(self, node: str) -> None:
         """The kubelet posts Ready."""
@@ -170,7 +187,7 @@ class Monitors:
 
     def _take(self, node: str, *agents: str) -> list[HealthEvent]:
         """Forget what these agents reported about the node, and return it."""
-        taken = [event for event in self._reported[node] if event.agent in agents]
+        taken = [event for event in self._reported[node] if event.agent.startswith(agents)]
         for event in taken:
             del self._reported[node][event]
         return taken

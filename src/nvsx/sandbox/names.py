@@ -41,6 +41,8 @@ DETECTION_LABELS = {
     "nvsentinel.dgxc.nvidia.com/driver.installed": "true",
 }
 BREAKER = "circuit-breaker"
+DRAIN_NODE_LABEL = "nvsentinel.nvidia.com/node-name"
+DEVICES = "dgxc.nvidia.com/devices"  # an annotation: the GPUs a pod has
 
 DRAIN_EXEMPT_NAMESPACES = frozenset(
     ("nvsentinel", "kube-system", "gpu-operator", "gmp-system", "network-operator", "skyhook")

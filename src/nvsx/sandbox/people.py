@@ -15,7 +15,7 @@ from nvsx.sandbox.context import Context
 from nvsx.sandbox.machines import complete
 from nvsx.sandbox.quarantine import read_annotation
 from nvsx.sandbox.repairs import EXTERNAL, REBOOT, repair_object
-from nvsx.sandbox.reports import ANALYZER, Fault
+from nvsx.sandbox.reports import UNRULED, Fault
 from nvsx.sandbox.statuses import NotFound
 from nvsx.sandbox.timing import rfc3339
 
@@ -41,11 +41,12 @@ class People:
         delay = fault.people_heal_after
         if cluster.monitor_only and any(r.fatal for r in fault.reports):
             delay = cluster.people_heal_after
-        elif variant.reboot == "manual" or variant.companions:
+        elif variant.reboot == "manual" or variant.companions or variant.custom_action:
             delay = variant.people_heal_after
         if delay is not None:
             chain_acts = any(
-                r.strategy == "EXECUTE_REMEDIATION" and r.agent != ANALYZER for r in fault.reports
+                r.strategy == "EXECUTE_REMEDIATION" and r.agent not in UNRULED
+                for r in fault.reports
             )
             self._context.spawn(self._repair(node, delay, wait=chain_acts))
 

@@ -20,16 +20,17 @@ from nvsx.sandbox.admission import Object
 from nvsx.sandbox.context import Context
 from nvsx.sandbox.health import Document, HealthEvent
 from nvsx.sandbox.objects import Change
-from nvsx.sandbox.reports import GPU_MONITOR, OBJECT_MONITOR, SYSLOG
+from nvsx.sandbox.reports import GPU_MONITOR, OBJECT_MONITOR, PREFLIGHT, SYSLOG
 
 MODULE = "fault-quarantine"
-# agent → (rule set, component classes it is for; empty: any)
+# agent, or how agents begin → (rule set, component classes it is for; empty: any)
 RULE_SETS: dict[str, tuple[str, frozenset[str]]] = {
     GPU_MONITOR: ("GPU fatal error ruleset", frozenset({"GPU"})),
     SYSLOG: ("Syslog fatal error ruleset", frozenset({"GPU", "NIC"})),
     OBJECT_MONITOR: ("Kubernetes object monitor fatal error ruleset", frozenset()),
     "csp-health-monitor": ("CSP health monitor fatal error ruleset", frozenset()),
     "nic-health-monitor": ("NIC fatal error ruleset", frozenset({"NIC"})),
+    PREFLIGHT: ("Preflight fatal error ruleset", frozenset()),
 }
 _BREAKER_SHARE = 0.5
 _REASON_LIMIT = 63
@@ -94,7 +95,10 @@ class FaultQuarantine:
     # --- a fault ------------------------------------------------------------------------
 
     def _fault(self, document: Document, node: Object) -> None:
-        rules = matching_rules(document.event, node)
+        forced = document.event.quarantine == "force"
+        rules = document.event.message if forced else matching_rules(document.event, node)
+        if document.event.quarantine == "skip":
+            return
         if rules is None and not self._context.cluster.dry_run:
             return
         if names.QUARANTINE in (node["metadata"].get("annotations") or {}):
@@ -120,7 +124,8 @@ class FaultQuarantine:
             if obj["spec"].get("unschedulable"):
                 annotations[names.QUARANTINE_CORDON_PREEXISTING] = "True"
             else:
-                values = ("NVSentinel", _label_value(rules), self._label_time())
+                by = f"{event.agent}-{event.creator}" if event.creator else "NVSentinel"
+                values = (_label_value(by), _label_value(rules), self._label_time())
                 labels.update(zip(names.CORDON_LABELS, values, strict=True))
             labels[names.STATE_LABEL] = "quarantined"
             obj["spec"]["unschedulable"] = True
@@ -315,7 +320,8 @@ def matching_rules(event: HealthEvent, node: Object) -> str | None:
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) == "false" for key in names.OPT_OUT_LABELS):
         return None
-    name, components = RULE_SETS.get(event.agent, ("", frozenset()))
+    agent = PREFLIGHT if event.agent.startswith(PREFLIGHT) else event.agent
+    name, components = RULE_SETS.get(agent, ("", frozenset()))
     if not name or (components and event.component not in components):
         return None
     return name

@@ -63,7 +63,7 @@ class FaultRemediation:
         await context.sleep("remediate_pickup", node)
         if document.cancelled:
             return
-        repair = self._repairs.get(document.event.action)
+        repair = self._repairs.get(document.event.custom or document.event.action)
         if repair is None:
             context.log(MODULE, "unsupported action", action=document.event.action, nodeName=node)
             context.set_state(node, "remediation-failed")
@@ -75,7 +75,8 @@ class FaultRemediation:
             await context.node_changed(node, context.pace.seconds("remediate_recheck"))
             if document.cancelled:
                 return
-        context.ledger.update(document, remediated=True, remediation_at=context.clock.now())
+        if document.remediated is None and not document.cancelled:
+            context.ledger.update(document, remediated=True, remediation_at=context.clock.now())
 
     async def _served(self, document: Document, repair: Repair) -> bool:
         """Whether an object serves this event; makes one unless another is in progress."""
@@ -89,8 +90,10 @@ class FaultRemediation:
                     return True
                 context.set_state(node, "remediating")
                 await context.sleep("remediating", node)
-                self._create(document, repair)
-                context.set_state(node, "remediation-succeeded")
+                made = self._create(document, repair)
+                context.set_state(node, f"remediation-{'succeeded' if made else 'failed'}")
+                outcome = {"remediation_at": context.clock.now()} if made else {}
+                context.ledger.update(document, remediated=made, **outcome)
             return progress != "running"
 
     async def _collect_logs(self, document: Document) -> None:
@@ -106,11 +109,15 @@ class FaultRemediation:
         await context.sleep("log_collection", node)
         jobs.finish(context, job)
 
-    def _create(self, document: Document, repair: Repair) -> None:
+    def _create(self, document: Document, repair: Repair) -> bool:
+        """Make the object; False when the API server does not take it."""
         context, event = self._context, document.event
         node = context.node(event.node)
         if node is None or context.cluster.dry_run:
-            return
+            return True
+        if context.variant(event.node).repair_refused:
+            context.log(MODULE, "failed to create maintenance CR: forbidden", nodeName=event.node)
+            return False
         name = f"maintenance-{event.node}-{document.id}"
         wanted = repair_object(repair, name, node, document)
         if context.variant(event.node).layout_2025:
@@ -119,10 +126,11 @@ class FaultRemediation:
         entry = {
             "maintenanceCR": name,
             "createdAt": created["metadata"]["creationTimestamp"],
-            "actionName": event.action,
+            "actionName": event.custom or event.action,
         }
         self._remember(event.node, repair.group_for(event), entry)
         context.log(MODULE, "created maintenance CR", name=name, nodeName=event.node)
+        return True
 
     def _remember(self, node: str, group: str, entry: dict[str, str]) -> None:
         def change(obj: Object) -> None:

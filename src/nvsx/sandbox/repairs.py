@@ -126,6 +126,6 @@ def _spec(repair: Repair, node: str, document: Document | None) -> dict[str, Any
 
 def _external_event(document: Document) -> dict[str, Any]:
     """The full event; this CRD takes the time as RFC 3339."""
-    event = document.event.annotation(document.id)
+    event = document.event.annotation("")  # an id is given to the copy in the annotation alone
     event["generatedTimestamp"] = rfc3339(document.event.generated / 1e9)
     return event

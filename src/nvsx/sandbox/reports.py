@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nvsx.sandbox.health import Override
+
 SYSLOG = "syslog-health-monitor"
 GPU_MONITOR = "gpu-health-monitor"
 OBJECT_MONITOR = "kubernetes-object-monitor"
 NIC_MONITOR = "nic-health-monitor"
 CSP_MONITOR = "csp-health-monitor"
 ANALYZER = "health-events-analyzer"
+SLURM_MONITOR = "slurm-drain-monitor"
+UNRULED = (ANALYZER, SLURM_MONITOR)  # no default rule set quarantines for these
+PREFLIGHT = "preflight-"  # each of its checks is an agent of its own
 
 Cure = Literal["reboot", "fix"]
 
@@ -25,7 +30,8 @@ class Report:
 
     `message` may use {pci}, {gpu} (index), {uuid}, {pid} and {node}. `entities` are the
     entity types it names; their values come from the GPU that is hit. `after` is seconds
-    from the injection at speed 1.
+    from the injection at speed 1. `custom`, `quarantine`, `drain` and `creator` are those of
+    HealthEvent.
     """
 
     check: str
@@ -38,6 +44,10 @@ class Report:
     fatal: bool = True
     strategy: str = "EXECUTE_REMEDIATION"
     after: float = 0.0
+    custom: str = ""
+    quarantine: Override = ""
+    drain: Override = ""
+    creator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

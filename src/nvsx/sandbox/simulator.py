@@ -17,6 +17,7 @@ from nvsx.core.errors import UsageError
 from nvsx.sandbox import modules, names, world
 from nvsx.sandbox.connectors import PlatformConnectors
 from nvsx.sandbox.context import Context
+from nvsx.sandbox.customdrains import DrainController
 from nvsx.sandbox.drainer import NodeDrainer
 from nvsx.sandbox.faults import FAULTS
 from nvsx.sandbox.health import Ledger
@@ -115,6 +116,8 @@ class Simulator:
             return
         FaultQuarantine(context)
         NodeDrainer(context)
+        if context.cluster.custom_drain:
+            DrainController(context)
         FaultRemediation(context)
         resets = GpuResets(context, self._reset)
         Janitor(context, self._machines, resets, self._moment, self._terminated)
@@ -211,8 +214,10 @@ class Simulator:
         if variant.opted_out:
             label = {names.OPT_OUT_LABELS[0]: "false"}
             self.store.update("nodes", node, lambda n: n["metadata"]["labels"].update(label))
-        if not variant.busy:
+        if variant.partial_drain or not variant.busy:
             self._machines.remove_jobs(node)
+        if variant.partial_drain:
+            world.split_gpus(self.store, self.ids, node, self._context.clock.now())
         if variant.cordoned_before:
             self._people.cordon(node)
         if variant.untainted_in_drain:
@@ -226,15 +231,26 @@ class Simulator:
 
     def _booted(self, node: str) -> None:
         self._active.pop(node, None)
-        self._context.spawn(self._monitors.booted(node))
+        self._context.spawn(self._boot(node))
+
+    async def _boot(self, node: str) -> None:
+        said = await self._monitors.booted(node)
+        replays = self._context.variant(node).monitor_restarts == "recovered"
+        if replays and said and ("replayed", node) not in self._prepared:
+            self._prepared.add(("replayed", node))
+            await self._context.sleep("replay", node)
+            self._context.spawn(self._machines.end_jobs(node, ""))
+            await self._monitors.restarted(node, said)
 
     async def _strike(self, fault: Fault, node: str) -> None:
+        gpu, pid = self._monitors.hit(node)
         if fault.stops_kubelet:
             self._machines.set_ready(node, ready=False)
             await self._context.sleep("not_ready_seen", node)
         if fault.ends_jobs:
-            self._context.spawn(self._machines.end_jobs(node))
-        await self._monitors.report(fault, node)
+            whole = fault.reports[0].action != "COMPONENT_RESET"
+            self._context.spawn(self._machines.end_jobs(node, "" if whole else gpu.uuid))
+        await self._monitors.report(fault, node, gpu, pid)
 
     def _moment(self, node: str, moment: Moment) -> None:
         """A reboot reached a moment at which further checks see the fault."""
@@ -262,7 +278,7 @@ class Simulator:
     def _monitored_again(self, node: str) -> None:
         """Monitors come back to a node; they report health where nothing is wrong."""
         if not self._active.get(node):
-            self._context.spawn(self._monitors.booted(node))
+            self._context.spawn(self._boot(node))
 
     def _terminated(self, node: str) -> None:
         self._active.pop(node, None)

@@ -13,7 +13,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from nvsx.sandbox.health import ACTIONS, NO_TRACE, STRATEGIES, Document, HealthEvent
+from nvsx.sandbox.health import ACTIONS, STRATEGIES, Document, HealthEvent
 
 _NANO = 1_000_000_000
 _CLOUD_TYPE = "com.nvidia.nvsentinel.health.v1"
@@ -38,14 +38,14 @@ def bson_document(document: Document, *, layout_2025: bool = False) -> Stored:
         "errorcode": list(event.codes) or None,
         "entitiesimpacted": [{"entitytype": k, "entityvalue": v} for k, v in event.entities]
         or None,
-        "metadata": {"trace_id": NO_TRACE},
+        "metadata": event.metadata,
         "generatedtimestamp": {"seconds": seconds, "nanos": nanos},
         "nodename": event.node,
-        "quarantineoverrides": None,
-        "drainoverrides": None,
+        "quarantineoverrides": _override(event.quarantine),
+        "drainoverrides": _override(event.drain),
         "processingstrategy": STRATEGIES[event.strategy],
         "id": "",
-        "customrecommendedaction": "",
+        "customrecommendedaction": event.custom,
     }
     status: Stored = {
         "nodequarantined": "",
@@ -177,10 +177,16 @@ def cloud_event(event: HealthEvent, cluster: str) -> Stored:
                 "generatedTimestamp": at,
                 "nodeName": event.node,
                 "processingStrategy": event.strategy,
-                "metadata": {"trace_id": NO_TRACE},
+                "metadata": event.metadata,
+                **({"customRecommendedAction": event.custom} if event.custom else {}),
+                **event.overrides(),
             },
         },
     }
+
+
+def _override(asked: str) -> dict[str, bool] | None:
+    return {"force": asked == "force", "skip": asked == "skip"} if asked else None
 
 
 def moment(at: float) -> datetime:

@@ -32,6 +32,9 @@ DURATIONS: Mapping[str, float] = {
     "quarantine": 0.8,  # fault-quarantine's reaction to the change stream
     "drain_pickup": 0.7,  # node-drainer's
     "drain_retry": 1.0,  # its backoff: 10 s doubling to 2 min
+    "pod_left": 10.0,  # a pod NotReady or Terminating for longer is not waited for; 5 min
+    "custom_drain": 4.0,  # the operator's own controller
+    "custom_drain_poll": 1.0,  # really 30 s
     "workload_ends": 8.0,  # from the fault until a job with a GPU on the node gives up
     "eviction_retry": 1.0,  # after a 429; really 5 s and more
     "delete_after": 6.0,  # DeleteAfterTimeout's limit; really 60 min
@@ -63,6 +66,7 @@ DURATIONS: Mapping[str, float] = {
     "pod_stops": 0.5,  # graceful termination
     "pod_starts": 0.5,
     "monitor_restarts": 1.0,
+    "replay": 4.0,  # from the recovery until a monitor that starts anew replays its log
 }
 
 

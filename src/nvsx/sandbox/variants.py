@@ -19,7 +19,7 @@ Scope = Literal["node", "cluster"]
 Reboot = Literal["succeeds", "times-out", "refused", "manual"]
 Drain = Literal["AllowCompletion", "Immediate", "DeleteAfterTimeout"]
 Validation = Literal["", "succeeds", "fails"]
-Moment = Literal["signal-sent", "node-down"]
+Moment = Literal["signal-sent", "node-down", "recovered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,16 @@ class Variant:
         opted_out: the node carries the label that takes it out of NVSentinel's care.
         cordoned_before: somebody cordoned the node before the fault.
         drain_fails: the drainer gives up, which ends the chain.
+        repair_refused: the API server does not take the maintenance object.
+        custom_action: monitors ask for this custom action instead of a restart.
         monitor_restarts: a moment at which the syslog monitor starts anew and reports what
             it finds in the journal once more.
         breaker_tripped, dry_run, monitor_only: the state of the installation.
         store_only: every monitor's events are stored and do nothing.
         drain: the drain mode of all user namespaces.
+        partial_drain: for a component's reset only the pods of that GPU are drained; each
+            GPU of the node has a pod.
+        custom_drain: the operator's own controller drains.
         budget_blocks: a disruption budget refuses evictions for a while.
         repairs: what the operator maps recommended actions to, beside the defaults.
         reset_fails: GPU resets do not succeed.
@@ -79,12 +84,16 @@ class Variant:
     opted_out: bool = False
     cordoned_before: bool = False
     drain_fails: bool = False
+    repair_refused: bool = False
+    custom_action: str = ""
     monitor_restarts: Moment | None = None
     breaker_tripped: bool = False
     dry_run: bool = False
     monitor_only: bool = False
     store_only: bool = False
     drain: Drain = "AllowCompletion"
+    partial_drain: bool = False
+    custom_drain: bool = False
     budget_blocks: bool = False
     repairs: Mapping[str, Repair] = field(default_factory=dict)
     reset_fails: bool = False
@@ -157,6 +166,23 @@ _VARIANTS = (
         monitor_restarts="signal-sent",
     ),
     Variant(
+        "cold-start-replay",
+        "The syslog monitor starts anew after the recovery and reports the old fault: a second "
+        "session and a second reboot, for nothing.",
+        monitor_restarts="recovered",
+    ),
+    Variant(
+        "repair-refused",
+        "The maintenance object cannot be created: remediation-failed, and no repair.",
+        repair_refused=True,
+    ),
+    Variant(
+        "custom-unmapped",
+        "Restarts are replaced by a custom action that nothing is mapped to: left to people.",
+        custom_action="replace-tray",
+        people_heal_after=4.0,
+    ),
+    Variant(
         "breaker-tripped",
         "The circuit breaker is tripped: conditions change, nothing is quarantined.",
         scope="cluster",
@@ -211,6 +237,20 @@ _VARIANTS = (
         drain="DeleteAfterTimeout",
     ),
     Variant(
+        "partial-drain",
+        "Only the pods of the faulty GPU are drained, and the GPU is reset; try it with `xid-48`.",
+        scope="cluster",
+        repairs={"COMPONENT_RESET": RESET},
+        partial_drain=True,
+    ),
+    Variant(
+        "custom-drain",
+        "The operator's own controller drains the node, asked by a DrainRequest.",
+        scope="cluster",
+        timings={"workload_ends": 60.0},
+        custom_drain=True,
+    ),
+    Variant(
         "gpu-reset",
         "COMPONENT_RESET is mapped to GPUReset: the GPU is reset, the node is not rebooted.",
         scope="cluster",
@@ -234,6 +274,14 @@ _VARIANTS = (
         "Restarts are mapped to ExternalRemediationRequest: somebody else repairs the node.",
         scope="cluster",
         repairs={"RESTART_BM": EXTERNAL, "RESTART_VM": EXTERNAL},
+    ),
+    Variant(
+        "custom-action",
+        "Restarts are replaced by the custom action external-repair, which is mapped to "
+        "ExternalRemediationRequest.",
+        scope="cluster",
+        repairs={"external-repair": EXTERNAL},
+        custom_action="external-repair",
     ),
     Variant(
         "log-collector",

@@ -7,6 +7,7 @@ modules.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -235,6 +236,27 @@ def training_pod(index: int, node: str, job: Object) -> Object:
             ],
         },
     }
+
+
+def split_gpus(store: ObjectStore, ids: Identities, node: str, now: float) -> None:
+    """Give each GPU of a node an inference pod of its own.
+
+    The annotation is what NVSentinel's metadata collector writes about a pod's devices.
+    """
+    namespace = names.WORKLOAD_NAMESPACE
+    job = training_job(8)
+    job["metadata"] = {"name": f"infer-{node}", "labels": {"app": "infer"}}
+    job = store.create("jobs", job, namespace=namespace)
+    for gpu in gpus_of(ids, node):
+        pod = training_pod(gpu.index, node, job)
+        devices = json.dumps({"devices": {"nvidia.com/gpu": [gpu.uuid]}})
+        pod["metadata"] |= {
+            "name": f"infer-{node}-{gpu.index}",
+            "labels": {"app": "infer"},
+            "annotations": {names.DEVICES: devices},
+        }
+        pod["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+        store_running(store, pod, now)
 
 
 @dataclass(frozen=True, slots=True)
