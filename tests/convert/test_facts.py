@@ -57,7 +57,9 @@ FRAMES = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(fact=FACTS, frame=st.sampled_from(FRAMES), at=st.integers(0, MARKDOWN.count("\n")))
 def test_a_fact_put_anywhere_into_markdown_is_found(
     fact: tuple[str, str], frame: str, at: int
@@ -69,7 +71,7 @@ def test_a_fact_put_anywhere_into_markdown_is_found(
     _is_there(found(page), kind, text)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     fact=FACTS,
     frame=st.sampled_from(
@@ -97,7 +99,7 @@ def test_a_fact_put_anywhere_into_html_is_found(
     _is_there(found(page, "page.html"), kind, text)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(fact=FACTS, lead=st.sampled_from(["", "- ", "3) ", "  * ", "Say: "]), at=st.integers(0, 20))
 def test_a_fact_put_anywhere_into_plain_text_is_found(
     fact: tuple[str, str], lead: str, at: int

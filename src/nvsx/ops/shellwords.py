@@ -30,15 +30,6 @@ class Command:
 
 def commands(text: str, first_line: int = 1) -> list[Command]:
     """All simple commands of a script, in order; those of substitutions come first."""
-    return _scanned(text, first_line).found
-
-
-def redirects(text: str, first_line: int = 1) -> list[tuple[int, str]]:
-    """(line, target) of every redirection to or from a word; here-documents have none."""
-    return _scanned(text, first_line).targets
-
-
-def _scanned(text: str, first_line: int) -> _Scanner:
     # A continued line becomes two blanks; `joints` keeps where a line break was lost.
     joints = [m.start() for m in re.finditer(r"\\\n", text)]
     scanner = _Scanner(text.replace("\\\n", "  "), first_line, 0, joints=joints)
@@ -46,7 +37,7 @@ def _scanned(text: str, first_line: int) -> _Scanner:
         scanner.scan()
     except RecursionError:
         pass  # hundreds of open brackets are no script a person wrote; keep what was read
-    return scanner
+    return scanner.found
 
 
 @dataclass(slots=True)
@@ -62,7 +53,6 @@ class _Scanner:
     blocks: list[str] = field(default_factory=list)
     pending_function: str = ""
     joints: list[int] = field(default_factory=list)
-    targets: list[tuple[int, str]] = field(default_factory=list)
 
     def scan(self) -> None:
         while self.pos < len(self.text):
@@ -99,10 +89,7 @@ class _Scanner:
         while self.pos < len(self.text) and self.text[self.pos] in " \t":
             self.pos += 1
         if self.pos < len(self.text) and self.text[self.pos] not in _OPERATORS + "()<>":
-            begin = self.pos
-            target = self._read_word()
-            if match and match[0].lstrip("0123456789") != "<<<":
-                self.targets.append((self._line(begin), target))
+            self._read_word()
 
     def _operator(self, char: str) -> None:
         if char == "(" and len(self.words) == 1:
@@ -265,7 +252,6 @@ class _Scanner:
         if self.depth < _MAX_DEPTH:
             scanner = _Scanner(inner, self._line(at), self.depth + 1)
             scanner.scan()
-            self.targets += scanner.targets
             function = self.blocks[-1] if self.blocks else ""
             self.found += [Command(c.words, c.line, c.function or function) for c in scanner.found]
 

@@ -40,6 +40,8 @@ _REBOOT = re.compile(
 _WHOLE = re.compile(
     r"^\s*(?:sudo )?(?:ssh \S+ \S.*|shutdown -\S.*|(?:/sbin/)?reboot(?: -\S+)*|systemctl \S+.*)[.\s]*$"
 )
+#: Options whose next word is their value, whatever that word looks like.
+_VALUED = frozenset("-n --namespace -o --output -l --selector -c --container --context".split())
 _SPLIT = re.compile(r"\s*(?:&&|\|\||;)\s*")
 _WORD_STOP = re.compile(
     r"(?:^|(?<=\s))(?:and|then|to|on|with|for|before|after|the|a|an|if|when|until|in|or|but|so|from|by|as|is"
@@ -108,14 +110,15 @@ def in_prose(text: str) -> list[tuple[int, int]]:
     found = []
     for match in PROSE_COMMAND.finditer(text):
         end = match.end()
-        words, value = 0, False
+        words, value, given = 0, False, False
         for token in re.finditer(r"\s+(\S+)", text[match.end() :]):
             word = token[1]
             plain = re.fullmatch(r"[A-Za-z]+[.,;:)!?]*", word) is not None
-            if _WORD_STOP.fullmatch(word.rstrip(".,;:")) and plain:
+            if plain and not given and _WORD_STOP.fullmatch(word.rstrip(".,;:")):
                 break
             words += plain and not value
             value = word.startswith("-") and "=" not in word
+            given = word in _VALUED
             if plain and words > (1 if _VERB.search(text[match.start() : end]) else 3):
                 break
             end = match.end() + token.end()

@@ -1,9 +1,10 @@
-# ruff: noqa: E501 - patterns stay in one piece, in the languages of pages
+# ruff: noqa: E501 - lists of names stay in one piece
 """What shell that a model wrote may not do, whatever the page asked for.
 
-An allow-list: hooks say things and use the notification library; the few programs that
-read and format are named here. Reading a script proves nothing about what it does, so a
-person accepts it as well; this refuses what no person should have to find by reading.
+An allow-list on top of a reader that refuses what it does not know (`plainshell`): hooks say
+things and use the notification library; the few programs that read and format are in
+`shellprograms`. A person accepts the script as well; this refuses what no person should have
+to find by reading.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Collection, Iterator
 
 from nvsx.core.errors import Problem
 from nvsx.core.masking import is_secret_name
-from nvsx.ops import kubewrites, shellwords
+from nvsx.ops import kubewrites
+from nvsx.ops.convert import plainshell, shellprograms
 from nvsx.ops.convert.patterns import URL
+from nvsx.ops.convert.plainshell import Part, Simple, Word
+from nvsx.ops.convert.shellprograms import Said
 from nvsx.ops.findings import Finding
-from nvsx.ops.shellwords import Command
 
 #: Functions of the packaged notification library.
 LIBRARY = frozenset(
@@ -25,42 +28,34 @@ LIBRARY = frozenset(
     "fault_over channels json_string clip one_line slack_escape url_encode notify_result incident_key "
     "slack_post page page_over jira_ticket jira_comment".split()
 )
-_BUILTINS = frozenset(
-    "echo printf : true false test [ [[ return exit local readonly export set shift read cat if then elif else "
-    "fi for while until do done case esac in function { } ! break continue declare unset wait let command".split()
+_SPEAKING = (LIBRARY - {"bounded"}) | {"echo"}
+_SIMPLE = frozenset("true false : exit return break continue shift".split())
+_TESTS = frozenset({"[", "[[", "test"})
+_INTERPRETERS = ("#!/usr/bin/env bash", "#!/bin/bash", "#!/usr/bin/bash")
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]*|TITLE|NODE|REPAIR")
+_NOT_OWN = re.compile(r".*_proxy|histchars|auto_resume")
+_SOURCED = re.compile(
+    r"\"\$\(dirname \"\$\{BASH_SOURCE\[0\]\}\"\)/\.\./lib/(?:incident|notify|jira)\.sh\""
 )
-_PROGRAMS = frozenset(
-    "kubectl curl jq date grep cut tr sort uniq head tail wc sleep basename dirname seq mkdir".split()
+_COMPUTES = frozenset("-eq -ne -lt -le -gt -ge".split())
+#: Facts of nvsx that hold none but `[A-Za-z0-9._:/-]`, and begin with no hyphen.
+_TAME = frozenset(
+    "NVSX_TARGET_NODE NVSX_TARGET_ALIAS NVSX_STAGE NVSX_RUNBOOK NVSX_RUN_ID NVSX_FAILED_STAGE BASH_SOURCE".split()
 )
-_SPEAKING = frozenset({"echo", "printf"}) | (LIBRARY - {"bounded"})
-_READS = frozenset("get describe logs top version api-resources explain".split())
-_KUBE_FLAGS = re.compile(
-    r"^(?:--(?:kubeconfig|server|token|user|as|context|cluster|certificate-\S+|client-\S+|insecure\S*|raw|watch)|-s|-w|-f|--filename)(?:=|$)"
-)
-_CURL_FILES = re.compile(
-    r"^(?:-[KToOcbEx]|-F|--(?:config|upload-file|output|remote-name|cookie\S*|cert\S*|key|proxy\S*|form\S*|netrc\S*|socks\S*|unix-socket|resolve|connect-to))"
-)
-_PATH = re.compile(
-    r"(?:^|[\s=:@'\"<>])(?:~|/(?!dev/(?:null|stdout|stderr)\b)[\w.]|\.\./)|\$\{?(?:HOME|KUBECONFIG|OLDPWD|PWD|TMPDIR|XDG_\w+)\b"
-)
-_FIXED = re.compile(
-    r"^(?:PATH|BASH_ENV|ENV|IFS|LD_\w+|DYLD_\w+|PROMPT_COMMAND|SHELLOPTS|BASHOPTS|PYTHON\w*|KUBECONFIG|HOME|CURL_HOME|\w*_proxy|\w*_PROXY|HOOK_DEADLINE|_lib)\+?="
-)
-_ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=(.*)$", re.DOTALL)
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
-_HOST = re.compile(
-    r"^(?:[\w-]+\.)+[A-Za-z]{2,}(?::\d+)?(?:/.*)?$|^\d+(?:\.\d+){3}(?::\d+)?(?:/.*)?$|^localhost\b"
-)
-_INDIRECT = re.compile(r"\$\{!|/dev/(?:tcp|udp)/|\beval\b")
+_PLAINLY = "write it plainly: echo, the library, if, for, while, [[ ]], $(…) and pipes"
 
 
 def hosts_in(text: str) -> frozenset[str]:
     """The hosts of all addresses in a text."""
-    return frozenset(host for url in URL.findall(text) if (host := _host(url)))
+    return frozenset(host for url in _urls(text) if (host := _host(url)))
+
+
+def _urls(text: str) -> list[str]:
+    return re.findall(URL.pattern, text, re.IGNORECASE)
 
 
 def _host(url: str) -> str:
-    match = re.match(r"\w+://(?:[^/@\s]*@)?([^/\s:?#\"'`<>)\]]+)", url)
+    match = re.match(r"\w+://(?:[^/@\s]*@)?([^/\s:?#\"'`<>)\]\\]+)", url)
     return match[1].casefold().rstrip(".,;") if match else ""
 
 
@@ -69,159 +64,157 @@ def examine(file: str, text: str, hosts: Collection[str] | None, runbook: str) -
     when they were checked already."""
     found = [
         Finding("error", "unsafe-hook", Problem(message, file, line, hint=hint), runbook)
-        for line, message, hint in _Reader(text, hosts).read()
+        for line, message, hint in _said(text, hosts)
     ]
     return list(dict.fromkeys(found))
 
 
-def without_literals(text: str) -> str:
-    """A script with its single-quoted strings emptied; line breaks in them stay."""
-    out: list[str] = []
-    index, double = 0, False
-    while index < len(text):
-        char = text[index]
-        if char == "\\":
-            out.append(text[index : index + 2])
-            index += 2
-            continue
-        if char == "#" and not double and (not out or out[-1][-1:].isspace()):
-            end = text.find("\n", index)
-            index = len(text) if end < 0 else end
-            continue
-        if char == "'" and not double:
-            end = text.find("'", index + 1)
-            end = len(text) if end < 0 else end
-            out.append("'" + "\n" * text.count("\n", index, end) + "'")
-            index = end + 1
-            continue
-        double ^= char == '"'
-        out.append(char)
-        index += 1
-    return "".join(out)
-
-
-_Said = tuple[int, str, str]
-
-
-class _Reader:
-    def __init__(self, text: str, hosts: Collection[str] | None) -> None:
-        self.text = text
-        self.hosts = hosts
-        self.commands = shellwords.commands(text)
-        self.functions = {c.function for c in self.commands if c.function}
-        self.assigned: set[str] = set()
-
-    def read(self) -> Iterator[_Said]:
-        for write in kubewrites.writes(self.text):
-            yield write.line, f"`{write.command}` writes to the cluster", "NVSentinel does that"
-        for command in self.commands:
-            for word in command.words:
-                if match := _ASSIGNMENT.match(word):
-                    self.assigned.add(match[1])
-        for number, line in enumerate(self.text.split("\n"), 1):
-            yield from self._addresses(number, line)
-        for number, line in enumerate(without_literals(self.text).split("\n"), 1):
-            if _INDIRECT.search(line):
-                what = "runs or reaches what cannot be read off the script"
-                yield number, what, "write it plainly"
-        for line_no, target in shellwords.redirects(self.text):
-            if _PATH.search(target) or ("$" in target and "NVSX_" not in target):
-                yield line_no, f"reads or writes the file {target}", "use $NVSX_ARTIFACT_DIR"
-        for command in self.commands:
-            yield from self._command(command)
-        for command in shellwords.commands(without_literals(self.text)):
-            yield from self._secrets(command)
-
-    @staticmethod
-    def _secrets(command: Command) -> Iterator[_Said]:
-        """Secrets as arguments of what prints, posts or keeps them. Within single quotes a
-        variable is only its name."""
-        words = [w for w in command.words if not _ASSIGNMENT.match(w)]
-        if not words or words[0] in ("curl", "[", "[[", "test"):
-            return
-        for name in (n for word in words[1:] for n in _VARIABLE.findall(word)):
-            if is_secret_name(name):
-                hint = "the library uses it by itself"
-                yield command.line, f"says the value of ${name}", hint
-
-    def _addresses(self, number: int, line: str) -> Iterator[_Said]:
-        if self.hosts is None:
-            return
-        for url in URL.findall(line):
-            host = _host(url)
-            if host and "$" not in host and host not in self.hosts:
+def _said(text: str, hosts: Collection[str] | None) -> Iterator[Said]:
+    if text.split("\n", 1)[0] not in _INTERPRETERS:
+        yield 1, "does not begin with #!/usr/bin/env bash", "begin it so"
+    for write in kubewrites.writes(text):
+        yield write.line, f"`{write.command}` writes to the cluster", "NVSentinel does that"
+    for number, line in enumerate(text.split("\n"), 1):
+        for host in (_host(url) for url in _urls(line)):
+            if hosts is not None and host and "$" not in host and host not in hosts:
                 message = f"names the host {host}, which the page does not"
                 yield number, message, "use an address of the page, or a variable"
+    try:
+        commands = plainshell.read(text)
+    except plainshell.Strange as strange:
+        yield strange.line, strange.message, _PLAINLY
+        return
+    judge = _Judge(commands, hosts)
+    for command in commands:
+        yield from judge.command(command)
 
-    def _command(self, command: Command) -> Iterator[_Said]:
-        words = list(command.words)
-        while words and (
-            _ASSIGNMENT.match(words[0])
-            or words[0] in ("if", "then", "elif", "else", "do", "while", "until", "!", "{", "time")
-        ):
-            head = words.pop(0)
-            if _FIXED.match(head):
-                yield command.line, f"changes {head.split('=')[0]}", "leave it as nvsx sets it"
-            if _ASSIGNMENT.match(head) and _PATH.search(head.split("=", 1)[1]):
-                yield command.line, f"names a path outside the project: {head}", ""
+
+class _Judge:
+    def __init__(self, commands: list[Simple], hosts: Collection[str] | None) -> None:
+        self.values: dict[str, list[Word | None]] = {}  # None: whatever was read
+        for command in commands:
+            for name, value in command.assigned:
+                self.values.setdefault(name, []).append(value)
+            first = command.words[0].raw if command.words else ""
+            if first == "for" and len(command.words) > 1:
+                self.values.setdefault(command.words[1].raw, []).extend(command.words[3:] or [None])
+            if first == "read":
+                for word in command.words[1:]:
+                    self.values.setdefault(word.raw, []).append(None)
+        self.script = shellprograms.Script(self.values, self.is_tame, hosts)
+
+    def is_tame(self, word: Word, depth: int = 0) -> bool:
+        """Whether a word can be no option and no file reference, whatever is in its variables."""
+        first = word.parts[0] if word.parts else Part("text", "")
+        if first.kind == "text":
+            return not first.text.startswith(("-", "@"))
         if (
-            not words
-            or words[0] in ("for", "case", "in", "done", "fi", "esac", "}", ")", ";;")
-            or words[0].endswith(")")
+            first.kind != "variable"
+            or depth > 5
+            or first.operand.lstrip(":-+").startswith(("-", "@"))
         ):
-            return
-        program, rest = words[0], words[1:]
-        if program == "bounded":
-            program, rest = (rest[1], rest[2:]) if len(rest) > 1 else ("", [])
-        if program == "command" and rest[:1] != ["-v"]:
-            yield command.line, "runs a program through `command`", "call it directly"
-        elif program in ("source", "."):
-            if not re.fullmatch(
-                r"\$\(\)/\.\./lib/(?:incident|notify|jira)\.sh", rest[0] if rest else ""
-            ):
-                yield command.line, f"sources {' '.join(rest)}", "source only ../lib/incident.sh"
-        elif program not in _BUILTINS | _PROGRAMS | LIBRARY | self.functions:
-            message = f"runs {program}, which a converted hook has no use for"
-            yield command.line, message, "show the command to people with echo instead"
+            return False
+        if first.text in _TAME:
+            return True
+        values = self.values.get(first.text, [None])
+        return all(v is not None and self.is_tame(v, depth + 1) for v in values)
+
+    def command(self, command: Simple) -> Iterator[Said]:
+        line, words = command.line, command.words
+        program = words[0].raw if words else ""
+        for name, _ in command.assigned:
+            yield from self._assigns(name, line)
+        if command.assigned and words:
+            yield (
+                line,
+                f"sets {command.assigned[0][0]} only for {program}",
+                "set it on its own line",
+            )
+        for operator, target in command.redirects:
+            yield from self._redirect(operator, target)
+        said = [*words[1:], *command.said, *(value for _, value in command.assigned)]
+        if program not in _TESTS and program != "curl":
+            secrets = (n for word in said for n in word.names if is_secret_name(n))
+            for name in dict.fromkeys(secrets):
+                yield line, f"says the value of ${name}", "the library uses it by itself"
+        if words:
+            yield from self._program(program, words[1:], line)
+
+    @staticmethod
+    def _assigns(name: str, line: int) -> Iterator[Said]:
+        if not _OWN_NAME.fullmatch(name) or _NOT_OWN.fullmatch(name):
+            yield line, f"changes {name}", "give variables of your own lower-case names"
+
+    @staticmethod
+    def _redirect(operator: str, target: Word) -> Iterator[Said]:
+        if operator in (">&", "<&"):
+            good = target.literal in ("0", "1", "2")
         else:
-            yield from self._arguments(program, rest, command.line)
+            good = target.literal in ("/dev/null", "/dev/stderr", "/dev/stdout")
+            known = operator == "<" and shellprograms.is_known_file(target)
+            good = good or known or shellprograms.may_write(operator, target)
+        if not good:
+            what = "reaches what cannot be read off the script"
+            reached = re.search(r"/dev/(?:tcp|udp)/", target.raw)
+            message = what if reached else f"reads or writes the file {target.raw}"
+            yield target.line, message, 'use "$NVSX_ARTIFACT_DIR/NAME"'
 
-    def _arguments(self, program: str, rest: list[str], line: int) -> Iterator[_Said]:
-        if program in ("export", "local", "readonly", "declare"):
-            for word in rest:
-                if _FIXED.match(word) or word.startswith("-n"):
-                    yield line, f"changes {word.split('=')[0]}", "leave it as nvsx sets it"
-        if program == "kubectl":
-            yield from self._kubectl(rest, line)
-        elif program == "curl":
-            yield from self._curl(rest, line)
-        if program not in _SPEAKING | {"[", "[[", "test", "read", "return", "exit", "set"}:
-            for word in rest:
-                if _PATH.search(word):
-                    yield line, f"{program} names a file outside the project: {word}", ""
+    def _program(self, program: str, rest: list[Word], line: int) -> Iterator[Said]:
+        special = {
+            **dict.fromkeys(_TESTS, self._test),
+            "for": self._loop,
+            "read": self._read,
+            "source": self._source,
+            ".": self._source,
+            "bounded": self._bounded,
+        }.get(program)
+        if special:
+            yield from special(rest, line, program)
+        elif program == "set":
+            if [w.raw for w in rest] != ["-euo", "pipefail"]:
+                yield line, "changes how bash runs with set", "only `set -euo pipefail`"
+        elif program == "command":
+            if len(rest) != 2 or rest[0].raw != "-v":
+                yield line, "runs a program through `command`", "call it directly"
+        elif program == "printf":
+            if not rest or rest[0].lead.startswith("-") or not rest[0].lead:
+                yield line, "printf begins with no plain format", "printf '%s\\n' …"
+        elif program in shellprograms.PROGRAMS:
+            yield from shellprograms.arguments(program, rest, line, self.script)
+        elif program not in _SPEAKING | _SIMPLE:
+            message = f"runs {program}, which a converted hook has no use for"
+            yield line, message, "show the command to people with echo instead"
 
-    def _kubectl(self, rest: list[str], line: int) -> Iterator[_Said]:
-        flagged = next((w for w in rest if _KUBE_FLAGS.match(w)), "")
-        if flagged:
-            yield line, f"kubectl {flagged} reaches beyond this run's cluster or reads a file", ""
-        verb = next((w for w in rest if not w.startswith("-")), "")
-        if verb not in _READS:
-            yield line, f"kubectl {verb} is not a plain read", "kubectl get, describe or logs"
-        if re.search(r"(?:^|[ ,/])secrets?\b", " ".join(rest)):
-            yield line, "kubectl reads secrets", "a hook has no use for them"
+    def _loop(self, rest: list[Word], line: int, _: str) -> Iterator[Said]:
+        yield from self._assigns(rest[0].raw if rest else "", line)
+        if len(rest) > 1 and rest[1].raw != "in":
+            yield line, "is a loop that is not written `for name in …`", _PLAINLY
 
-    def _curl(self, rest: list[str], line: int) -> Iterator[_Said]:
-        for word in rest:
-            if (
-                _CURL_FILES.match(word)
-                or word.startswith("@")
-                or re.match(r"^(?:-d|--data\S*=?)@", word)
-            ):
-                yield line, f"curl {word} uses a file, a proxy or another host", ""
-            local = set(_VARIABLE.findall(word)) & self.assigned
-            if local and word.startswith("$"):
-                yield line, f"curl gets an address put together in the script: {word}", ""
-            if self.hosts is not None and _HOST.match(word):
-                host = re.split(r"[:/]", word)[0].casefold()
-                if host not in self.hosts:
-                    yield line, f"curl reaches {host}, which the page does not name", ""
+    @staticmethod
+    def _source(rest: list[Word], line: int, _: str) -> Iterator[Said]:
+        if len(rest) != 1 or not _SOURCED.fullmatch(rest[0].raw):
+            yield line, f"sources {' '.join(w.raw for w in rest)}", "source only ../lib/incident.sh"
+
+    def _bounded(self, rest: list[Word], line: int, _: str) -> Iterator[Said]:
+        if len(rest) < 2 or not re.fullmatch(r"\d{1,3}", rest[0].raw):
+            yield line, "bounded gets no number of seconds", "bounded 5 kubectl get …"
+        elif rest[1].raw not in shellprograms.PROGRAMS:
+            message = f"runs {rest[1].raw}, which a converted hook has no use for"
+            yield line, message, "bounded is for kubectl and curl"
+        else:
+            yield from self._program(rest[1].raw, rest[2:], line)
+
+    @staticmethod
+    def _test(rest: list[Word], line: int, program: str) -> Iterator[Said]:
+        """Tests that evaluate what a variable holds: as a subscript, or as an expression."""
+        flags = {word.literal for word in rest}
+        if "-v" in flags or "-R" in flags or (program == "[[" and flags & _COMPUTES):
+            hint = 'use [ … ] with "$NAME" for numbers, and -n for what is set'
+            yield line, f"{program} evaluates what a variable holds", hint
+
+    def _read(self, rest: list[Word], line: int, _: str) -> Iterator[Said]:
+        names = [w.raw for w in rest if w.raw != "-r"]
+        if not names:
+            yield line, "reads into no variable", "read -r name"
+        for name in names:
+            yield from self._assigns(name, line)
