@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from tests.sources.bodies import NOW, encoded
 
+from nvsx.core.intake import Intake
 from nvsx.core.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
@@ -124,8 +125,9 @@ async def serving(
     tls: TlsFiles | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
+    before: Intake | None = None,
 ) -> AsyncIterator[Daemon]:
-    """Run a server until the block ends."""
+    """Run a server until the block ends, in front of `before` or of a fake intake."""
     counted: list[Any] = []
     intake = FakeIntake()
     token = FixedSecret([TOKEN.encode()])
@@ -140,7 +142,7 @@ async def serving(
         env=env or {},
     )
     server = WebhookServer(
-        intake,
+        before or intake,
         channels,
         doorman,
         clock or StillClock(),

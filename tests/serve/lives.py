@@ -1,0 +1,99 @@
+"""One `nvsx serve --mode watch` after the other, each killed -9 at the next point of a journal.
+
+Run as a program: `python -m tests.serve.lives SEED FOLDER`. A point is the first append of
+an event of its kind in its stage, the taking of an event, or a takeover; the seed says
+whether the process dies right before or right after what makes it is stored. A life in
+which nothing new happens goes on until it is told to stop. Points go to FOLDER/points. The
+daemon's modules are loaded once, and each life is a fork: it is the real daemon, in a
+process of its own, that dies by the real signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from nvsx.bootstrap import daemon as _loaded  # noqa: F401 - before the forks, for all of them
+from nvsx.bootstrap import webhooks as _loaded_too  # noqa: F401
+from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.serving import ServeOptions, serve
+from nvsx.store.inbox import SqliteInbox
+from nvsx.store.journal import SqliteJournal
+
+
+class Points:
+    """The points that were reached so far, in a file that outlives its readers."""
+
+    def __init__(self, file: Path, seed: int) -> None:
+        self._file = file
+        self._seed = seed
+        self._seen = set(file.read_text().splitlines()) if file.exists() else set()
+
+    def reach(self, *names: str) -> str:
+        """When to die, `before` or `after`, if one of them is new; else nothing."""
+        new = [name for name in dict.fromkeys(names) if name not in self._seen]
+        if not new:
+            return ""
+        self._seen.update(new)
+        with self._file.open("a") as file:
+            file.writelines(f"{name}\n" for name in new)
+        return random.Random(f"{self._seed} {new[0]}").choice(("before", "after"))
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _mine(points: Points) -> None:
+    """Have this process die at the next new point."""
+
+    def deadly(of: type, method: str, names: Any) -> None:
+        real = getattr(of, method)
+
+        async def replaced(self: Any, *args: Any, **options: Any) -> Any:
+            when = points.reach(*names(args))
+            if when == "before":
+                _die()
+            result = await real(self, *args, **options)
+            if when == "after":
+                _die()
+            return result
+
+        setattr(of, method, replaced)
+
+    def appended(args: Any) -> list[str]:
+        return [f"{type(e).__name__} {getattr(e, 'stage', '')}".strip() for e in args[1]]
+
+    deadly(SqliteJournal, "append", appended)
+    deadly(SqliteJournal, "take_over", lambda _: ["take_over"])
+    deadly(SqliteInbox, "take", lambda _: ["take"])
+
+
+def main(seed: int, folder: Path) -> int:
+    """Live again and again; the exit code of the life that was not killed."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # it is for the life that goes on
+    while True:
+        child = os.fork()
+        if child == 0:
+            _mine(Points(folder / "points", seed))
+            options = ServeOptions(modes=("watch",), port=0)
+            asyncio.run(serve(Home(), options, lambda _: None))
+            os._exit(0)
+        (folder / "life").write_text(str(child))
+        while True:
+            try:
+                _, status = os.waitpid(child, 0)
+                break
+            except InterruptedError:
+                continue
+        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))

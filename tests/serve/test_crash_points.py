@@ -1,0 +1,76 @@
+"""kill -9 of a real daemon at every point of a run's journal, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.serve.conftest import ROOT
+
+from nvsx.core import journal as j
+
+if TYPE_CHECKING:
+    from tests.serve.conftest import Site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+#: Another one kills elsewhere: CRASH_SEED=7 make test ARGS=tests/serve/test_crash_points.py
+SEED = os.environ.get("CRASH_SEED", "11")
+
+
+async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeats(
+    site: Site, tmp_path: Path
+) -> None:
+    """Each life dies before or after it stores something new; the last one ends the one run,
+    in which each hook ended once, under one key, and no stage began twice."""
+    site.quick_hooks()
+    lives = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.serve.lives", SEED, str(tmp_path)),
+        cwd=ROOT,
+        env=site.env,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await site.sandbox.inject("xid-79", variant="drain-waits")
+        [row] = await site.finished(within=180)
+        assert await _stopped(lives, tmp_path / "life") == 0
+    finally:
+        await _stopped(lives, tmp_path / "life", signal.SIGKILL)
+    points = (tmp_path / "points").read_text().splitlines()
+    events = await site.entries(row.run_id)
+    ended = Counter((e.stage, e.purpose) for e in events if isinstance(e, j.HookEnd))
+    keys: dict[tuple[str, str], set[str]] = {}
+    for event in events:
+        if isinstance(event, j.HookBegin):
+            keys.setdefault((event.stage, event.purpose), set()).add(event.idempotency_key)
+    stages = [e.stage for e in events if isinstance(e, j.StageBegin)]
+    assert row.status == "passed"
+    assert {"take", "take_over", "Start", "Finish"} <= set(points)
+    assert len(points) >= 30
+    assert set(ended.values()) == {1}
+    assert ended.keys() == keys.keys()
+    assert all(len(those) == 1 for those in keys.values())
+    assert len(stages) == len(set(stages))
+
+
+async def _stopped(
+    lives: asyncio.subprocess.Process, life: Path, number: int = signal.SIGTERM
+) -> int:
+    """Tell the daemon that lives now to stop, until it has heard; the exit code."""
+    while lives.returncode is None:
+        with suppress(ProcessLookupError, FileNotFoundError):
+            os.kill(int(life.read_text()), number)
+        if number == signal.SIGKILL:
+            lives.kill()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(lives.wait(), 0.5)
+    return lives.returncode
