@@ -33,6 +33,7 @@ _WORDS = (
     (r"pid=\d+", "pid=N"),
     (r"req-\d+", "req-N"),
     (r"train-\d+", "train-N"),
+    (r'"nanos":\s*\d+,\s*"seconds":\s*\d+', '"seconds":N'),
     (r'"seconds":\s*\d+(,\s*"nanos":\s*\d+)?', '"seconds":N'),
     (r"\bNODE(\.[0-9a-f]{14,16}|-[a-z0-9]{5})(?=\")", "NODE.EVENT"),
 )
@@ -113,15 +114,22 @@ def resource_facts(obj: Object) -> Object:
 class Stored:
     """What MongoDB and PostgreSQL have after each write, oldest first, by document id."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, *, layout_2025: bool = False) -> None:
+        self._layout_2025 = layout_2025
         self.written: dict[str, list[Object]] = {}
         self.columns: dict[str, list[Object]] = {}
         simulation.simulator.ledger.subscribe(self._told)
 
     def _told(self, document: Document, changed: frozenset[str]) -> None:
         history = self.written.setdefault(document.id, [])
-        new = copy.deepcopy(history[-1]) if history else stored.bson_document(document)
-        for path, value in stored.bson_update(document, changed).items():
+        new = (
+            copy.deepcopy(history[-1])
+            if history
+            else stored.bson_document(document, layout_2025=self._layout_2025)
+        )
+        for path, value in stored.bson_update(
+            document, changed, layout_2025=self._layout_2025
+        ).items():
             _set(new, path, value)
         history.append(new)
         rows = self.columns.setdefault(document.id, [])

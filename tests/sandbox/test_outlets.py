@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,9 +19,10 @@ import pytest
 from aiohttp import web
 from tests.feeds import servers
 from tests.nvsentinel.fixtures import load
+from tests.sandbox.likeness import LIFECYCLE, plain
 
 from nvsx.core.errors import NvsxError, UsageError
-from nvsx.sandbox import stored
+from nvsx.sandbox import exporter, stored
 from nvsx.sandbox.exporter import Destination
 from nvsx.sandbox.health import Document, HealthEvent
 from nvsx.sandbox.host import Outlets, Sandbox
@@ -218,11 +220,14 @@ async def test_postgresql_gets_rows_changelog_and_ids(
         (row,) = await (await db.execute(query)).fetchall()
         log = await (
             await db.execute(
-                "SELECT operation, new_values FROM datastore_changelog WHERE record_id = %s "
-                "ORDER BY id",
+                "SELECT * FROM datastore_changelog WHERE record_id = %s ORDER BY id",
                 (row["id"],),
             )
         ).fetchall()
+        tokens = await (await db.execute("SELECT * FROM resume_tokens")).fetchall()
+        newest = await (
+            await db.execute("SELECT max(id) AS id FROM datastore_changelog")
+        ).fetchone()
     assert reboot["metadata"]["name"] == f"maintenance-{node}-{row['id']}"
     assert (row["severity"], row["event_type"]) == ("GPU", "SysLogsXIDError")
     assert (row["node_quarantined"], row["fault_remediated"]) == ("Quarantined", True)
@@ -243,6 +248,56 @@ async def test_postgresql_gets_rows_changelog_and_ids(
     ]
     assert [s for s, _ in itertools.groupby(states)] == ["", "InProgress", "Succeeded"]
     assert row["updated_at"] > row["created_at"]
+    rows = [entry["new_values"] for entry in log]
+    seen = {
+        "inserted": rows[0],
+        "quarantined": next(r for r in rows if r["node_quarantined"]),
+        "cr_created": next(r for r in rows if r["fault_remediated"]),
+    }
+    assert {state: as_recorded(r) for state, r in seen.items()} == {
+        state: as_recorded(load("rows")[state]) for state in seen
+    }
+    assert set(log[0]) == set(LIFECYCLE["changelog"][0])
+    assert newest is not None
+    assert {t["client_name"] for t in tokens} >= {LIFECYCLE["resume_token"]["client_name"]}
+    for token in tokens:
+        assert set(token["resume_token"]) == set(LIFECYCLE["resume_token"]["resume_token"])
+        assert token["resume_token"]["eventID"] == newest["id"]
+
+
+def as_recorded(row: dict[str, Any]) -> Any:
+    """A row without what differs between two incidents."""
+    return plain(json.loads(json.dumps(row).replace("+00:00", "Z")))
+
+
+@pytest.mark.server("postgres", "initdb")
+async def test_postgresql_tells_of_each_change(
+    postgres_server: servers.Postgres, tmp_path: Path
+) -> None:
+    """A notification names the entry of the changelog, as recorded; older ones are processed."""
+    import psycopg
+
+    name = f"nvsentinel{next(_numbers)}"
+    async with await psycopg.AsyncConnection.connect(
+        postgres_server.uri(), autocommit=True
+    ) as admin:
+        await admin.execute(f"CREATE DATABASE {name}")
+    uri = postgres_server.uri(name)
+    async with (
+        sandboxed(tmp_path, Outlets(store=uri)) as sandbox,
+        await psycopg.AsyncConnection.connect(uri, autocommit=True) as db,
+    ):
+        await db.execute(f"LISTEN {LIFECYCLE['notify']['channel']}")
+        await sandbox.inject("xid-94")
+        told = [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
+        await sandbox.inject("xid-94")
+        told += [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
+        await sandbox.stored.written()
+        query = "SELECT id, processed FROM datastore_changelog ORDER BY id"
+        entries = await (await db.execute(query)).fetchall()
+    assert [set(t) for t in told] == [set(LIFECYCLE["notify"]["payload"])] * 2
+    assert [t["operation"] for t in told] == ["INSERT", "INSERT"]
+    assert entries == [(told[0]["id"], True), (told[1]["id"], False)]
 
 
 # --- refusals ---------------------------------------------------------------------------
@@ -279,12 +334,15 @@ class Receiver:
 
     def __init__(self, refuse: int = 0) -> None:
         self.refuse = refuse
+        self.first = asyncio.Event()
+        self.offered: list[dict[str, Any]] = []
         self.taken: list[dict[str, Any]] = []
         self.headers: list[tuple[str | None, str | None]] = []
         self.tokens = 0
 
     async def events(self, request: web.Request) -> web.Response:
         body = await request.json()
+        self.offered.append(body)
         if self.refuse:
             self.refuse -= 1
             return web.Response(status=400)
@@ -292,6 +350,7 @@ class Receiver:
             (request.headers.get("Content-Type"), request.headers.get("Authorization"))
         )
         self.taken.append(body)
+        self.first.set()
         return web.Response(status=202)
 
     async def token(self, request: web.Request) -> web.Response:
@@ -328,13 +387,33 @@ async def test_events_are_sent_with_a_token_and_tried_again(tmp_path: Path) -> N
             await played(sandbox)
             async with asyncio.timeout(15):
                 await sandbox.exporter.done()
-            assert sandbox.exporter.given_up == 0
+            assert sandbox.exporter.restarts == 0
     assert set(receiver.headers) == {("application/cloudevents+json", "Bearer tok")}
     events = [body["data"]["healthEvent"] for body in receiver.taken]
     (fault,) = [e for e in events if e["isFatal"]]
     assert fault["checkName"] == "SysLogsXIDError"
     assert any(e["isHealthy"] and e["checkName"] == "SysLogsXIDError" for e in events)
     assert len({body["id"] for body in receiver.taken}) == len(receiver.taken)
+
+
+async def test_an_event_nobody_took_comes_again_with_another_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last of its tries the exporter begins anew: the same event, a new id."""
+    monkeypatch.setattr(exporter, "_RETRIES", 2)
+    async with receiving(refuse=4) as (receiver, url):
+        outlets = Outlets(events=Destination(f"{url}/events", token="tok"))
+        async with sandboxed(tmp_path, outlets) as sandbox:
+            await sandbox.inject("xid-94")
+            async with asyncio.timeout(30):
+                await receiver.first.wait()
+                await sandbox.exporter.done()
+            assert (sandbox.exporter.sent, sandbox.exporter.restarts) == (1, 1)
+    ids = [body["id"] for body in receiver.offered]
+    assert ids == [ids[0]] * 3 + [ids[3]] * 2
+    assert ids[0] != ids[3]
+    events = {json.dumps(body["data"]) for body in receiver.offered}
+    assert len(events) == 1
 
 
 async def test_events_go_out_with_an_oauth_token_and_the_past_first(tmp_path: Path) -> None:

@@ -310,6 +310,20 @@ async def test_other_documents_are_as_recorded(start: Start, fault: str, case: s
     assert plain(first[-1]["healtheventstatus"]) == plain(recorded["healtheventstatus"])
 
 
+async def test_documents_of_2025_are_as_recorded(start: Start) -> None:
+    """Fewer keys, a plain boolean, a Date; and nothing that came later."""
+    simulation = start("no-ids")
+    old = Stored(simulation, layout_2025=True)
+    await simulation.until(lambda: simulation.recovered)
+    document, recorded = old.of(isfatal=True)[-1], load("documents")["layout_2025"]
+    assert event_of(document) == event_of(recorded)
+    status = document["healtheventstatus"]
+    at = status["lastremediationtimestamp"]
+    status["lastremediationtimestamp"] = {"$date": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    assert plain(status) == plain(recorded["healtheventstatus"])
+    assert at.tzinfo is not None
+
+
 async def test_rows_have_the_recorded_json(start: Start) -> None:
     """PostgreSQL's column at the insert, the quarantine and the creation of the request."""
     simulation = start()

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.sandbox.simulation import Simulation
+from tests.sandbox.simulation import STATE, Object, Simulation
 
 from nvsx.bootstrap.scenarios import load_scenario
 from nvsx.core.aliases import alias_of
@@ -107,3 +107,31 @@ async def test_a_step_that_cannot_be_taken_does_not_end_the_scenario() -> None:
     assert "not done: the sandbox has no GPU node" in said[0]
     assert said[1].endswith("the sandbox ends")
     await simulation.simulator.stop()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+async def test_shared_examples_play_to_a_good_end(path: Path) -> None:
+    """Every step is taken, each node it names fails and is released, and all end healthy."""
+    scenario = load_scenario(path)
+    setting = scenario.sandbox
+    simulation = Simulation(setting.variant, nodes=setting.nodes, seed=setting.seed)
+    said: list[str] = []
+    await play(scenario, simulation.simulator, tell=said.append, stop=lambda: None)
+    await simulation.settled()
+    assert len(said) == len(scenario.steps)
+    assert not [line for line in said if "not done" in line]
+    hit = {simulation.simulator.named(s.node) for s in scenario.steps if s.inject and s.node}
+    cordoned = {o["metadata"]["name"] for o in simulation.seen("nodes") if is_cordoned(o)}
+    assert cordoned == hit
+    for node in simulation.store.list("nodes"):
+        assert not is_cordoned(node)
+        assert STATE not in node["metadata"]["labels"]
+        assert "True" not in {
+            c["status"] for c in node["status"]["conditions"] if "NotHealthy" in c.get("reason", "")
+        }
+    await simulation.simulator.stop()
+
+
+def is_cordoned(node: Object) -> bool:
+    """Whether the scheduler leaves it alone."""
+    return bool(node["spec"].get("unschedulable"))

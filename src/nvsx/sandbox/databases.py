@@ -218,6 +218,7 @@ class Postgres:
                     created,
                 ),
             )
+            await db.execute(_PROCESSED)
             return
         status = Jsonb(stored.jsonb_status(document))
         if "remediated" in changed:
@@ -225,6 +226,7 @@ class Postgres:
             await db.execute(_REMEDIATED, (status, document.remediated, at, document.id))
         else:
             await db.execute(_CHANGED, (status, document.quarantined or None, document.id))
+        await db.execute(_PROCESSED)
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -245,6 +247,20 @@ _REMEDIATED = """
 UPDATE health_events
 SET document = jsonb_set(document, '{healtheventstatus}', %s), fault_remediated = %s,
   last_remediation_timestamp = %s, updated_at = NOW() WHERE id = %s
+"""
+# The modules' bookmarks, and their mark that all read them before: whoever is first sets it.
+_PROCESSED = """
+WITH newest AS (SELECT max(id) AS id FROM datastore_changelog),
+marked AS (
+  UPDATE datastore_changelog SET processed = TRUE
+  WHERE NOT processed AND id < (SELECT id FROM newest)
+)
+INSERT INTO resume_tokens (client_name, resume_token, last_updated)
+SELECT client, jsonb_build_object('eventID', newest.id, 'timestamp',
+    to_char(NOW() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), NOW()
+FROM newest, unnest(ARRAY['fault-quarantine', 'node-drainer', 'fault-remediation']) AS client
+ON CONFLICT (client_name)
+DO UPDATE SET resume_token = EXCLUDED.resume_token, last_updated = EXCLUDED.last_updated
 """
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS health_events (
@@ -281,6 +297,8 @@ CREATE TABLE IF NOT EXISTS datastore_changelog (
   changed_at TIMESTAMPTZ DEFAULT NOW(),
   processed BOOLEAN DEFAULT FALSE
 );
+CREATE INDEX IF NOT EXISTS datastore_changelog_unprocessed
+  ON datastore_changelog (id) WHERE NOT processed;
 CREATE OR REPLACE FUNCTION log_table_changes() RETURNS TRIGGER AS $$
 DECLARE entry BIGINT;
 BEGIN

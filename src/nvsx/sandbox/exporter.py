@@ -1,7 +1,8 @@
 """The event exporter: every health event that is stored, sent to a URL as a CloudEvent.
 
 One POST an event, in structured mode, with a bearer token; anything but a 2xx is tried
-again with growing pauses. At least once and without order, as by the real one. Statuses
+again with growing pauses, and after the last of those anew with another id, as the real
+one does when it starts again from its bookmark. At least once and without order. Statuses
 are never sent. With `backfill`, events of the past month come first.
 Source: event-exporter/pkg/{sink/http.go,exporter/exporter.go,auth/oidc.go}.
 """
@@ -68,7 +69,7 @@ class Exporter:
         self._token, self._expires = to.token, float("inf") if to.token else 0.0
         self._asking = asyncio.Lock()
         self.sent = 0
-        self.given_up = 0
+        self.restarts = 0
 
     async def start(self, ledger: Ledger) -> None:
         """Follow the ledger. Whether anybody answers shows with the first event."""
@@ -99,10 +100,9 @@ class Exporter:
     async def _work(self) -> None:
         while True:
             event = await self._queue.get()
-            if await self._deliver(cloud_event(event, self._cluster)):
-                self.sent += 1
-            else:
-                self.given_up += 1
+            while not await self._deliver(cloud_event(event, self._cluster)):
+                self.restarts += 1
+            self.sent += 1
             self._queue.task_done()
 
     async def _deliver(self, body: dict[str, Any]) -> bool:
