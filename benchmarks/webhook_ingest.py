@@ -180,7 +180,7 @@ def stored(folder: Path) -> int:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Any]:
+async def connected(port: int, token: str = TOKEN) -> AsyncIterator[Any]:
     """One connection; gives what sends a body on it and waits for its 202."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
@@ -188,7 +188,7 @@ async def connected(port: int) -> AsyncIterator[Any]:
         writer.write(
             b"POST /hooks/nvsentinel HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: application/cloudevents+json\r\n"
-            + f"Authorization: Bearer {TOKEN}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            + f"Authorization: Bearer {token}\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             + content
         )
         head = await reader.readuntil(b"\r\n\r\n")
