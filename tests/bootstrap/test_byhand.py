@@ -97,17 +97,6 @@ async def test_terminal_that_closes_ends_the_run(tmp_path: Path) -> None:
     assert (finish.status, finish.exit_code) == ("cancelled", 129)
 
 
-async def test_resume_from_another_project_is_refused(tmp_path: Path) -> None:
-    """--resume never goes on with the scripts of another project; it says where to go."""
-    view = OnHook(signal.SIGHUP)
-    first, second = _project(tmp_path / "a"), _project(tmp_path / "b")
-    await run_by_hand(first, RunOptions("t", sandbox=True), [view])
-    again = RunOptions("t", sandbox=True, resume=view.run_id)
-    with pytest.raises(UsageError, match=f"is of the project {tmp_path / 'a'}") as refused:
-        await run_by_hand(second, again, [])
-    assert refused.value.hint == f"nvsx --project {tmp_path / 'a'} run t --resume {view.run_id}"
-
-
 async def test_another_terminal_notes_and_cancels(tmp_path: Path) -> None:
     """What `nvsx runs note` and `cancel` ask of a run by hand from elsewhere is done."""
     home = _project(tmp_path, "echo begin; sleep 60")
@@ -123,3 +112,13 @@ async def test_another_terminal_notes_and_cancels(tmp_path: Path) -> None:
             assert list(await desk.inbox.asks()) == []
     assert [(n.author, n.text) for n in view.notes] == [(who(), "vendor called")]
     assert (finish.status, finish.reason, finish.exit_code) == ("cancelled", "wrong node", 1)
+
+
+async def test_a_run_on_the_sandbox_cannot_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--sandbox --resume is refused before a sandbox is started for it."""
+    home = _project(tmp_path / "project")
+    monkeypatch.setattr("nvsx.sandbox.host.Sandbox", None)
+    with pytest.raises(UsageError, match="cannot be resumed"):
+        await run_by_hand(home, RunOptions("t", sandbox=True, resume="r-1"), [])

@@ -11,6 +11,8 @@ from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.world import open_world
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.ports import NewRun, Script
+from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.workloads import Fact
 from nvsx.procs.runner import LocalScripts
 from nvsx.sandbox.host import Sandbox
 from nvsx.store import open_store
@@ -52,6 +54,29 @@ async def test_credentials_of_killed_processes_do_not_pile_up(home: Home, tmp_pa
             assert world.scratch.stat().st_mode & 0o777 == 0o700
             assert (over.exists(), going_on.exists()) == (False, True)
         assert not world.scratch.exists()
+    finally:
+        await sandbox.stop()
+
+
+@pytest.mark.parametrize(("said", "namespace"), [("", ""), ("gpu-health", "gpu-health")])
+async def test_only_a_namespace_that_was_said_is_taken_for_granted(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, namespace: str
+) -> None:
+    """Without a word of the project's NVSentinel is looked for; with one, only there."""
+    if said:
+        monkeypatch.setenv("NVSX_NAMESPACE", said)
+    asked: list[str] = []
+
+    async def inspect(_read: object, where: str) -> Installation:
+        asked.append(where)
+        return Installation(namespace=where, found=Fact(False, "no"))
+
+    monkeypatch.setattr("nvsx.nvsentinel.observer.inspect", inspect)
+    sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
+    await sandbox.start()
+    try:
+        async with open_world(home, sandbox):
+            assert asked == [namespace]
     finally:
         await sandbox.stop()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.live import STAGES, STEP_BEFORE, Live, running, until
+from tests.e2e.live import STAGES, STEP_BEFORE, Live, Project, running, until
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -135,6 +135,21 @@ async def test_kill_takes_kubectl_along(live: Live) -> None:
     await run.kill()
     await live.nothing_left()
     assert not socket.parent.exists()
+
+
+async def test_resume_from_another_project_is_refused(live: Live) -> None:
+    """--resume never goes on with the scripts of another project; it says where to go."""
+    book = live.project.chain()
+    run = await live.run(book)
+    await run.until("watch", stage="detect")
+    await run.kill()
+    other = Project(live.folder / "other")
+    other.chain()
+    env = live.env(NVSX_PROJECT_ROOT=str(other.root))
+    refused = await live.done("run", book, "--resume", run.run_id, env=env)
+    assert refused.process.returncode == 2
+    assert f"is of the project {live.project.root}" in refused.err
+    assert f"nvsx --project {live.project.root} run t --resume {run.run_id}" in refused.err
 
 
 async def test_resume_needs_a_run_that_can_go_on(live: Live) -> None:

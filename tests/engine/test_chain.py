@@ -465,7 +465,7 @@ async def test_cancel_stops_the_script_and_runs_postmortem(tmp_path: Path) -> No
 
 
 async def test_cancel_while_armed_ends_the_run(tmp_path: Path) -> None:
-    """An armed run can be cancelled; nothing has run."""
+    """An armed run can be cancelled: nothing has run, postmortem neither, as it has no node."""
     story = Story(tmp_path, node="")
     await story.begin(matches=lambda _: False)
     await story.observer.until_listening()
@@ -474,7 +474,10 @@ async def test_cancel_while_armed_ends_the_run(tmp_path: Path) -> None:
     state = await story.finish()
     assert state.finish is not None
     assert state.finish.status == "cancelled"
-    assert [c.script.path for c in story.scripts.calls if "hooks" in c.script.path] == []
+    assert story.scripts.calls == []
+    last = state.stage("postmortem")
+    assert last is not None
+    assert (last.status, last.reason) == ("skipped", "no node was ever targeted")
 
 
 async def test_every_journalled_entry_is_shown(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.engine.harness import CHAIN, STATES, Story, runbook, statuses
 
 from nvsx.core import journal as j
 from nvsx.core.errors import NodeClaimed, StaleOwner, StoreError, UsageError
-from nvsx.core.ports import NewRun
+from nvsx.core.ports import Fault, NewRun
 from nvsx.testing import fake_observer as build
 from nvsx.testing.fake_observer import NODE
 from nvsx.testing.fake_scripts import Behaviour
@@ -222,6 +222,27 @@ async def test_resumed_armed_run_finds_the_fault_it_slept_through(tmp_path: Path
     await story.resume(story.journal, matches=lambda _: True)
     state = await story.finish()
     assert state.target_node == NODE
+    assert state.finish is not None
+    assert state.finish.status == "passed"
+
+
+@pytest.mark.parametrize("incidents", [[build.fault(session_key="s")], []])
+async def test_a_node_claimed_just_before_the_kill_is_gone_on_with(
+    tmp_path: Path, incidents: list[Fault]
+) -> None:
+    """Killed between its claim on a node and the entry that tells of it, a run is on that node,
+    whatever else is broken by then."""
+    story = Story(tmp_path, runbook([{"id": "preflight"}, {"id": "postmortem"}]), node="")
+    await story.begin(matches=lambda _: True)
+    await story.clock.sleep(1)
+    assert story.runner is not None
+    await story.journal.claim(story.runner.run.lease, NODE)
+    story.journal = await story.die()
+    story.observer.incidents = [build.fault("gpu-node-b7"), *incidents]
+    await story.resume(story.journal, matches=lambda _: True)
+    state = await story.finish()
+    assert state.target_node == NODE
+    assert story.observer.followed[-1][0] == NODE
     assert state.finish is not None
     assert state.finish.status == "passed"
 

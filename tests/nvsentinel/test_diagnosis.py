@@ -53,6 +53,23 @@ def test_breaker_comes_first_in_quarantine_and_recover() -> None:
     assert "breaker-tripped" not in notes("drain", sick(), inst)
 
 
+def test_a_node_that_its_repair_took_away_is_waited_for() -> None:
+    """Until the new machine registers, recover says what is awaited, and when it is in vain."""
+    over = fake.ended(fake.session(), NOW - 60, ending="terminated")
+    snap = msgspec.structs.replace(fake.snapshot(session=over), node=None)
+    note = notes("recover", snap)["node-replaced"]
+    assert f"waiting for a new Node {fake.NODE}" in note.text
+    assert "another name" in note.remedy
+
+
+def test_a_node_held_for_its_validation_says_so_at_once() -> None:
+    """After the hand-over of v1.20 the note names the validation, and where to look."""
+    labels = {"k8saas.nvidia.com/cordon-by": "NVSentinel"}
+    node = fake.node(conditions=[fake.condition(healthy=True)], cordoned=True, labels=labels)
+    note = notes("recover", fake.snapshot(of=node, session=fake.session()))["handed-over"]
+    assert note.remedy == f"kubectl get validationrequests | grep {fake.NODE}"
+
+
 def test_dry_run_from_arguments_and_from_marks() -> None:
     """A dry run shows in the modules' arguments, and without those in the bare annotation."""
     inst = install(dry_run=Fact(True, "--dry-run on fault-quarantine"))

@@ -13,6 +13,7 @@ from nvsx.project import locate
 from nvsx.project.locate import Project
 
 if TYPE_CHECKING:
+    from nvsx.core.masking import Masker
     from nvsx.project.settings import Settings
 
 
@@ -41,9 +42,23 @@ class Home:
 
         return settings.load(self.project.root, self.env)
 
+    @property
+    def nvsentinel_namespace(self) -> str:
+        """Where the project says that NVSentinel is; "" to look for it, which is better than
+        the settings' default: any release namespace is possible."""
+        said = self.settings.nvsentinel
+        return said.namespace if "namespace" in said.model_fields_set else ""
+
     @cached_property
     def state_dir(self) -> Path:
         return locate.state_dir(self.env)
+
+    @cached_property
+    def masker(self) -> Masker:
+        """What keeps the secrets nvsx can know of out of everything shown and stored."""
+        from nvsx.bootstrap.masked import masker_of
+
+        return masker_of(self)
 
     @property
     def artifacts_dir(self) -> Path:

@@ -45,6 +45,11 @@ class RunOptions:
 
 def check(home: Home, options: RunOptions) -> LoadedRunbook:
     """The runbook, ready to run. Raises UsageError and InvalidRunbook before anything runs."""
+    if options.sandbox and options.resume:
+        raise UsageError(
+            "a run on the sandbox cannot be resumed: its cluster ended with its process",
+            f"start a new one: nvsx run {options.runbook} --sandbox",
+        )
     from nvsx.ops import plan
     from nvsx.project import loader
 

@@ -59,7 +59,7 @@ async def survey(home: Home, gateway: Gateway | None = None) -> Survey:
     )
     target, chosen = await asyncio.to_thread(choose_target, home, gateway)
     unset = project.trouble or project.settings_trouble
-    namespace = "" if unset else home.settings.nvsentinel.namespace
+    namespace = "" if unset else home.nvsentinel_namespace
     cluster = (
         await survey_cluster(chosen, namespace, project.store_uri) if chosen else ClusterSeen()
     )

@@ -74,14 +74,11 @@ class World:
         """The engine's ports, with scripts of the project at `root`; runs of a kind share them."""
         kind = (root, sandboxed, live_hooks)
         if kind not in self._ports:
-            hooks, nvsentinel = self.home.settings.hooks, self.home.settings.nvsentinel
-            # Only what the project says: scripts look for the namespace better than a default.
-            said = "namespace" in nvsentinel.model_fields_set
+            hooks, namespace = self.home.settings.hooks, self.home.nvsentinel_namespace
+            env = {"NVSENTINEL_NAMESPACE": namespace} if namespace else {}
             scripts = LocalScripts(
                 root,
-                {"NVSENTINEL_NAMESPACE": nvsentinel.namespace} | dict(self.home.env)
-                if said
-                else self.home.env,
+                env | dict(self.home.env),
                 kubeconfig=self.kubeconfig,
                 hook_kubeconfig=self.hook_kubeconfig,
                 guard_dir=install_guard(self.scratch / "guard"),
@@ -126,7 +123,7 @@ async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterato
             opened.push_async_callback(health_events.close)
         observer = NvsentinelObserver(
             cluster,
-            namespace=home.settings.nvsentinel.namespace,
+            namespace=home.nvsentinel_namespace,
             health_events=health_events,
             clock=SystemClock(),
         )

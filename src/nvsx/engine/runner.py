@@ -170,10 +170,16 @@ class Runner:
             await run.record(j.Armed(waiting_for=_waiting_for(run)))
         # What broke just before listening began, or while nobody worked the run, is in no
         # stream any more. Of several such nodes none is chosen: that would be a guess.
-        there = [f for f in await run.ports.observer.nodes_in_incident() if self._fires(f)]
-        if len(there) == 1:
+        there = await run.ports.observer.nodes_in_incident()
+        claimed = (await run.ports.journal.run(run.run_id)).node
+        if claimed:  # killed between the claim and the entry that tells of it
+            fault = next((f for f in there if f.node == claimed), None)
+            await self._take(claimed, fault, "claimed before nvsx died")
+            return
+        mine = [f for f in there if self._fires(f)]
+        if len(mine) == 1:
             with suppress(NodeClaimed):  # another run is on it already: wait for the next
-                await self._aim(there[0])
+                await self._aim(mine[0])
                 return
         async for fault in faults:
             if self._fires(fault):
@@ -185,18 +191,21 @@ class Runner:
 
     async def _aim(self, fault: Fault) -> None:
         """Claim the fault's node for this run."""
-        run = self.run
-        await run.ports.journal.claim(run.lease, fault.node)
-        run.request = msgspec.structs.replace(run.request, node=fault.node, event=fault.event)
+        await self.run.ports.journal.claim(self.run.lease, fault.node)
         codes = ", ".join(fault.event.error_codes)
-        await run.record(
-            j.Target(
-                target_node=fault.node,
-                target_alias=alias_of(fault.node),
-                reason=f"{fault.event.check} {codes}".strip(),
-                trigger_event=_as_mapping(fault.event),
-            )
+        await self._take(fault.node, fault, f"{fault.event.check} {codes}".strip())
+
+    async def _take(self, node: str, fault: Fault | None, reason: str) -> None:
+        """Make the claimed `node` this run's; `fault` is what broke, where that is known."""
+        run, event = self.run, fault.event if fault is not None else None
+        run.request = msgspec.structs.replace(run.request, node=node, event=event)
+        target = j.Target(
+            target_node=node,
+            target_alias=alias_of(node),
+            reason=reason,
+            trigger_event=_as_mapping(event),
         )
+        await run.record(target)
 
     async def _files(self) -> None:
         """The files that hooks are told of."""
@@ -260,6 +269,8 @@ class Runner:
         if run.cancelling.is_set() and run.state.cancelled is None:
             await run.record(self._asked, durable=True)
         why = problem or (f"{failed.id} did not pass" if failed else "the run was cancelled")
+        if not run.node and not problem:
+            why = "no node was ever targeted"
         events = [
             j.StageEnd(
                 stage=s.id,
@@ -270,14 +281,14 @@ class Runner:
                 reason=why,
             )
             for s in run.state.stages
-            if not s.done and (s.id != "postmortem" or problem)
+            if not s.done and (s.id != "postmortem" or problem or not run.node)
         ]
         await run.record(*events)
 
     async def _finish(self, problem: str) -> j.Finish:
         run = self.run
         last = next((s for s in run.runbook.stages if s.id == "postmortem"), None)
-        if last is not None and not problem:
+        if last is not None and run.node and not problem:
             await self._postmortem(last)
         evidence.capture(run, "postmortem", "end")
         await evidence.settle(run)
