@@ -213,7 +213,7 @@ def test_state_and_happening_kinds_share_nothing() -> None:
         ),
         (
             {"kind": "crd", "resource": "maintenance", "completed": True},
-            "maintenance resource for the node and is completed",
+            "maintenance resource for the node is completed",
         ),
         (
             {"kind": "crd", "resource": "rebootnodes", "condition": {"type": "NodeReady"}},

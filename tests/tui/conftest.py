@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.tui.desk import Desk
 from tests.tui.journals import Story
 
 from nvsx.tui.deck import Deck
@@ -46,3 +47,13 @@ def screen_text(deck: Deck) -> str:
     """What is on the deck's screen, cell for cell, without trailing blanks."""
     strips = deck.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips) + "\n"
+
+
+@pytest.fixture
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A shell of its own for each test."""
+    desk = Desk(tmp_path_factory.mktemp("t") / "s")
+    try:
+        yield desk
+    finally:
+        desk.close()

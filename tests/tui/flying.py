@@ -95,7 +95,7 @@ async def main() -> None:
     landing = await fly(
         run.run,
         on_cancel=run.cancel,
-        artifacts="nvsx-artifacts/x",
+        artifacts="nvsx-artifacts",
         owns_run=not os.environ.get("ATTACHED"),
         linger=linger,
     )

@@ -10,102 +10,13 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15.0
-
-
-class Desk:
-    """A shell in tmux, on a server of its own."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        env = {k: v for k, v in os.environ.items() if k not in ("TMUX", "TMUX_PANE")}
-        self._env = env | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-        shell = ["-x", "100", "-y", "30", "exec bash --norc --noprofile"]
-        self._tmux("-f", "/dev/null", "new-session", "-d", *shell)
-        self.sees("$" if os.getuid() else "#")
-        self.runs("PS1='desk> '; clear")
-        self.sees("desk>")
-
-    def _tmux(self, *words: str) -> str:
-        command = ["tmux", "-u", "-S", str(self._socket), *words]
-        return subprocess.run(
-            command, env=self._env, cwd=ROOT, check=True, capture_output=True, text=True, timeout=10
-        ).stdout
-
-    def close(self) -> None:
-        self._tmux("kill-server")
-
-    def types(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
-
-    def runs(self, command: str) -> None:
-        self._tmux("send-keys", "-l", command)
-        self.types("Enter")
-
-    def resize(self, width: int, height: int) -> None:
-        self._tmux("resize-window", "-x", str(width), "-y", str(height))
-
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
-
-    def history(self) -> str:
-        return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
-
-    def in_alternate_screen(self) -> bool:
-        return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"
-
-    def until(self, holds: Callable[[str], bool], what: str) -> str:
-        """The screen as soon as it holds; fails after PATIENCE_S."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not holds(screen := self.screen()):
-            assert time.monotonic() < deadline, f"never saw {what}:\n{screen}"
-            time.sleep(0.05)
-        return screen
-
-    def sees(self, text: str) -> str:
-        return self.until(lambda screen: text in screen, repr(text))
-
-    def program(self) -> psutil.Process:
-        """The flying program under this shell."""
-        shell = int(self._tmux("display-message", "-p", "#{pane_pid}"))
-        for child in psutil.Process(shell).children(recursive=True):
-            if "tests.tui.flying" in child.cmdline():
-                return child
-        raise AssertionError("nothing is flying")
-
-    def flies(self, story: str = "running", seconds: float = 60, env: str = "") -> None:
-        self.runs(f"{env} {sys.executable} -m tests.tui.flying {story} {seconds}".strip())
-        self.sees("j/k stage")
-
-    def is_plain_again(self) -> None:
-        """The shell takes a command, echoes it once and shows what it prints."""
-        self.until(lambda _: not self.in_alternate_screen(), "the normal screen")
-        self.runs("echo o''k")
-        self.until(lambda s: "\nok\n" in s, "the output of echo")
-        self.runs("stty -a | grep -cwE -e 'icanon|echo' -e 'isig'")
-        self.until(lambda s: "\n0\n" not in s, "a terminal in its usual mode")
-        assert "o''k" in self.screen()
-
-
-@pytest.fixture
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A shell of its own for each test."""
-    desk = Desk(tmp_path_factory.mktemp("t") / "s")
-    try:
-        yield desk
-    finally:
-        desk.close()
-
+from tests.tui.desk import PATIENCE_S, ROOT, Desk
 
 pytestmark = [pytest.mark.server("tmux", "bash"), pytest.mark.timeout(120)]
 
@@ -137,7 +48,7 @@ def test_a_finished_run_leaves_the_deck_and_its_summary(desk: Desk) -> None:
     desk.flies("running", 1)
     desk.sees("landed passed")
     assert "status       passed after 9s" in desk.history()
-    assert "artifacts    nvsx-artifacts/x" in desk.history()
+    assert "artifacts    nvsx-artifacts/r-20260105-0800-0007" in desk.history()
     desk.is_plain_again()
 
 

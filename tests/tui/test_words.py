@@ -35,6 +35,19 @@ def test_a_trigger_event_starts_the_clock_before_the_session_is_seen() -> None:
     assert words.incident_clock(state_of(Story().say(start)), T0) == 30
 
 
+def test_a_fault_nobody_took_on_is_not_no_fault() -> None:
+    """Without a session nothing tells when it began: the deck says when it was seen."""
+    story = Story().say(
+        j.Start("r", "n", target_node="a", stages=(j.StagePlan(id="detect"),)),
+        j.StageBegin("detect"),
+    )
+    assert words.incident_words(state_of(story), story.at) == "no fault yet"
+    story.say(j.StageEnd("detect", "pass", 2.0))
+    ended = state_of(story).stages[0].ended
+    assert ended is not None
+    assert words.incident_words(state_of(story), ended + 125) == "seen 2m ago"
+
+
 def test_no_time_to_repair_is_made_up() -> None:
     """Times alone are no repair: a manual uncordon ends without one."""
     times = Times(generated=T0, unquarantined=T0 + 60)
@@ -56,7 +69,7 @@ def test_a_watch_that_was_not_looked_at_holds_nothing() -> None:
 
 def test_the_summary_tells_the_whole_run() -> None:
     """Stages with status and time, scripts, notes, time to repair and the folder."""
-    lines = summary(state_of(journals.degraded()), T0 + 1000, "nvsx-artifacts/r")
+    lines = summary(state_of(journals.degraded()), T0 + 1000, "nvsx-artifacts")
     text = "\n".join(lines)
     assert lines[0] == (
         "gpu-off-bus (#rogue-moose) on gpu-node-07 (brave-gazelle) · run r-20260105-0800-0007"
@@ -65,7 +78,7 @@ def test_the_summary_tells_the_whole_run() -> None:
     assert "✗ hook on-detect.sh (detect: exit code 28)" in text
     assert "unmet        ! janitor: 0 of 1 ready" in text
     assert "time to repair 14m48s (11m20s without drain)" in text
-    assert lines[-1] == "artifacts    nvsx-artifacts/r"
+    assert lines[-1] == "artifacts    nvsx-artifacts/r-20260105-0800-0007"
 
 
 def test_the_summary_of_a_run_that_was_left_says_what_it_waits_for() -> None:

@@ -54,7 +54,7 @@ async def _on_deck(desk: Desk, run: str | None, ctx: typer.Context) -> None:
     await fly(
         follow,
         on_cancel=cancel,
-        artifacts=str(ctx.obj.artifacts_dir / run_id),
+        artifacts=str(ctx.obj.artifacts_dir),
         owns_run=False,
         linger=None,
     )

@@ -369,7 +369,7 @@ def _crd(w: Crd) -> str:
     if w.condition:
         text += f" has {w.condition.type} {w.condition.status}"
     if w.completed is not None:
-        text += " and is completed" if w.completed else " and is not completed"
+        text += f"{' and' if w.condition else ''} is {'' if w.completed else 'not '}completed"
     return text if w.condition or w.completed is not None else f"{text} exists"
 
 

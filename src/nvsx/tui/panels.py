@@ -28,8 +28,7 @@ def header(state: RunState, now: float, width: int) -> list[Row]:
         Span(f" #{safe(start.nickname)}", "accent"),
         Span(safe(title), "dim"),
     )
-    fault = words.incident_clock(state, now)
-    since = words.length(fault) if fault is not None else "no fault yet"
+    since = words.incident_words(state, now)
     incident: Row = (Span("incident ", "dim"), Span(since, "head"), Span(" "))
     repair: Row = (
         Span("time to repair ", "dim"),

@@ -9,7 +9,10 @@ from nvsx.tui.rows import safe
 
 
 def summary(state: RunState, now: float, artifacts: str = "") -> list[str]:
-    """Lines without colour: stages, hooks, notes, time to repair, where artifacts are."""
+    """Lines without colour: stages, hooks, notes, time to repair, where artifacts are.
+
+    `artifacts` is the folder that has one for each run.
+    """
     if state.start is None or not state.run_id:
         return ["the run had not begun"]
     start = state.start
@@ -27,6 +30,7 @@ def summary(state: RunState, now: float, artifacts: str = "") -> list[str]:
     lines.append(f"{'status':<13}{_status(state, now)}")
     lines.append(f"{'repair':<13}{_repair(state)}")
     if artifacts:
+        artifacts = f"{artifacts}/{state.run_id}"
         count = len(state.evidence)
         kept = f" ({count} file{'s' if count > 1 else ''} of evidence)" if count else ""
         lines.append(f"{'artifacts':<13}{artifacts}{kept}")

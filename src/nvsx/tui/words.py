@@ -91,6 +91,18 @@ def incident_clock(state: RunState, now: float) -> float | None:
     return max(0.0, (over or state.finished or now) - began)
 
 
+def incident_words(state: RunState, now: float) -> str:
+    """How long the incident has lasted, or what else is known of its beginning: NVSentinel
+    tells when the fault was generated only of nodes it has taken on."""
+    seconds = incident_clock(state, now)
+    if seconds is not None:
+        return length(seconds)
+    detect = state.stage("detect")
+    if detect is None or detect.status != "pass" or detect.ended is None:
+        return "no fault yet"
+    return f"seen {ago((state.finished or now) - detect.ended)}"
+
+
 def time_to_repair(state: RunState) -> str:
     """The time to repair, or why there is none."""
     finish = state.finish
