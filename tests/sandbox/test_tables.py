@@ -119,7 +119,7 @@ def test_every_kind_has_a_table(store: ObjectStore) -> None:
     for resource in [
         r for r in store.registry if r.stored and r.plural != "customresourcedefinitions"
     ]:
-        spec = {"nodeName": "n", "group": "g"}
+        spec = {"nodeName": "n", "group": "g", "healthEvent": {}}
         made = store.create(resource.name, {"metadata": {"name": "bare"}, "spec": spec})
         namespace = made["metadata"].get("namespace", "")
         table = TableFormat("None", store.now).one(store.entry(resource, "bare", namespace))

@@ -1,8 +1,8 @@
 """Who may do what: two accounts, one of which only reads.
 
 The API server asks for every request; `kubectl auth can-i` asks through
-SelfSubjectAccessReview, whose body typed clients send as protobuf, so the few fields of
-it are read here. Tokens are compared in constant time and never shown.
+SelfSubjectAccessReview. Without a token only health and version are told, as on a real
+server. Tokens are compared in constant time and never shown.
 
 A token may also lead the path (`/token/T/api/v1/...`): client-go sends no credentials of
 a kubeconfig over plain HTTP, but keeps the path of its server URL.
@@ -15,15 +15,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from nvsx.sandbox.requests import Target
-from nvsx.sandbox.statuses import BadRequest, Forbidden, Unauthorized, UnsupportedMediaType
+from nvsx.sandbox.statuses import Forbidden, Unauthorized, invalid, unfit
 
-ADMIN, VIEWER = "nvsx-sandbox", "nvsx-sandbox-viewer"
+ADMIN, VIEWER, ANONYMOUS = "nvsx-sandbox", "nvsx-sandbox-viewer", "system:anonymous"
 READ_VERBS = frozenset({"get", "list", "watch"})
-_REVIEWS = "authorization.k8s.io"
-_MAGIC = b"k8s\x00"
+_REVIEWS = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
+_PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 _PREFIX = "/token/"
 
 
@@ -52,7 +50,9 @@ class Access:
         return cls(token or secrets.token_urlsafe(24), read_only_token or secrets.token_urlsafe(24))
 
     def account(self, authorization: str) -> str:
-        """The account of an Authorization header; Unauthorized."""
+        """The account of an Authorization header, anonymous without one; Unauthorized."""
+        if not authorization:
+            return ANONYMOUS
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() == "bearer":
             for token, account in ((self.token, ADMIN), (self.read_only_token, VIEWER)):
@@ -63,7 +63,9 @@ class Access:
 
 def allowed(account: str, verb: str, group: str) -> bool:
     """Everything for the admin; reading, and asking what is allowed, for the viewer."""
-    return account == ADMIN or verb in READ_VERBS or (verb == "create" and group == _REVIEWS)
+    if account == ANONYMOUS:
+        return False
+    return account == ADMIN or verb in READ_VERBS or (verb == "create" and group in _REVIEWS)
 
 
 def check(account: str, target: Target) -> None:
@@ -71,7 +73,7 @@ def check(account: str, target: Target) -> None:
     if not allowed(account, target.verb, target.group):
         name = f'"{target.name}" ' if target.name else ""
         raise Forbidden(
-            f'{target.plural} {name}is forbidden: User "{account}" cannot {target.verb} '
+            f'{target.qualified} {name}is forbidden: User "{account}" cannot {target.verb} '
             f"{target.described}",
             name=target.name,
             group=target.group,
@@ -79,65 +81,42 @@ def check(account: str, target: Target) -> None:
         )
 
 
-def review(account: str, body: bytes, content_type: str) -> dict[str, Any]:
-    """The answered SelfSubjectAccessReview."""
-    attributes = _attributes(body, content_type)
-    verb, group = attributes.get("verb", ""), attributes.get("group", "")
-    verdict = allowed(account, verb, group)
-    return {
-        "kind": "SelfSubjectAccessReview",
-        "apiVersion": f"{_REVIEWS}/v1",
-        "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-        "status": {
-            "allowed": verdict,
-            "reason": "" if verdict else "this account of the sandbox only reads",
-        },
-    }
+def check_path(account: str, path: str) -> None:
+    """Forbidden when the account may not read a path that names no resource."""
+    if account == ANONYMOUS and not path.startswith(_PUBLIC):
+        raise Forbidden(f'forbidden: User "{account}" cannot get path "{path}"')
 
 
-def _attributes(body: bytes, content_type: str) -> dict[str, str]:
-    """resourceAttributes, or of nonResourceAttributes the verb."""
-    if content_type == "application/json":
-        try:
-            spec = msgspec.json.decode(body).get("spec") or {}
-        except (msgspec.DecodeError, AttributeError) as error:
-            raise BadRequest(f"the body is not a SelfSubjectAccessReview: {error}") from None
-        return dict(spec.get("resourceAttributes") or spec.get("nonResourceAttributes") or {})
-    if not body.startswith(_MAGIC):
-        raise UnsupportedMediaType(f"the body media type {content_type} is not supported")
-    try:
-        raw = _fields(body[len(_MAGIC) :]).get(2, b"")
-        spec = _fields(_fields(raw).get(2, b""))
-        if 2 in spec:
-            return {"verb": _fields(spec[2]).get(2, b"").decode()}
-        found = _fields(spec.get(1, b""))
-    except (IndexError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not a SelfSubjectAccessReview: {error}") from None
-    names = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "resource", 7: "name"}
-    return {name: found[n].decode() for n, name in names.items() if found.get(n)}
+def review(account: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """The answered SelfSubjectAccessReview, SelfSubjectRulesReview or SelfSubjectReview."""
+    found = {k: v for k, v in asked.items() if k in ("apiVersion", "kind", "spec")}
+    found |= {"metadata": {"creationTimestamp": None}}
+    spec = asked.get("spec") or {}
+    if asked["kind"] == "SelfSubjectReview":
+        groups = ["system:masters"] if account == ADMIN else []
+        user = {"username": account, "groups": [*groups, "system:authenticated"]}
+        return {**found, "status": {"userInfo": user}}
+    if asked["kind"] == "SelfSubjectRulesReview":
+        return {**found, "status": _rules(account)}
+    attributes = spec.get("resourceAttributes") or spec.get("nonResourceAttributes")
+    if attributes is None:
+        needed = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        fault = unfit("spec.resourceAttributes", None, needed)
+        raise invalid("SelfSubjectAccessReview", "authorization.k8s.io", "", [fault])
+    verdict = allowed(account, attributes.get("verb", ""), attributes.get("group", ""))
+    reason = {} if verdict else {"reason": "this account of the sandbox only reads"}
+    return {**found, "status": {"allowed": verdict, **reason}}
 
 
-def _fields(message: bytes) -> dict[int, bytes]:
-    """The length-delimited fields of a protobuf message by number; varints are skipped."""
-    found: dict[int, bytes] = {}
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        if key & 7 == 2:
-            size, at = _varint(message, at)
-            found[key >> 3] = message[at : at + size]
-            at += size
-        else:
-            _, at = _varint(message, at)
-    return found
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+def _rules(account: str) -> dict[str, Any]:
+    """What `kubectl auth can-i --list` prints."""
+    verbs = ["*"] if account == ADMIN else sorted(READ_VERBS)
+    resources = [{"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]}]
+    for group, plural in (
+        ("authentication.k8s.io", "selfsubjectreviews"),
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ):
+        resources.append({"verbs": ["create"], "apiGroups": [group], "resources": [plural]})
+    paths = [{"verbs": verbs if account == ADMIN else ["get"], "nonResourceURLs": ["*"]}]
+    return {"resourceRules": resources, "nonResourceRules": paths, "incomplete": False}

@@ -2,24 +2,23 @@
 
 Used by the object store for every create and update, whoever asks. Pure functions: they
 change nothing and store nothing. The rules are those of the Kubernetes API conventions
-for object metadata, and the required fields of each kind; types are not checked.
+for object metadata, and of each custom kind's schema.
 """
 
 from __future__ import annotations
 
 import random
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from nvsx.sandbox.resources import Resource, established
-from nvsx.sandbox.statuses import BadRequest, Conflict, Invalid
+from nvsx.sandbox import metadata, structural
+from nvsx.sandbox.customkinds import established
+from nvsx.sandbox.resources import Resource
+from nvsx.sandbox.statuses import Conflict, invalid
 
 Object = dict[str, Any]
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_RBAC_NAME = re.compile(r"[^/%]+")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _ENVELOPE = ("apiVersion", "kind", "metadata")
 # Only the server sets these; what a writer sends for them is ignored.
@@ -67,11 +66,14 @@ def prepare(
     if resource.plural == "namespaces":
         own = {"kubernetes.io/metadata.name": identity["name"]}
         new["metadata"]["labels"] = {**(kept.get("labels") or {}), **own}
+        new.setdefault("spec", {"finalizers": ["kubernetes"]})
         new.setdefault("status", {"phase": "Active"})
     elif resource.plural == "pods":
         new["status"] = {"phase": "Pending", **(new.get("status") or {})}
     elif resource.plural == "customresourcedefinitions":
         new.setdefault("status", established(new))
+    elif resource.custom:
+        new = structural.with_defaults(resource.shape.schema, new)
     validate(resource, new)
     return new
 
@@ -93,13 +95,18 @@ def revise(resource: Resource, old: Object, edited: Object, subresource: str) ->
                 kind=resource.plural,
             )
     if subresource == "status":
-        edited, asked = {**old, "status": edited.get("status", {})}, was
+        owners = asked.get("managedFields", was.get("managedFields"))
+        edited, asked = {**old, "status": edited.get("status", {})}, dict(was)
+        if owners is not None:
+            asked["managedFields"] = owners
     identity = {k: v for k, v in was.items() if k in _SERVER_SET}
     kept = {k: v for k, v in asked.items() if k not in _SERVER_SET}
     new = _enveloped(resource, {**identity, **kept}, edited)
+    if resource.custom:
+        new = structural.with_defaults(resource.shape.schema, new)
     if new == old:
         return None
-    validate(resource, new)
+    validate(resource, new, was)
     if resource.generation and _desired(new) != _desired(old):
         new["metadata"]["generation"] = was.get("generation", 0) + 1
     return new
@@ -112,44 +119,20 @@ def finished(obj: Object) -> bool:
     return "deletionTimestamp" in meta and not waits
 
 
-def validate(resource: Resource, obj: Object) -> None:
-    """Check the name, the label values and the kind's required fields.
+def validate(resource: Resource, obj: Object, was: Mapping[str, Any] | None = None) -> None:
+    """Check the metadata (`was` before a change), and a custom kind's schema.
 
     Raises BadRequest for what could not be decoded by a real server, Invalid (with the
     fields at fault) for the rest.
     """
-    meta = obj["metadata"]
-    for field in ("labels", "annotations"):
-        found = meta.get(field) or {}
-        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise BadRequest(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a '
-                f"{resource.kind}: metadata.{field} must map strings to strings"
-            )
-    name = meta.get("name")
-    faults = []
-    allowed = _RBAC_NAME if resource.group == "rbac.authorization.k8s.io" else _NAME
-    if not name:
-        needed = "Required value: name or generateName is required"
-        faults.append(("FieldValueRequired", "metadata.name", needed))
-    elif not isinstance(name, str) or not allowed.fullmatch(name):
-        told = f'Invalid value: "{name}": a lowercase RFC 1123 subdomain is needed'
-        faults.append(("FieldValueInvalid", "metadata.name", told))
-    faults += [
-        ("FieldValueRequired", path, "Required value")
-        for path in resource.required
-        if _at(obj, path) is None
-    ]
+    faults = metadata.faults_of(resource, obj["metadata"], was)
+    if resource.custom:
+        faults += structural.faults_of(resource.shape.schema, obj)
+    elif resource.name == "nodes":
+        faults += metadata.taint_faults(obj)
     if faults:
-        qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-        listed = ", ".join(f"{field}: {message}" for _, field, message in faults)
-        raise Invalid(
-            f'{qualified} "{name or ""}" is invalid: {listed}',
-            name=name or "",
-            kind=resource.kind,
-            group=resource.group,
-            causes=tuple({"reason": r, "message": m, "field": f} for r, f, m in faults),
-        )
+        name = obj["metadata"].get("name") or ""
+        raise invalid(resource.kind, resource.group, str(name), faults)
 
 
 def _enveloped(resource: Resource, meta: Object, body: Mapping[str, Any]) -> Object:
@@ -160,9 +143,3 @@ def _enveloped(resource: Resource, meta: Object, body: Mapping[str, Any]) -> Obj
 
 def _desired(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("metadata", "status")}
-
-
-def _at(obj: Any, path: str) -> Any:
-    for part in path.split("."):
-        obj = obj.get(part) if isinstance(obj, dict) else None
-    return obj

@@ -9,6 +9,7 @@ attach and port-forward are refused. It listens on loopback only.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -58,6 +59,7 @@ class ApiServer:
         watch_window: changes kept per kind; a watch from before them is Expired.
         faults: what clients must survive; may be armed at any time.
         bookmark_seconds: pause between the bookmarks of a watch.
+        pages: what a pod serves, by namespace, pod, port and path, behind its proxy.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ApiServer:
         watch_window: int = 4096,
         faults: StreamFaults | None = None,
         bookmark_seconds: float = BOOKMARK_SECONDS,
+        pages: Callable[[str, str, str, str], str | None] | None = None,
     ) -> None:
         self.store = store
         self.faults = faults or StreamFaults()
@@ -78,6 +81,7 @@ class ApiServer:
         self._cache = WatchCache(store, watch_window)
         self._reader = Reader(store)
         self._bookmark_seconds = bookmark_seconds
+        self._pages = pages
         self._hosts: frozenset[str] = frozenset()
         self._runner: web.ServerRunner | None = None
 
@@ -128,8 +132,7 @@ class ApiServer:
         try:
             return await self._answer(request)
         except ApiError as error:
-            headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
-            return _json(error.status(), error.code, headers)
+            return _refused(error)
         except web.HTTPRequestEntityTooLarge as error:
             too_large = TooLarge(f"Request entity too large: {error.text}")
             return _json(too_large.status(), too_large.code)
@@ -153,30 +156,52 @@ class ApiServer:
             kind, message = _REFUSALS[code]
             raise kind(message, retry_after=1 if code == 429 else 0)
         if target is None:
+            access.check_path(account, path)
             return self._unresourceful(request, path)
         access.check(account, target)
+        if (page := self._proxied(target, path)) is not None:
+            return web.Response(text=page)
         if target.subresource in _INTERACTIVE:
             raise Forbidden(
                 f"{target.subresource} is not available in the sandbox: nothing runs in its pods"
             )
         if target.resource is None:
             raise NotFound("the server could not find the requested resource")
-        if not target.resource.stored:
-            return await self._review(request, account)
-        if target.verb in access.READ_VERBS:
+        if target.resource.stored and target.verb in access.READ_VERBS:
             return await self._read(request, path, target, target.resource)
         content_type = request.content_type if "Content-Type" in request.headers else ""
         body = await request.read()
-        write = writing.Write(target, target.resource, query, body, content_type)
-        code, found = writing.perform(self.store, write)
-        return _json(found, code)
+        write = writing.Write(target, target.resource, query, body, content_type, agent)
+        return self._written(write, account)
+
+    def _written(self, write: writing.Write, account: str) -> web.Response:
+        try:
+            if write.resource.stored:
+                code, found = writing.perform(self.store, write)
+            elif write.target.verb == "create":
+                code, found = 201, access.review(account, writing.asked(write))
+            else:
+                raise _not_allowed()
+            answer = _json(found, code)
+        except ApiError as error:
+            answer = _refused(error)
+        for warning in write.warnings:
+            told = warning.replace("\\", "\\\\").replace('"', '\\"')
+            answer.headers.add("Warning", f'299 - "{told}"')
+        return answer
+
+    def _proxied(self, target: Target, path: str) -> str | None:
+        """What the pod serves there, if it serves anything; `target.name` may end in a port."""
+        if (target.plural, target.subresource, target.verb) != ("pods", "proxy", "get"):
+            return None
+        pod, _, port = target.name.partition(":")
+        page = path.partition("/proxy/")[2]
+        return self._pages(target.namespace, pod, port, page) if self._pages else None
 
     def _unresourceful(self, request: web.BaseRequest, path: str) -> web.Response:
         registry = self.store.registry
         if request.method != "GET":
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource"
-            )
+            raise _not_allowed()
         if path.startswith(_HEALTH):
             return web.Response(text="ok")
         if path == "/version":
@@ -197,21 +222,15 @@ class ApiServer:
             raise NotFound("the server could not find the requested resource")
         return _json(found)
 
-    async def _review(self, request: web.BaseRequest, account: str) -> web.Response:
-        if request.method != "POST":
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource"
-            )
-        body = await request.read()
-        return _json(access.review(account, body, request.content_type), 201)
-
     async def _read(
         self, request: web.BaseRequest, path: str, target: Target, resource: Resource
     ) -> web.StreamResponse:
         query = request.query
         if target.subresource == "log" and resource.name == "pods":
             return await self._log(request, target)
-        if target.subresource not in ("", "status"):
+        if target.subresource not in ("", "status") or (
+            target.subresource and "status" not in resource.subresources
+        ):
             raise NotFound("the server could not find the requested resource")
         include = query.get("includeObject", "")
         shape = negotiate(request.headers.get("Accept", ""), include, self.store.now)
@@ -239,6 +258,15 @@ class ApiServer:
         with suppress(ConnectionError):
             await log.run(response)
         return response
+
+
+def _refused(error: ApiError) -> web.Response:
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    return _json(error.status(), error.code, headers)
+
+
+def _not_allowed() -> ApiError:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
 def _json(

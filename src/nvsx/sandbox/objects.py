@@ -22,8 +22,9 @@ import msgspec
 
 from nvsx.sandbox import admission, selectors
 from nvsx.sandbox.admission import Object
+from nvsx.sandbox.customkinds import RESOURCES, definition_of, resource_from
 from nvsx.sandbox.podlogs import PodLogs
-from nvsx.sandbox.resources import RESOURCES, Registry, Resource, definition_of, resource_from
+from nvsx.sandbox.resources import Registry, Resource
 from nvsx.sandbox.statuses import AlreadyExists, NotFound
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -363,8 +364,9 @@ class ObjectStore:
 
     def _disown(self, dependent: Entry, owner: str) -> None:
         def strip(obj: Object) -> None:
-            references = obj["metadata"].get("ownerReferences", [])
-            obj["metadata"]["ownerReferences"] = [r for r in references if r.get("uid") != owner]
+            references = obj["metadata"].pop("ownerReferences", [])
+            if left := [r for r in references if r.get("uid") != owner]:
+                obj["metadata"]["ownerReferences"] = left
 
         namespace, name = dependent.key
         self.update(dependent.resource.name, name, strip, namespace=namespace)

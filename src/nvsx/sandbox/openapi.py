@@ -1,9 +1,9 @@
-"""OpenAPI as far as kubectl needs it: to leave validation to the server, and to explain.
+"""OpenAPI v3: what kubectl needs to leave validation to the server, and to explain.
 
-An index and one document per group and version, made from the registry. A PATCH
-operation that takes fieldValidation and dryRun tells kubectl that the server validates;
-without these documents `kubectl apply` refuses to work. Schemas name the kind and its
-top-level fields only.
+An index and one document per group and version, made from the registry and the shapes of
+its kinds. A PATCH operation that takes fieldValidation and dryRun tells kubectl that the
+server validates; without these documents `kubectl apply` refuses to work. Fields and types
+are those of Kubernetes; descriptions only custom kinds bring.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from nvsx.sandbox.resources import Registry, Resource
+from nvsx.sandbox.shapes import Shape, named
 
 Document = dict[str, Any]
 
@@ -21,6 +22,18 @@ V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 V2_DOCUMENT = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.32.4\x42\x00\x4a\x00"
 
 _QUERY = ("dryRun", "fieldManager", "fieldValidation")
+_SCALARS: dict[str, Document] = {
+    "bytes": {"type": "string", "format": "byte"},
+    "Time": {"type": "string", "format": "date-time"},
+    "MicroTime": {"type": "string", "format": "date-time"},
+    "Quantity": {"type": "string"},
+    "IntOrString": {"type": "string", "format": "int-or-string"},
+}
+_TOP = {
+    "apiVersion": "The versioned schema of this object.",
+    "kind": "The REST resource this object represents.",
+    "metadata": "Standard object's metadata.",
+}
 
 
 def index(registry: Registry) -> Document:
@@ -41,11 +54,14 @@ def document(registry: Registry, path: str) -> Document | None:
     resources = registry.in_group(group, version)
     if not resources or len(parts) not in (2, 3):
         return None
+    schemas: Document = {}
+    for resource in resources:
+        schemas[_schema_name(resource)] = _kind(resource, schemas)
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.32.4"},
         "paths": {p: item for r in resources for p, item in _paths(path, r).items()},
-        "components": {"schemas": {_schema_name(r): _schema(r) for r in resources}},
+        "components": {"schemas": schemas},
     }
 
 
@@ -88,21 +104,40 @@ def _schema_name(resource: Resource) -> str:
     return f"io.k8s.api.{group}.{resource.version}.{resource.kind}"
 
 
-def _schema(resource: Resource) -> Document:
-    open_object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    fields: Document = {
-        "apiVersion": {"type": "string", "description": "Version of this representation."},
-        "kind": {"type": "string", "description": "The kind of this object."},
-        "metadata": {"type": "object", "description": "Standard object metadata."},
-    }
-    if "status" in resource.subresources:
-        fields["spec"] = {**open_object, "description": "What is wanted."}
-        fields["status"] = {**open_object, "description": "What is observed."}
+def _kind(resource: Resource, schemas: Document) -> Document:
+    shape = resource.shape
+    gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    fields = {name: _schema(inner, schemas) for name, inner in shape.fields.items()}
+    for name, told in _TOP.items():
+        fields[name] = {**fields.get(name, {"type": "string"}), "description": told}
+    described = shape.schema.get("description") or f"A {resource.kind}."
     return {
-        "type": "object",
-        "description": f"{resource.kind}, as far as the sandbox knows it.",
-        "properties": fields,
-        "x-kubernetes-group-version-kind": [
-            {"group": resource.group, "version": resource.version, "kind": resource.kind}
-        ],
+        **_object(shape, fields),
+        "description": described,
+        "x-kubernetes-group-version-kind": [gvk],
     }
+
+
+def _schema(shape: Shape, schemas: Document) -> Document:
+    """One field's schema; built-in objects become components of their own."""
+    if shape.schema:
+        return dict(shape.schema)
+    if shape.kind == "array":
+        return {"type": "array", "items": _schema(shape.item, schemas)}
+    if shape.kind == "map":
+        return {"type": "object", "additionalProperties": _schema(shape.item, schemas)}
+    if shape.kind == "scalar":
+        return dict(_SCALARS.get(shape.type) or {"type": shape.type})
+    if shape.kind == "any" or not shape.type:
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    place = f"io.k8s.api.{shape.type}"
+    if place not in schemas:
+        schemas[place] = {}  # it may contain itself
+        inner = named(shape.type)
+        schemas[place] = _object(inner, {n: _schema(s, schemas) for n, s in inner.fields.items()})
+    return {"allOf": [{"$ref": f"#/components/schemas/{place}"}], "default": {}}
+
+
+def _object(shape: Shape, fields: Document) -> Document:
+    found: Document = {"type": "object", "properties": fields}
+    return {**found, "required": sorted(shape.required)} if shape.required else found

@@ -23,7 +23,7 @@ from nvsx.sandbox.objects import Entry, ObjectStore
 from nvsx.sandbox.requests import Target
 from nvsx.sandbox.resources import Resource
 from nvsx.sandbox.selectors import Selection
-from nvsx.sandbox.statuses import BadRequest, Expired, Timeout
+from nvsx.sandbox.statuses import BadRequest, Expired, Timeout, Unreadable
 
 _MAX_SNAPSHOTS = 64
 
@@ -51,12 +51,15 @@ def selection_of(target: Target, resource: Resource, query: Mapping[str, str]) -
 
 
 def asked_version(store: ObjectStore, query: Mapping[str, str]) -> int | None:
-    """The resourceVersion parameter, None when absent; BadRequest, Timeout when too new."""
+    """The resourceVersion parameter, None when absent; Unreadable, Timeout when too new."""
     text = query.get("resourceVersion", "")
     if not text:
         return None
     if not text.isdigit():
-        raise BadRequest(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing')
+        raise Unreadable(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": '
+            "invalid syntax"
+        )
     if int(text) > store.version:
         raise Timeout(
             f"Too large resource version: {text}, current: {store.version}",
@@ -83,6 +86,7 @@ class Reader:
         self, target: Target, resource: Resource, query: Mapping[str, str], shape: Format
     ) -> bytes:
         """One page, or everything when no limit was asked for. Expired, BadRequest."""
+        requests.check_list_options(query, watch=False)
         limit = requests.number(query, "limit") or 0
         if token := query.get("continue"):
             found = self._continued(token)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nvsx.sandbox.resources import Registry, Resource
-from nvsx.sandbox.statuses import BadRequest
+from nvsx.sandbox.statuses import BadRequest, forbidden, invalid, unsupported
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OWN_SUBRESOURCES = ("status", "finalize")
@@ -32,10 +32,16 @@ class Target:
     subresource: str = ""
 
     @property
+    def qualified(self) -> str:
+        """As errors name it: `rebootnodes.janitor.dgxc.nvidia.com`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
     def described(self) -> str:
         """`pods/log` in API group "" in the namespace "default"."""
         what = f"{self.plural}/{self.subresource}" if self.subresource else self.plural
-        place = f'in the namespace "{self.namespace}"' if self.namespace else "at the cluster scope"
+        within = self.namespace or (self.name if self.plural == "namespaces" else "")
+        place = f'in the namespace "{within}"' if within else "at the cluster scope"
         return f'resource "{what}" in API group "{self.group}" {place}'
 
 
@@ -78,16 +84,38 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        raise BadRequest(f"{name}: {text!r} is not a whole number")
+        raise BadRequest(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text)
 
 
 def dry_run(query: Mapping[str, str]) -> bool:
-    """Whether nothing may be stored; BadRequest for anything but `All`."""
+    """Whether nothing may be stored; Invalid for anything but `All`."""
     asked = query.get("dryRun", "")
     if asked not in ("", "All"):
-        raise BadRequest(f'dryRun: Unsupported value: "{asked}": supported values: "All"')
+        fault = unsupported("dryRun", asked, ("All",))
+        raise invalid("CreateOptions", "meta.k8s.io", "", [fault])
     return asked == "All"
+
+
+def check_list_options(query: Mapping[str, str], *, watch: bool) -> None:
+    """Invalid for options that do not go together (meta/v1 ListOptions)."""
+    match, initial = query.get("resourceVersionMatch", ""), "sendInitialEvents" in query
+    at, fault = "resourceVersionMatch", None
+    if initial and not watch:
+        fault = forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+    elif initial and match != "NotOlderThan":
+        needs = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        fault = forbidden(at, needs)
+    elif match and watch and not initial:
+        told = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        fault = forbidden(at, told)
+    elif match and not watch and not query.get("resourceVersion"):
+        told = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        fault = forbidden(at, told)
+    elif match not in ("", "Exact", "NotOlderThan"):
+        fault = unsupported(at, match, ("Exact", "NotOlderThan", ""))
+    if fault is not None:
+        raise invalid("ListOptions", "meta.k8s.io", "", [fault])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,16 @@
 
 The object store, discovery, tables and OpenAPI all read this one registry. Built-in kinds
 are fixed; custom kinds come and go with their CustomResourceDefinition objects, as on a
-real cluster. Names, scopes and columns of NVSentinel's kinds follow its CRDs
-(NVSentinel charts/janitor/crds, charts/lifecycle-manager/crds). No objects live here.
+real cluster: see customkinds.py. No objects live here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from nvsx.sandbox.statuses import Invalid
+from nvsx.sandbox import shapes
+from nvsx.sandbox.shapes import Shape
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
@@ -33,8 +32,8 @@ class Resource:
     """One kind, as `kubectl api-resources` would list it.
 
     `fields` are the field selectors it supports beside metadata.name and
-    metadata.namespace. `required` are dotted paths that must be present on create.
-    `generation` says whether a change outside metadata and status counts generations.
+    metadata.namespace. `generation` says whether a change outside metadata and status counts
+    generations. `custom_shape` is what a custom kind's schema says of its fields.
     """
 
     group: str
@@ -49,9 +48,9 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     fields: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
     generation: bool = False
     custom: bool = False
+    custom_shape: Shape = field(default=shapes.OPEN, compare=False, repr=False)
 
     @property
     def api_version(self) -> str:
@@ -61,6 +60,13 @@ class Resource:
     def name(self) -> str:
         """`pods`, `rebootnodes.janitor.dgxc.nvidia.com`: what Status errors and CRDs say."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def shape(self) -> Shape:
+        """Its fields and their types."""
+        if self.custom:
+            return self.custom_shape
+        return shapes.built_in(self.api_version, self.kind) or shapes.OPEN
 
     @property
     def stored(self) -> bool:
@@ -130,36 +136,7 @@ def _grouped(
     )
 
 
-def _nvsentinel(
-    group: str,
-    version: str,
-    plural: str,
-    kind: str,
-    *columns: Column,
-    short: tuple[str, ...] = (),
-    required: tuple[str, ...] = (),
-) -> Resource:
-    return Resource(
-        group=group,
-        version=version,
-        plural=plural,
-        kind=kind,
-        namespaced=False,
-        singular=kind.lower(),
-        short_names=short,
-        subresources=("status",),
-        columns=columns,
-        required=required,
-        generation=True,
-        custom=True,
-    )
-
-
 _RBAC = "rbac.authorization.k8s.io"
-_JANITOR = "janitor.dgxc.nvidia.com"
-_NODE = Column("Node", ".spec.nodeName")
-_AGE = Column("Age", ".metadata.creationTimestamp", "date")
-
 BUILT_IN: tuple[Resource, ...] = (
     _core("nodes", "Node", "no", namespaced=False, sub=("status",), fields=("spec.unschedulable",)),
     _core("pods", "Pod", "po", sub=("eviction", "log", "status"), fields=_POD_FIELDS),
@@ -192,6 +169,22 @@ BUILT_IN: tuple[Resource, ...] = (
         verbs=CREATE_ONLY,
     ),
     _grouped(
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        namespaced=False,
+        status=False,
+        verbs=CREATE_ONLY,
+    ),
+    _grouped(
+        "authentication.k8s.io",
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        namespaced=False,
+        status=False,
+        verbs=CREATE_ONLY,
+    ),
+    _grouped(
         "apiextensions.k8s.io",
         "customresourcedefinitions",
         "CustomResourceDefinition",
@@ -201,62 +194,11 @@ BUILT_IN: tuple[Resource, ...] = (
     ),
 )
 
-NVSENTINEL: tuple[Resource, ...] = (
-    _nvsentinel(
-        _JANITOR,
-        "v1alpha1",
-        "rebootnodes",
-        "RebootNode",
-        _NODE,
-        Column("Force", ".spec.force", "boolean"),
-        Column("NodeReady", ".status.conditions[?(@.type=='NodeReady')].status"),
-        _AGE,
-        required=("spec.nodeName",),
-    ),
-    _nvsentinel(
-        _JANITOR,
-        "v1alpha1",
-        "terminatenodes",
-        "TerminateNode",
-        _NODE,
-        Column("Force", ".spec.force", "boolean"),
-        Column("NodeTerminated", ".status.conditions[?(@.type=='NodeTerminated')].status"),
-        _AGE,
-        required=("spec.nodeName",),
-    ),
-    _nvsentinel(
-        _JANITOR,
-        "v1alpha1",
-        "gpuresets",
-        "GPUReset",
-        _NODE,
-        _AGE,
-        required=("spec.nodeName",),
-    ),
-    _nvsentinel(
-        "nvsentinel.dgxc.nvidia.com",
-        "v1",
-        "externalremediationrequests",
-        "ExternalRemediationRequest",
-        short=("extrr",),
-    ),
-    _nvsentinel(
-        "nvsentinel.nvidia.com",
-        "v1alpha1",
-        "validationrequests",
-        "ValidationRequest",
-        Column("Phase", ".status.phase"),
-        _AGE,
-    ),
-)
-
-RESOURCES: tuple[Resource, ...] = BUILT_IN + NVSENTINEL
-
 
 class Registry:
     """The kinds one server serves now."""
 
-    def __init__(self, resources: Iterable[Resource] = RESOURCES) -> None:
+    def __init__(self, resources: Iterable[Resource]) -> None:
         self._by_name = {r.name: r for r in resources}
 
     def __iter__(self) -> Iterator[Resource]:
@@ -285,99 +227,3 @@ class Registry:
     def group_versions(self) -> list[tuple[str, str]]:
         """Group and version pairs in the order they were added, the core group as ''."""
         return list(dict.fromkeys((r.group, r.version) for r in self))
-
-
-def definition_of(resource: Resource) -> dict[str, Any]:
-    """The CustomResourceDefinition that declares `resource`.
-
-    The schema keeps unknown fields: the sandbox checks what NVSentinel requires, not
-    every type.
-    """
-    names = {
-        "plural": resource.plural,
-        "singular": resource.singular,
-        "kind": resource.kind,
-        "listKind": f"{resource.kind}List",
-    }
-    if resource.short_names:
-        names["shortNames"] = list(resource.short_names)  # type: ignore[assignment]
-    return {
-        "metadata": {"name": resource.name},
-        "spec": {
-            "group": resource.group,
-            "names": names,
-            "scope": "Namespaced" if resource.namespaced else "Cluster",
-            "versions": [
-                {
-                    "name": resource.version,
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": _schema(resource.required)},
-                    "subresources": {"status": {}} if "status" in resource.subresources else {},
-                    "additionalPrinterColumns": [
-                        {"name": c.name, "type": c.type, "jsonPath": c.path}
-                        for c in resource.columns
-                    ],
-                }
-            ],
-        },
-    }
-
-
-def established(definition: dict[str, Any]) -> dict[str, Any]:
-    """The status of a CustomResourceDefinition whose kind is served."""
-    spec = definition.get("spec") or {}
-    return {
-        "acceptedNames": spec.get("names") or {},
-        "conditions": [
-            {"type": "NamesAccepted", "status": "True", "reason": "NoConflicts"},
-            {"type": "Established", "status": "True", "reason": "InitialNamesAccepted"},
-        ],
-        "storedVersions": [v.get("name", "") for v in spec.get("versions") or ()],
-    }
-
-
-def _schema(required: tuple[str, ...]) -> dict[str, Any]:
-    spec: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    if names := [p.removeprefix("spec.") for p in required if p.startswith("spec.")]:
-        spec["required"] = names
-    open_object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {"type": "object", "properties": {"spec": spec, "status": open_object}}
-
-
-def resource_from(definition: dict[str, Any]) -> Resource:
-    """The kind that a CustomResourceDefinition declares, in its first served version.
-
-    Invalid when group, names or versions are missing.
-    """
-    try:
-        spec = definition["spec"]
-        names = spec["names"]
-        version = next(v for v in spec["versions"] if v.get("served", True))
-        required_names = spec["group"], names["plural"], names["kind"], version["name"]
-    except (KeyError, TypeError, StopIteration) as missing:
-        raise Invalid(
-            "CustomResourceDefinition.apiextensions.k8s.io is invalid: spec: Required value: "
-            f"group, names and one served version ({missing})"
-        ) from None
-    group, plural, kind, number = required_names
-    schema = version.get("schema", {}).get("openAPIV3Schema", {})
-    required = schema.get("properties", {}).get("spec", {}).get("required", [])
-    return Resource(
-        group=group,
-        version=number,
-        plural=plural,
-        kind=kind,
-        namespaced=spec.get("scope") == "Namespaced",
-        singular=names.get("singular") or kind.lower(),
-        short_names=tuple(names.get("shortNames") or ()),
-        subresources=("status",) if "status" in (version.get("subresources") or {}) else (),
-        columns=tuple(
-            Column(c["name"], c["jsonPath"], c.get("type", "string"), c.get("priority", 0))
-            for c in version.get("additionalPrinterColumns") or ()
-        ),
-        categories=tuple(names.get("categories") or ()),
-        required=tuple(f"spec.{name}" for name in required),
-        generation=True,
-        custom=True,
-    )

@@ -70,13 +70,13 @@ def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
             continue
         found = _TERM.fullmatch(part)
         if found is None:
-            raise BadRequest(f"invalid field selector: {part!r}")
+            raise BadRequest(f"invalid selector: '{part}'; can't understand '{part}'")
         field, operator, value = found.groups()
         if field not in _ALWAYS and field not in resource.fields:
             raise BadRequest(
                 f'"{field}" is not a known field selector: only "metadata.name", '
                 '"metadata.namespace"'
-                if resource.custom
+                if not resource.fields and not resource.custom
                 else f"field label not supported: {field}"
             )
         value = re.sub(r"\\(.)", r"\1", value.strip())

@@ -9,7 +9,9 @@ the cluster client translates what it receives.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import json
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
 
 
 class ApiError(Exception):
@@ -44,7 +46,7 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             "code": self.code,
         }
         if self.details:
@@ -102,12 +104,63 @@ class Invalid(ApiError):
     code, reason = 422, "Invalid"
 
 
+class Fault(NamedTuple):
+    """One field at fault. `reason` is a CauseType, such as FieldValueRequired."""
+
+    field: str
+    reason: str
+    message: str
+
+
+def required(field: str, detail: str = "") -> Fault:
+    return Fault(field, "FieldValueRequired", "Required value" + (f": {detail}" if detail else ""))
+
+
+def unfit(field: str, value: Any, detail: str) -> Fault:
+    """A value that may not be; shown as JSON."""
+    return Fault(field, "FieldValueInvalid", f"Invalid value: {_json(value)}: {detail}")
+
+
+def unsupported(field: str, value: Any, supported: Iterable[Any]) -> Fault:
+    listed = ", ".join(_json(v) for v in supported)
+    told = f"Unsupported value: {_json(value)}: supported values: {listed}"
+    return Fault(field, "FieldValueNotSupported", told)
+
+
+def forbidden(field: str, detail: str) -> Fault:
+    return Fault(field, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def invalid(kind: str, group: str, name: str, faults: Iterable[Fault]) -> Invalid:
+    """The 422 that lists all fields at fault, worded as a real server words it."""
+    found = tuple(faults)
+    listed = ", ".join(f"{f.field}: {f.message}" for f in found)
+    told = listed if len(found) == 1 else f"[{listed}]"
+    return Invalid(
+        f'{f"{kind}.{group}" if group else kind} "{name}" is invalid: {told}',
+        name=name,
+        kind=kind,
+        group=group,
+        causes=tuple({"reason": f.reason, "message": f.message, "field": f.field} for f in found),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 class TooManyRequests(ApiError):
     code, reason = 429, "TooManyRequests"
 
 
 class InternalError(ApiError):
     pass
+
+
+class Unreadable(ApiError):
+    """A resource version that is no number: a real server says 500 and gives no reason."""
+
+    reason = ""
 
 
 class ServiceUnavailable(ApiError):

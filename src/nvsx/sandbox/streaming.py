@@ -23,7 +23,7 @@ from nvsx.sandbox.objects import ObjectStore
 from nvsx.sandbox.reading import asked_version, selection_of
 from nvsx.sandbox.requests import Target
 from nvsx.sandbox.resources import Resource
-from nvsx.sandbox.statuses import ApiError, BadRequest, Expired, Invalid
+from nvsx.sandbox.statuses import ApiError, BadRequest, Expired
 from nvsx.sandbox.streamfaults import StreamFault
 
 if TYPE_CHECKING:
@@ -44,17 +44,13 @@ class Watch:
         resource: Resource,
         query: Mapping[str, str],
     ) -> None:
+        requests.check_list_options(query, watch=True)
         self._store, self._cache, self._resource = store, cache, resource
         self._window = cache.window(resource)
         self._selection = selection_of(target, resource, query)
         self._version = asked_version(store, query) or 0
         self._timeout = requests.number(query, "timeoutSeconds") or random.uniform(1800, 3600)  # noqa: S311
         self._initial = requests.flag(query, "sendInitialEvents")
-        if self._initial and query.get("resourceVersionMatch") != "NotOlderThan":
-            raise Invalid(
-                "ListOptions.meta.k8s.io is invalid: resourceVersionMatch: Forbidden: "
-                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            )
         self._bookmarks = requests.flag(query, "allowWatchBookmarks")
         self._position = self._sent = 0
 

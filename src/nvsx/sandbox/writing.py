@@ -3,25 +3,32 @@
 Called by the API server with a request already authorized; works on the object store.
 Everything is synchronous, so that a write is whole or not at all. What only an API server
 does is here: body checks, dry runs, the split of spec and status, namespaces that must
-exist. Strategic merge patches are refused for custom kinds, as by a real server.
+exist, who owns a field. Strategic merge patches are refused for custom kinds, as by a
+real server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from nvsx.sandbox import patch, requests, statuses
+from nvsx.sandbox import decoding, ownership, patch, protobuf, requests, statuses
 from nvsx.sandbox.admission import Object
 from nvsx.sandbox.evictions import evict
 from nvsx.sandbox.objects import Cascade, ObjectStore
 from nvsx.sandbox.reading import selection_of
 from nvsx.sandbox.requests import Target
 from nvsx.sandbox.resources import Resource
-from nvsx.sandbox.statuses import BadRequest, Invalid, MethodNotAllowed, UnsupportedMediaType
+from nvsx.sandbox.statuses import (
+    BadRequest,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    UnsupportedMediaType,
+)
 
 Answer = tuple[int, Object]
 _CASCADES: dict[str, Cascade] = {
@@ -37,17 +44,31 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/strategic-merge-patch+json": patch.strategic,
 }
 _APPLY = "application/apply-patch+yaml"
+_JSON = ("application/json", "")
+_YAML = (_APPLY, "application/yaml")
+_POD_CHANGES = frozenset(("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations"))
+_POD_RULE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set "
+    "to 1 if it was previously negative)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write request. `resource` is its target's, known to be served."""
+    """One write request. `resource` is its target's, known to be served.
+
+    `agent` is the User-Agent; `warnings` are filled in for the answer's headers.
+    """
 
     target: Target
     resource: Resource
     query: Mapping[str, str]
     body: bytes
     content_type: str
+    agent: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> dict[str, Any]:
@@ -60,15 +81,25 @@ def perform(store: ObjectStore, write: Write) -> Answer:
     target = write.target
     if target.verb == "create" and target.subresource == "eviction":
         return _evict(store, write)
-    if target.subresource not in ("", "status") or (
-        target.subresource and target.verb not in ("update", "patch")
+    if target.subresource and target.subresource not in write.resource.subresources:
+        raise NotFound("the server could not find the requested resource")
+    if target.subresource and (
+        target.subresource != "status" or target.verb not in ("update", "patch")
     ):
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
     return _VERBS[target.verb](store, write)
 
 
+def asked(write: Write) -> Object:
+    """The object in the body of a review, which is answered and not stored."""
+    return _checked(write, _object(write))
+
+
 def _create(store: ObjectStore, write: Write) -> Answer:
-    obj = _object(write)
+    obj = _checked(write, _object(write))
+    if _has_split_status(write) and write.resource.plural not in _STATUS_ON_CREATE:
+        obj.pop("status", None)
+    ownership.record(write.resource, None, obj, _writer(store, write))
     return 201, _created(store, write, obj)
 
 
@@ -76,14 +107,31 @@ def _created(store: ObjectStore, write: Write, obj: Object) -> Object:
     resource, target = write.resource, write.target
     if target.namespace:
         store.get("namespaces", target.namespace)
-    if "status" in resource.subresources and resource.plural not in _STATUS_ON_CREATE:
-        obj = {k: v for k, v in obj.items() if k != "status"}
+    if resource.name == "pods" and not (obj.get("spec") or {}).get("containers"):
+        name = (obj.get("metadata") or {}).get("name") or ""
+        raise statuses.invalid("Pod", "", name, [statuses.required("spec.containers")])
     return store.create(
         resource.name,
         obj,
         namespace=target.namespace or None,
         dry_run=requests.dry_run(write.query),
     )
+
+
+def _has_split_status(write: Write) -> bool:
+    return "status" in write.resource.subresources
+
+
+def _writer(store: ObjectStore, write: Write) -> ownership.Writer:
+    manager = write.query.get("fieldManager") or write.agent.partition("/")[0] or "unknown"
+    return ownership.Writer(manager, write.target.subresource, store.timestamp())
+
+
+def _checked(write: Write, obj: Object) -> Object:
+    """The object in the types of its kind; unknown fields become warnings or an error."""
+    found, warnings = decoding.check(write.resource, obj, write.query.get("fieldValidation", ""))
+    write.warnings.extend(warnings)
+    return found
 
 
 def _update(store: ObjectStore, write: Write) -> Answer:
@@ -98,13 +146,13 @@ def _update(store: ObjectStore, write: Write) -> Answer:
         raise Invalid(
             "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
         )
+    obj = _checked(write, obj)
     return 200, _changed(store, write, lambda _: obj)
 
 
 def _patch(store: ObjectStore, write: Write) -> Answer:
-    change = _decoded(write.body)
     if write.content_type == _APPLY:
-        return _apply(store, write, change)
+        return _apply(store, write, _decoded(write))
     function = _PATCHES.get(write.content_type)
     if function is None or (write.resource.custom and function is patch.strategic):
         accepted = [
@@ -114,38 +162,86 @@ def _patch(store: ObjectStore, write: Write) -> Answer:
             "the body of the request was in an unknown format - accepted media types include: "
             + ", ".join((*accepted, _APPLY))
         )
-    return 200, _changed(store, write, lambda old: function(old, change))
+    change = _decoded(write, "error decoding patch")
+
+    def edit(old: Object) -> Object:
+        return _fitting(write, function(old, change))
+
+    return 200, _changed(store, write, edit)
+
+
+def _fitting(write: Write, patched: Any) -> Object:
+    """A patched object, still of its kind; Invalid when it is not."""
+    if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
+        raise Invalid("the patched object is not an object with metadata")
+    name = patched["metadata"].get("name")
+    if name != write.target.name:
+        raise BadRequest(
+            f"the name of the object ({name}) does not match the name on the URL "
+            f"({write.target.name})"
+        )
+    kind = (patched.get("apiVersion"), patched.get("kind"))
+    if kind != (write.resource.api_version, write.resource.kind):
+        raise _unfit_patch(patched, f"no kind {kind[1]!r} in version {kind[0]!r}")
+    try:
+        return _checked(write, patched)
+    except BadRequest as error:
+        raise _unfit_patch(patched, error.message.partition(": ")[2]) from None
+
+
+def _unfit_patch(patched: Object, told: str) -> Invalid:
+    shown = msgspec.json.encode(patched).decode()
+    return statuses.invalid("", "", "", [statuses.unfit("patch", shown, told)])
 
 
 def _apply(store: ObjectStore, write: Write, wanted: Any) -> Answer:
-    """Server-side apply without field ownership: the last applier wins."""
+    """Server-side apply: see ownership."""
     if not write.query.get("fieldManager"):
-        raise BadRequest("PatchOptions.meta.k8s.io is invalid: fieldManager: Required value")
+        needed = statuses.required("fieldManager", "is required for apply patch")
+        raise statuses.invalid("PatchOptions", "meta.k8s.io", "", [needed])
     _check_identity(write, wanted)
-    if store.find(write.resource.name, **write.key) is None and not write.target.subresource:
-        named = {
-            **wanted,
-            "metadata": {**(wanted.get("metadata") or {}), "name": write.target.name},
-        }
-        return 201, _created(store, write, named)
-    function = patch.merge if write.resource.custom else patch.strategic
-    return 200, _changed(store, write, lambda old: function(old, wanted))
+    meta = {**(wanted.get("metadata") or {}), "name": write.target.name}
+    if meta.get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    wanted = _checked(write, {**wanted, "metadata": meta})
+    if _has_split_status(write) and not write.target.subresource:
+        wanted.pop("status", None)
+    writer, force = _writer(store, write), requests.flag(write.query, "force")
+    old = store.find(write.resource.name, **write.key)
+    if old is None and not write.target.subresource:
+        new = ownership.apply(write.resource, {}, wanted, writer, force=force)
+        return 201, _created(store, write, new)
+
+    def lay(obj: Object) -> Object:
+        return ownership.apply(write.resource, obj, wanted, writer, force=force)
+
+    return 200, _changed(store, write, lay, recorded=True)
 
 
-def _changed(store: ObjectStore, write: Write, edit: Callable[[Object], Any]) -> Object:
-    """Store what `edit` makes of the object; status and the rest only by their own door."""
+def _changed(
+    store: ObjectStore, write: Write, edit: Callable[[Object], Any], *, recorded: bool = False
+) -> Object:
+    """Store what `edit` makes of the object; status and the rest only by their own door.
+
+    `recorded`: `edit` has noted itself who owns what.
+    """
     status_only = write.target.subresource == "status"
-    split = "status" in write.resource.subresources
 
     def change(obj: Object) -> None:
-        new = edit(obj)
-        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
-            raise Invalid("the patched object is not an object with metadata")
-        new = dict(new)
-        if split and not status_only:
+        old = msgspec.json.decode(msgspec.json.encode(obj))
+        new = dict(edit(obj))
+        if status_only:
+            own = {"managedFields", "resourceVersion", "uid"}
+            meta = {k: v for k, v in new["metadata"].items() if k in own}
+            new = {**old, "metadata": {**old["metadata"], **meta}, "status": new.get("status", {})}
+        elif _has_split_status(write):
             new.pop("status", None)
-            if "status" in obj:
-                new["status"] = obj["status"]
+            if "status" in old:
+                new["status"] = old["status"]
+        if write.resource.name == "pods" and not status_only:
+            _check_pod_change(old, new)
+        if not recorded:
+            ownership.record(write.resource, old, new, _writer(store, write))
         obj.clear()
         obj.update(new)
 
@@ -158,15 +254,30 @@ def _changed(store: ObjectStore, write: Write, edit: Callable[[Object], Any]) ->
     )
 
 
+def _check_pod_change(old: Object, new: Object) -> None:
+    """Invalid when more of a pod changes than may (Pods, Pod update and replacement)."""
+
+    def fixed(pod: Object) -> Object:
+        spec = {k: v for k, v in (pod.get("spec") or {}).items() if k not in _POD_CHANGES}
+        for field_name in ("containers", "initContainers"):
+            if field_name in spec:
+                spec[field_name] = [{**c, "image": ""} for c in spec[field_name]]
+        return spec
+
+    if fixed(old) != fixed(new):
+        fault = statuses.forbidden("spec", _POD_RULE)
+        raise statuses.invalid("Pod", "", old["metadata"]["name"], [fault])
+
+
 def _delete(store: ObjectStore, write: Write) -> Answer:
     options = _options(write)
     resource = write.resource
     entry = store.entry(resource, write.target.name, write.target.namespace)
-    for field, found in (("uid", entry.uid), ("resourceVersion", str(entry.version))):
-        wanted = (options.get("preconditions") or {}).get(field)
+    for key, found in (("uid", entry.uid), ("resourceVersion", str(entry.version))):
+        wanted = (options.get("preconditions") or {}).get(key)
         if wanted not in (None, found):
             raise statuses.Conflict(
-                f"Precondition failed: {field} in precondition: {wanted}, {field} in object "
+                f"Precondition failed: {key} in precondition: {wanted}, {key} in object "
                 f"meta: {found}",
                 name=write.target.name,
                 group=resource.group,
@@ -198,7 +309,7 @@ def _delete_collection(store: ObjectStore, write: Write) -> Answer:
 
 
 def _evict(store: ObjectStore, write: Write) -> Answer:
-    body = _decoded(write.body)
+    body = _decoded(write)
     if not isinstance(body, dict):
         raise BadRequest("the body is not an Eviction")
     options = body.get("deleteOptions") or {}
@@ -217,21 +328,22 @@ _VERBS: dict[str, Callable[[ObjectStore, Write], Answer]] = {
 }
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(write: Write, doing: str = "the body is not JSON") -> Any:
+    if write.content_type == protobuf.MEDIA_TYPE:
+        return protobuf.decode(write.body)
     try:
-        return msgspec.json.decode(body)
+        if write.content_type in _YAML:
+            return msgspec.yaml.decode(write.body)
+        return msgspec.json.decode(write.body)
     except msgspec.DecodeError as error:
-        raise BadRequest(f"the body is not JSON, which is all the sandbox reads: {error}") from None
+        raise BadRequest(f"{doing}: {error}") from None
 
 
 def _object(write: Write) -> Object:
     """The object in the body, checked against the URL."""
-    if write.content_type not in ("application/json", ""):
-        raise UnsupportedMediaType(
-            f"the sandbox reads JSON bodies, not {write.content_type}: use `kubectl apply -f` or "
-            "`kubectl create -f` with a file"
-        )
-    obj = _decoded(write.body)
+    if write.content_type not in (*_JSON, "application/yaml", protobuf.MEDIA_TYPE):
+        raise UnsupportedMediaType("415: Unsupported Media Type")
+    obj = _decoded(write)
     _check_identity(write, obj)
     return dict(obj)
 
@@ -243,8 +355,8 @@ def _check_identity(write: Write, obj: Any) -> None:
     kind = (obj.get("apiVersion"), obj.get("kind"))
     if kind != (resource.api_version, resource.kind):
         raise BadRequest(
-            f"the object provided is {kind[0]} {kind[1]}, this path takes "
-            f"{resource.api_version} {resource.kind}"
+            f'{kind[1]} in version "{kind[0]}" cannot be handled as a {resource.kind}: this path '
+            f"takes {resource.api_version} {resource.kind}"
         )
     namespace = (obj.get("metadata") or {}).get("namespace")
     if namespace and target.namespace and namespace != target.namespace:
@@ -256,7 +368,7 @@ def _check_identity(write: Write, obj: Any) -> None:
 
 def _options(write: Write) -> Object:
     """DeleteOptions from the body, else from the query."""
-    options = _decoded(write.body) if write.body and write.content_type != "" else {}
+    options = _decoded(write) if write.body and write.content_type != "" else {}
     if not isinstance(options, dict):
         raise BadRequest("the body is not DeleteOptions")
     if "gracePeriodSeconds" in write.query and options.get("gracePeriodSeconds") is None:
