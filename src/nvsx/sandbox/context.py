@@ -38,6 +38,7 @@ class Context:
         self.ids = ids
         self.cluster = cluster
         self.ledger = Ledger()
+        self.began = clock.now()
         self._variants: dict[str, Variant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)

@@ -167,6 +167,10 @@ class Ledger:
             setattr(document, name, value)
         self._tell(document, frozenset(changes))
 
+    def __iter__(self) -> Iterator[Document]:
+        """All documents, node by node, each oldest first."""
+        return iter([d for documents in self._documents.values() for d in documents])
+
     def of(self, node: str) -> Iterator[Document]:
         """The node's documents, oldest first."""
         return iter(tuple(self._documents.get(node, ())))

@@ -89,7 +89,7 @@ class Sandbox:
         write its kubeconfig.
         """
         self._simulator = self._make()
-        self._server = ApiServer(self._simulator.store)
+        self._server = ApiServer(self._simulator.store, pages=self._simulator.metrics.page)
         try:
             await self._follow(self._simulator)
             await self._server.start()

@@ -17,6 +17,7 @@ from nvsx.sandbox import (
     drainer,
     janitor,
     lifecycle,
+    metrics,
     names,
     quarantine,
     remediation,
@@ -31,6 +32,8 @@ VERSION = "v1.19.0"
 _CHART_VERSION = "1.0.0"  # what the charts in the tree say; the image tag tells the release
 _REGISTRY = "ghcr.io/nvidia/nvsentinel"
 _DRY_RUN_MODULES = (quarantine.MODULE, drainer.MODULE, remediation.MODULE)
+
+_PORTS = ({"name": "metrics", "containerPort": metrics.PORT},)
 
 # (daemon set, chart, container, runs on the nodes?)
 _DAEMON_SETS = (
@@ -62,7 +65,7 @@ def install(context: Context, nodes: list[str], now: float, provider: str = "mon
     """
     for name, chart, container, runs in _DAEMON_SETS:
         image = f"{_REGISTRY}/{chart}:{VERSION}"
-        what = DaemonSet(names.NAMESPACE, name, image, _labels(chart), container)
+        what = DaemonSet(names.NAMESPACE, name, image, _labels(chart), container, _PORTS)
         pods = daemon_set(context.store, context.ids, what, nodes if runs else [], now)
         for node, pod in pods.items():
             context.register_pod(container, pod, node)
@@ -155,8 +158,8 @@ def _deployment(context: Context, name: str, now: float) -> None:
     container: dict[str, Any] = {
         "name": name,
         "image": f"{_REGISTRY}/{name}:{VERSION}",
-        "args": ["--metrics-port=2112"],
-        "ports": [{"name": "metrics", "containerPort": 2112}],
+        "args": [f"--metrics-port={metrics.PORT}"],
+        "ports": list(_PORTS),
     }
     if name in _DRY_RUN_MODULES:
         container["args"].append(f"--dry-run={str(context.cluster.dry_run).lower()}")

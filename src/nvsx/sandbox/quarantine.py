@@ -55,7 +55,7 @@ class FaultQuarantine:
 
     async def _work(self, document: Document) -> None:
         await self._context.sleep("quarantine", document.event.node)
-        if self._tripped():
+        if self.tripped:
             self._backlog.append(document)
             self._context.log(MODULE, "circuit breaker is TRIPPED, event not processed")
             return
@@ -73,7 +73,7 @@ class FaultQuarantine:
     def _changed(self, change: Change) -> None:
         plural, name = change.entry.resource.plural, change.entry.key[1]
         if plural == "configmaps" and name == names.BREAKER and self._backlog:
-            if not self._tripped():
+            if not self.tripped:
                 self._resume()
         elif plural == "validationrequests" and name in self._awaiting:
             self._validated(name)
@@ -273,18 +273,16 @@ class FaultQuarantine:
 
     # --- the circuit breaker ------------------------------------------------------------
 
-    def _tripped(self) -> bool:
+    @property
+    def tripped(self) -> bool:
         found = self._context.store.find("configmaps", names.BREAKER, namespace=names.NAMESPACE)
         return bool(found) and found["data"].get("status") == "TRIPPED"  # type: ignore[index]
 
     def _count_cordon(self, node: str) -> None:
         if self._context.cluster.dry_run:
             return
-        now, window = self._context.pace.now(), self._context.pace.seconds("breaker_window")
-        self._cordons.append((now, node))
-        while self._cordons[0][0] < now - window:
-            self._cordons.popleft()
-        if len({n for _, n in self._cordons}) >= math.ceil(_BREAKER_SHARE * self._gpu_nodes()):
+        self._cordons.append((self._context.pace.now(), node))
+        if len(self._recent()) >= math.ceil(_BREAKER_SHARE * self._gpu_nodes()):
             self._context.store.update(
                 "configmaps",
                 names.BREAKER,
@@ -292,6 +290,23 @@ class FaultQuarantine:
                 namespace=names.NAMESPACE,
             )
             self._context.log(MODULE, "circuit breaker TRIPPED", nodes=len(self._cordons))
+
+    @property
+    def utilization(self) -> float:
+        """The share of the GPU nodes that were cordoned within the breaker's window."""
+        return len(self._recent()) / max(1, self._gpu_nodes())
+
+    @property
+    def backlog(self) -> int:
+        """How many events the tripped breaker holds back."""
+        return len(self._backlog)
+
+    def _recent(self) -> set[str]:
+        """The nodes that were cordoned within the breaker's window."""
+        since = self._context.pace.now() - self._context.pace.seconds("breaker_window")
+        while self._cordons and self._cordons[0][0] < since:
+            self._cordons.popleft()
+        return {node for _, node in self._cordons}
 
     def _gpu_nodes(self) -> int:
         """How many there are; counted again only when that may have changed."""

@@ -26,6 +26,7 @@ from nvsx.sandbox.janitor import Janitor
 from nvsx.sandbox.labeler import Labeler
 from nvsx.sandbox.lifecycle import LifecycleManager
 from nvsx.sandbox.machines import Machines
+from nvsx.sandbox.metrics import Metrics
 from nvsx.sandbox.monitors import Monitors
 from nvsx.sandbox.objects import ObjectStore
 from nvsx.sandbox.people import People, leave_old_remediation
@@ -113,8 +114,9 @@ class Simulator:
         self._people = People(context, self.heal)
         Labeler(context, self._monitored_again)
         if context.cluster.monitor_only:
+            self.metrics = Metrics(context, None)
             return
-        FaultQuarantine(context)
+        self.metrics = Metrics(context, FaultQuarantine(context))
         NodeDrainer(context)
         if context.cluster.custom_drain:
             DrainController(context)

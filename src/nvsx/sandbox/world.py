@@ -266,6 +266,7 @@ class DaemonSet:
     image: str
     labels: dict[str, str]
     container: str = ""
+    ports: tuple[dict[str, Any], ...] = ()
 
 
 def daemon_set(
@@ -274,6 +275,8 @@ def daemon_set(
     """Store a ready DaemonSet and its pods; returns the pods' names by node."""
     namespace, name, labels = what.namespace, what.name, what.labels
     container: dict[str, Any] = {"name": what.container or name, "image": what.image}
+    if what.ports:
+        container["ports"] = list(what.ports)
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     count = len(nodes)
     created = store.create(
