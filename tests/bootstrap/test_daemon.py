@@ -50,7 +50,7 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred alerts of a cut message are one look; one that fails is made again."""
-    monkeypatch.setattr(daemons, "RESTART_PAUSE", 0.01)
+    monkeypatch.setattr("nvsx.triggers.lookout.PAUSE", 0.01)
     (tmp_path / "runbooks").mkdir()
     observer, journal = Flaky(), open_store(tmp_path / "state")
     world: Any = SimpleNamespace(

@@ -60,7 +60,9 @@ def test_existing_is_the_newest_fault_not_given_up_on() -> None:
     found = faults.existing(f.node("detected"))
     assert found is not None
     assert found.event.error_codes == ("79",)
-    assert found.since == f.node("detected").condition("SysLogsXIDError").transition
+    shown = f.node("detected").condition("SysLogsXIDError")
+    assert shown is not None
+    assert found.since == shown.transition
     assert faults.existing(f.node("healthy")) is None
     assert faults.existing(f.node("alt_manual_uncordon")) is None
 
