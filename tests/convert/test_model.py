@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +39,7 @@ def test_a_good_answer_lands_unreviewed_and_not_executable(
         assert b"nvsx:unreviewed" in content.split(b"\n")[1]
         assert mode == 0o644
     said = capsys.readouterr()
-    assert "7,000 tokens in (4,000 cached), 500 out, about $0.03" in said.err
+    assert "7,000 tokens in (4,000 cached), 500 out, about $0.03 by the list of 20" in said.err
     assert "nvsx convert --accept sample-runbook" in said.out
 
 
@@ -54,6 +57,23 @@ def test_the_request_is_cached_structured_and_names_the_default_model(
     assert body["tools"][0]["input_schema"]["additionalProperties"] is False
     assert body["tool_choice"] == {"type": "tool", "name": "write_runbook"}
     assert "SysLogsXIDError" in body["system"][0]["text"]
+
+
+def test_a_model_without_a_listed_price_has_tokens_only(
+    project: Project,
+    claude: Claude,
+    answer: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No price is made up for a model the list does not know."""
+    monkeypatch.setenv("NVSX_CONVERT_MODEL", "claude-opus-4-70")
+    claude.answers = [tool(answer)]
+    assert project.nvsx("convert", SAMPLE, "--yes") == 0
+    assert claude.bodies[0]["model"] == "claude-opus-4-70"
+    said = capsys.readouterr().err
+    assert "7,000 tokens in (4,000 cached), 500 out\n" in said
+    assert "$" not in said
 
 
 def test_runs_refuse_a_hook_until_it_is_accepted(
@@ -169,6 +189,39 @@ def test_overload_inside_a_stream_is_tried_again(
     claude.answers = [begun + sse(overload), whole[:2000], whole]
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
     assert len(claude.requests) == 3
+
+
+def test_each_new_attempt_waits_twice_as_long(
+    project: Project, claude: Claude, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Overload that shows inside a stream is given 1, 2, then 4 seconds to pass."""
+    waits: list[float] = []
+    monkeypatch.setattr("nvsx.ops.convert.model.time.sleep", waits.append)
+    overload = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    claude.answers = [*[sse(overload)] * 3, tool(answer)]
+    assert project.nvsx("convert", SAMPLE, "--yes") == 0
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_progress_is_told_while_the_answer_comes(
+    project: Project,
+    claude: Claude,
+    answer: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The characters so far, at most once a second, growing up to the whole answer."""
+    clock = itertools.count(1000.0, 0.25)
+    monkeypatch.setattr("nvsx.ops.convert.model.time.monotonic", lambda: next(clock))
+    claude.answers = [tool(answer)]
+    assert project.nvsx("convert", SAMPLE, "--yes") == 0
+    told = [
+        int(m[1].replace(",", ""))
+        for m in re.finditer(r"([\d,]+) characters", capsys.readouterr().err)
+    ]
+    assert len(told) > 5
+    assert told == sorted(told)
+    assert 0 < told[-1] <= len(json.dumps(answer))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - patterns stay in one piece, in the languages of pages
 """The conversation with Claude, by the official SDK: one structured answer a request.
 
 Only here is `anthropic` imported, and only when a page is converted with it. Every way it
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nvsx.core.errors import NotReady, NvsxError
+from nvsx.ops.convert.usage import Usage
 
 if TYPE_CHECKING:
     import anthropic
@@ -25,17 +25,6 @@ RETRIES = 4
 """How often a request is repeated when the service is overloaded, before and within a stream."""
 TOOL = "write_runbook"
 
-#: US dollars a million tokens, (input, output). A cache write costs 1.25 inputs, a read 0.1.
-_PRICES: tuple[tuple[str, float, float], ...] = (
-    ("claude-opus-5-5", 4.0, 20.0),
-    ("claude-opus-5", 5.0, 25.0),
-    ("claude-opus-4-5", 5.0, 25.0),
-    ("claude-opus-4-6", 5.0, 25.0),
-    ("claude-opus-4-7", 5.0, 25.0),
-    ("claude-opus-4-8", 5.0, 25.0),
-    ("claude-sonnet-5", 2.0, 10.0),
-    ("claude-haiku-4-5", 1.0, 5.0),
-)
 _PASSING = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 
 Progress = Callable[[str], None]
@@ -64,40 +53,6 @@ class Answer(BaseModel):
     runbook: str = Field(min_length=1, description="The whole YAML file.")
     hooks: list[HookText] = Field(min_length=1)
     remarks: str = Field(description="What the reviewer should know; may be empty.")
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens of all requests so far."""
-
-    model: str
-    fresh: int = 0
-    written: int = 0
-    read: int = 0
-    out: int = 0
-    requests: int = 0
-
-    def add(self, usage: Any) -> None:
-        self.requests += 1
-        self.fresh += usage.input_tokens or 0
-        self.written += usage.cache_creation_input_tokens or 0
-        self.read += usage.cache_read_input_tokens or 0
-        self.out += usage.output_tokens or 0
-
-    @property
-    def cost(self) -> float | None:
-        """US dollars; None for a model whose price is not known here."""
-        price = next((p for p in _PRICES if self.model.startswith(p[0])), None)
-        if price is None:
-            return None
-        inputs = self.fresh + 1.25 * self.written + 0.1 * self.read
-        return (inputs * price[1] + self.out * price[2]) / 1_000_000
-
-    def __str__(self) -> str:
-        total = self.fresh + self.written + self.read
-        cost = f"about ${self.cost:.2f}" if self.cost is not None else "price not known here"
-        asked = f"{self.requests} request{'s' if self.requests != 1 else ''}"
-        return f"{self.model}: {asked}, {total:,} tokens in ({self.read:,} cached), {self.out:,} out, {cost}"
 
 
 @dataclass(slots=True)
