@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nvsx.bootstrap.masked import MaskedArtifacts
 from nvsx.bootstrap.world import World
 from nvsx.core.catalog import LoadedRunbook
 from nvsx.core.ports import Fault, Lease, View
@@ -38,7 +39,10 @@ def context_of(
         runbook=loaded.runbook,
         request=request,
         lease=lease,
-        artifacts=file_artifacts(world.home.artifacts_dir / lease.run_id),
+        artifacts=MaskedArtifacts(
+            file_artifacts(world.home.artifacts_dir / lease.run_id), world.home.masker
+        ),
+        masker=world.home.masker,
         root=loaded.root,
         runbook_hash=loaded.source_text_hash,
         views=tuple(views),

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nvsx.bootstrap.assemble import context_of, fires
+from nvsx.bootstrap.masked import MaskedIntake
 from nvsx.bootstrap.pastruns import ReportView
 from nvsx.bootstrap.shelf import RunbookShelf
 from nvsx.bootstrap.upkeep import DailyPrune
@@ -115,13 +116,14 @@ class Daemon:
             started=self._taken,
             told=self._told,
         )
-        self.watch = WatchSource(world.observer, self.intake, self.clock)
+        self.door = MaskedIntake(self.intake, world.home.masker)
+        self.watch = WatchSource(world.observer, self.door, self.clock)
         self.lookout = Lookout(self.watch, self.clock)
         self.poll: PollSource | None = None
         if "poll" in modes and world.health_events is not None:
             self.poll = PollSource(
                 world.health_events,
-                self.intake,
+                self.door,
                 self.inbox,
                 self.clock,
                 poll_interval,

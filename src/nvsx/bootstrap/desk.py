@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from nvsx.bootstrap.home import Home
 from nvsx.core.errors import ClusterError, NvsxError, UsageError
 from nvsx.core.inbox import Ask, Inbox, Received, Silence
+from nvsx.core.masking import Masker
 from nvsx.core.ports import Journal, RunRow
 from nvsx.engine.target import resolve
 from nvsx.store import inbox_of, open_store
@@ -26,6 +27,7 @@ class Desk:
 
     journal: Journal
     inbox: Inbox
+    masker: Masker
 
     async def latest(self) -> str:
         """The run `follow` means without an argument: the newest that has not finished."""
@@ -40,12 +42,14 @@ class Desk:
         if not row.alive:
             await self.journal.abandon(run_id)
             return f"run {run_id} was interrupted; it is dropped, and its node is free"
-        await self.inbox.ask(Ask(run_id=run_id, kind="cancel", text=reason, by=who()))
+        text = self.masker.mask(reason)
+        await self.inbox.ask(Ask(run_id=run_id, kind="cancel", text=text, by=who()))
         return f"run {run_id} is asked to end: its script is stopped, then postmortem runs"
 
     async def note(self, run_id: str, text: str) -> str:
         """Write a person's note into a run that goes on. Raises UsageError."""
         row = await self._open(run_id)
+        text = self.masker.mask(text)
         await self.inbox.ask(Ask(run_id=run_id, kind="note", text=text, by=who(), code="person"))
         return f"noted on run {run_id}" if row.alive else f"noted once run {run_id} goes on"
 
@@ -70,7 +74,7 @@ async def open_desk(home: Home) -> AsyncIterator[Desk]:
     """Raises StoreError."""
     journal = open_store(home.state_dir)
     try:
-        yield Desk(journal, inbox_of(journal))
+        yield Desk(journal, inbox_of(journal), home.masker)
     finally:
         journal.close()
 
@@ -91,7 +95,7 @@ async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[S
         cluster=cluster, node=node, until=now + seconds, reason=reason, by=who(), created=now
     )
     async with open_desk(home) as desk:
-        await desk.inbox.silence(made)
+        await desk.inbox.silence(desk.masker.value(made))
     return made, warning
 
 

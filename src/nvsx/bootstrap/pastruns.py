@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from nvsx.core.errors import NvsxError
 from nvsx.core.pastruns import By, RunFilter
 from nvsx.core.ports import Artifacts, Journal, RunRow
 from nvsx.core.runindex import as_seen
+from nvsx.engine.runner import REPORT_FILE
 from nvsx.ops import stats as statistics
 from nvsx.render import report as reports
 from nvsx.render.report_html import page
@@ -71,7 +72,8 @@ async def report(home: Home, run_id: str) -> reports.Report:
     async with _store(home) as journal:
         row = await journal.run(run_id)
         entries = await journal.read(run_id)
-    return await asyncio.to_thread(_built, entries, folder_of(home, row))
+    built = await asyncio.to_thread(_built, entries, folder_of(home, row))
+    return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
 
 def folder_of(home: Home, row: RunRow) -> Path:
@@ -105,6 +107,7 @@ class ReportView:
         began = time.monotonic()
         try:
             entries = await self._journal.read(run_id)
+            await self._mask_lines()
             built = await asyncio.to_thread(_built, entries, self._artifacts.folder)
             await self._artifacts.write("report.md", markdown(built).encode(errors="replace"))
             await self._artifacts.write("report.html", page(built).encode(errors="replace"))
@@ -113,6 +116,12 @@ class ReportView:
         except Exception:
             log.exception("the report of %s was not written", run_id)
         log.debug("report of %s written in %.2fs", run_id, time.monotonic() - began)
+
+    async def _mask_lines(self) -> None:
+        """Hooks wrote NVSX_REPORT_FILE themselves; now that none will, it loses its secrets."""
+        with suppress(OSError):
+            data = await asyncio.to_thread((self._artifacts.folder / REPORT_FILE).read_bytes)
+            await self._artifacts.write(REPORT_FILE, data)
 
     async def close(self) -> None:
         if self._task is not None:

@@ -162,9 +162,11 @@ def _no(number: int, why: str) -> UsageError:
 
 async def bring_in(home: Home, journals: Sequence[Sequence[j.Entry]]) -> int:
     """Store them in one commit; how many. Raises UsageError for a run that is known, StoreError."""
+    mask = home.masker.value
+    masked = [[msgspec.structs.replace(e, body=mask(e.body)) for e in told] for told in journals]
     journal = open_store(home.state_dir)
     try:
-        count: int = await journal.transact(lambda db: upkeep.bring_in(db, journals))
+        count: int = await journal.transact(lambda db: upkeep.bring_in(db, masked))
         return count
     finally:
         journal.close()

@@ -89,7 +89,7 @@ class Webhooks:
 
         probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.request)
         return WebhookServer(
-            daemon.intake,
+            daemon.door,
             _channels(daemon, doorman) if self._open else {},
             doorman,
             daemon.clock,

@@ -85,6 +85,7 @@ class World:
                 sandboxed=sandboxed,
                 live_hooks=live_hooks,
                 kubectl_writes=hooks.kubectl_writes == "allow",
+                masker=self.home.masker,
             )
             aware = RepeatScripts(scripts, self.journal, self.home.settings.history.repeat_window)
             self._ports[kind] = Ports(SystemClock(), self.observer, self.chain, self.journal, aware)

@@ -37,9 +37,12 @@ def run(args: list[str]) -> int:
 
 
 def _tell(message: str, hint: str, code: int) -> int:
-    print(f"nvsx: {plaintext.lines(message)}", file=sys.stderr)
+    from nvsx.core.masking import Masker
+
+    mask = Masker(os.environ).mask
+    print(f"nvsx: {plaintext.lines(mask(message))}", file=sys.stderr)
     if hint:
-        print(f"  {plaintext.lines(hint)}", file=sys.stderr)
+        print(f"  {plaintext.lines(mask(hint))}", file=sys.stderr)
     return code
 
 
@@ -69,4 +72,4 @@ def _bug(error: Exception) -> int:
             file.write(time.strftime("%Y-%m-%dT%H:%M:%S%z\n"))
             file.write(masker.mask("".join(traceback.format_exception(error))))
         where = f"details are in {path}; please report it with them"
-    return _tell(masker.mask(f"internal error: {type(error).__name__}: {error}"), where, 1)
+    return _tell(f"internal error: {type(error).__name__}: {error}", where, 1)

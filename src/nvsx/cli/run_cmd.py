@@ -118,10 +118,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 @contextmanager
 def _own_troubles(home: Home) -> Iterator[None]:
     """What goes wrong beside the run is logged to a file, and the person told of it after."""
-    from nvsx.core.masking import Masker
     from nvsx.render.logs import FileLog
 
-    log = FileLog(home.state_dir / "nvsx.log", Masker(home.env).mask)
+    log = FileLog(home.state_dir / "nvsx.log", home.masker.mask)
     try:
         with log.kept():
             yield

@@ -54,7 +54,6 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from nvsx.bootstrap.serving import ServeOptions
     from nvsx.bootstrap.serving import serve as run_daemon
-    from nvsx.core.masking import Masker
     from nvsx.render.logs import start_logging
 
     home: Home = ctx.obj
@@ -69,7 +68,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
-    stop_log = start_logging(sys.stderr, as_json=bool(output), mask=Masker(home.env).mask)
+    stop_log = start_logging(sys.stderr, as_json=bool(output), mask=home.masker.mask)
     try:
         asyncio.run(run_daemon(home, options, _announce))
     finally:

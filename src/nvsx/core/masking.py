@@ -1,9 +1,11 @@
-"""Masking: secrets do not leave through what scripts print.
+"""Masking: secrets do not leave through what is shown or stored.
 
 A `Masker` knows the values of the environment's secret variables and the forms in which
-tools print them (percent-encoded, JSON-escaped, base64 in any alignment, line by line).
-Every line goes through it before it is shown, stored or sent anywhere. It recognises
-values, not the look of a secret: what is in no such variable, it cannot know.
+tools print them (percent-encoded, JSON-escaped, quoted for a shell or for HTML, hexadecimal,
+base64 in any alignment, line by line). What scripts print, what the cluster and senders of
+webhooks say, and what people note goes through it before anything else sees it. Besides
+those values it knows only what cannot be anything else: user-info in URLs, the addresses of
+chat webhooks, bearer tokens.
 """
 
 from __future__ import annotations
@@ -12,6 +14,12 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 MASK = "***"
 SHORTEST = 8
@@ -23,6 +31,24 @@ _SECRET_NAME = re.compile(
 _USER_INFO = re.compile(r"(?<=://)[^/\s?#\"'<>]{1,1024}@")
 _URL_PASSWORD = re.compile(r"://[^/\s?#:@]*:([^/\s?#]+)@")
 _URL_PATH = re.compile(r"https?://[^/\s]+/(\S+)")
+# Each is looked for only where its mark is: most lines have none of them.
+_SHAPES = (
+    ("hooks.slack", re.compile(r"(//hooks\.slack(?:-gov)?\.com/)[\w/+=%-]{8,}")),
+    ("/api/webhooks/", re.compile(r"(//(?:\w+\.)?discord(?:app)?\.com/api/webhooks/)[\w/-]{8,}")),
+    ("webhook.office", re.compile(r"(//[\w.-]*webhook\.office\.com/)[^\s\"'<>\\]{8,}")),
+    ("earer", re.compile(r"(\bbearer\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}", re.IGNORECASE)),
+)
+_SHELL_PLAIN = re.compile(r"([^\w@%+=:,./-])")
+NAMES = frozenset(
+    """
+    event run_id runbook nickname target_node target_alias node alias cluster context project
+    runbook_hash stage id key keys script hook idempotency_key delivery owner kind check agent
+    component_class error_codes action strategy state states status verdict code ending purpose
+    source stream boot_id path
+    """.split()
+)
+"""Fields of our values that `value` leaves alone: they say what a thing is, and a run would
+be lost were its node called otherwise from one line to the next."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -34,7 +60,7 @@ def is_secret_name(name: str) -> bool:
 class Masker:
     """Replaces the secrets of `environ`, those in `extra`, and user-info in URLs, by `***`."""
 
-    def __init__(self, environ: Mapping[str, str], extra: Iterable[str] = ()) -> None:
+    def __init__(self, environ: Mapping[str, str] = {}, extra: Iterable[str] = ()) -> None:
         found: set[str] = set()
         for name, value in environ.items():
             if is_secret_name(name):
@@ -58,7 +84,35 @@ class Masker:
             text = _cover(text, _spans(text, present))
         if "://" in text and "@" in text:
             text = _USER_INFO.sub(f"{MASK}@", text)
+        for mark, shape in _SHAPES:
+            if mark in text:
+                text = shape.sub(rf"\1{MASK}", text)
         return text
+
+    def hides(self, text: str) -> bool:
+        """Whether `mask` would change the text."""
+        return self.mask(text) != text
+
+    def value(self, value: T) -> T:
+        """`value` with every text in it masked, whatever it is made of; `NAMES` stay."""
+        masked: Any = self._value(value)
+        return masked  # type: ignore[no-any-return]
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.mask(value)
+            case msgspec.Struct():
+                fields = [f for f in value.__struct_fields__ if f not in NAMES]
+                old = {f: getattr(value, f) for f in fields}
+                new = {f: self._value(v) for f, v in old.items()}
+                return msgspec.structs.replace(value, **new) if new != old else value
+            case Mapping():
+                return {self._value(k): self._value(v) for k, v in value.items()}
+            case tuple() | list():
+                return type(value)(self._value(v) for v in value)
+            case _:
+                return value
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -72,16 +126,29 @@ def _forms(value: str) -> Iterator[str]:
         if len(part) < SHORTEST or part.startswith("-----"):
             continue
         yield part
-        yield _percent_encoded(part)
+        yield from _percent_encoded(part)
         yield json.dumps(part)[1:-1]
         yield json.dumps(part, ensure_ascii=False)[1:-1]
+        yield escape(part)
+        yield escape(part, quote=False)
+        yield _SHELL_PLAIN.sub(r"\\\1", part)
+        yield part.replace("'", "'\\''")
+        yield part.replace("'", "'\"'\"'")
+        yield part.encode().hex()
+        yield part.encode().hex().upper()
         yield from _base64_forms(part.encode())
 
 
-def _percent_encoded(text: str) -> str:
-    return "".join(
-        c if c in _UNRESERVED else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text
-    )
+def _percent_encoded(text: str) -> Iterator[str]:
+    """As libraries do it: everything, all but `/`, a space as `+`, in either case."""
+    for safe in ("", "/", ":/?#[]@!$&'()*+,;="):
+        form = "".join(
+            c if c in _UNRESERVED or c in safe else "".join(f"%{byte:02X}" for byte in c.encode())
+            for c in text
+        )
+        for one in (form, form.replace("%20", "+")):
+            yield one
+            yield re.sub("%..", lambda found: found[0].lower(), one)
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:

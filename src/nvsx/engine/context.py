@@ -19,6 +19,7 @@ from nvsx.core import journal as j
 from nvsx.core.aliases import alias_of
 from nvsx.core.fold import RunState
 from nvsx.core.incident import HealthEvent
+from nvsx.core.masking import Masker
 from nvsx.core.ports import (
     Artifacts,
     Chain,
@@ -65,6 +66,7 @@ class RunContext:
     runbook_hash: str = ""
     more_facts: Callable[[], Mapping[str, str]] = dict
     patience: Patience = field(default_factory=Patience)
+    masker: Masker = field(default_factory=Masker)
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
     cancelling: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,7 +112,7 @@ class RunContext:
 
     async def _record(self, events: Sequence[j.RunEvent], *, durable: bool) -> None:
         async with self._writing:
-            batch = [*self._pending, *events]
+            batch = [self.masker.value(event) for event in (*self._pending, *events)]
             self._pending.clear()
             if not batch:
                 return

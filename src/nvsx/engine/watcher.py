@@ -89,6 +89,8 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
 def note_progress(run: RunContext, snap: Snapshot) -> None:
     """Put into the next commit what `snap` adds to session, times and baseline."""
     state, session = run.state, snap.session
+    if session != state.session:  # what is known of it went through the masks
+        session = run.masker.value(session)
     if session != state.session and _mine(run, snap) and (session.open or _counts(run, session)):
         run.later(j.SessionSeen(session=session))
         if session.replaced_at is not None and state.session.replaced_at is None:

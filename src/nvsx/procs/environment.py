@@ -66,6 +66,11 @@ def can_page(name: str, value: str) -> bool:
     )
 
 
+def is_own_secret(name: str) -> bool:
+    """Whether variable `name` holds what nvsx itself authenticates with."""
+    return name in OWN_SECRETS or _OWN_SECRET_NAME.fullmatch(name) is not None
+
+
 def plain(value: str) -> str:
     """`value` with everything but letters, digits and `._:/-` replaced by `-`."""
     return _NOT_PLAIN.sub("-", value)
@@ -89,9 +94,8 @@ def build(
     environment = {
         name: value
         for name, value in exported.items()
-        if name not in OWN_SECRETS
-        and name not in RUN_FACTS
-        and not _OWN_SECRET_NAME.fullmatch(name)
+        if name not in RUN_FACTS
+        and not is_own_secret(name)
         and (may_page or not can_page(name, value))
     }
     for name, value in facts.items():
