@@ -82,7 +82,27 @@ class Cluster:
                 "spec": {
                     "type": "object",
                     "required": ["size"],
-                    "properties": {"size": {"type": "integer"}},
+                    "properties": {
+                        "size": {"type": "integer", "minimum": 1, "maximum": 9},
+                        "colour": {"type": "string", "enum": ["red", "green"]},
+                        "code": {"type": "string", "maxLength": 3, "pattern": "^[a-z]+$"},
+                        "mode": {"type": "string", "default": "fast"},
+                        "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                        "parts": {
+                            "type": "array",
+                            "maxItems": 2,
+                            "x-kubernetes-list-type": "map",
+                            "x-kubernetes-list-map-keys": ["name"],
+                            "items": {
+                                "type": "object",
+                                "required": ["name"],
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "at": {"type": "string"},
+                                },
+                            },
+                        },
+                    },
                 },
                 "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
             },
@@ -275,16 +295,163 @@ async def test_strategic_merge_is_for_built_in_kinds(cluster: Cluster) -> None:
     refused(answer, 415, "UnsupportedMediaType")
 
 
+APPLY = "application/apply-patch+yaml"
+
+
+async def _apply(
+    cluster: Cluster, manager: str, data: Object, *, force: bool = False
+) -> tuple[int, Any]:
+    """Server-side apply of a ConfigMap with this data."""
+    path = f"{cluster.maps}/a?fieldManager={manager}&force={str(force).lower()}"
+    return await cluster.ask("PATCH", path, {**config_map("a"), "data": data}, APPLY)
+
+
 async def test_server_side_apply(cluster: Cluster) -> None:
     """Server-Side Apply (docs/reference/using-api/server-side-apply): 201, then 200; needs a
     fieldManager."""
-    kind, path = "application/apply-patch+yaml", f"{cluster.maps}/a"
-    body = config_map("a")
-    refused(await cluster.ask("PATCH", path, body, kind), 422, "Invalid")
-    assert (await cluster.ask("PATCH", f"{path}?fieldManager=t", body, kind))[0] == 201
-    body["data"] = {"k": "w"}
-    code, found = await cluster.ask("PATCH", f"{path}?fieldManager=t", body, kind)
+    answer = await cluster.ask("PATCH", f"{cluster.maps}/a", config_map("a"), APPLY)
+    status = refused(answer, 422, "Invalid")
+    assert status["details"]["causes"][0]["field"] == "fieldManager"
+    assert (await _apply(cluster, "t", {"k": "v"}))[0] == 201
+    code, found = await _apply(cluster, "t", {"k": "w"})
     assert (code, found["data"]) == (200, {"k": "w"})
+
+
+async def test_what_an_applier_no_longer_says_goes(cluster: Cluster) -> None:
+    """Server-Side Apply, Field management: fields only it owned are removed, others stay."""
+    await _apply(cluster, "one", {"a": "1", "b": "2"})
+    await _apply(cluster, "two", {"c": "3"})
+    _, found = await _apply(cluster, "one", {"a": "1"})
+    assert found["data"] == {"a": "1", "c": "3"}
+
+
+async def test_an_applier_conflicts_with_another(cluster: Cluster) -> None:
+    """Server-Side Apply, Conflicts: 409 that names owner and field; force takes the field."""
+    await _apply(cluster, "one", {"a": "1"})
+    status = refused(await _apply(cluster, "two", {"a": "2"}), 409, "Conflict")
+    (cause,) = status["details"]["causes"]
+    assert (cause["reason"], cause["field"]) == ("FieldManagerConflict", ".data.a")
+    assert cause["message"] == 'conflict with "one"'
+    assert (await _apply(cluster, "two", {"a": "1"}))[0] == 200  # the same value is shared
+    code, found = await _apply(cluster, "two", {"a": "2"}, force=True)
+    assert (code, found["data"]) == (200, {"a": "2"})
+    owners = {e["manager"]: e for e in found["metadata"]["managedFields"]}
+    assert owners["two"]["fieldsV1"] == {"f:data": {"f:a": {}}}
+    assert "one" not in owners
+
+
+async def test_an_update_takes_its_fields(cluster: Cluster) -> None:
+    """Server-Side Apply, Managers: a patch owns what it changes, and an applier hears of it."""
+    await _apply(cluster, "one", {"a": "1", "b": "1"})
+    patch, kind = {"data": {"a": "2"}}, "application/merge-patch+json"
+    found = await cluster.ok("PATCH", f"{cluster.maps}/a?fieldManager=hand", patch, kind)
+    owners = {e["manager"]: e for e in found["metadata"]["managedFields"]}
+    assert owners["hand"]["operation"] == "Update"
+    assert owners["hand"]["fieldsV1"] == {"f:data": {"f:a": {}}}
+    assert owners["one"]["fieldsV1"] == {"f:data": {"f:b": {}}}
+    status = refused(await _apply(cluster, "one", {"a": "1", "b": "1"}), 409, "Conflict")
+    assert (
+        status["message"] == 'Apply failed with 1 conflict: conflict with "hand" using v1: .data.a'
+    )
+
+
+async def test_an_item_of_a_list_has_an_owner(cluster: Cluster) -> None:
+    """Server-Side Apply, Merge strategy: lists of type map merge item by item."""
+    await cluster.define()
+    for manager, part in (("one", "x"), ("two", "y")):
+        body = custom("c", size=1, parts=[{"name": part}])
+        path = f"{cluster.customs}/c?fieldManager={manager}"
+        found = await cluster.ok("PATCH", path, body, APPLY)
+    assert [p["name"] for p in found["spec"]["parts"]] == ["x", "y"]
+    owners = {e["manager"]: e["fieldsV1"]["f:spec"] for e in found["metadata"]["managedFields"]}
+    assert owners["two"] == {
+        "f:size": {},
+        "f:parts": {'k:{"name":"y"}': {".": {}, "f:name": {}}},
+    }
+
+
+async def test_field_validation(cluster: Cluster) -> None:
+    """Concepts, Field validation: unknown fields are an error, a warning, or dropped in silence."""
+    body = {**config_map("a"), "surprise": 1}
+    strict = await cluster.ask("POST", f"{cluster.maps}?fieldValidation=Strict", body)
+    status = refused(strict, 400, "BadRequest")
+    assert 'strict decoding error: unknown field "surprise"' in status["message"]
+    made = await cluster.ok("POST", f"{cluster.maps}?fieldValidation=Ignore", body)
+    assert "surprise" not in made
+    wrong = await cluster.ask("POST", f"{cluster.maps}?fieldValidation=Maybe", config_map("b"))
+    refused(wrong, 422, "Invalid")
+
+
+async def test_types_are_checked(cluster: Cluster) -> None:
+    """Conventions, HTTP Status codes: 400 for what is no object of the kind."""
+    body = {**config_map("a"), "immutable": "yes"}
+    status = refused(await cluster.ask("POST", cluster.maps, body), 400, "BadRequest")
+    assert status["message"].endswith(
+        "json: cannot unmarshal string into Go struct field ConfigMap.immutable of type bool"
+    )
+    other = {**config_map("a"), "kind": "Secret"}
+    refused(await cluster.ask("POST", cluster.maps, other), 400, "BadRequest")
+    await cluster.map()
+    change = {"immutable": "yes"}
+    kind = "application/merge-patch+json"
+    refused(await cluster.ask("PATCH", f"{cluster.maps}/a", change, kind), 422, "Invalid")
+
+
+@pytest.mark.parametrize(
+    ("meta", "field"),
+    [
+        ({"labels": {"a b": "c"}}, "metadata.labels"),
+        ({"labels": {"a": "b c"}}, "metadata.labels"),
+        ({"annotations": {"a/b/c": "d"}}, "metadata.annotations"),
+        ({"finalizers": ["unqualified"]}, "metadata.finalizers[0]"),
+    ],
+)
+async def test_metadata_is_validated(cluster: Cluster, meta: Object, field: str) -> None:
+    """Labels and Selectors, Annotations, Finalizers (docs/concepts/overview): their syntax."""
+    answer = await cluster.ask("POST", cluster.maps, config_map("a", **meta))
+    status = refused(answer, 422, "Invalid")
+    assert [c["field"] for c in status["details"]["causes"]] == [field]
+
+
+async def test_a_patch_cannot_rename(cluster: Cluster) -> None:
+    """Conventions, Idempotency: name and kind are part of the URL."""
+    await cluster.map()
+    kind = "application/merge-patch+json"
+    rename = {"metadata": {"name": "b"}}
+    refused(await cluster.ask("PATCH", f"{cluster.maps}/a", rename, kind), 400, "BadRequest")
+    other = {"kind": "Secret"}
+    refused(await cluster.ask("PATCH", f"{cluster.maps}/a", other, kind), 422, "Invalid")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "kind"),
+    [
+        ("PUT", config_map("a", labels={"x": "y"}), ""),
+        ("PATCH", {"data": {"k": "2"}}, "application/merge-patch+json"),
+        ("PATCH", {"data": {"k": "2"}}, "application/strategic-merge-patch+json"),
+        ("PATCH", [{"op": "remove", "path": "/data/k"}], "application/json-patch+json"),
+        ("PATCH", {**config_map("a"), "data": {"k": "2"}}, APPLY),
+        ("DELETE", None, ""),
+    ],
+)
+async def test_every_write_can_be_dry(cluster: Cluster, method: str, body: Any, kind: str) -> None:
+    """Concepts, Dry-run: all verbs that change take dryRun=All."""
+    made = await cluster.map()
+    path = f"{cluster.maps}/a?dryRun=All&fieldManager=t&force=true"
+    path = path if kind == APPLY else path.removesuffix("&force=true")
+    await cluster.ok(method, path, body, kind)
+    found = await cluster.ok("GET", f"{cluster.maps}/a")
+    assert found["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    wrong = path.replace("dryRun=All", "dryRun=Some")
+    refused(await cluster.ask(method, wrong, body, kind), 422, "Invalid")
+
+
+async def test_unknown_media_types(cluster: Cluster) -> None:
+    """Concepts, Alternate representations: 415 for a body, 406 for an answer nobody has."""
+    answer = await cluster.ask("POST", cluster.maps, config_map("a"), "text/plain")
+    refused(answer, 415, "UnsupportedMediaType")
+    headers = {"Accept": "text/plain"}
+    refused(await cluster.client.ask("GET", cluster.maps, headers=headers), 406, "NotAcceptable")
 
 
 # --- custom kinds -----------------------------------------------------------------------
@@ -298,11 +465,11 @@ async def test_status_has_its_own_door(cluster: Cluster) -> None:
     kind = "application/merge-patch+json"
     both = {"spec": {"size": 2}, "status": {"x": 1}}
     found = await cluster.ok("PATCH", f"{cluster.customs}/c/status", both, kind)
-    assert (found["spec"], found["status"]) == ({"size": 1}, {"x": 1})
+    assert (found["spec"]["size"], found["status"]) == (1, {"x": 1})
     found = await cluster.ok(
         "PATCH", f"{cluster.customs}/c", {"spec": {"size": 2}, "status": {"x": 2}}, kind
     )
-    assert (found["spec"], found["status"]) == ({"size": 2}, {"x": 1})
+    assert (found["spec"]["size"], found["status"]) == (2, {"x": 1})
 
 
 async def test_generation_counts_changes_of_the_spec(cluster: Cluster) -> None:
@@ -319,10 +486,84 @@ async def test_generation_counts_changes_of_the_spec(cluster: Cluster) -> None:
     assert found["metadata"]["generation"] == 2
 
 
-async def test_required_fields_of_a_definition(cluster: Cluster) -> None:
-    """CustomResourceDefinitions (docs/tasks/extend-kubernetes): the schema is enforced."""
+async def test_a_schema_is_enforced(cluster: Cluster) -> None:
+    """CustomResourceDefinitions (docs/tasks/extend-kubernetes), Validation: field and fault."""
     await cluster.define()
-    refused(await cluster.ask("POST", cluster.customs, custom("c")), 422, "Invalid")
+    two, twice = [{"name": "x"}, {"at": "y"}], [{"name": "x"}, {"name": "x"}]
+    for spec, field, told in (
+        ({}, "spec.size", "Required value"),
+        ({"size": None}, "spec.size", "Required value"),
+        (
+            {"size": "1"},
+            "spec.size",
+            'Invalid value: "string": spec.size in body must be of type integer: "string"',
+        ),
+        (
+            {"size": 10},
+            "spec.size",
+            "Invalid value: 10: spec.size in body should be less than or equal to 9",
+        ),
+        (
+            {"size": 0},
+            "spec.size",
+            "Invalid value: 0: spec.size in body should be greater than or equal to 1",
+        ),
+        (
+            {"size": 1, "colour": "blue"},
+            "spec.colour",
+            'Unsupported value: "blue": supported values: "red", "green"',
+        ),
+        ({"size": 1, "code": "long"}, "spec.code", "Too long: may not be more than 3 bytes"),
+        (
+            {"size": 1, "code": "A"},
+            "spec.code",
+            "Invalid value: \"A\": spec.code in body should match '^[a-z]+$'",
+        ),
+        ({"size": 1, "parts": two}, "spec.parts[1].name", "Required value"),
+        (
+            {"size": 1, "parts": twice},
+            "spec.parts[1]",
+            'Duplicate value: map[string]interface {}{"name":"x"}',
+        ),
+        (
+            {"size": 1, "parts": [{"name": n} for n in "xyz"]},
+            "spec.parts",
+            "Too many: 3: must have at most 2 items",
+        ),
+    ):
+        answer = await cluster.ask("POST", cluster.customs, custom("c", **spec))
+        causes = refused(answer, 422, "Invalid")["details"]["causes"]
+        assert (field, told) in [(c["field"], c["message"]) for c in causes], causes
+    await cluster.ok("POST", cluster.customs, custom("c", size=1))
+    kind = "application/merge-patch+json"
+    change = {"spec": {"size": "2"}}
+    refused(await cluster.ask("PATCH", f"{cluster.customs}/c", change, kind), 422, "Invalid")
+
+
+async def test_defaults_and_pruning(cluster: Cluster) -> None:
+    """CustomResourceDefinitions, Defaulting and Field pruning; open objects keep everything."""
+    await cluster.define()
+    body = custom("c", size=1, surprise=1, open={"any": {"thing": 1}})
+    strict = await cluster.ask("POST", f"{cluster.customs}?fieldValidation=Strict", body)
+    assert 'unknown field "spec.surprise"' in refused(strict, 400, "BadRequest")["message"]
+    made = await cluster.ok("POST", cluster.customs, body)
+    assert made["spec"] == {"size": 1, "mode": "fast", "open": {"any": {"thing": 1}}}
+
+
+async def test_a_definition_must_be_sound(cluster: Cluster) -> None:
+    """CustomResourceDefinitions, Create: the name is plural.group, and a schema is needed."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All"
+    version: Object = {"name": "v1", "served": True, "storage": True}
+    names = {"plural": cluster.plural, "kind": "NvsxTest"}
+    body: Object = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"wrong.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+    status = refused(await cluster.ask("POST", path, body), 422, "Invalid")
+    fields = {c["field"] for c in status["details"]["causes"]}
+    assert fields >= {"metadata.name", "spec.versions[0].schema.openAPIV3Schema"}
 
 
 async def test_a_definition_is_discoverable(cluster: Cluster) -> None:
@@ -347,6 +588,27 @@ async def test_a_finalizer_holds_a_deletion(cluster: Cluster) -> None:
     release = {"metadata": {"finalizers": None}}
     await cluster.ok("PATCH", path, release, "application/merge-patch+json")
     await cluster.until(path, 404)
+
+
+async def test_no_new_finalizer_on_a_deleted_object(cluster: Cluster) -> None:
+    """Finalizers, How finalizers work: they can only be taken away from it."""
+    await cluster.map(finalizers=["nvsx.example/hold"])
+    path, kind = f"{cluster.maps}/a", "application/merge-patch+json"
+    await cluster.ok("DELETE", path)
+    more = {"metadata": {"finalizers": ["nvsx.example/hold", "nvsx.example/more"]}}
+    refused(await cluster.ask("PATCH", path, more, kind), 422, "Invalid")
+    await cluster.ok("PATCH", path, {"metadata": {"finalizers": None}}, kind)
+
+
+async def test_orphans_stay_without_their_owner(cluster: Cluster) -> None:
+    """Garbage Collection, Orphaned dependents: they lose the reference and stay."""
+    owner = await cluster.map("owner")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner"}
+    await cluster.map("owned", ownerReferences=[{**reference, "uid": owner["metadata"]["uid"]}])
+    await cluster.ok("DELETE", f"{cluster.maps}/owner?propagationPolicy=Orphan")
+    await cluster.until(f"{cluster.maps}/owner", 404)
+    found = await cluster.ok("GET", f"{cluster.maps}/owned")
+    assert not found["metadata"].get("ownerReferences")
 
 
 async def test_what_is_owned_goes_with_its_owner(cluster: Cluster) -> None:
@@ -430,6 +692,29 @@ async def test_tables(cluster: Cluster) -> None:
     assert found["rows"][0]["cells"][:2] == ["a", 1]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "resourceVersionMatch=Exact",
+        "resourceVersionMatch=Sometimes&resourceVersion=1",
+        "sendInitialEvents=true",
+        "watch=true&sendInitialEvents=true",
+        "watch=true&resourceVersionMatch=NotOlderThan&resourceVersion=1",
+    ],
+)
+async def test_options_that_do_not_go_together(cluster: Cluster, query: str) -> None:
+    """Concepts, Semantics for get and list, for watch: 422 Invalid."""
+    refused(await cluster.ask("GET", f"{cluster.maps}?{query}"), 422, "Invalid")
+
+
+@pytest.mark.parametrize(
+    "query", ["labelSelector=a%3D%3Db%3D%3Dc", "fieldSelector=data.k%3Dv", "fieldSelector=a"]
+)
+async def test_impossible_selectors(cluster: Cluster, query: str) -> None:
+    """Field Selectors, Supported fields: others are a BadRequest."""
+    refused(await cluster.ask("GET", f"{cluster.maps}?{query}"), 400, "BadRequest")
+
+
 @pytest.mark.parametrize("query", ["limit=x", "limit=-1&continue=not-a-token"])
 async def test_impossible_queries(cluster: Cluster, query: str) -> None:
     """Concepts, Retrieving large results sets: what cannot be parsed is a BadRequest."""
@@ -490,6 +775,18 @@ async def test_a_streaming_list_ends_with_a_bookmark(cluster: Cluster) -> None:
     assert marks["k8s.io/initial-events-end"] == "true"
 
 
+async def test_a_version_too_old_to_watch_from(cluster: Cluster) -> None:
+    """Concepts, Efficient detection of changes: 410 Expired, as an ERROR event or an answer."""
+    await cluster.map("a")
+    query = f"{cluster.maps}?watch=true&resourceVersion=1&timeoutSeconds=5"
+    async with asyncio.timeout(DEADLINE):
+        async for event in cluster.client.watch(query):
+            assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+            assert event["object"]["reason"] == "Expired"
+            return
+    raise AssertionError("the watch was served")
+
+
 async def test_a_watch_ends_when_it_was_told_to(cluster: Cluster) -> None:
     """Concepts, timeoutSeconds: the stream closes cleanly."""
     path = f"{cluster.maps}?watch=true&timeoutSeconds=1&resourceVersion=0"
@@ -521,6 +818,55 @@ async def test_one_may_ask_what_one_may_do(cluster: Cluster) -> None:
     }
     found = await cluster.ok("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
     assert found["status"]["allowed"] is True
+
+
+async def test_one_may_ask_who_one_is(cluster: Cluster) -> None:
+    """Authentication, API access to authentication information for a client."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    found = await cluster.ok("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
+    assert found["status"]["userInfo"]["username"]
+    assert "system:authenticated" in found["status"]["userInfo"]["groups"]
+
+
+async def test_one_may_list_what_one_may_do(cluster: Cluster) -> None:
+    """Authorization, Checking API access: a SelfSubjectRulesReview lists rules."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": cluster.namespace},
+    }
+    found = await cluster.ok("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body)
+    assert found["status"]["resourceRules"]
+    assert found["status"]["nonResourceRules"]
+
+
+async def test_a_pod_hardly_changes(cluster: Cluster) -> None:
+    """Pods (docs/concepts/workloads/pods), Pod update and replacement: images, little else."""
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods"
+    containers = [{"name": "main", "image": "nvsx-test.invalid/none:1"}]
+    body: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p"},
+        "spec": {"containers": [], "schedulerName": "nvsx-test-nobody"},
+    }
+    status = refused(await cluster.ask("POST", path, body), 422, "Invalid")
+    assert status["details"]["causes"][0]["field"] == "spec.containers"
+    body["spec"]["containers"] = containers
+    await cluster.ok("POST", path, body)
+    kind = "application/strategic-merge-patch+json"
+    image = {"spec": {"containers": [{"name": "main", "image": "nvsx-test.invalid/none:2"}]}}
+    await cluster.ok("PATCH", f"{path}/p", image, kind)
+    host = {"spec": {"hostNetwork": True}}
+    refused(await cluster.ask("PATCH", f"{path}/p", host, kind), 422, "Invalid")
+
+
+async def test_only_kinds_with_a_status_have_that_door(cluster: Cluster) -> None:
+    """Conventions, Spec and Status: a subresource that is not there is 404."""
+    await cluster.map()
+    kind = "application/merge-patch+json"
+    refused(await cluster.ask("PATCH", f"{cluster.maps}/a/status", {}, kind), 404, "NotFound")
+    refused(await cluster.ask("GET", f"{cluster.maps}/a/status"), 404, "NotFound")
 
 
 async def test_a_namespace_must_exist(cluster: Cluster) -> None:

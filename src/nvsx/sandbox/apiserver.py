@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from nvsx.sandbox import access, discovery, openapi, statuses, streaming, writing
+from nvsx.sandbox import access, discovery, loopback, openapi, statuses, streaming, writing
 from nvsx.sandbox.access import Access
 from nvsx.sandbox.formats import negotiate
 from nvsx.sandbox.objects import ObjectStore
@@ -76,7 +76,7 @@ class ApiServer:
         self.store = store
         self.faults = faults or StreamFaults()
         self.requests = RequestLog()
-        self.url = ""
+        self.url = self.secure_url = ""
         self._access = Access.with_tokens(token, read_only_token)
         self._cache = WatchCache(store, watch_window)
         self._reader = Reader(store)
@@ -94,17 +94,22 @@ class ApiServer:
         return self._access.read_only_token
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; `url` is set when this returns. ValueError for other than loopback."""
+        """Listen, with TLS for kubectl and without for clients in this process.
+
+        `secure_url` and `url` are set when this returns. ValueError for other than loopback.
+        """
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {host}")
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
-        bound = self._runner.addresses[0][1]
+        await web.TCPSite(self._runner, host, 0, ssl_context=loopback.context()).start()
+        ports = [address[1] for address in self._runner.addresses]
         names = ("127.0.0.1", "localhost", "[::1]")
-        self._hosts = frozenset(f"{name}:{bound}" for name in names)
-        self.url = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+        self._hosts = frozenset(f"{name}:{port}" for name in names for port in ports)
+        shown = f"[{host}]" if ":" in host else host
+        self.url, self.secure_url = f"http://{shown}:{ports[0]}", f"https://{shown}:{ports[1]}"
 
     async def stop(self) -> None:
         """End the open watches and stop listening. The store stays as it is."""

@@ -93,7 +93,7 @@ class Sandbox:
         try:
             await self._follow(self._simulator)
             await self._server.start()
-            write_kubeconfig(self.kubeconfig, self.url, self.token)
+            write_kubeconfig(self.kubeconfig, self._server.secure_url, self.token)
         except NvsxError:
             await self.stop()
             raise

@@ -6,11 +6,13 @@ user's own kubeconfig: the caller names the file.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
 from pathlib import Path
 
+from nvsx.sandbox import loopback
 from nvsx.sandbox.access import url_with_token
 
 
@@ -19,14 +21,18 @@ def write_kubeconfig(
 ) -> Path:
     """Write a kubeconfig with this one context (mode 0600) and return its path.
 
-    The token is in the server's path as well as in the user's place: kubectl sends no
-    user credentials over plain HTTP.
+    A plain HTTP server has the token in its path as well as in the user's place: kubectl
+    sends no credentials there.
     """
+    cluster = {"server": url_with_token(url, token)}
+    if url.startswith("https:"):
+        authority = base64.b64encode(loopback.certificate().encode()).decode()
+        cluster = {"server": url, "certificate-authority-data": authority}
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": context,
-        "clusters": [{"name": context, "cluster": {"server": url_with_token(url, token)}}],
+        "clusters": [{"name": context, "cluster": cluster}],
         "users": [{"name": context, "user": {"token": token}}],
         "contexts": [
             {
