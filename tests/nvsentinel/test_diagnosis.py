@@ -188,6 +188,15 @@ def test_repairs(case: str, code: str, words: str) -> None:
     assert f"kubectl get rebootnodes.janitor.dgxc.nvidia.com {repair.name} -o yaml" in note.remedy
 
 
+def test_a_repair_that_could_not_be_created() -> None:
+    """remediation-failed with a mapped action and no resource says where to look."""
+    snap = sick(session=fake.session("quarantined", "drain-succeeded", "remediation-failed"))
+    note = notes("remediate", snap)["repair-not-created"]
+    assert "could not create it" in note.text
+    assert "logs deploy/fault-remediation" in note.remedy
+    assert "repair-not-created" not in notes("remediate", sick(resources=(f.resource("timeout"),)))
+
+
 def test_a_running_repair_says_how_long() -> None:
     """Since when, and when janitor gives up; the text stays the same while nothing changes."""
     repair = f.resource("in_progress")

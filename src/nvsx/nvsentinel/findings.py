@@ -145,6 +145,8 @@ def actions(case: Case) -> Iterator[Note]:
     session = case.snap.session
     mapped = {r.action for r in case.inst.repairs} if case.inst and case.inst.repairs else set()
     repairing = mapped or names.REPAIRING_ACTIONS
+    if mapped - set(names.ACTIONS.values()):
+        repairing |= {"CUSTOM"}  # which of them it is stands in the document alone
     events = session.events
     if not events or case.repairs or any(e.action in repairing for e in events):
         return
@@ -163,6 +165,19 @@ def actions(case: Case) -> Iterator[Note]:
         "no repair for it, people have to act",
         f"open a case with the hardware vendor with the evidence kept here; node "
         f"{case.snap.node_name} stays cordoned until its checks are healthy",
+    )
+
+
+def not_created(case: Case) -> Iterator[Note]:
+    """A repair is due, and fault-remediation could not create the resource for it."""
+    failed = case.snap.session.state == names.STATE_REMEDIATION_FAILED
+    if not failed or case.repairs or any(actions(case)):
+        return
+    yield Note(
+        "repair-not-created",
+        "the state is remediation-failed, and no repair of this incident exists: "
+        "fault-remediation could not create it",
+        f"see why: {case.kubectl('logs deploy/fault-remediation')} | grep {case.snap.node_name}",
     )
 
 
