@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,10 +53,10 @@ class Site:
             path.write_text(HOOK, encoding="utf-8")
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    async def serve(self, *args: str, ready: bool = True) -> Daemon:
-        """Start `nvsx serve` and wait until it says that it is ready."""
+    async def serve(self, *args: str, ready: bool = True, within: Sequence[str] = ()) -> Daemon:
+        """Start `nvsx serve`, by the command `within`, and wait until it says that it is ready."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "nvsx", "serve", *args),
+            *(*within, sys.executable, "-m", "nvsx", "serve", *args),
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

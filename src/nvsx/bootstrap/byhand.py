@@ -23,7 +23,7 @@ from nvsx.bootstrap.pastruns import ReportView
 from nvsx.bootstrap.world import World, open_world
 from nvsx.core import journal as j
 from nvsx.core.catalog import LoadedRunbook
-from nvsx.core.errors import UsageError
+from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.ports import Fault, Lease, NewRun, View
 from nvsx.engine.asks import heed_one
 from nvsx.engine.context import RunContext
@@ -81,6 +81,11 @@ async def run_by_hand(
                 return await _worked(runner)
             reins.take(runner)
             return await runner.work()
+        except StoreBusy as error:
+            if sandbox is not None:
+                raise  # its cluster ends with it
+            again = f"nvsx run {loaded.name} --resume {run.lease.run_id}"
+            raise StoreBusy(error.message, f"{error.hint}; then `{again}` goes on") from error
         finally:
             heeding.cancel()
             await asyncio.gather(heeding, return_exceptions=True)

@@ -257,7 +257,7 @@ def _as_busy() -> Iterator[None]:
     try:
         yield
     except ClusterError as error:
-        raise StoreBusy(f"the cluster cannot be read now: {error.message}") from error
+        raise StoreBusy("the cluster cannot be read now", error.message) from error
 
 
 def _trigger(event: TriggerEvent) -> str:

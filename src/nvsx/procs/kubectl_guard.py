@@ -9,13 +9,27 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from nvsx.core.errors import StoreError
+
 FOLDER = "nvsx-guard"
 """The guard knows itself and its like by the name of this folder, and passes them over."""
 
 
 def install_guard(folder: Path) -> Path:
-    """Put the guard under `folder` (made if missing, 0700); returns what goes on PATH."""
-    target = folder / FOLDER
+    """Put the guard under `folder` (made if missing, 0700); returns what goes on PATH.
+
+    Raises StoreError when it cannot be written there now.
+    """
+    try:
+        return _install(folder / FOLDER)
+    except OSError as error:
+        raise StoreError(
+            f"the guard of kubectl cannot be written: {error.strerror}",
+            f"make room in {folder}, and make it writable for you",
+        ) from error
+
+
+def _install(target: Path) -> Path:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     guard = target / "kubectl"
     source = resources.files("nvsx.procs").joinpath("guard", "kubectl").read_bytes()

@@ -6,6 +6,7 @@ translated here, once. What is stored is none of its business.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -96,21 +97,22 @@ def translate(error: Exception, folder: Path) -> StoreError:
     """What an error of the database means for a person."""
     where = folder / FILE
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    code = str(getattr(cause, "sqlite_errorname", ""))
+    if code.startswith("SQLITE_FULL") or _is_full(cause, folder):
+        return StoreBusy(
+            "the disk is full; what was stored before is safe",
+            f"free some space for {where} and try again",
+        )
     if isinstance(cause, OSError):
         return StoreError(
             f"{folder} cannot be used: {cause.strerror}",
             "make it writable for you, or name another folder with NVSX_STATE_DIR",
         )
-    code = str(getattr(cause, "sqlite_errorname", ""))
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusy(
-            f"{where} is locked by another process",
-            "try again; if it stays so, look for a backup or another nvsx that hangs on it",
-        )
-    if code.startswith("SQLITE_FULL"):
-        return StoreBusy(
-            f"the disk with {where} is full; what was stored before is safe",
-            "free some space there and try again",
+            "the store is locked by another process",
+            "try again; if it stays so, look for a backup or another nvsx that hangs on it: "
+            f"`fuser {where}`",
         )
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return StoreError(
@@ -123,3 +125,16 @@ def translate(error: Exception, folder: Path) -> StoreError:
             f"move it away, with the files beside it, to start afresh: mv {where} {where}.damaged",
         )
     return StoreError(f"{where} failed: {cause}", "check the disk, then try again")
+
+
+def _is_full(cause: Exception, folder: Path) -> bool:
+    """Whether an error means that there is no room, where SQLite itself does not say so: it
+    calls it an I/O error when it is the shared memory beside the database that cannot grow."""
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not str(getattr(cause, "sqlite_errorname", "")).startswith("SQLITE_IOERR"):
+        return False
+    try:
+        return os.statvfs(folder).f_bavail == 0
+    except OSError:
+        return False

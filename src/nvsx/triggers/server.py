@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from nvsx.core.errors import InvalidRunbook, NvsxError, UsageError
+from nvsx.core.errors import InvalidRunbook, NvsxError, StoreBusy, UsageError
 from nvsx.core.intake import Answer, Intake, TriggerEvent
 from nvsx.core.ports import Clock
 from nvsx.core.sources import SOURCE_NAME
@@ -279,9 +279,13 @@ class WebhookServer:
         failures = [exc for task in tasks if (exc := task.exception()) is not None]
         for exc in failures:
             if not isinstance(exc, UsageError):
-                text = exc.message if isinstance(exc, NvsxError) else type(exc).__name__
+                text = (
+                    " ".join(str(exc).split()) if isinstance(exc, NvsxError) else type(exc).__name__
+                )
                 log.error("an event could not be stored: %s", text)
-                return answers.later("it cannot be stored now")
+                # Why it is busy, without the addresses and paths that are in the hint.
+                why = f": {exc.message}" if isinstance(exc, StoreBusy) else ""
+                return answers.later(f"it cannot be stored now{why}")
         if strict and failures:
             raise _unknown(failures[0])
         return answers.decided([_outcome(task) for task in tasks])
