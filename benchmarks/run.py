@@ -21,8 +21,12 @@ ALL = (
     "cluster_memory",
     "cluster_latency",
     "deck_start",
+    "sandbox_scale",
     "history",
+    "routing",
     "webhook_ingest",
+    "serve_many",
+    "soak",
 )
 
 

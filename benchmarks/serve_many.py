@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import statistics
 import sys
 import tempfile
 import threading
@@ -104,11 +105,11 @@ async def send_all(site: Site, bodies: list[bytes]) -> float:
     return time.monotonic() - began
 
 
-async def insist(site: Site, bodies: Iterator[bytes], stop: threading.Event) -> int:
-    """Send until told to stop, each until it is answered; how many were answered."""
-    taken = 0
+async def insist(site: Site, bodies: Iterator[bytes], stop: threading.Event) -> list[float]:
+    """Send until told to stop, each until it is answered; how long each took, in seconds."""
+    took = []
     while not stop.is_set():
-        body = next(bodies)
+        body, began = next(bodies), time.monotonic()
         while True:
             try:
                 async with connected(site.port, site.token) as send:
@@ -116,9 +117,9 @@ async def insist(site: Site, bodies: Iterator[bytes], stop: threading.Event) -> 
                 break
             except (OSError, asyncio.IncompleteReadError):
                 await asyncio.sleep(0.02)
-        taken += 1
+        took.append(time.monotonic() - began)
         await asyncio.sleep(0.005)
-    return taken
+    return took
 
 
 def restart(site: Site, runs: int, epoch: int) -> tuple[float, float]:
@@ -134,16 +135,16 @@ def restart(site: Site, runs: int, epoch: int) -> tuple[float, float]:
     return ready, time.monotonic() - began
 
 
-def beside_events(site: Site, runs: int, epoch: int, node: str) -> tuple[float, float, int]:
-    """As `restart`, while events arrive that no runbook is for; how many were taken."""
-    stop, counts = threading.Event(), Counter[str]()
+def beside_events(site: Site, runs: int, epoch: int, node: str) -> tuple[float, float, list[float]]:
+    """As `restart`, while events arrive that no runbook is for; and how long each took."""
+    stop, took = threading.Event(), list[float]()
 
     def bodies() -> Iterator[bytes]:
         for number in range(1_000_000):
             yield event(node, "SysLogsXIDError", f"{1000 + number}", isFatal=False)
 
     def work() -> None:
-        counts["taken"] = asyncio.run(insist(site, bodies(), stop))
+        took.extend(asyncio.run(insist(site, bodies(), stop)))
 
     sender = threading.Thread(target=work)
     sender.start()
@@ -153,7 +154,7 @@ def beside_events(site: Site, runs: int, epoch: int, node: str) -> tuple[float, 
     finally:
         stop.set()
         sender.join()
-    return (*times, counts["taken"])
+    return (*times, took)
 
 
 def hooks_begun(folder: Path) -> Counter[str]:
@@ -207,9 +208,12 @@ def measured(site: Site, cluster: Cluster, folder: Path) -> int:
     print(f"{len(nodes)} runs in flight: {site.memory():.0f} MB, {idle:.1%} of a core")
     ready, quiet = restart(site, len(nodes), 2)
     print(f"restart after kill -9: ready {ready:.1f} s, all runs at work again {quiet:.1f} s")
-    ready, busy, taken = beside_events(site, len(nodes), 3, nodes[0])
+    time.sleep(5.0)
+    ready, busy, answers = beside_events(site, len(nodes), 3, nodes[0])
     print(f"the same while events arrive: ready {ready:.1f} s, all {busy:.1f} s", end="")
     print(f", load {os.getloadavg()[0]:.1f}")
+    taken, slowest = len(answers), max(answers)
+    print(f"slowest answer {slowest:.1f} s, median {statistics.median(answers) * 1000:.0f} ms")
     noted = site.count(
         "events WHERE reason = 'no runbook matches' AND body LIKE '%SysLogsXIDError 1%'"
     )
