@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.masked import masker_of
 from nvsx.bootstrap.world import open_world
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.ports import NewRun, Script
@@ -16,6 +17,7 @@ from nvsx.nvsentinel.workloads import Fact
 from nvsx.procs.runner import LocalScripts
 from nvsx.sandbox.host import Sandbox
 from nvsx.store import open_store
+from nvsx.triggers.secretfiles import TOKEN_FILE, own_token
 
 
 @pytest.fixture
@@ -144,6 +146,44 @@ async def test_scripts_learn_the_namespace_the_project_names(
     assert lines == [told]
 
 
+async def test_scripts_never_see_what_the_daemon_authenticates_with(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Variables that nvsx.yaml names as secrets of token, sources, token endpoint and store
+    stay out of hooks and actions, whatever they are called; the team's own go in."""
+    own = ("DOOR", "PD_SIGNING", "EXPORTER", "STORE", "NVSX_HEALTH_EVENTS_URI")
+    for name in (*own, "SLACK_WEBHOOK_URL"):
+        monkeypatch.setenv(name, f"mongodb://user:{name.lower()}-value@host/db")
+    (home.project.root / "nvsx.yaml").write_text(
+        """apiVersion: nvsx/v1
+kind: Project
+healthEvents: {uri: auto, credentials: {env: STORE}}
+serve:
+  token: {env: DOOR}
+  oauth: {clientId: exporter, secretEnv: EXPORTER}
+  sources:
+    pagerduty: {secretEnv: PD_SIGNING}
+"""
+    )
+    sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
+    await sandbox.start()
+    lines: list[str] = []
+
+    async def started(_: object) -> None:
+        return None
+
+    try:
+        async with open_world(home, sandbox) as world:
+            scripts = world.ports(root=home.project.root).scripts
+            for kind in ("hook", "action"):
+                script = Script(kind=kind, command="env | cut -d= -f1")
+                await scripts.run(script, lambda _, line: lines.append(line), started)
+    finally:
+        await sandbox.stop()
+    assert lines.count("SLACK_WEBHOOK_URL") == 2
+    assert not set(own) & set(lines)
+
+
 @pytest.mark.parametrize(
     ("kind", "account"), [("hook", "reader"), ("prerequisite", "reader"), ("action", "run")]
 )
@@ -165,3 +205,10 @@ async def test_hooks_and_prerequisites_get_the_account_for_hooks(
     script = Script(kind=kind, command='echo "$KUBECONFIG"')  # type: ignore[arg-type]
     await scripts.run(script, lambda _, line: said.append(line), started)
     assert said == [str(tmp_path / account)]
+
+
+def test_the_daemons_own_token_is_masked(home: Home) -> None:
+    """The token that nvsx made for webhooks is one of the secrets nothing may show."""
+    own_token(home.state_dir)
+    token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
+    assert token not in masker_of(home).mask(f"curl -H 'Authorization: Bearer {token}'")

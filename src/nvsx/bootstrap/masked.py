@@ -19,6 +19,7 @@ from nvsx.core.intake import Answer, Intake, TriggerEvent
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Artifacts
 from nvsx.procs.environment import is_own_secret
+from nvsx.triggers.secretfiles import TOKEN_FILE
 
 if TYPE_CHECKING:
     from nvsx.bootstrap.home import Home
@@ -36,11 +37,11 @@ def masker_of(home: Home) -> Masker:
     environ: Mapping[str, str] = home.env
     extra = [value for name, value in environ.items() if is_own_secret(name)]
     with suppress(NvsxError, OSError):
-        extra += _files([str(home.state_dir / "token")], home.state_dir)
+        extra += _files([TOKEN_FILE], home.state_dir)
         settings = home.settings
         environ = {**environ, "healthEvents.uri": settings.health_events.uri}
         extra += _files(_named_files(settings), home.project.root)
-        extra += [home.env[name] for name in _named_variables(settings) if name in home.env]
+        extra += [home.env[name] for name in secret_variables(settings) if name in home.env]
     return Masker(environ, extra)
 
 
@@ -57,7 +58,8 @@ def _named_files(settings: Settings) -> Iterator[str]:
             yield place
 
 
-def _named_variables(settings: Settings) -> Iterator[str]:
+def secret_variables(settings: Settings) -> Iterator[str]:
+    """The variables that the settings name as the place of a secret of nvsx's own."""
     serve, credentials = settings.serve, settings.health_events.credentials
     for source in serve.sources.values():
         yield from source.secret_env

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.masked import secret_variables
 from nvsx.bootstrap.repeats import RepeatScripts
 from nvsx.cluster import kubeconfig
 from nvsx.cluster.door import Cluster
@@ -76,9 +77,11 @@ class World:
         if kind not in self._ports:
             hooks, namespace = self.home.settings.hooks, self.home.nvsentinel_namespace
             env = {"NVSENTINEL_NAMESPACE": namespace} if namespace else {}
+            own = set(secret_variables(self.home.settings))
+            env |= {name: value for name, value in self.home.env.items() if name not in own}
             scripts = LocalScripts(
                 root,
-                env | dict(self.home.env),
+                env,
                 kubeconfig=self.kubeconfig,
                 hook_kubeconfig=self.hook_kubeconfig,
                 guard_dir=install_guard(self.scratch / "guard"),

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from nvsx.core.masking import is_secret_name
 
-OWN_SECRETS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+OWN_SECRETS = frozenset(
+    {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "NVSX_HEALTH_EVENTS_URI"}  # it has a password
+)
 """What nvsx itself authenticates with; no script has a use for it."""
 
 RUN_FACTS = frozenset(
