@@ -131,6 +131,8 @@ async def test_a_replaced_node_is_waited_for(tmp_path: Path) -> None:
         None,
         "the node was replaced, not repaired",
     )
+    recover = story.scripts.ran("on-recover.sh")[0].script.facts
+    assert recover["NVSX_REASON"] == "the node was replaced, not repaired"
     assert [told in n.text for _, n in state.notes if n.code == "node-replaced"] == [True]
 
 

@@ -73,7 +73,7 @@ def test_figures_are_the_time_between_marks() -> None:
     [
         (incidents.monitor_only(), "NVSentinel did not quarantine the node"),
         (incidents.failed(), "still in quarantine"),
-        (incidents.ended("terminated"), "replaced, not repaired"),
+        (incidents.ended("terminated"), "the node is gone"),
         (incidents.ended("cancelled", "uncordoned by hand"), "uncordoned by hand"),
     ],
 )

@@ -147,6 +147,14 @@ def test_no_time_to_repair_is_made_up(hook: Hook, services: Services) -> None:
     assert "repair:" not in services.to("/slack")[0].json["text"]
 
 
+def test_a_replaced_node_is_not_told_as_repaired(hook: Hook, services: Services) -> None:
+    """When the incident ended with another machine, the message says that and nothing else."""
+    hook.run("gpu-off-bus/on-recover", NVSX_REASON="the node was replaced", **services.channels)
+    text = services.to("/slack")[0].json["text"]
+    assert "It is over: the node was replaced." in text
+    assert "The GPU is back" not in text
+
+
 def test_a_cordon_that_is_not_nvsentinels_is_pointed_out(hook: Hook, services: Services) -> None:
     """A node released but still unschedulable is told with the reason."""
     hook.kubectl("printf true")

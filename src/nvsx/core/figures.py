@@ -122,7 +122,7 @@ def no_repair(state: RunState) -> str:
     if state.finish.mttr_s is not None:
         return ""
     if session.ending == "terminated":
-        return "the node was replaced, not repaired"
+        return state.replaced or "the node is gone"
     if session.ending == "cancelled":
         return f"the incident was cancelled: {session.ending_detail or 'by hand'}"
     if session.open:

@@ -123,6 +123,12 @@ class RunState:
             (s for s in self.stages if s.status in ("fail", "timeout") and not s.continued), None
         )
 
+    @property
+    def replaced(self) -> str:
+        """What there is to say of a repair that ended with another machine; "" otherwise."""
+        gone = self.session.ending == "terminated" and self.session.replaced_at is not None
+        return "the node was replaced, not repaired" if gone else ""
+
     def apply(self, entry: j.Entry) -> None:
         """Take the next entry. Entries already taken are passed over."""
         if entry.seq <= self.seq:

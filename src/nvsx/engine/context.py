@@ -146,7 +146,8 @@ class RunContext:
         began = current.began if current is not None and current.began else self.now
         failed = state.failed_stage
         status = "failed" if failed else "cancelled" if state.cancelled else "running"
-        cause = failed.reason if failed else state.cancelled.reason if state.cancelled else ""
+        ended = failed or state.cancelled
+        cause = ended.reason if ended is not None else state.replaced
         generated = times.generated or (self.trigger.generated_at if self.trigger else None)
         mttr = times.time_to_repair() if stage in ("recover", "postmortem") else None
         folder = self.artifacts.folder

@@ -326,8 +326,7 @@ class Runner:
         elif failed is not None:
             status, reason, code = "failed", f"{failed.id}: {failed.reason}", 1
         else:
-            gone = state.session.ending == "terminated"
-            status, reason, code = "passed", "the node was replaced, not repaired" * gone, 0
+            status, reason, code = "passed", state.replaced, 0
         times = state.times
         repaired = state.session.ending == "recovered"
         mttr = times.time_to_repair() if repaired else None
