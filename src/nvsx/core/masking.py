@@ -41,10 +41,10 @@ _SHAPES = (
 _SHELL_PLAIN = re.compile(r"([^\w@%+=:,./-])")
 NAMES = frozenset(
     """
-    event run_id runbook nickname target_node target_alias node alias cluster context project
+    run_id runbook nickname target_node target_alias node alias cluster context project
     runbook_hash stage id key keys script hook idempotency_key delivery owner kind check agent
     component_class error_codes action strategy state states status verdict code ending purpose
-    source stream boot_id path
+    source stream boot_id path check_name recommended_action processing_strategy
     """.split()
 )
 """Fields of our values that `value` leaves alone: they say what a thing is, and a run would
