@@ -19,7 +19,7 @@ from nvsx.bootstrap.options import RunOptions
 from nvsx.core import journal as j
 from nvsx.core.fold import RunState
 
-AT_ONCE = 4
+AT_ONCE = 6
 OFF_BUS, ECC = "gpu-off-bus", "ecc-double-bit"
 
 
@@ -50,12 +50,17 @@ ENDS = [
     Case(OFF_BUS, "manual-untaint", 1, "failed", r"^drain: cancelled by hand: .*untaint", False),
     Case(OFF_BUS, "terminate-node", 0, "passed", r"^the node was replaced, not repaired$", False),
     Case(ECC, "gpu-reset-fails", 0, "passed", r"^$", True),
+    Case(ECC, "partial-drain", 0, "passed", r"^$", True),
+    Case(OFF_BUS, "custom-drain", 0, "passed", r"^$", True),
+    Case(OFF_BUS, "custom-action", 0, "passed", r"^$", True),
 ]
 WAITS = [
     (OFF_BUS, "opted-out", "quarantine", r"label \S+=false keeps NVSentinel away"),
     (OFF_BUS, "breaker-tripped", "quarantine", r"circuit breaker is TRIPPED"),
     (OFF_BUS, "dry-run", "remediate", r"runs dry"),
     (OFF_BUS, "validation-fails", "recover", r"keeps it cordoned until a validation succeeds"),
+    (OFF_BUS, "repair-refused", "remediate", r"fault-remediation could not create it"),
+    (OFF_BUS, "custom-unmapped", "remediate", r"is CUSTOM: .*people have to act"),
     (OFF_BUS, "store-only", "detect", r"none of NVSentinel's conditions on the node is True"),
 ]
 
@@ -67,12 +72,12 @@ def turns() -> asyncio.Semaphore:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_branches_end_as_promised(turns: asyncio.Semaphore) -> None:
     """Each branch has its exit code, status and reason, and a time to repair only if repaired."""
 
     async def ended(case: Case) -> str:
-        async with turns, asyncio.timeout(60):
+        async with turns, asyncio.timeout(240):
             finish = (await play(case.runbook, case.variant)).finish
         assert finish is not None
         as_promised = (
@@ -107,7 +112,7 @@ async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunSt
     options = RunOptions(runbook=runbook, sandbox=True, variant=variant, speed=SPEED)
     run = asyncio.create_task(run_by_hand(Home(), options, [view]))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(200):
             await view.said.wait()
     finally:
         run.cancel()
@@ -116,7 +121,7 @@ async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunSt
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_branches_that_wait_say_why(turns: asyncio.Semaphore) -> None:
     """What NVSentinel will not do by itself is said, in the stage that waits for it."""
 
