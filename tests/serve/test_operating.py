@@ -123,14 +123,16 @@ async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Sit
 
 
 async def test_a_locked_store_is_a_503_and_no_crash(site: Site) -> None:
-    """While another process holds the database's lock senders get 503, afterwards 202."""
+    """While another process holds the database's lock senders get 503, which is counted, and
+    the daemon is not ready and says why; afterwards they get 202."""
     daemon = await site.serve("--mode", "webhook", "--port", "0")
     url, node = url_of(daemon), site.sandbox.default_node
     body = {"runbook": "gpu-off-bus", "target_node": node}
     lock = sqlite3.connect(site.state / "nvsx.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     busy, answer = await post(url, body)
-    ready, _ = await get(f"{url}/readyz")
+    ready, why = await get(f"{url}/readyz")
+    _, metrics = await get(f"{url}/metrics")
     lock.execute("ROLLBACK")
     lock.close()
 
@@ -139,6 +141,9 @@ async def test_a_locked_store_is_a_503_and_no_crash(site: Site) -> None:
         return told["status"] if status == 202 else None
 
     assert (busy, answer["status"], ready) == (503, "unavailable", 503)
+    assert "store" in json.loads(why)["problems"]
+    assert 'nvsx_events_total{outcome="unavailable",source="webhook"} 1.0' in metrics
+    assert 'nvsx_webhook_requests_total{outcome="unavailable",source="webhook"} 1.0' in metrics
     assert await until(taken) in ("fired", "attached")
     assert len(await site.rows()) == 1
     assert await daemon.stop() == 0

@@ -22,7 +22,7 @@ from nvsx.bootstrap.world import SystemClock, World
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.inbox import Decision, Taken
-from nvsx.core.intake import Answer, TriggerEvent
+from nvsx.core.intake import Answer, Intake, TriggerEvent
 from nvsx.core.ports import Fault, Lease
 from nvsx.engine.context import RunContext
 from nvsx.engine.dispatcher import Dispatcher
@@ -66,6 +66,21 @@ def limits_of(settings: Settings) -> Limits:
         throttle_runs=throttle.runs if throttle else None,
         throttle_window=throttle.window if throttle else 3600.0,
     )
+
+
+class Counted:
+    """The Intake port, with a count of what could not be stored: a sender that is told to
+    come again, or a source that tries again, is else seen in the log alone."""
+
+    def __init__(self, intake: Intake, metrics: Metrics) -> None:
+        self._intake, self._metrics = intake, metrics
+
+    async def offer(self, event: TriggerEvent) -> Answer:
+        try:
+            return await self._intake.offer(event)
+        except StoreError:
+            self._metrics.event(event.source, "unavailable")
+            raise
 
 
 class Daemon:
@@ -116,7 +131,7 @@ class Daemon:
             started=self._taken,
             told=self._told,
         )
-        self.door = MaskedIntake(self.intake, world.home.masker)
+        self.door = MaskedIntake(Counted(self.intake, self.metrics), world.home.masker)
         self.watch = WatchSource(world.observer, self.door, self.clock)
         self.lookout = Lookout(self.watch, self.clock)
         self.poll: PollSource | None = None
@@ -284,7 +299,7 @@ class Daemon:
             async with asyncio.timeout(2.0):
                 await self.inbox.probe()
         except (StoreError, TimeoutError) as error:
-            told["store"] = str(error) or "no answer"
+            told["store"] = getattr(error, "message", "no answer")
         return all(v == "ok" for v in told.values()), told
 
     def _cluster_state(self) -> str:

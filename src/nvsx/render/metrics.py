@@ -31,7 +31,10 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter
         self.registry = registry = CollectorRegistry(auto_describe=True)
         self._events = Counter(
-            "nvsx_events", "Events by source and outcome.", ["source", "outcome"], registry=registry
+            "nvsx_events",
+            "Events by source and outcome; unavailable: not stored, and to come again.",
+            ["source", "outcome"],
+            registry=registry,
         )
         self._requests = Counter(
             "nvsx_webhook_requests",
