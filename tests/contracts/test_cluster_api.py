@@ -446,6 +446,14 @@ async def test_every_write_can_be_dry(cluster: Cluster, method: str, body: Any, 
     refused(await cluster.ask(method, wrong, body, kind), 422, "Invalid")
 
 
+async def test_a_delete_is_dry_by_its_options_too(cluster: Cluster) -> None:
+    """Concepts, Dry-run: DeleteOptions in the body may say so, as kubectl does."""
+    await cluster.map()
+    body = {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}
+    await cluster.ok("DELETE", f"{cluster.maps}/a", body)
+    await cluster.ok("GET", f"{cluster.maps}/a")
+
+
 async def test_unknown_media_types(cluster: Cluster) -> None:
     """Concepts, Alternate representations: 415 for a body, 406 for an answer nobody has."""
     answer = await cluster.ask("POST", cluster.maps, config_map("a"), "text/plain")

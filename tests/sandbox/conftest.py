@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.sandbox.stock_kubectl import Kubectl, fill, run
 
 from nvsx.sandbox.apiserver import ApiServer
+from nvsx.sandbox.kubeconfig import write_kubeconfig
 from nvsx.sandbox.objects import ObjectStore
 
 
@@ -93,3 +96,18 @@ def client(api: ApiServer, session: aiohttp.ClientSession) -> Client:
 def viewer(api: ApiServer, session: aiohttp.ClientSession) -> Client:
     """A client that may only read."""
     return Client(session, api.url, api.read_only_token)
+
+
+@pytest.fixture
+def kubectl(api: ApiServer, store: ObjectStore, tmp_path: Path) -> Kubectl:
+    """Kubectl with everything allowed."""
+    fill(store)
+    path = write_kubeconfig(tmp_path / "kubeconfig", api.secure_url, api.token)
+    return lambda *words, **options: run(path, *words, **options)
+
+
+@pytest.fixture
+def reader(api: ApiServer, kubectl: Kubectl, tmp_path: Path) -> Kubectl:
+    """Kubectl with the read-only token."""
+    path = write_kubeconfig(tmp_path / "viewer", api.secure_url, api.read_only_token)
+    return lambda *words, **options: run(path, *words, **options)

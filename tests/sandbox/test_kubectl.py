@@ -4,130 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import pytest
+from tests.sandbox.stock_kubectl import REBOOT, Kubectl, run, until, write
 
 from nvsx.sandbox.apiserver import ApiServer
 from nvsx.sandbox.kubeconfig import write_kubeconfig
 from nvsx.sandbox.objects import ObjectStore
 
 pytestmark = pytest.mark.kubectl
-REBOOT = "maintenance-gpu-0-68a5f2e71c9d4b0012ab34cd"
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[list[str]]:
-        return [line.split() for line in self.out.splitlines()]
-
-
-Kubectl = Callable[..., Coroutine[Any, Any, Done]]
-
-
-def fill(store: ObjectStore) -> None:
-    """Two nodes, two training pods on the first, an Event, a RebootNode, a DaemonSet pod."""
-    now = store.timestamp()
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-    for number in (0, 1):
-        conditions = [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": now}]
-        node: dict[str, Any] = {
-            "metadata": {"name": f"gpu-{number}", "labels": {"nvidia.com/gpu.present": "true"}},
-            "spec": {},
-            "status": {"conditions": conditions, "nodeInfo": {"kubeletVersion": "v1.32.4"}},
-        }
-        store.create("nodes", node)
-    for kind, plural, name in (
-        ("ReplicaSet", "replicasets", "train"),
-        ("DaemonSet", "daemonsets", "dcgm"),
-    ):
-        owner = store.create(plural, {"metadata": {"name": name}, "spec": {}})
-        reference = {"apiVersion": "apps/v1", "kind": kind, "name": name, "controller": True}
-        for number in range(2 if kind == "ReplicaSet" else 1):
-            meta: dict[str, Any] = {
-                "name": f"{name}-{number}",
-                "labels": {"app": name},
-                "ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}],
-            }
-            spec = {"nodeName": "gpu-0", "containers": [{"name": "main", "image": "i:1"}]}
-            container = {
-                "name": "main",
-                "ready": True,
-                "restartCount": 0,
-                "image": "i:1",
-                "imageID": "",
-            }
-            status: dict[str, Any] = {"phase": "Running", "containerStatuses": [container]}
-            store.create("pods", {"metadata": meta, "spec": spec, "status": status})
-    for line in ("step 1", "step 2"):
-        store.append_log("default", "train-0", "main", line)
-    involved = {"kind": "Node", "name": "gpu-0", "uid": "gpu-0"}
-    store.create(
-        "events",
-        {
-            "metadata": {"name": "gpu-0.17f"},
-            "involvedObject": involved,
-            "type": "GpuThermalWatch",
-            "reason": "GpuThermalWatchIsNotHealthy",
-            "message": "clocks throttled",
-            "source": {"component": "gpu-health-monitor"},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        },
-    )
-    done = {"conditions": [{"type": "NodeReady", "status": "True"}]}
-    reboot = {"metadata": {"name": REBOOT}, "spec": {"nodeName": "gpu-0", "force": False}}
-    store.create("rebootnodes", {**reboot, "status": done})
-
-
-async def run(kubeconfig: Path, *words: str, seconds: float = 20) -> Done:
-    """Run kubectl with that kubeconfig; past its time it is interrupted, as by Ctrl-C."""
-    process = await asyncio.create_subprocess_exec(
-        "kubectl",
-        *words,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    asyncio.get_running_loop().call_later(seconds, _end, process)
-    out, err = await process.communicate()
-    return Done(process.returncode or 0, out.decode(), err.decode())
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-
-
-@pytest.fixture
-def kubectl(api: ApiServer, store: ObjectStore, tmp_path: Path) -> Kubectl:
-    """Kubectl with everything allowed."""
-    fill(store)
-    path = write_kubeconfig(tmp_path / "kubeconfig", api.url, api.token)
-    return lambda *words, **options: run(path, *words, **options)
-
-
-@pytest.fixture
-def reader(api: ApiServer, kubectl: Kubectl, tmp_path: Path) -> Kubectl:
-    """Kubectl with the read-only token."""
-    path = write_kubeconfig(tmp_path / "viewer", api.url, api.read_only_token)
-    return lambda *words, **options: run(path, *words, **options)
-
-
-def write(path: Path, *objects: dict[str, Any]) -> str:
-    """A manifest file with a List of these objects."""
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
-    return str(path)
 
 
 async def test_kubeconfig_is_private(api: ApiServer, tmp_path: Path) -> None:
@@ -328,18 +216,27 @@ async def test_drain(kubectl: Kubectl, store: ObjectStore) -> None:
 
 
 async def test_raw_and_proxy(kubectl: Kubectl, api: ApiServer, tmp_path: Path) -> None:
-    """Get --raw works with the server's path; kubectl proxy with --append-server-path."""
-    server = (await kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")).out
-    path = server.removeprefix(api.url)
-    assert json.loads((await kubectl("get", "--raw", f"{path}/version")).out)["minor"] == "32"
+    """Get --raw and kubectl proxy work as on a cluster; the token is never in a URL."""
+    assert api.token not in (await kubectl("cluster-info")).out
+    assert json.loads((await kubectl("get", "--raw", "/version")).out)["minor"] == "32"
+    assert (await kubectl("get", "--raw", "/healthz")).out == "ok"
+    missing = await kubectl("get", "--raw", "/nothing")
+    assert "(NotFound): the server could not find the requested resource" in missing.err
     socket = tmp_path / "proxy"
-    words = ("proxy", "--append-server-path", f"--unix-socket={socket}")
-    task = asyncio.create_task(kubectl(*words, seconds=3))
+    task = asyncio.create_task(kubectl("proxy", f"--unix-socket={socket}", seconds=3))
     await until(socket.exists)
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
         answer = await session.get("http://localhost/api/v1/nodes?limit=1")
         assert (await answer.json())["kind"] == "NodeList"
     await task
+
+
+async def test_plain_http_has_the_token_in_its_path(
+    api: ApiServer, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    """A kubeconfig for the plain HTTP server works too, though kubectl sends no token there."""
+    path = write_kubeconfig(tmp_path / "plain", api.url, api.token)
+    assert (await run(path, "get", "nodes", "-o", "name")).out == "node/gpu-0\nnode/gpu-1\n"
 
 
 async def test_read_only(reader: Kubectl, api: ApiServer, store: ObjectStore) -> None:
@@ -365,10 +262,3 @@ async def test_interactive_verbs_are_refused(kubectl: Kubectl) -> None:
         found = await kubectl(*words)
         assert "is not available in the sandbox: nothing runs in its pods" in found.err
         assert found.code == 1
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, at most ten seconds."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - it comes about in another process
-            await asyncio.sleep(0.02)

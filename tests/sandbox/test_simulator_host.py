@@ -68,7 +68,7 @@ async def test_the_kubeconfig_is_private_and_goes_away(tmp_path: Path) -> None:
     made = Sandbox(state_dir=tmp_path / "state", seed=1)
     await made.start()
     assert only_owner(made.kubeconfig)
-    assert made.url in made.kubeconfig.read_text()
+    assert made.server.secure_url in made.kubeconfig.read_text()
     await made.stop()
     assert not made.kubeconfig.exists()
     await made.stop()

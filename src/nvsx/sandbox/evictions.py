@@ -15,7 +15,6 @@ from nvsx.sandbox.objects import ObjectStore
 from nvsx.sandbox.statuses import TooManyRequests
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
-_RETRY_SECONDS = 10
 
 
 def evict(
@@ -72,7 +71,6 @@ def _refuse_when_protected(store: ObjectStore, pod: Mapping[str, Any]) -> None:
                     f"and has {healthy} currently",
                 },
             ),
-            retry_after=_RETRY_SECONDS,
         )
 
 

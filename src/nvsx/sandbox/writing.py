@@ -283,7 +283,7 @@ def _delete(store: ObjectStore, write: Write) -> Answer:
                 group=resource.group,
                 kind=resource.plural,
             )
-    if not requests.dry_run(write.query):
+    if not _is_dry(write, options):
         store.delete(resource.name, **write.key, **_manner(options))
     left = store.find(resource.name, **write.key)
     if left is not None and left["metadata"].get("deletionTimestamp"):
@@ -298,7 +298,7 @@ def _delete_collection(store: ObjectStore, write: Write) -> Answer:
     for namespace, name in [e.key for e in entries]:
         # An owner in the same collection may have taken it along already.
         known = store.find(resource.name, name, namespace=namespace) is not None
-        if known and not requests.dry_run(write.query):
+        if known and not _is_dry(write, options):
             store.delete(resource.name, name, namespace=namespace, **_manner(options))
     return 200, {
         "kind": f"{resource.kind}List",
@@ -313,7 +313,7 @@ def _evict(store: ObjectStore, write: Write) -> Answer:
     if not isinstance(body, dict):
         raise BadRequest("the body is not an Eviction")
     options = body.get("deleteOptions") or {}
-    dry = requests.dry_run(write.query) or bool(options.get("dryRun"))
+    dry = _is_dry(write, options)
     grace = options.get("gracePeriodSeconds")
     evict(store, write.target.namespace, write.target.name, grace=grace, dry_run=dry)
     return 201, {**statuses.success("", ""), "code": 201}
@@ -376,6 +376,12 @@ def _options(write: Write) -> Object:
     if "propagationPolicy" in write.query:
         options.setdefault("propagationPolicy", write.query["propagationPolicy"])
     return options
+
+
+def _is_dry(write: Write, options: Object) -> bool:
+    """Whether the query or the DeleteOptions, where kubectl puts it, ask for a dry run."""
+    told = options.get("dryRun") or ()
+    return requests.dry_run({"dryRun": told[0]} if told else write.query)
 
 
 def _manner(options: Object) -> dict[str, Any]:
