@@ -51,7 +51,7 @@ def test_times_and_int_or_strings() -> None:
     [
         (b"{}", BadRequest),
         (b"k8s\x00\x0a\x7f", BadRequest),
-        (envelope("v1", "Secret", field(31, b"x")), UnsupportedMediaType),
+        (envelope("v1", "Secret", field(15, b"x")), UnsupportedMediaType),
         (envelope("example/v1", "Widget", b""), UnsupportedMediaType),
     ],
 )
