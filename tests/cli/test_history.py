@@ -121,6 +121,19 @@ async def test_a_report_is_printed_or_written(
     assert measures["time_to_repair"] == 440.0
 
 
+async def test_runs_of_an_incident_are_one_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """--since merges the runs of a node's incident, found by a run or by the node's alias; a
+    sandbox run stays out, and what is not known is a usage error."""
+    first, second = await _stored(), await _stored()
+    await _stored(sandbox=True)
+    for wanted in (first, incidents.NODE):
+        assert await _nvsx("report", wanted, "--since", "1h", "--format", "json") == 0
+        made = json.loads(capsys.readouterr().out)
+        assert {p["run_id"] for p in made["parts"]} == {first, second}
+    assert await _nvsx("report", "no-such-node", "--since", "1h") == 2
+    assert "nvsx history" in capsys.readouterr().err
+
+
 async def test_stats_count_real_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """Two incidents of a runbook are two runs of one session; the sandbox does not count."""
     for sandbox in (False, False, True):

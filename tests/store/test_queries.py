@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, insert
 
 from nvsx.core import journal as j
 from nvsx.core.incident import HealthEvent, Session
@@ -13,6 +14,7 @@ from nvsx.core.pastruns import RunFilter
 from nvsx.core.ports import NewRun
 from nvsx.core.schema import STAGE_ORDER
 from nvsx.store import migrations, open_store, queries
+from nvsx.store.inbox_tables import storms
 from nvsx.store.journal import SqliteJournal
 
 NOW = 1_767_600_000.0
@@ -114,6 +116,26 @@ async def test_the_newest_come_first_and_no_more_than_asked(journal: SqliteJourn
     """History is newest first, cut at the limit."""
     rows = await journal.look(lambda db: queries.past_runs(db, RunFilter(), 2))
     assert [row.created for row in rows] == [NOW + 3 * DAY, NOW + 2 * DAY]
+
+
+async def test_the_runs_of_an_incident(journal: SqliteJournal) -> None:
+    """Those of its quarantine, and on its node those that saw none; its storm's; since then."""
+    rows = await journal.look(lambda db: queries.past_runs(db, RunFilter(), None))
+    last, other, second, first = (row.run_id for row in rows)
+
+    async def found(run_id: str, since: float) -> list[str]:
+        return list(await journal.look(lambda db: queries.of_incident(db, run_id, since)))
+
+    assert await found(first, NOW) == [first, second, last]
+    assert await found(first, NOW + 2 * DAY) == [first, last]
+    assert await found(other, NOW) == [other]
+
+    def storm(db: Connection) -> None:
+        mark = {"leader": first, "cluster": "c", "runbook": "x", "joined": NOW}
+        db.execute(insert(storms), [mark | {"run_id": run} for run in (first, other)])
+
+    await journal.transact(storm)
+    assert await found(other, NOW) == [first, other]
 
 
 async def test_only_finished_incidents_are_samples(journal: SqliteJournal) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nvsx.bootstrap.home import Home
 from nvsx.core import journal as j
-from nvsx.core.errors import NvsxError
+from nvsx.core.errors import NvsxError, UsageError
 from nvsx.core.pastruns import By, RunFilter
 from nvsx.core.ports import Artifacts, Journal, RunRow
 from nvsx.core.runindex import as_seen
@@ -25,6 +25,7 @@ from nvsx.ops import stats as statistics
 from nvsx.render import report as reports
 from nvsx.render.report_html import page
 from nvsx.render.report_markdown import markdown
+from nvsx.render.report_merge import merge
 from nvsx.store import open_store, queries
 from nvsx.store.artifacts import listing
 
@@ -76,6 +77,31 @@ async def report(home: Home, run_id: str) -> reports.Report:
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
 
+async def merged_report(home: Home, wanted: str, since: float) -> reports.Report:
+    """One report of the runs of an incident that began since (Unix seconds). `wanted` is one of
+    them, or the node (name or alias): then its newest run. Raises UsageError, StoreError."""
+    async with _store(home) as journal:
+        run_id = wanted
+        if not wanted.startswith("r-"):
+            on_node = RunFilter(node=wanted, since=since)
+            newest = await journal.look(lambda db: queries.past_runs(db, on_node, 1))
+            if not newest:
+                raise UsageError(
+                    f"no run and no node with runs since then is called {wanted}",
+                    "list them with `nvsx history`",
+                )
+            run_id = newest[0].run_id
+        await journal.run(run_id)
+        told = []
+        for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
+            row, entries = await journal.run(one), await journal.read(one)
+            if any(isinstance(e.body, j.Start) for e in entries):
+                told.append((entries, await asyncio.to_thread(_files, folder_of(home, row))))
+    if all(entries[0].run_id != run_id for entries, _ in told):
+        raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
+    return home.masker.value(await asyncio.to_thread(merge, told, run_id))
+
+
 def folder_of(home: Home, row: RunRow) -> Path:
     """The run's artifacts; its project need not be the one we are in."""
     here = home.artifacts_dir / row.run_id
@@ -84,8 +110,11 @@ def folder_of(home: Home, row: RunRow) -> Path:
 
 
 def _built(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
-    files = [reports.Artifact(*file) for file in listing(folder) if file[0] not in OWN]
-    return reports.build(entries, files)
+    return reports.build(entries, _files(folder))
+
+
+def _files(folder: Path) -> list[reports.Artifact]:
+    return [reports.Artifact(*file) for file in listing(folder) if file[0] not in OWN]
 
 
 class ReportView:

@@ -196,7 +196,16 @@ def _history_table(rows: Sequence[RunRow], limit: int, sandbox: bool) -> None:
 
 def report(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's id; with --since also a node.")
+    ],
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Merge the incident's runs that began since: 2h (ago), 2026-11-01T08:30.",
+            metavar="WHEN",
+        ),
+    ] = "",
     form: Annotated[
         str, typer.Option("--format", help="md, html or json.", metavar="FORMAT")
     ] = "md",
@@ -207,9 +216,14 @@ def report(
 ) -> None:
     """One incident: what happened when, who was told, what failed, how long it all took.
 
+    With --since the runs of one incident become one report: those on the node within the same
+    quarantine (a failed run and its successor), and the members of a storm. Times are computed
+    once for each node.
+
     Examples:
       nvsx report r-20261122-1431-7k3f
       nvsx report r-20261122-1431-7k3f --format html -o incident.html
+      nvsx report brave-gazelle --since 2h
     """
     from nvsx.bootstrap import pastruns
     from nvsx.render.report import as_json
@@ -218,7 +232,10 @@ def report(
 
     if form not in ("md", "html", "json"):
         raise UsageError(f"format {form!r} is not known here", "use md, html or json")
-    made = asyncio.run(pastruns.report(ctx.obj, run))
+    if since:
+        made = asyncio.run(pastruns.merged_report(ctx.obj, run, when(since, time.time())))
+    else:
+        made = asyncio.run(pastruns.report(ctx.obj, run))
     if form == "json":
         text = json.dumps(as_json(made), indent=2) + "\n"
     else:

@@ -68,9 +68,34 @@ class StageRow(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a report that merges several."""
+
+    run_id: str
+    runbook: str
+    node: str
+    alias: str
+    trigger: str
+    status: str
+    degraded: bool
+    reason: str
+    began: float
+    finished: float | None
+    stages: tuple[StageRow, ...]
+
+
+class NodeTimes(msgspec.Struct, frozen=True):
+    """The figures and marks of one node, over all runs of a merged report that were on it."""
+
+    node: str
+    alias: str
+    measures: tuple[Measure, ...]
+    marks: tuple[Mark, ...]
+
+
 class Moment(msgspec.Struct):
     """One line of the story. `source` is `nvsx` or `NVSentinel`, whose time it is; `details`
-    is what a script printed, as text."""
+    is what a script printed, as text. `run` and `node` are told where several are merged."""
 
     at: float
     tone: str
@@ -79,6 +104,8 @@ class Moment(msgspec.Struct):
     source: str = "nvsx"
     details: list[str] = []
     more: int = 0
+    run: str = ""
+    node: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -90,7 +117,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix seconds, lengths seconds, None for what is not known."""
+    """Times are Unix seconds, lengths seconds, None for what is not known. `parts` and `nodes`
+    are told by a report that merges several runs; its own figures are those of its node."""
 
     version: int = VERSION
     run_id: str
@@ -122,6 +150,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     moments: tuple[Moment, ...]
     moments_left_out: int
     artifacts: tuple[Artifact, ...]
+    parts: tuple[Part, ...] = ()
+    nodes: tuple[NodeTimes, ...] = ()
 
 
 def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Report:
@@ -129,7 +159,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
     state = RunState.of(entries)
     start = state.start or j.Start(runbook="", nickname="")
     told = notices(state)
-    moments = _moments(entries, state)
+    moments = sorted([*story(entries), *observed(state)], key=lambda m: m.at)
     seen = [(e.t, e.body.times) for e in entries if isinstance(e.body, j.TimesSeen)]
     return Report(
         run_id=state.run_id,
@@ -180,8 +210,27 @@ def moment(t: float) -> str:
 def headline(report: Report) -> str:
     """One sentence: what, where, how it ended."""
     node = node_name(report.node, report.alias) if report.node else "no node"
+    others = len({p.node for p in report.parts} - {report.node})
+    if others:
+        node += f" and {others} more"
     degraded = " (degraded)" if report.degraded else ""
     return f"{report.title} on {node}: {report.status}{degraded}"
+
+
+def nodes_of(report: Report) -> tuple[NodeTimes, ...]:
+    """The nodes with their times: those of a merged report, else the one."""
+    return report.nodes or (NodeTimes(report.node, report.alias, report.measures, report.marks),)
+
+
+def part_words(part: Part) -> str:
+    """One run of several, in a line."""
+    degraded = " (degraded)" if part.degraded else ""
+    ended = f" to {moment(part.finished)}" if part.finished is not None else ", goes on"
+    node = node_name(part.node, part.alias) if part.node else "no node"
+    return (
+        f"{part.runbook} on {node}, fired by {part.trigger}, {moment(part.began)}{ended}: "
+        f"{part.status}{degraded}{f' ({part.reason})' if part.reason else ''}"
+    )
 
 
 def budget_words(row: StageRow) -> str:
@@ -265,7 +314,8 @@ def _how(script: HookState) -> str:
 _QUIET = (j.ProcessSeen, j.TimesSeen, j.SessionSeen, j.Output, j.EvidenceKept, j.Baseline)
 
 
-def _moments(entries: Sequence[j.Entry], state: RunState) -> list[Moment]:
+def story(entries: Sequence[j.Entry]) -> list[Moment]:
+    """What nvsx did and saw, in the journal's order."""
     story: list[Moment] = []
     scripts: dict[str, Moment] = {}
     kept: dict[str, Moment] = {}
@@ -285,14 +335,14 @@ def _moments(entries: Sequence[j.Entry], state: RunState) -> list[Moment]:
             story += told
             if isinstance(body, j.HookBegin | j.ActionBegin) and told:
                 scripts[stage] = told[-1]
-    story += [
-        Moment(at, "plain", words, source="NVSentinel") for _, words, at in marks(state.times)
-    ]
-    labels = [(at, name) for name, at in state.session.states]
-    story += [
-        Moment(at, "plain", f"state label: {name}", source="NVSentinel") for at, name in labels
-    ]
-    return sorted(story, key=lambda m: m.at)
+    return story
+
+
+def observed(state: RunState) -> list[Moment]:
+    """What NVSentinel's own marks say, by its times."""
+    told = [(at, words) for _, words, at in marks(state.times)]
+    told += [(at, f"state label: {name}") for name, at in state.session.states]
+    return [Moment(at, "plain", words, source="NVSentinel") for at, words in told]
 
 
 def _waits(body: j.RunEvent) -> bool:

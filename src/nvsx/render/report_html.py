@@ -11,7 +11,17 @@ from html import escape
 
 from nvsx.core import plaintext
 from nvsx.core.durations import format as length
-from nvsx.render.report import Moment, Report, budget_words, clock, headline, moment
+from nvsx.render.report import (
+    Moment,
+    Report,
+    StageRow,
+    budget_words,
+    clock,
+    headline,
+    moment,
+    nodes_of,
+    part_words,
+)
 from nvsx.render.report_chart import chart
 
 STYLE = """
@@ -93,7 +103,7 @@ def _body(report: Report) -> Iterator[str]:
         yield "".join(f'<li class="bad">{_e(line)}</li>' for line in report.failures) + "</ul>"
     yield "<h2>The incident</h2>" + _head(report)
     yield "<h2>Times</h2>" + "".join(_times(report))
-    yield "<h2>Stages</h2>" + _stages(report)
+    yield from _runs(report)
     yield "<h2>Who was told</h2>" + "".join(_told(report))
     if report.notes:
         rows = ((f'<span class="t">{clock(t)}</span>', _e(note)) for t, note in report.notes)
@@ -137,33 +147,46 @@ def _head(report: Report) -> str:
 
 
 def _times(report: Report) -> Iterator[str]:
-    yield _table(
-        ("", ""),
-        (
+    for one in nodes_of(report):
+        if len(report.nodes) > 1:
+            yield f"<h3>{_code(one.node)} ({_e(one.alias)})</h3>"
+        yield _table(
+            ("", ""),
             (
-                _e(m.label),
-                f"<b>{_e(length(m.seconds))}</b>"
-                if m.seconds is not None
-                else f'<span class="dim">unknown: {_e(m.why)}</span>',
-            )
-            for m in report.measures
-        ),
-    )
+                (
+                    _e(m.label),
+                    f"<b>{_e(length(m.seconds))}</b>"
+                    if m.seconds is not None
+                    else f'<span class="dim">unknown: {_e(m.why)}</span>',
+                )
+                for m in one.measures
+            ),
+        )
+        if one.marks:
+            yield "<h3>Marks</h3>"
+            yield _table(("", ""), ((_e(m.label), _e(moment(m.at))) for m in one.marks))
     if report.clock_ahead_s:
         yield (
             f'<p class="warn">The cluster\'s clock is at least '
             f"{_e(length(report.clock_ahead_s))} ahead of nvsx's: figures between the two are "
             "off by that much.</p>"
         )
-    if report.marks:
-        yield "<h3>Marks</h3>"
-        yield _table(("", ""), ((_e(m.label), _e(moment(m.at))) for m in report.marks))
 
 
-def _stages(report: Report) -> str:
+def _runs(report: Report) -> Iterator[str]:
+    """The stages, of each run when several are merged."""
+    if not report.parts:
+        yield "<h2>Stages</h2>" + _stages(report.stages)
+        return
+    yield "<h2>Runs</h2>"
+    for part in report.parts:
+        yield f"<h3>{_code(part.run_id)} {_e(part_words(part))}</h3>" + _stages(part.stages)
+
+
+def _stages(stages: Iterable[StageRow]) -> str:
     tones = {"pass": "good", "fail": "bad", "timeout": "bad", "cancelled": "warn"}
     rows = []
-    for s in report.stages:
+    for s in stages:
         took = length(s.elapsed_s) if s.elapsed_s is not None else ""
         late = ' class="warn"' if s.over_s is not None else ""
         rows.append(
@@ -203,7 +226,8 @@ def _story(report: Report) -> Iterator[str]:
 
 
 def _moment(m: Moment) -> str:
-    tag = f'<span class="tag">{_e(m.source)}</span> ' if m.source != "nvsx" else ""
+    origin = m.source if m.source != "nvsx" else m.run
+    tag = f'<span class="tag">{_e(origin)}</span> ' if origin else ""
     more = f"\n… {m.more} more lines" if m.more else ""
     details = f"<pre>{_e(chr(10).join(m.details) + more)}</pre>" if m.details else ""
     text = f'<span class="{_e(m.tone)}">{_e(m.text)}</span>'

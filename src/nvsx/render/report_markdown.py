@@ -10,10 +10,13 @@ from nvsx.core.plaintext import one_line
 from nvsx.render.report import (
     Moment,
     Report,
+    StageRow,
     budget_words,
     clock,
     headline,
     moment,
+    nodes_of,
+    part_words,
 )
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
@@ -22,7 +25,7 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
 def markdown(report: Report) -> str:
     """The page."""
     parts = [f"# {_text(headline(report))}", *_head(report), *_failed(report)]
-    parts += ["## Times", *_times(report), "## Stages", _stages(report)]
+    parts += ["## Times", *_times(report), *_runs(report)]
     parts += ["## Who was told", *_told(report)]
     if report.notes:
         lines = [f"- {clock(t)} {_text(note)}" for t, note in report.notes]
@@ -77,18 +80,23 @@ def _failed(report: Report) -> Iterator[str]:
 
 
 def _times(report: Report) -> Iterator[str]:
-    yield _table(
-        ("", ""),
-        [
-            (
-                m.label,
-                f"**{length(m.seconds)}**" if m.seconds is not None else f"unknown: {_text(m.why)}",
-            )
-            for m in report.measures
-        ],
-    )
-    if report.marks:
-        yield _table(("mark", "time (UTC)"), [(m.label, moment(m.at)) for m in report.marks])
+    for one in nodes_of(report):
+        if len(report.nodes) > 1:
+            yield f"### {_code(one.node)} ({one.alias})"
+        yield _table(
+            ("", ""),
+            [
+                (
+                    m.label,
+                    f"**{length(m.seconds)}**"
+                    if m.seconds is not None
+                    else f"unknown: {_text(m.why)}",
+                )
+                for m in one.measures
+            ],
+        )
+        if one.marks:
+            yield _table(("mark", "time (UTC)"), [(m.label, moment(m.at)) for m in one.marks])
     if report.clock_ahead_s:
         yield (
             f"The cluster's clock is at least {length(report.clock_ahead_s)} ahead of nvsx's: "
@@ -96,9 +104,21 @@ def _times(report: Report) -> Iterator[str]:
         )
 
 
-def _stages(report: Report) -> str:
+def _runs(report: Report) -> Iterator[str]:
+    """The stages, of each run when several are merged."""
+    if not report.parts:
+        yield "## Stages"
+        yield _stages(report.stages)
+        return
+    yield "## Runs"
+    for part in report.parts:
+        yield f"### {_code(part.run_id)}: {_text(part_words(part))}"
+        yield _stages(part.stages)
+
+
+def _stages(stages: Iterable[StageRow]) -> str:
     rows = []
-    for s in report.stages:
+    for s in stages:
         took = length(s.elapsed_s) if s.elapsed_s is not None else ""
         rows.append((s.id, s.status, took, budget_words(s), _text(s.reason)))
     return _table(("stage", "status", "took", "budget", "reason"), rows)
@@ -133,7 +153,7 @@ def _story(report: Report) -> Iterator[str]:
 
 
 def _moment(m: Moment) -> Iterator[str]:
-    source = f"{m.source}: " if m.source != "nvsx" else ""
+    source = f"{m.source}: " if m.source != "nvsx" else f"{m.run}: " if m.run else ""
     text = _text(source + m.text)
     yield f"- {clock(m.at)} " + (f"**{text}**" if m.tone in ("bad", "head") else text)
     for line in m.details:

@@ -27,6 +27,7 @@ from nvsx.core.aliases import alias_of
 from nvsx.core.pastruns import By, Hit, RunFilter, Sample
 from nvsx.core.ports import RunRow
 from nvsx.store import database
+from nvsx.store.inbox_tables import storms
 from nvsx.store.schema import run_lengths, run_words, runs
 
 
@@ -35,6 +36,27 @@ def past_runs(db: Connection, wanted: RunFilter, limit: int | None) -> Sequence[
     query = select(*(runs.c[name] for name in _FIELDS)).where(_where(db, wanted))
     found = db.execute(_limited(query.order_by(*_NEWEST), limit))
     return [RunRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
+
+
+def of_incident(db: Connection, run_id: str, since: float) -> Sequence[str]:
+    """The run and those that began at or after `since` (Unix seconds) and are of its incident,
+    oldest first: on its node, unless both saw a quarantine and not the same one; or in its storm.
+    """
+    run = db.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one()
+    same = [runs.c.node == run["node"], runs.c.node != ""]
+    if run["session_key"]:
+        same.append(runs.c.session_key.in_(("", run["session_key"])))
+    leader = select(storms.c.leader).where(storms.c.run_id == run_id).scalar_subquery()
+    storm = select(storms.c.run_id).where(storms.c.leader == leader)
+    near = and_(
+        runs.c.cluster == run["cluster"],
+        runs.c.sandbox == run["sandbox"],
+        runs.c.drill == run["drill"],
+        runs.c.created >= since,
+        or_(and_(*same), runs.c.run_id.in_(storm)),
+    )
+    query = select(runs.c.run_id).where(or_(runs.c.run_id == run_id, near))
+    return db.execute(query.order_by(runs.c.created, runs.c.run_id)).scalars().all()
 
 
 def owners(db: Connection, run_ids: Sequence[str]) -> dict[str, str]:
