@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,7 +198,8 @@ def test_each_new_attempt_waits_twice_as_long(
 ) -> None:
     """Overload that shows inside a stream is given 1, 2, then 4 seconds to pass."""
     waits: list[float] = []
-    monkeypatch.setattr("nvsx.ops.convert.model.time.sleep", waits.append)
+    own = SimpleNamespace(monotonic=time.monotonic, sleep=waits.append)
+    monkeypatch.setattr("nvsx.ops.convert.model.time", own)
     overload = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     claude.answers = [*[sse(overload)] * 3, tool(answer)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
@@ -212,7 +215,8 @@ def test_progress_is_told_while_the_answer_comes(
 ) -> None:
     """The characters so far, at most once a second, growing up to the whole answer."""
     clock = itertools.count(1000.0, 0.25)
-    monkeypatch.setattr("nvsx.ops.convert.model.time.monotonic", lambda: next(clock))
+    own = SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep)
+    monkeypatch.setattr("nvsx.ops.convert.model.time", own)
     claude.answers = [tool(answer)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
     told = [

@@ -8,7 +8,7 @@ anything else reads the page, so every later step, the ledger among them, knows 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nvsx.ops.convert.blocks import Page
@@ -32,19 +32,59 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"\bhvs\.[\w-]{20,}", "VAULT_TOKEN"),
     (r"\bAIza[\w-]{35}", "GOOGLE_API_KEY"),
     (r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", "ACCESS_TOKEN"),
-    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", "PRIVATE_KEY"),
+    (r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", "PRIVATE_KEY"),
+    (r"https://(?:outlook\.office(?:365)?\.com/webhook|hooks\.zapier\.com/hooks)/[^\s\"'`<>)]{12,}", "TEAM_WEBHOOK_URL"),
+    (r"https://[\w.-]+/(?:hooks|webhooks?|incoming)/(?=[\w/-]*\d)[\w/-]{16,}", "TEAM_WEBHOOK_URL"),
+    (r"api\.telegram\.org/bot(?P<secret>\d{6,}:[\w-]{20,})", "TELEGRAM_TOKEN"),
+    (r"\bnpm_[A-Za-z0-9]{20,}|\bdckr_(?:pat|oat)_[\w-]{20,}|\bhf_[A-Za-z0-9]{20,}|\bgls?a_[\w-]{20,}", "ACCESS_TOKEN"),
+    (r"\bSG\.[\w-]{16,}\.[\w-]{16,}", "SENDGRID_API_KEY"),
+    (r"\b(?:SK|AC)[0-9a-f]{32}\b", "TWILIO_API_KEY"),
+    (r"(?<![\w.])s\.[A-Za-z0-9]{24}\b", "VAULT_TOKEN"),
+    (r"\bAccountKey=(?P<secret>[\w+/=]{20,})", "AZURE_ACCOUNT_KEY"),
+    (r"[?&;](?:amp;)?(?:sig|signature|\w*token|api_?key|apikey|key|secret|password|pwd)=(?P<secret>[^\s&\"'`<>)$]{6,})", "URL_TOKEN"),
+    (r"\b(?-i:R0[A-Z0-9]{30})\b", "PAGERDUTY_ROUTING_KEY"),
+    (r"pagerduty[^\n]{0,40}?(?:/|\bkey\W{1,4})(?P<secret>[0-9a-f]{32})\b", "PAGERDUTY_ROUTING_KEY"),
+    (r"authorization[\"']?\s*[:=]\s*[\"']?\w+\s+(?P<secret>[^\s\"'`<>$]{8,})", "ACCESS_TOKEN"),
+    (r"://(?P<secret>(?=[\w-]*\d)[\w-]{10,})@", "URL_TOKEN"),
+    (r"--from-literal[ =]['\"]?[\w.-]+=(?P<secret>[^\s\"'`$<]{4,})", "PAGE_SECRET"),
+    (r"\bsshpass\s+-p\s*['\"]?(?P<secret>[^\s\"'`$<]{4,})", "SSH_PASSWORD"),
+    (r"\b(?:ipmitool|ipmi-?\w+)\b[^\n|]{0,150}?\s(?-i:-P)\s*['\"]?(?P<secret>[^\s\"'`$<]{4,})", "BMC_PASSWORD"),
+    (r"\b(?:mysql|mariadb|mysqldump)\b[^\n|]{0,150}?\s(?-i:-p)(?P<secret>[^\s\"'`$<]{4,})", "DB_PASSWORD"),
+    (r"\bcommunity(?: string)?\s*[:=]\s*[`\"']?(?P<secret>(?=\S*\d)[^\s`\"'|<#@]{5,})", "SNMP_SECRET"),
+    (r"\b(?:login|user(?:name)?|creds|credentials|account)\b[\s:=]*[\w.-]+\s*/\s*(?P<secret>(?=[^\s|]*\d)[^\s|<>/,;]{5,})", "LOGIN_PASSWORD"),
     (r"(?:routing|integration|service)[ _-]?key" + _QUOTE + r"\s*(?:[:=]|is)?\s*" + _QUOTE + r"(?P<secret>[A-Za-z0-9]{32})\b", "PAGERDUTY_ROUTING_KEY"),
     (r"GenieKey\s+(?P<secret>[\w-]{16,})", "OPSGENIE_API_KEY"),
     (r"\b(?:Bearer|Token|Basic)\s+(?P<secret>(?=[\w.~+/=-]*[\d=])[\w.~+/=-]{16,})", "ACCESS_TOKEN"),
     (r"://[^\s/:@<>\"'`]+:(?P<secret>[^\s/@<>\"'`$]{3,})@", "URL_PASSWORD"),
-    (r"(?<![\w-])(?:-u|--user)[ =]['\"]?[\w.@+-]+:(?P<secret>[^\s\"'`$<]{3,})", "BASIC_PASSWORD"),
+    (r"(?<![\w-])(?:-u ?|--user[ =])['\"]?[\w.@+-]+:(?P<secret>[^\s\"'`$<]{3,})", "BASIC_PASSWORD"),
+    # Last, what has no name: long, of both cases, with digits all over, and in no address.
+    (r"(?<![\w/.=?&#+-])(?-i:(?=[\w+]*[a-z])(?=[\w+]*[A-Z])(?=(?:[A-Za-z_+]*\d){4}))[\w+]{24,}={0,2}(?![\w/.:-])", "PAGE_SECRET"),
 )  # fmt: skip
+_NAMES = r"password|passwd|passphrase|passcode|pwd|passwort|kennwort|mot de passe|contraseña|密码|パスワード"
 _NAMED = re.compile(
     r"(?<![A-Za-z0-9])(?P<name>(?:[A-Za-z]\w{1,20}[ _-])?(?:[A-Za-z][\w-]{0,40}?)?)(?P<word>password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access[ _-]?key"
     r"|private[ _-]?key|credentials?|passwort|kennwort|mot de passe|contraseña|密码|パスワード)(?P<tail>[\w-]{0,20})"
-    + _QUOTE + r"\s*(?:[:=：]|\bis\b|\bist\b|\blautet\b|--)\s*" + _QUOTE + r"(?P<secret>[^\s\"'`“”<>|,;*]{6,})",
+    + _QUOTE + r"(?:(?: [\w-]+){0,5} (?=is |ist |est |es |lautet ))?\s*(?P<joint>[:=：は]|\b(?:is|ist|est|es|lautet)\b|--)\s*" + _QUOTE
+    + r"(?P<secret>(?:&#?\w+;|[^\s\"'`“”<>|,;*]){5,})",
     re.IGNORECASE,
 )  # fmt: skip
+#: A password right after its name, by quotes or by its look; or alone on the rest of its line.
+_BESIDE = re.compile(
+    rf"(?P<name>(?:\b[A-Za-z]\w{{1,20}} )?)(?P<word>{_NAMES})\b(?:\s+(?P<quote>[\"“`'])(?P<quoted>[^\"”`'\n]{{4,60}})[\"”`']"
+    r"|\s+(?P<strong>(?=\S*\d)(?=\S*[A-Za-z])[^\s|<>,;\"'`]{6,})|[*_`]*\s*[:=：][*_`]*\s*[`\"']?(?P<alone>[^\s|<>`\"'*]{4,})[`\"']?[ \t.]*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_COLUMN = re.compile(rf"\b(?:{_NAMES}|secret|token|api[ _-]?key)\b", re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b.*?(?=<tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
+_HTML_CELL = re.compile(
+    r"<t[hd]\b[^>]*>(.*?)(?=<t[hd]\b|</t[hdr]|</table|\Z)", re.IGNORECASE | re.DOTALL
+)
+_WITHIN = re.compile(r"[^\s<>`*\"'|]+(?![^<]*>)")
+#: Where passwords are kept, which a page rightly says.
+_KEEPER = re.compile(
+    r"(?:vault|1password|lastpass|bitwarden|keepass\w*|okta|sso|ldap|wiki|confluence|unknown|default|same|per|yes|no|not|when|if|n/?a|tbd|todo)\b",
+    re.IGNORECASE,
+)
 #: The same in a table's next cell, where a heading's neighbour is another heading: only
 #: values with a digit count.
 _CELL = re.compile(
@@ -61,6 +101,9 @@ _PLACEHOLDER = re.compile(
     r"[<$\[{(%]|\*{3}|x{4,}|\.{3}|…|(?:your|the|see|stored|from|ask|in|https?://|vault:|op://|required|none|n/a|empty|changeme|redacted|expired|rotated|invalid|missing)",
     re.IGNORECASE,
 )
+#: `secretFile: …` says where the secret is.
+_ELSEWHERE = re.compile(r"(?:file|path|env|name|ref|dir)$", re.IGNORECASE)
+_FILE = re.compile(r"[\w-]+\.(?:crt|key|pem|ya?ml|json|txt)|user:pass(?:word)?", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[A-Za-zÀ-ÿ-]+[.!?:)]*|\d{1,5}")
 
 
@@ -105,12 +148,60 @@ def _secrets(text: str) -> Iterator[tuple[int, str, str]]:
         if not _PLACEHOLDER.match(match["secret"]):
             words = f"{match['name']}{match['word']}"
             yield match.start("secret"), match["secret"], _variable(words)
+    yield from _beside(text)
+    yield from _columns(text)
     for match in _NAMED.finditer(text):
         value = match["secret"].rstrip(".,:)!?")
-        if _PLACEHOLDER.match(value) or _PLAIN_WORD.fullmatch(value) or len(value) < 6:
+        plain = _PLAIN_WORD.fullmatch(value) and not (
+            match["joint"] == "=" and len(value) > 7 and "-" not in value
+        )
+        if _PLACEHOLDER.match(value) or plain or len(value) < 5:
+            continue
+        if _ELSEWHERE.search(match["tail"]) or _FILE.fullmatch(value):
             continue
         name = f"{match['name'] or ''}{match['word']}{match['tail']}"
         yield match.start("secret"), value, _variable(name)
+
+
+def _beside(text: str) -> Iterator[tuple[int, str, str]]:
+    for match in _BESIDE.finditer(text):
+        kind = next(k for k in ("quoted", "strong", "alone") if match[k])
+        value = match[kind].rstrip(".,:)!?") if kind != "quoted" else match[kind]
+        if not _PLACEHOLDER.match(value) and not _KEEPER.match(value):
+            yield match.start(kind), value, _variable(f"{match['name']}{match['word']}")
+
+
+def _columns(text: str) -> Iterator[tuple[int, str, str]]:
+    """The cells of tables under a heading such as `Password`."""
+    wanted: list[str] = []
+    at, lines = 0, text.split("\n")
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if "|" not in line:
+            wanted = []
+        elif re.fullmatch(r"[\s|:-]*-[\s|:-]*", below):
+            wanted = [head if _COLUMN.search(head) else "" for head in line.split("|")]
+        elif wanted:
+            parts = [(at + c.start(), c[0]) for c in re.finditer(r"(?:^|(?<=\|))[^|]*", line)]
+            yield from _under(wanted, parts)
+        at += len(line) + 1
+    for row in _HTML_ROW.finditer(text):
+        cells = [(row.start() + c.start(1), c[1]) for c in _HTML_CELL.finditer(row[0])]
+        if "<th" in row[0].lower() and len(cells) > 1:
+            wanted = [head if _COLUMN.search(head) else "" for _, head in cells]
+        elif wanted:
+            yield from _under(wanted, cells)
+
+
+def _under(
+    wanted: Sequence[str], cells: Iterable[tuple[int, str]]
+) -> Iterator[tuple[int, str, str]]:
+    for head, (start, cell) in zip(wanted, cells, strict=False):
+        said = list(_WITHIN.finditer(cell)) if head else []
+        if len(said) != 1:
+            continue  # a sentence about the secret
+        value = said[0][0]
+        if len(value) > 3 and not _PLACEHOLDER.match(value) and not _KEEPER.match(value):
+            yield start + said[0].start(), value, _variable(re.sub(r"<[^>]*>", "", head))
 
 
 def _variable(words: str) -> str:

@@ -199,9 +199,11 @@ failure_told() {
     "nvsx has stopped following; NVSentinel may still be at work. $2"
 }
 
-# fault_over TITLE TEXT: with the time to repair when there is one, and none made up.
+# fault_over TITLE TEXT: with the time to repair when there is one, and none made up. When it
+# ended in another way (a new machine has taken the node's name), with that instead of TEXT.
 fault_over() {
-  local head text=$2 repair cordon
+  local head text=${NVSX_REASON:+"It is over: $NVSX_REASON."} repair cordon
+  text=${text:-$2}
   head=$(headline "$1")
   repair=$(human_ms "${NVSX_MTTR_MS:-}")
   text=$text${repair:+$'\n'"Time to repair: $repair."}
