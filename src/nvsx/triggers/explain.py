@@ -201,4 +201,5 @@ def _event_lines(event: EventExplained) -> Iterator[str]:
     if event.unseen:
         yield f"  {event.unseen} more faults were cut off: a storm, the cluster would be listed"
     verdict = {"fire": f"would fire {event.runbook}", "note": "would fire nothing"}
-    yield f"  → {verdict.get(event.would, 'would fire nothing')}: {event.reason}"
+    reason = event.reason.removeprefix(f"{event.runbook}: ")
+    yield f"  → {verdict.get(event.would, 'would fire nothing')}: {reason}"
