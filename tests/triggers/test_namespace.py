@@ -3,9 +3,11 @@
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from tests.triggers.serving import TOKEN, serving
 
@@ -68,3 +70,30 @@ async def test_a_caller_from_another_address_needs_a_token(elsewhere: list[str])
             "POST", "/webhook", {"runbook": "gpu-off-bus"}, {"Host": f"localhost:{daemon.port}"}
         )
         assert local.status == 202
+
+
+async def test_this_machines_other_address_is_not_the_keyboard() -> None:
+    """Called at an address others can reach, nvsx wants a token even from the same machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((THERE, 9))  # sends nothing; the system chooses the address
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        address = probe.getsockname()[0]
+    if address.startswith("127."):
+        pytest.skip("this machine has no address but loopback")
+    async with serving(host="0.0.0.0") as daemon:
+        for headers, status in (
+            ({}, 401),
+            ({"Host": "localhost"}, 401),
+            ({"Authorization": f"Bearer {TOKEN}"}, 202),
+        ):
+            async with (
+                aiohttp.ClientSession() as client,
+                client.post(
+                    f"http://{address}:{daemon.port}/webhook",
+                    json={"runbook": "gpu-off-bus"},
+                    headers=headers,
+                ) as answer,
+            ):
+                assert answer.status == status
