@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.render import incidents
 from tests.render.incidents import T0, Story
@@ -135,6 +137,18 @@ def test_a_clock_that_is_ahead_is_noticed() -> None:
     story = Story().say(10, j.TimesSeen(times=Times(generated=T0 + 40)))
     assert _made(story).clock_ahead_s == 30.0
     assert "at least 30s ahead" in markdown(_made(story))
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(90.5, "1m30s ahead of"), (-61.0, "1m1s behind")])
+def test_a_clock_that_was_measured_is_told(ahead: float, words: str) -> None:
+    """What the API server's dates said of its clock is on both pages and in the JSON."""
+    first, *rest = incidents.repaired().entries
+    assert isinstance(first.body, j.Start)
+    start = msgspec.structs.replace(first.body, clock_ahead_s=ahead)
+    report = build([msgspec.structs.replace(first, body=start), *rest])
+    assert as_json(report)["clock_ahead_s"] == ahead
+    for text in (markdown(report), unescape(page(report))):
+        assert f"at least {words} nvsx's" in text
 
 
 def test_the_json_is_the_report_itself() -> None:

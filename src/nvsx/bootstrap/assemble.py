@@ -43,6 +43,7 @@ def context_of(
             file_artifacts(world.home.artifacts_dir / lease.run_id), world.home.masker
         ),
         masker=world.home.masker,
+        clock_ahead=world.cluster.clock_ahead(),
         root=loaded.root,
         runbook_hash=loaded.source_text_hash,
         views=tuple(views),

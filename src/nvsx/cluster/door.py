@@ -221,6 +221,11 @@ class Cluster:
         found = await self.read("/api/v1/namespaces/kube-system")
         return str(found["metadata"]["uid"])
 
+    def clock_ahead(self) -> float:
+        """Seconds the cluster's clock is ahead of ours at least, as its answers so far tell;
+        negative when it is behind, 0 when it is not known to be wrong."""
+        return self.gateway.clock_ahead()
+
     def health(self) -> tuple[Freshness, ...]:
         """How current each followed collection is, for readiness checks and metrics."""
         reflectors = [r for r, _ in self._kept.values()]

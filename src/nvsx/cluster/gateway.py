@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import aiohttp
 
 from nvsx import __version__
 from nvsx.cluster import answers
+from nvsx.cluster.clock import Skew
 from nvsx.core.errors import ClusterError, Unauthorized, Unreachable
 
 Params = Mapping[str, str]
@@ -33,6 +35,10 @@ class Gateway(abc.ABC):
     """Reads one API server. `name` is the context or cluster, as messages call it."""
 
     name: str = "the cluster"
+
+    def clock_ahead(self) -> float:
+        """Seconds the API server's clock is ahead of ours at least; negative when behind."""
+        return 0.0
 
     @abc.abstractmethod
     async def start(self) -> None:
@@ -66,6 +72,10 @@ class HttpGateway(Gateway):
         self._read_timeout = read_timeout
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._skew = Skew()
+
+    def clock_ahead(self) -> float:
+        return self._skew.ahead
 
     async def start(self) -> None:
         """Nothing is sent yet: the first read tells whether anybody answers."""
@@ -119,7 +129,7 @@ class HttpGateway(Gateway):
     async def _request(
         self, path: str, params: Params | None, timeout: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        client = self._client()
+        client, sent = self._client(), time.time()
         async with client.get(
             self._base + path,
             params=dict(params or {}),
@@ -128,6 +138,7 @@ class HttpGateway(Gateway):
             ssl=self._tls(),
             allow_redirects=False,
         ) as response:
+            self._skew.heard(response.headers.get("Date", ""), sent, time.time())
             if response.status != 200:
                 body = await response.content.read(answers.LIMIT)
                 raise self._refusal(path, response, body)

@@ -38,7 +38,8 @@ class StagePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Start(Body, frozen=True, tag="start"):
-    """The run began. `target_node` is "" until an armed run knows its node."""
+    """The run began. `target_node` is "" until an armed run knows its node. `clock_ahead_s` is by
+    how much the cluster's clock is ahead of nvsx's at least, negative when behind."""
 
     runbook: str
     nickname: str
@@ -57,6 +58,7 @@ class Start(Body, frozen=True, tag="start"):
     tags: tuple[str, ...] = ()
     stages: tuple[StagePlan, ...] = ()
     trigger_event: dict[str, Any] | None = None
+    clock_ahead_s: float = 0.0
 
 
 class Armed(Body, frozen=True, tag="armed"):

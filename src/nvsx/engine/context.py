@@ -53,6 +53,7 @@ class RunContext:
     """One run being worked on by this process.
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
+    `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
     `over_since` is when this process first saw that the incident was over.
     """
 
@@ -67,6 +68,7 @@ class RunContext:
     more_facts: Callable[[], Mapping[str, str]] = dict
     patience: Patience = field(default_factory=Patience)
     masker: Masker = field(default_factory=Masker)
+    clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
     cancelling: asyncio.Event = field(default_factory=asyncio.Event)

@@ -182,7 +182,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
         faults=_faults(state, start),
         measures=tuple(Measure(*figure) for figure in figures(state)),
         marks=tuple(Mark(*mark) for mark in marks(state.times)),
-        clock_ahead_s=round(clock_ahead(seen), 3),
+        clock_ahead_s=round(start.clock_ahead_s or clock_ahead(seen), 3),
         stages=tuple(_stage(s) for s in state.stages),
         told=tuple(Told(*notice) for notice in told),
         said=_said(state),
@@ -230,6 +230,17 @@ def part_words(part: Part) -> str:
     return (
         f"{part.runbook} on {node}, fired by {part.trigger}, {moment(part.began)}{ended}: "
         f"{part.status}{degraded}{f' ({part.reason})' if part.reason else ''}"
+    )
+
+
+def clock_words(report: Report) -> str:
+    """By how much the clocks differ; "" when they are not known to."""
+    off = report.clock_ahead_s
+    if not off:
+        return ""
+    return (
+        f"The cluster's clock is at least {length(abs(off))} {'ahead of' if off > 0 else 'behind'} "
+        "nvsx's: figures between the two are off by that much."
     )
 
 

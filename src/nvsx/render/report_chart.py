@@ -71,15 +71,17 @@ def _axis(first: float, span: float, bottom: int) -> Iterator[str]:
 
 
 def _marks(marks: tuple[Mark, ...], x: Callable[[float], float], bottom: int) -> Iterator[str]:
-    """A dashed line for each mark, and its name below, each on a row of its own."""
-    for row, mark in enumerate(marks):
-        at, y = x(mark.at), bottom + 16 + LABEL_ROW * row
-        end = "end" if at > WIDTH * 0.7 else "start"
-        shift = -5 if end == "end" else 5
+    """A dashed line for each mark, and its name below, each on a row of its own; no line goes
+    through a name."""
+    rows = [(m, x(m.at), bottom + 16 + LABEL_ROW * row) for row, m in enumerate(marks)]
+    for _, at, y in rows:
         yield (
             f'<line x1="{at}" x2="{at}" y1="{TOP - 6}" y2="{y}" stroke="var(--mark)" '
             'stroke-dasharray="3 3"/>'
         )
+    for mark, at, y in rows:
+        end = "end" if at > WIDTH * 0.7 else "start"
+        shift = -5 if end == "end" else 5
         yield (
             f'<text class="dim" x="{at + shift}" y="{y}" text-anchor="{end}">'
             f"{escape(mark.label)} {clock(mark.at)}</text>"

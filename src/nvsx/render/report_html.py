@@ -17,6 +17,7 @@ from nvsx.render.report import (
     StageRow,
     budget_words,
     clock,
+    clock_words,
     headline,
     moment,
     nodes_of,
@@ -165,12 +166,8 @@ def _times(report: Report) -> Iterator[str]:
         if one.marks:
             yield "<h3>Marks</h3>"
             yield _table(("", ""), ((_e(m.label), _e(moment(m.at))) for m in one.marks))
-    if report.clock_ahead_s:
-        yield (
-            f'<p class="warn">The cluster\'s clock is at least '
-            f"{_e(length(report.clock_ahead_s))} ahead of nvsx's: figures between the two are "
-            "off by that much.</p>"
-        )
+    if told := clock_words(report):
+        yield f'<p class="warn">{_e(told)}</p>'
 
 
 def _runs(report: Report) -> Iterator[str]:

@@ -13,6 +13,7 @@ from nvsx.render.report import (
     StageRow,
     budget_words,
     clock,
+    clock_words,
     headline,
     moment,
     nodes_of,
@@ -97,11 +98,8 @@ def _times(report: Report) -> Iterator[str]:
         )
         if one.marks:
             yield _table(("mark", "time (UTC)"), [(m.label, moment(m.at)) for m in one.marks])
-    if report.clock_ahead_s:
-        yield (
-            f"The cluster's clock is at least {length(report.clock_ahead_s)} ahead of nvsx's: "
-            "figures between the two are off by that much."
-        )
+    if told := clock_words(report):
+        yield told
 
 
 def _runs(report: Report) -> Iterator[str]:

@@ -67,7 +67,7 @@ def merge(told: Sequence[Told], run_id: str) -> Report:
         faults=tuple(dict.fromkeys(f for r in order for f in r.faults)),
         measures=mine.measures,
         marks=mine.marks,
-        clock_ahead_s=max(r.clock_ahead_s for r in order),
+        clock_ahead_s=max((r.clock_ahead_s for r in order), key=abs),
         stages=tuple(s for r in order for s in r.stages),
         told=tuple(sorted((t for r in order for t in r.told), key=lambda t: t.at)),
         said=tuple(sorted(line for r in order for line in r.said)),
