@@ -1,6 +1,7 @@
 """Stock kubectl's writes: what the sandbox takes, refuses and says, as a real server does.
 
-The words expected here were printed by kubectl against a kube-apiserver 1.32.5.
+The words expected here were printed by kubectl against a kube-apiserver 1.32.5, but for those
+of what only the sandbox refuses.
 """
 
 from __future__ import annotations

@@ -64,13 +64,18 @@ async def test_the_chain_is_seen_over_http(sandbox: Sandbox) -> None:
 
 
 async def test_the_kubeconfig_is_private_and_goes_away(tmp_path: Path) -> None:
-    """The kubeconfig is readable by its owner alone, names the sandbox, and is removed."""
+    """Both kubeconfigs are readable by their owner alone, name the sandbox, and are removed."""
     made = Sandbox(state_dir=tmp_path / "state", seed=1)
     await made.start()
-    assert only_owner(made.kubeconfig)
-    assert made.server.secure_url in made.kubeconfig.read_text()
+    for file, token in (
+        (made.kubeconfig, made.token),
+        (made.read_only_kubeconfig, made.read_only_token),
+    ):
+        assert only_owner(file)
+        assert made.server.secure_url in file.read_text()
+        assert token in file.read_text()
     await made.stop()
-    assert not made.kubeconfig.exists()
+    assert list((tmp_path / "state").iterdir()) == []
     await made.stop()
 
 

@@ -48,7 +48,8 @@ class Sandbox:
     """A cluster in this process, on loopback.
 
     Args:
-        state_dir: a folder of the caller's; the kubeconfig (0600) is written there.
+        state_dir: a folder of the caller's; two kubeconfigs (0600) are written there, one of
+            which may only read.
         nodes, speed, seed, variant, timings: as Simulator has them; checked by `start`.
         outlets: where health events go beside the cluster.
     """
@@ -66,6 +67,7 @@ class Sandbox:
     ) -> None:
         out = outlets or Outlets()
         self.kubeconfig = state_dir / "kubeconfig"
+        self.read_only_kubeconfig = state_dir / "kubeconfig-read-only"
         self._make = partial(
             Simulator,
             nodes=nodes,
@@ -94,6 +96,9 @@ class Sandbox:
             await self._follow(self._simulator)
             await self._server.start()
             write_kubeconfig(self.kubeconfig, self._server.secure_url, self.token)
+            write_kubeconfig(
+                self.read_only_kubeconfig, self._server.secure_url, self.read_only_token
+            )
         except NvsxError:
             await self.stop()
             raise
@@ -128,6 +133,7 @@ class Sandbox:
         if server is not None:
             await server.stop()
         self.kubeconfig.unlink(missing_ok=True)
+        self.read_only_kubeconfig.unlink(missing_ok=True)
 
     # --- where it is --------------------------------------------------------------------
 
