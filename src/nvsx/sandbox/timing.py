@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 
 FASTEST = 1000.0
 """This speed and any above it wait for nothing: each event follows when the one before it
@@ -205,6 +206,7 @@ class Clock:
             self._offset = before
 
 
+@lru_cache(maxsize=64)  # ten thousand nodes are furnished at one moment
 def rfc3339(at: float) -> str:
     """Unix seconds as Kubernetes writes times: whole seconds, UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
