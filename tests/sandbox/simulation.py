@@ -57,6 +57,7 @@ class Simulation:
         async with asyncio.timeout(DEADLINE):
             while tasks := self.simulator._context._tasks:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert self.simulator._context.failures == []
 
     # --- what is there now --------------------------------------------------------------
 

@@ -41,6 +41,7 @@ class Context:
         self.began = clock.now()
         self._variants: dict[str, Variant] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.failures: list[BaseException] = []
         self._waiting: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._module_pods: dict[tuple[str, str], str] = {}
         self._pods: defaultdict[str, set[Key]] = defaultdict(set)
@@ -78,6 +79,7 @@ class Context:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(error)
             _log.error("a part of the simulated NVSentinel failed", exc_info=error)
 
     # --- waiting for a node -------------------------------------------------------------

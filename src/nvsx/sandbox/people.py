@@ -45,7 +45,7 @@ class People:
             delay = variant.people_heal_after
         if delay is not None:
             chain_acts = any(
-                r.strategy == "EXECUTE_REMEDIATION" and r.agent not in UNRULED
+                r.fatal and r.strategy == "EXECUTE_REMEDIATION" and r.agent not in UNRULED
                 for r in fault.reports
             )
             self._context.spawn(self._repair(node, delay, wait=chain_acts))
@@ -79,6 +79,8 @@ class People:
 
     def report_back(self, node: str) -> None:
         """Tell NVSentinel that the work a request asked for on this node is done."""
+        if self._context.cluster.monitor_only:
+            return  # nothing here takes such requests
         for found in self._context.store.list(EXTERNAL.plural):
             status = found.get("status", {})
             mine = found["spec"]["healthEvent"]["nodeName"] == node
