@@ -66,6 +66,8 @@ def _nvsentinel(
     spec: Schema,
     status: Schema,
 ) -> Resource:
+    # What else a controller reports in its status stays.
+    status = {**status, "x-kubernetes-preserve-unknown-fields": True}
     schema = _object(*(["spec"] if "required" in spec else []), spec=spec, status=status)
     return Resource(
         group=group,
@@ -87,8 +89,7 @@ _JANITOR = "janitor.dgxc.nvidia.com"
 _NODE = Column("Node", ".spec.nodeName")
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _NODE_SPEC = _object("nodeName", nodeName=_TEXT, force=_FLAG)
-_RETRIES: Schema = {"type": "integer", "format": "int32"}
-_NODE_STATUS = {**_object(retryCount=_RETRIES, consecutiveFailures=_RETRIES, **_PROGRESS)}
+_NODE_STATUS = _object(**_PROGRESS)
 
 NVSENTINEL: tuple[Resource, ...] = (
     _nvsentinel(
@@ -125,7 +126,6 @@ NVSENTINEL: tuple[Resource, ...] = (
         spec=_object("nodeName", nodeName=_TEXT, selector=_object(uuids=_TEXTS, pciBusIDs=_TEXTS)),
         status=_object(
             phase=_phase("Pending", "InProgress", "Terminating", "Succeeded", "Failed", "Unknown"),
-            jobRef=_OPEN,
             **_PROGRESS,
         ),
     ),
@@ -149,10 +149,7 @@ NVSENTINEL: tuple[Resource, ...] = (
             nodes={"type": "array", "items": _object("name", name=_TEXT)},
             tests={"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": True}},
         ),
-        status={
-            **_object(phase=_phase("Pending", "Running", "Succeeded", "Failed"), **_PROGRESS),
-            "x-kubernetes-preserve-unknown-fields": True,
-        },
+        status=_object(phase=_phase("Pending", "Running", "Succeeded", "Failed"), **_PROGRESS),
     ),
 )
 
