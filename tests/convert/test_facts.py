@@ -163,3 +163,25 @@ def test_what_nobody_sees_is_taken_out() -> None:
     listed = found("1. tell #o\u200bps \u202eabout it\u202c")
     assert [f.text for f in listed if f.kind == "channel"] == ["#ops"]
     assert all("\u202e" not in f.text for f in listed)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<noscript>ask @who</noscript>",
+        "<svg><text>ask @who</text></svg>",
+        '<iframe src="https://x.example.com/@who"></iframe>',
+        '<form action="https://x.example.com/@who"></form>',
+        "<form><textarea>ask @who</textarea><button>Send</button></form>",
+        '<input value="@who">',
+        '<img src="x.png" title="see @who">',
+        "<ac:task><ac:task-id>1</ac:task-id><ac:task-body>ask @who</ac:task-body></ac:task>",
+        "<details><summary>x</summary>ask @who</details>",
+        "<dl><dt>x</dt><dd>ask @who</dd></dl>",
+        "<p hidden>ask @who</p>",
+        "<del>ask @who</del>",
+    ],
+)
+def test_no_corner_of_html_is_overlooked(said: str) -> None:
+    """What a wiki shows in forms, drawings, tasks and frames is read like its text."""
+    assert [f for f in found(f"<html><body><h1>x</h1>{said}</body></html>") if "@who" in f.text]

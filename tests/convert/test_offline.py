@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,6 +215,52 @@ def test_files_land_all_or_none(
     assert project.nvsx("convert", SAMPLE, "--offline", "--yes") == 2
     assert "nothing was written" in capsys.readouterr().err
     assert project.files() == before
+
+
+_KILLED = """
+import os, pathlib, signal, sys
+from nvsx.cli.main import main
+from nvsx.ops.convert import writer
+from nvsx.ops import lint_hooks
+lint_hooks.find_shellcheck = lambda: None
+left = int(sys.argv[1])
+def dying(real):
+    def step(*args, **kwargs):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    return step
+pathlib.Path.rename, os.link = dying(pathlib.Path.rename), dying(os.link)
+pathlib.Path.unlink = dying(pathlib.Path.unlink)
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_conversion_that_is_killed_leaves_no_runbook_and_is_in_nobodys_way(
+    project: Project, step: int
+) -> None:
+    """kill -9 before each step of placing files: there is no runbook, and the next try works."""
+    command = ["--project", str(project.root), "convert", str(SAMPLE), "--offline", "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(step), *command], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not list((project.root / "runbooks").glob("*.yaml"))
+    assert project.nvsx("convert", SAMPLE, "--offline", "--yes") == 0
+    files = project.files()
+    assert [path for path in files if "/." in path] == []
+    clean = project.root.with_name("clean")
+    clean.mkdir()
+    (clean / "nvsx.yaml").write_text("apiVersion: nvsx/v1\nkind: Project\n")
+    other = replace(project, root=clean)
+    assert other.nvsx("convert", SAMPLE, "--offline", "--yes") == 0
+    ledger = "runbooks/hooks/sample-runbook/ledger.json"  # it has the way to the page
+    assert {k: v for k, v in files.items() if k != ledger} == {
+        k: v for k, v in other.files().items() if k != ledger
+    }
 
 
 def test_a_dry_run_shows_and_writes_nothing(

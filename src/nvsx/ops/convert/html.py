@@ -10,11 +10,17 @@ from html.parser import HTMLParser
 
 from nvsx.ops.convert.blocks import Block, Span, SpanKind, row_block
 
-_SKIP = frozenset({"script", "style", "noscript", "template", "svg", "nav"})
+_SKIP = frozenset("script style template nav ac:task-id ac:task-uuid ac:task-status".split())
 _BREAKS = frozenset(
     "p div section article header footer ul ol table thead tbody blockquote dl dt dd details "
-    "summary figure figcaption ac:rich-text-body ac:structured-macro hr form fieldset".split()
+    "summary figure figcaption button textarea select option ac:task ac:rich-text-body "
+    "ac:structured-macro hr form fieldset".split()
 )
+#: What leads elsewhere without being a link or a picture, and the attribute that says where.
+_EMBEDDED = {
+    "iframe": "src", "video": "src", "audio": "src", "source": "src", "embed": "src",
+    "object": "data", "form": "action",
+}  # fmt: skip
 _ALERTS = ("warning", "caution", "danger", "important", "alert", "note")
 
 
@@ -50,7 +56,7 @@ class _Reader(HTMLParser):
 
     # --- what the parser calls --------------------------------------------------------
 
-    def handle_starttag(  # noqa: C901 - one branch a kind of tag
+    def handle_starttag(  # noqa: C901, PLR0912 - one branch a kind of tag
         self, tag: str, attrs: list[tuple[str, str | None]]
     ) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -88,6 +94,10 @@ class _Reader(HTMLParser):
             self._say("@" + next((v for k, v in values.items() if "user" in k), "user"))
         elif tag in _BREAKS:
             self._break()
+        elif tag == "input":
+            self._say(f" {values.get('value', '')} ")
+        if target := values.get(_EMBEDDED.get(tag, "")):
+            self.spans.append(Span("link", len(self.text), len(self.text), target))
         self._alert(tag, values)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -148,7 +158,7 @@ class _Reader(HTMLParser):
         if target.startswith("data:"):
             target = "(embedded picture)"
         start = len(self.text)
-        self._say(values.get("alt", ""))
+        self._say(" ".join(filter(None, (values.get("alt"), values.get("title")))))
         self.spans.append(Span("image", start, len(self.text), target))
 
     def _say(self, data: str) -> None:

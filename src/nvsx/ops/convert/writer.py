@@ -1,15 +1,19 @@
 """Puts a converted runbook into the project: all of its files, or none.
 
 It refuses to overwrite. Everything is prepared in a folder beside its place and moved in
-by renames, the YAML last: until then there is no runbook. What fails half-way is undone.
+by renames, the YAML last: until then there is no runbook. What fails half-way is undone; what
+a killed process left is known by its marker, which nobody holds any more, and cleared away by
+the next conversion.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nvsx.core.errors import Conflict, UsageError
@@ -17,11 +21,13 @@ from nvsx.ops.convert.checking import LIBRARY, Desk
 from nvsx.ops.convert.draft import HOOKS, Draft
 from nvsx.ops.convert.ledger import FILE
 
+_MARKER = ".unfinished"
+
 
 def refuse_to_overwrite(root: Path, name: str) -> None:
     """Raises Conflict when the runbook, or a folder for its hooks, is there already."""
     for path in (f"runbooks/{name}.yaml", f"{HOOKS}/{name}"):
-        if os.path.lexists(root / path):
+        if os.path.lexists(root / path) and not _is_left_over(root, name):
             raise Conflict(
                 f"{path} exists already; convert never overwrites",
                 "give another name with --name, or remove it first",
@@ -37,13 +43,16 @@ def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
     hooks = desk.root / HOOKS
     try:
         hooks.mkdir(parents=True, exist_ok=True)
+        _clear(desk.root, draft.name)
         staging = Path(tempfile.mkdtemp(prefix=f".{draft.name}-", dir=hooks))
     except OSError as exc:
         raise _unwritable(desk.root, exc) from None
     placed: list[Path] = []
     try:
         _prepare(draft, ledger, desk, staging)
-        _place(draft, desk, staging, placed)
+        with _held(staging / _MARKER), _held(staging / "hooks" / _MARKER):
+            _place(draft, desk, staging, placed)
+        (hooks / draft.name / _MARKER).unlink()
     except BaseException as exc:
         for path in reversed(placed):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -63,7 +72,42 @@ def _unwritable(root: Path, exc: OSError) -> UsageError:
     )
 
 
+def _is_left_over(root: Path, name: str) -> bool:
+    """Whether a folder of hooks is what a killed conversion left: marked, and no YAML."""
+    marker = root / HOOKS / name / _MARKER
+    return not os.path.lexists(root / f"runbooks/{name}.yaml") and _is_free(marker)
+
+
+def _is_free(marker: Path) -> bool:
+    """Whether a marker is there and no living process holds it."""
+    try:
+        with marker.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _clear(root: Path, name: str) -> None:
+    """Remove what killed conversions left behind."""
+    hooks = root / HOOKS
+    if _is_left_over(root, name):
+        shutil.rmtree(hooks / name)
+    for folder in hooks.glob(".*-*"):
+        if _is_free(folder / _MARKER):
+            shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _held(marker: Path) -> Iterator[None]:
+    """Hold a marker for as long as this process writes; it moves along with its folder."""
+    with marker.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _prepare(draft: Draft, ledger: str, desk: Desk, staging: Path) -> None:
+    """Write everything in the staging folder, a marker there and in its folder of hooks."""
     folder = staging / "hooks"
     folder.mkdir()
     folder.chmod(0o755)
@@ -77,6 +121,8 @@ def _prepare(draft: Draft, ledger: str, desk: Desk, staging: Path) -> None:
         (staging / "lib").chmod(0o755)
         for name, content in desk.library.items():
             _file(staging / "lib" / name, content, 0o644)
+    _file(staging / _MARKER, b"", 0o644)
+    _file(folder / _MARKER, b"", 0o644)
 
 
 def _place(draft: Draft, desk: Desk, staging: Path, placed: list[Path]) -> None:
