@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from nvsx.core.incident import HealthEvent, Session
 from nvsx.core.pastruns import RunFilter
 from nvsx.core.ports import NewRun
 from nvsx.core.schema import STAGE_ORDER
-from nvsx.store import migrations, open_store, queries
+from nvsx.store import migrations, open_store, queries, upkeep
 from nvsx.store.inbox_tables import storms
 from nvsx.store.journal import SqliteJournal
 
@@ -213,3 +214,43 @@ async def test_what_was_written_stays(journal: SqliteJournal, tmp_path: Path) ->
 
 _LENGTHS = "SELECT * FROM run_lengths ORDER BY 1"
 _WORDS = "SELECT * FROM run_words WHERE kind != 'tag' ORDER BY 1, 2, 3"
+
+
+async def test_a_backup_beside_a_writer_is_one_moment(
+    journal: SqliteJournal, clock: Clock, tmp_path: Path
+) -> None:
+    """Copied again and again while runs are written without pause: each copy is sound, holds what
+    was stored before it began, and no run in it is ahead of its own journal."""
+    written, done = 0, asyncio.Event()
+
+    async def write() -> None:
+        nonlocal written
+        while not done.is_set():
+            lease = await journal.create(NewRun(runbook="x", cluster="c"))
+            for n in range(20):
+                line = j.Output(stage="s", source="hook", stream="stdout", line=f"{n}" * 200)
+                await journal.append(lease, [line])
+                written += 1
+
+    writing = asyncio.create_task(write())
+    try:
+        for number in range(5):
+            before = written
+            while written < before + 20:  # noqa: ASYNC110 - the writer is left alone
+                await asyncio.sleep(0.001)
+            least, file = written, tmp_path / f"{number}.db"
+            await journal.look(lambda db, file=file: upkeep.backup(db, file))
+            with closing(sqlite3.connect(file)) as db:
+                assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                (lines,) = db.execute(
+                    "SELECT COUNT(*) FROM journal WHERE kind = 'output'"
+                ).fetchone()
+                torn = db.execute(
+                    """SELECT r.run_id FROM runs r WHERE r.last_seq !=
+                    (SELECT COUNT(*) FROM journal e WHERE e.run_id = r.run_id)"""
+                ).fetchall()
+            assert lines >= least
+            assert torn == []
+    finally:
+        done.set()
+        await writing
