@@ -135,6 +135,25 @@ async def test_an_api_server_takes_the_manifests(sandbox: Sandbox) -> None:
         assert out.count("(server dry run)") == count
 
 
+@pytest.mark.kubectl
+async def test_applied_for_real_the_objects_are_there(sandbox: Sandbox) -> None:
+    """`kubectl apply` creates every object, a second one changes nothing, and what the server
+    has are the roles and the pod of the files."""
+    paths = [word for name in ("nvsx.yaml", "rbac.yaml") for word in ("-f", str(KUBERNETES / name))]
+    code, out = await _kubectl(sandbox, "apply", *paths)
+    assert code == 0, out
+    assert out.count(" created\n") == 8
+    code, out = await _kubectl(sandbox, "apply", *paths)
+    assert (code, out.count(" unchanged\n")) == (0, 8), out
+    role = sandbox.store.get("clusterroles", "nvsx-reader")
+    assert role["rules"] == objects("rbac.yaml")["ClusterRole"]["rules"]
+    assert {v for rule in role["rules"] for v in rule["verbs"]} == {"get", "list", "watch"}
+    stored = sandbox.store.get("deployments", "nvsx", namespace="nvsx")
+    (there,) = stored["spec"]["template"]["spec"]["containers"]
+    assert there["args"] == container()["args"]
+    assert there["securityContext"] == container()["securityContext"]
+
+
 async def _kubectl(sandbox: Sandbox, *args: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         "kubectl", *args,

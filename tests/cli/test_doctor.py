@@ -8,10 +8,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.kinds import on_postgresql, without_nvsentinel, without_permission
 
 from nvsx.cli import main
 from nvsx.ops import rbac
@@ -53,6 +54,27 @@ async def doctor(sandbox: Sandbox, *args: str, **env: str) -> tuple[int, str, st
 async def test_exit_codes_by_kind_of_cluster(sandbox: Sandbox, code: int, words: str) -> None:
     """Each kind of installation has its exit code and its sentence."""
     ended, out, err = await doctor(sandbox, COLUMNS="160")
+    assert ended == code, out + err
+    assert words in " ".join(out.split())
+
+
+KINDS = [
+    (on_postgresql, 0, "postgresql (ConfigMap nvsentinel-datastore-config)"),
+    (without_nvsentinel, 1, "no workload of NVSentinel in any namespace"),
+    (without_permission, 1, "--print-rbac"),
+]
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize(
+    ("change", "code", "words"), KINDS, ids=lambda v: getattr(v, "__name__", "")
+)
+async def test_exit_codes_of_other_clusters(
+    sandbox: Sandbox, change: Callable[[Sandbox], None], code: int, words: str
+) -> None:
+    """PostgreSQL is as well as MongoDB; no NVSentinel, or no permission, is a failure."""
+    change(sandbox)
+    ended, out, err = await doctor(sandbox, "-v", COLUMNS="200")
     assert ended == code, out + err
     assert words in " ".join(out.split())
 

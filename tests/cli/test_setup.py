@@ -11,11 +11,12 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.kinds import on_postgresql, without_nvsentinel, without_permission
 
 from nvsx.bootstrap.home import Home
 from nvsx.cli import main
@@ -267,6 +268,33 @@ async def test_json_of_a_scripted_setup(sandbox: Sandbox, here: Path) -> None:
     assert all((here / f["path"]).exists() for f in told["files"])
     again = await asyncio.to_thread(nvsx, sandbox, here, "setup", "--yes", "-o", "json")
     assert json.loads(again.stdout)["written"] is False
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize(
+    ("sandbox", "change", "words"),
+    [
+        ("", None, "quarantine, drain and remediation are installed"),
+        ("monitor-only", None, "This NVSentinel only monitors"),
+        ("breaker-tripped", None, "the circuit breaker is tripped"),
+        ("dry-run", None, "NVSentinel runs dry"),
+        ("", on_postgresql, "postgresql (ConfigMap nvsentinel-datastore-config)"),
+        ("", without_nvsentinel, "NVSentinel was not seen, so all are marked."),
+        ("", without_permission, "reads allowed; refused: nodes, pods"),
+    ],
+    indirect=["sandbox"],
+    ids=["full", "monitor-only", "breaker", "dry run", "PostgreSQL", "none", "no permission"],
+)
+async def test_each_kind_of_cluster_is_shown_and_can_be_set_up(
+    sandbox: Sandbox, here: Path, change: Callable[[Sandbox], None] | None, words: str
+) -> None:
+    """Whatever setup finds, it says so; with --yes it writes a project and exits 0."""
+    if change is not None:
+        change(sandbox)
+    done = await asyncio.to_thread(nvsx, sandbox, here, "setup", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert list((here / "runbooks").glob("*.yaml"))
 
 
 def nvsx(sandbox: Sandbox, cwd: Path, *args: str) -> subprocess.CompletedProcess[str]:
