@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.e2e.sandboxed import play
 
+from nvsx.bootstrap import assemble
+from nvsx.bootstrap.assemble import patience
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.scaffolding import begin, known_faults
 from nvsx.core.errors import Conflict, UsageError
 from nvsx.core.routing import route
+from nvsx.engine.request import Patience
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.ops import linter, newfiles
 from nvsx.ops.newfiles import NewFile
@@ -21,6 +26,11 @@ from nvsx.ops.scaffolder import SCHEMA_FILE, KnownFault, Report, scaffold
 from nvsx.project import cel, loader
 
 REPO = Path(__file__).parents[2]
+AT_ONCE = 6
+"""Sandboxes beside each other: they mostly wait."""
+SPEED = 20.0
+OVER_IN_DRAIN = ("csp-maintenance",)
+"""The provider is done before the jobs are: NVSentinel releases the node unrepaired."""
 SHOWN = sorted(name for name, fault in known_faults().items() if fault.shown)
 
 
@@ -178,18 +188,37 @@ def test_what_nobody_quarantines_for_waits_for_no_quarantine() -> None:
     assert "hooks/again/on-detect.sh" in text
 
 
+def _hasty(hook_timeout: float, *, speed: float | None = None) -> Patience:
+    """As in the sandbox, but without a minute for repairs that are reported late."""
+    return msgspec.structs.replace(patience(hook_timeout, speed=speed), laggards=1.0)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["", "xid-74", "xid-94", "driver-hang", "node-not-ready"])
-async def test_it_runs_in_the_sandbox_unchanged(
-    empty: Home, fault: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.timeout(300)
+async def test_every_fault_runs_in_the_sandbox_unchanged(
+    empty: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Repaired, left to people, or an Event only: what init wrote passes, not degraded."""
-    begin(empty, "my-fault", fault=fault or None)
+    """Whatever fault it began from, and without one, what init wrote passes, not degraded,
+    with its three hooks run; where the repair is never seen, without the one about it."""
     monkeypatch.chdir(empty.project.root)
-    state = await play("my-fault")
-    assert state.finish is not None
-    assert (state.finish.exit_code, state.finish.degraded) == (0, False)
-    assert sum(len(stage.scripts) for stage in state.stages) == 3
+    monkeypatch.setattr(assemble, "patience", _hasty)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ran(fault: str) -> str:
+        """What went wrong with a fault, in a line."""
+        name = f"from-{fault or 'nothing'}"
+        begin(empty, name, fault=fault or None)
+        async with turns:
+            state = await play(name, speed=SPEED)
+        hooks = sum(len(stage.scripts) for stage in state.stages)
+        finish = state.finish
+        passed = finish is not None and (finish.exit_code, finish.degraded) == (0, False)
+        wanted = 2 if fault in OVER_IN_DRAIN else 3
+        return "" if passed and hooks == wanted else f"{fault}: {finish}, {hooks} hooks"
+
+    assert len(SHOWN) > 20
+    wrong = filter(None, await asyncio.gather(*map(ran, ["", *SHOWN])))
+    assert list(wrong) == []
 
 
 # --- writing ------------------------------------------------------------------------------

@@ -21,9 +21,8 @@ from nvsx.ops.scaffolder import (
 )
 from nvsx.project import cel, loader
 from nvsx.sandbox.faults import FAULTS
+from nvsx.sandbox.reports import UNRULED
 
-#: The one agent no default rule of fault-quarantine names (charts/fault-quarantine/values.yaml).
-_ANALYZER = "health-events-analyzer"
 _COLLECT = "scripts/collect-metrics.sh"
 
 
@@ -51,7 +50,7 @@ def known_faults() -> dict[str, KnownFault]:
                     agent=r.agent,
                     shown=r.strategy == EXECUTE_REMEDIATION,
                     repaired=r.action in REPAIRING_ACTIONS,
-                    quarantined=r.agent != _ANALYZER,
+                    quarantined=r.agent not in UNRULED,
                 )
                 for r in fault.reports
             ),

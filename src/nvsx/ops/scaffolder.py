@@ -71,6 +71,11 @@ class KnownFault:
         return tuple(r for r in self.reports if r.shown)
 
     @property
+    def telling(self) -> tuple[Report, ...]:
+        """What a runbook is about: not the warnings from which a fatal one is concluded."""
+        return tuple(r for r in self.shown if r.fatal or self.end == "event")
+
+    @property
     def end(self) -> End:
         if not any(r.fatal for r in self.shown):
             return "event"
@@ -202,7 +207,7 @@ def _fired_already(
     fault: KnownFault, others: Sequence[Runbook], evaluate: Evaluate
 ) -> tuple[str, ...]:
     found: list[str] = []
-    for report in fault.shown:
+    for report in fault.telling:
         explained = route(report.facts(), others, evaluate)
         found += [explained.winner.name] if explained.winner else explained.tie
     return tuple(dict.fromkeys(found))
@@ -232,7 +237,7 @@ def _codes(report: Report) -> str:
 
 def _triggers(fault: KnownFault, parked: tuple[str, ...]) -> str:
     lines: list[str] = []
-    for report in fault.shown:
+    for report in fault.telling:
         lines.append(f"  - check: {report.check}")
         if report.codes:
             lines.append(f"    errorCode: {_codes(report)}")
@@ -253,7 +258,7 @@ def _triggers(fault: KnownFault, parked: tuple[str, ...]) -> str:
 
 
 def _detect(fault: KnownFault) -> str:
-    watches = [_seen(r) for r in fault.shown if r.fatal or fault.end == "event"]
+    watches = [_seen(r) for r in fault.telling]
     if len(watches) == 1:
         return f"      - {watches[0]}"
     return "\n".join(["      - anyOf:", *(f"          - {w}" for w in watches)])

@@ -60,7 +60,7 @@ def _nic(name: str, title: str, report: Report) -> Fault:
 
 
 def _preflight(name: str, check: str, message: str) -> Fault:
-    """A test before a job fails; the node is looked at by people."""
+    """A test before a job fails, and the job with it; the node is looked at by people."""
     report = Report(
         check=check,
         agent=PREFLIGHT + name,
@@ -69,9 +69,7 @@ def _preflight(name: str, check: str, message: str) -> Fault:
         entities=("GPU", "PCI", "GPU_UUID"),
     )
     title = f"{check} failed before a job"
-    return Fault(
-        f"preflight-{name}", title, (report,), cure="fix", ends_jobs=False, people_heal_after=5.0
-    )
+    return Fault(f"preflight-{name}", title, (report,), cure="fix", people_heal_after=5.0)
 
 
 def _drill(name: str, title: str, *, quarantine: Override, drain: Override) -> Fault:
