@@ -14,6 +14,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast a busy machine makes examples says nothing about the code.
+settings.register_profile("nvsx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nvsx")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 MUST_RUN_IN_CI = ("kubectl", "server")

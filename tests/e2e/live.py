@@ -26,7 +26,8 @@ from nvsx.sandbox.apiserver import ApiServer
 from nvsx.sandbox.host import Sandbox
 from nvsx.sandbox.kubeconfig import write_kubeconfig
 
-DEADLINE = 30.0
+#: Seconds; generous, since a busy machine takes ten times as long as an idle one.
+DEADLINE = 90.0
 SPEED = 12.0
 NODE = "gpu-node-a1"
 FAULT = "xid-79"
@@ -364,7 +365,7 @@ class Live:
             return not left
 
         try:
-            await until(gone, "no process left", 10.0)
+            await until(gone, "no process left")
         except AssertionError:
             told = [f"{p.pid} {' '.join(p.cmdline())[:200]}" for p in left]
             raise AssertionError("still alive: " + "; ".join(told)) from None

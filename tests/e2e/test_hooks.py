@@ -18,7 +18,7 @@ from nvsx.core import journal as j
 from nvsx.core.errors import UsageError
 from nvsx.core.fold import RunState
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 SECRET = "xoxb-0123456789-s3cret"
 

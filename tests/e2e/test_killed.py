@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.e2e.live import STAGES, STEP_BEFORE, Live, Project, running, until
 
-pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 
 #: An action that says it ran, and stays while the test holds it.
 ACTION = """

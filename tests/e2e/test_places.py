@@ -19,7 +19,7 @@ from nvsx.project import locate
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 async def test_fresh_home_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

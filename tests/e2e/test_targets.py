@@ -7,7 +7,7 @@ from tests.e2e.live import STAGES, Live, until
 
 from nvsx.core.aliases import alias_of
 
-pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 async def test_second_run_on_a_node_is_refused(live: Live) -> None:

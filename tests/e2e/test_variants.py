@@ -12,6 +12,8 @@ from tests.e2e.sandboxed import play, said
 
 from nvsx.core.fold import RunState
 
+pytestmark = pytest.mark.timeout(240)
+
 TABLE = [
     ("", 0, "passed", r"^$"),
     ("stale-cr", 0, "passed", r"^$"),
