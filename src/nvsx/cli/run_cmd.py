@@ -141,6 +141,7 @@ async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, ve
     from nvsx.tui.flight import fly
 
     if not (options.target_node or options.sandbox or options.resume):
+        _announce("looking for a node in an incident; --target-node names one")
         from nvsx.bootstrap.byhand import choose_target
 
         options = dataclasses.replace(options, target_node=await choose_target(home, _ask))
