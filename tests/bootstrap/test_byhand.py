@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from nvsx.bootstrap.desk import open_desk, who
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.options import RunOptions
 from nvsx.core import journal as j
-from nvsx.core.errors import UsageError
+from nvsx.core.errors import StoreBusy, UsageError
+from nvsx.sandbox.host import Sandbox
+from nvsx.store.journal import SqliteJournal
 
 BOOK = """
 apiVersion: nvsx/v1
@@ -122,3 +126,61 @@ async def test_a_run_on_the_sandbox_cannot_be_resumed(
     monkeypatch.setattr("nvsx.sandbox.host.Sandbox", None)
     with pytest.raises(UsageError, match="cannot be resumed"):
         await run_by_hand(home, RunOptions("t", sandbox=True, resume="r-1"), [])
+
+
+class DiskFull:
+    """A view that has every further append fail, as on a full disk, once the hook prints."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self.run_id = ""
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        self.run_id = entry.run_id
+        if isinstance(entry.body, j.Output) and entry.body.line == "begin":
+            self._patch.setattr(SqliteJournal, "append", self._fails)
+
+    async def close(self) -> None:
+        return None
+
+    @staticmethod
+    async def _fails(*_: object, **__: object) -> None:
+        raise StoreBusy("the disk is full", "free some space")
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[Sandbox]:
+    """A sandbox in a thread of its own: some kubectls ask the server even for its context,
+    while this loop waits for them."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    sandbox = Sandbox(state_dir=folder, seed=1)
+    try:
+        asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(30)
+        yield sandbox
+        asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.kubectl
+async def test_a_run_that_a_full_disk_stopped_says_how_to_go_on_and_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the command with the run's id, and with room that command ends the run."""
+    home = _project(tmp_path, "echo begin")
+    with _cluster(tmp_path / "sandbox") as sandbox:
+        monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
+        with monkeypatch.context() as full:
+            view = DiskFull(full)
+            options = RunOptions("t", target_node=sandbox.default_node)
+            with pytest.raises(StoreBusy) as stopped:
+                await run_by_hand(home, options, [view])
+        assert view.run_id
+        again = f"nvsx run t --resume {view.run_id}"
+        assert stopped.value.hint == f"free some space; then `{again}` goes on"
+        finish = await run_by_hand(home, RunOptions("t", resume=view.run_id), [])
+        assert finish.status == "passed"
