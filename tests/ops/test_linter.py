@@ -207,6 +207,21 @@ def test_shellcheck_looks_at_all_scripts_at_once(tmp_path: Path) -> None:
     assert any(f.severity == "error" for f in found)
 
 
+def test_shellcheck_knows_what_a_hook_sources(tmp_path: Path) -> None:
+    """A variable that the library sets is none that nobody sets; one that is nowhere set is."""
+    if linter.find_shellcheck() is None:
+        pytest.skip("shellcheck is not installed")
+    project = Project(tmp_path)
+    project.script(
+        "# shellcheck shell=bash\nteam=gpu\nexport team\n", "runbooks/hooks/lib/x.sh", 0o644
+    )
+    source = '# shellcheck source=lib/x.sh\nsource "$(dirname "${BASH_SOURCE[0]}")/lib/x.sh"\n'
+    project.script(HOOK.replace("/bin/sh", "/bin/bash") + source + 'echo "$team $taem"\n')
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    (found,) = project.lint()
+    assert "SC2154: taem is referenced but not assigned" in found.problem.message
+
+
 def test_a_tie_is_an_error_in_both(project: Project) -> None:
     """Two runbooks for the same event would fire neither; lint says so in both."""
     project.runbook(ROUTED + "stages: [{id: detect}]\n", "one")
