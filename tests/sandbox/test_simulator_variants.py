@@ -354,6 +354,8 @@ async def test_every_check_of_the_monitors_can_be_raised(start: Start) -> None:
     silent = {"GpuPmuWatch", "GpuMcuWatch", "GpuSmWatch", "GpuDriverWatch"}
     assert {*names.GPU_CHECKS, *names.SYSLOG_CHECKS} - raised == silent
     assert {*read_names.NIC_CHECKS, "CSPMaintenance", "node-not-ready"} <= raised
+    assert {*read_names.ANALYZER_CHECKS} <= raised
+    assert {"SlurmHealthCheck", "DcgmDiagnostic", "NCCLLoopbackTest", "NCCLAllReduceTest"} <= raised
     codes = {"13", "31", "43", "45", "48", "63", "64", "74", "79", "94", "95", "109", "119", "120"}
     codes |= {*map(str, range(144, 151)), "154"}
     assert {f"xid-{code}" for code in codes} <= set(FAULTS)
