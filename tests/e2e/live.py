@@ -331,10 +331,11 @@ class Live:
         await self._gone.stop()
 
     async def server_back(self) -> None:
-        """A new API server at the old address, with the old accounts and an empty watch cache."""
+        """A new API server at the old addresses, with the old accounts and an empty watch cache."""
         old = self._gone
         new = ApiServer(old.store, token=old.token, read_only_token=old.read_only_token)
-        await new.start(port=int(old.url.rpartition(":")[2]))
+        port, secure_port = (int(u.rpartition(":")[2]) for u in (old.url, old.secure_url))
+        await new.start(port=port, secure_port=secure_port)
         self.sandbox._server = new
 
     @property

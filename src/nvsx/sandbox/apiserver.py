@@ -93,7 +93,7 @@ class ApiServer:
     def read_only_token(self) -> str:
         return self._access.read_only_token
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, secure_port: int = 0) -> None:
         """Listen, with TLS for kubectl and without for clients in this process.
 
         `secure_url` and `url` are set when this returns. ValueError for other than loopback.
@@ -104,7 +104,8 @@ class ApiServer:
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
-        await web.TCPSite(self._runner, host, 0, ssl_context=loopback.context()).start()
+        tls = loopback.context()
+        await web.TCPSite(self._runner, host, secure_port, ssl_context=tls).start()
         ports = [address[1] for address in self._runner.addresses]
         names = ("127.0.0.1", "localhost", "[::1]")
         self._hosts = frozenset(f"{name}:{port}" for name in names for port in ports)
