@@ -96,8 +96,8 @@ class ByHand:
 
 def _unix(told: Any) -> float:
     if isinstance(told, dict):  # protobuf, as JSON of Go writes it
-        return float(told["seconds"]) + told.get("nanos", 0) / 1e9
-    return datetime.fromisoformat(told).timestamp()
+        return float(told["seconds"]) + float(told.get("nanos", 0)) / 1e9
+    return datetime.fromisoformat(str(told)).timestamp()
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;
 border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 th{color:var(--dim);font-weight:500;white-space:nowrap}
+td:first-child{overflow-wrap:normal}td code{overflow-wrap:anywhere}
 .big{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0}
 .big div{background:var(--soft);border-radius:.5rem;padding:.6rem .9rem;min-width:9rem}
 .big b{display:block;font-size:1.35rem;font-weight:600}
@@ -57,8 +58,9 @@ color:var(--mark)}
 svg{width:100%;height:auto;display:block;margin:1rem 0}
 svg text{font:12px system-ui,sans-serif;fill:var(--fg);paint-order:stroke;
 stroke:var(--bg);stroke-width:4px}svg .dim{fill:var(--dim)}
-@media print{:root{color-scheme:light;--fg:#000;--bg:#fff;--dim:#444}body{max-width:none;padding:0}
-h2,h3{break-after:avoid}tr,li{break-inside:avoid}}
+@media print{:root{color-scheme:light;--fg:#000;--dim:#444;--bg:#fff;--line:#ccc;--soft:#f4f4f7;
+--good:#18794e;--bad:#c62a2f;--warn:#ad5700;--mark:#3e63dd}body{max-width:none;padding:0}
+h2,h3{break-after:avoid}tr{break-inside:avoid}}
 """
 
 
