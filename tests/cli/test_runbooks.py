@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Command
 
+from nvsx.cli.tables import print_table
+
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata:\n  name: t\n"
 LEAST = HEAD + "stages:\n  - id: detect\n"
 
@@ -217,3 +219,20 @@ def test_global_options_go_anywhere(
         "equals": ("list", f"--project={project}"),
     }[where]
     assert "\nt " in nvsx(*args).out
+
+
+def test_tags_give_way_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns no line of the list is longer, and only tags are cut; in a pipe nothing is."""
+    monkeypatch.setenv("COLUMNS", "80")
+    head = ("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE")
+    rows = [("ecc-double-bit", "#copper-koala", "t" * 30, "infra, ecc, xid-48, xid-64", "30m")]
+    print_table(head, rows, gives_way=3)
+    assert rows[0][3] in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(head, rows, gives_way=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].endswith("infra,…  30m")
+    assert rows[0][2] in lines[1]

@@ -105,8 +105,9 @@ def test_the_value_of_an_option_is_no_argument(commands: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("shwo", "show"), ("lst", "list"), ("hel", "help"), ("xyzzy", "")]
+    ("word", "meant"),
+    [("shwo", "show"), ("lst", "list"), ("hel", "help"), ("stauts", "status"), ("xyzzy", "")],
 )
 def test_the_nearest_word(word: str, meant: str) -> None:
     """A misspelt word finds the one that was meant, and nonsense finds none."""
-    assert nearest(word, ["help", "list", "show", "use"]) == meant
+    assert nearest(word, ["help", "list", "show", "stats", "status", "use"]) == meant

@@ -53,7 +53,7 @@ def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
         typer.echo(f"no runbooks in {home.project.runbooks_dir}")
         typer.echo("start one with `nvsx init my-fault`")
         return
-    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows)
+    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows, gives_way=3)
 
 
 def _row(entry: LoadedRunbook | BrokenRunbook) -> dict[str, Any]:

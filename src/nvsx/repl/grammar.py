@@ -124,6 +124,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """The known word that was probably meant; "" when none is near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    swapped = [k for k in known if sorted(k) == sorted(word.lower())]
+    near = swapped or get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     starts = [k for k in known if len(word) > 1 and k.startswith(word.lower())]
     return near[0] if near else starts[0] if starts else ""
