@@ -410,7 +410,8 @@ async def test_orphan_by_key(bench: Bench) -> None:
         assert groups.orphans(None, key) == {process.pid}
         assert groups.orphans(None, key + "0") == set()
         assert await bench.scripts().stop_orphan(None, key)
-        assert groups.orphans(None, key) == set()
+        # Killed is not gone yet: the kernel may take a moment on a busy machine.
+        await until(lambda: groups.orphans(None, key) == set())
 
 
 async def test_arguments_are_what_the_environment_says(tmp_path: Path) -> None:
