@@ -198,3 +198,9 @@ def test_nothing_odd_ever_raises(value: object) -> None:
     decoding.cloudevent(value)
     decoding.annotation(json.dumps(value))
     decoding.row({"id": value, "document": value, "created_at": value})
+
+
+def test_an_endless_number_is_no_enum() -> None:
+    """Infinity where an enum's number belongs is odd, and nothing breaks."""
+    found = decoding.annotation('{"checkName": "X", "recommendedAction": "1e999"}', "n")
+    assert found.oddities

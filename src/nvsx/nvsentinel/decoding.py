@@ -203,7 +203,7 @@ def _enum(value: object, table: Mapping[int, str], unset: str, what: str, odd: l
         return unset
     try:
         number = int(float(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         name = _RENAMED.get(text.upper(), text.upper())
         if name not in table.values():
             odd.append(f"{what} {text} is not one this version of nvsx knows")
