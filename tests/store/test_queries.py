@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -239,7 +240,7 @@ async def test_a_backup_beside_a_writer_is_one_moment(
             while written < before + 20:  # noqa: ASYNC110 - the writer is left alone
                 await asyncio.sleep(0.001)
             least, file = written, tmp_path / f"{number}.db"
-            await journal.look(lambda db, file=file: upkeep.backup(db, file))
+            await journal.look(partial(upkeep.backup, file=file))
             with closing(sqlite3.connect(file)) as db:
                 assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 (lines,) = db.execute(
