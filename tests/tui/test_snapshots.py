@@ -15,7 +15,9 @@ from tests.tui import journals
 from tests.tui.conftest import DeckOf, screen_text
 
 from nvsx.core import journal as j
+from nvsx.tui import panels, words
 from nvsx.tui.deck import Deck
+from nvsx.tui.rows import text_of
 from nvsx.tui.view import DeckView
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -66,12 +68,27 @@ async def test_a_page_looks_as_stored(page: str, deck_of: DeckOf) -> None:
         check(f"page-{page}-80x24", screen_text(deck), (80, 24))
 
 
-async def test_a_flood_looks_as_stored(deck_of: DeckOf) -> None:
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_a_flood_looks_as_stored(size: tuple[int, int], deck_of: DeckOf) -> None:
     """Of a hundred thousand lines the last are shown, and how many were let go."""
     deck = deck_of(journals.flood())
-    async with deck.run_test(size=(120, 40)) as pilot:
+    async with deck.run_test(size=size) as pilot:
         await pilot.pause()
-        check("flood-120x40", screen_text(deck), (120, 40))
+        check(f"flood-{size[0]}x{size[1]}", screen_text(deck), size)
+
+
+@pytest.mark.parametrize("name", [n for n in journals.STORIES if n != "new"])
+@pytest.mark.parametrize("width", [60, 64, 72, 80, 100, 132, 200])
+def test_the_run_id_is_never_cut(name: str, width: int) -> None:
+    """What one attaches to and reports is in the header in full, whatever else is long."""
+    story = journals.STORIES[name]()
+    view = DeckView()
+    for entry in story.entries:
+        view.show(entry)
+    where = text_of(panels.header(view.state, story.at, width)[1])
+    assert journals.RUN in where
+    assert cell_len(where) <= width
+    assert words.time_to_repair(view.state) in where
 
 
 @pytest.mark.parametrize("name", journals.STORIES)

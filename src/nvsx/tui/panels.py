@@ -22,45 +22,54 @@ def header(state: RunState, now: float, width: int) -> list[Row]:
         return [span(" waiting for the run to begin", "dim"), (), ()]
     word, tone = words.badge(state)
     title = f" · {start.title}" if start.title and start.title != start.runbook else ""
+    kinds = [n for n in ("sandbox", "drill", "late", "strict") if getattr(start, n)]
+    kinds += ["resumed"] if state.resumed else []
     first: Row = (
         Span(f" {word} ", tone),
         Span(f" {safe(start.runbook)}", "head"),
         Span(f" #{safe(start.nickname)}", "accent"),
+        Span("".join(f" · {kind}" for kind in kinds)),
         Span(safe(title), "dim"),
     )
     since = words.incident_words(state, now)
     incident: Row = (Span("incident ", "dim"), Span(since, "head"), Span(" "))
-    repair: Row = (
-        Span("time to repair ", "dim"),
-        Span(words.time_to_repair(state), "head"),
-        Span(" "),
-    )
     line_tone, line = words.headline(state, now)
     return [
         spread(first, incident, width),
-        spread((Span(" "), *_where(state, width - cells(repair) - 2)), repair, width),
+        _where(state, width),
         clip((Span(" "), *span(line, line_tone)), width),
     ]
 
 
-def _where(state: RunState, room: int) -> Row:
-    """Node, alias and circumstances in `room` cells; a long name gives way to the alias."""
-    more = span(_circumstances(state), "dim")
-    if not state.target_node:
-        return (*span("no node yet", "warn"), *more)
-    alias = span(f" ({state.target_alias})" if state.target_alias else "", "accent")
-    node = clip(span(state.target_node, "head"), max(8, room - cells(alias) - 1))
-    return clip((*node, *alias, *more), room)
-
-
-def _circumstances(state: RunState) -> str:
+def _where(state: RunState, width: int) -> Row:
+    """Node, alias, run and cluster, time to repair. The run's id is never cut: it is what
+    one attaches to and reports. The cluster goes first, then words, then the node's end."""
     start = state.start
-    if start is None:
-        return ""
-    kinds = [n for n in ("sandbox", "drill", "late", "strict") if getattr(start, n)]
-    kinds += ["resumed"] if state.resumed else []
-    parts = [*kinds, f"run {state.run_id}" if state.run_id else "", start.cluster or start.context]
-    return "".join(f" · {p}" for p in parts if p)
+    cluster = f" · {start.cluster or start.context}" if start else " · "
+    run = state.run_id
+    forms = ((f" · run {run}", cluster), (f" · run {run}", ""), (f" · {run}", ""))
+    room = 0
+    right: Row = ()
+    rest: Row = ()
+    for i, (about, where) in enumerate(forms):
+        label = "repair " if i == len(forms) - 1 else "time to repair "
+        right = (Span(label, "dim"), Span(words.time_to_repair(state), "head"), Span(" "))
+        rest = (*span(about if run else ""), *span(where if len(where) > 3 else "", "dim"))
+        room = width - cells(right) - 2 - cells(rest)
+        if cells(_node(state)) <= room:
+            break
+    alias = state.target_alias if room >= len(state.target_alias) + 11 else ""
+    node = _node(state, alias=alias, room=max(8, room))
+    return spread((Span(" "), *node, *rest), right, width)
+
+
+def _node(state: RunState, *, alias: str | None = None, room: int = 1_000) -> Row:
+    """The node's name, cut to fit before its alias, in `room` cells."""
+    if not state.target_node:
+        return clip(span("no node yet", "warn"), room)
+    alias = state.target_alias if alias is None else alias
+    beside = span(f" ({alias})" if alias else "", "accent")
+    return (*clip(span(state.target_node, "head"), max(8, room - cells(beside))), *beside)
 
 
 def rail(

@@ -15,7 +15,7 @@ from nvsx.core.fold import RunState, StageState
 from nvsx.core.snapshot import Snapshot
 from nvsx.tui import pages, panels, stagepane, words
 from nvsx.tui.lines import ScreenLine, Scrollback, Window, lines_of_entry
-from nvsx.tui.rows import Row, Span, clip, hang, pad, rule, span
+from nvsx.tui.rows import Row, Span, cells, clip, hang, pad, rule, span
 from nvsx.tui.view import DeckView
 
 Focus = Literal["stages", "stage", "output"]
@@ -145,7 +145,7 @@ class Scene:
         if stage is not None:
             rows = stagepane.body(self.state, stage, now, shape.middle - 2)
         room = shape.body - 2
-        most = max(2, room * (65 if shape.body < 30 else 50) // 100)
+        most = max(2, room - max(4, room // 4))  # what to do matters more than old output
         held = max(min(3, most), min(len(rows), most))
         return rows, room - held, held
 
@@ -207,12 +207,14 @@ class Scene:
         ]
 
     def _output_title(self, shape: Shape) -> Row:
-        where = f" · {self.picked}" if self.picked else ""
+        picked = f" · {self.picked}" if self.picked else ""
         gone = self.view.missed + self.scrollback.first
         lost = f" · {gone:,} earlier in the journal" if gone else ""
-        left: Row = (Span("output", "head"), *span(where), Span(lost, "dim"))
-        right = span(self.output.remark(self.window_height()), "accent")
-        remark = right if right[0].text else ()
+        left: Row = (Span("output", "head"), *span(picked), Span(lost, "dim"))
+        where = self.output.remark(self.window_height())
+        if gone and len(where) + cells(left) + 8 > shape.middle and where.endswith("following"):
+            where = "following"  # how much is not here says more than which lines are
+        remark = span(where, "accent") if where else ()
         return rule(left, remark, shape.middle, heavy=self.focus == "output")
 
     def _window_rows(self, window: Window, height: int, width: int, *, stamp: bool) -> list[Row]:
