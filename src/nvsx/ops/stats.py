@@ -100,17 +100,16 @@ def repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
     Runs of one quarantine session are one incident. A PCI address names a GPU only
     together with its node; a GPU's UUID goes with it from node to node.
     """
-    struck: dict[tuple[str, ...], dict[str, Hit]] = defaultdict(dict)
+    struck: dict[tuple[str, ...], list[Hit]] = defaultdict(list)
     for hit in sorted(hits, key=attrgetter("created")):
-        incident = hit.session_key or hit.run_id
-        struck["node", hit.cluster, hit.node].setdefault(incident, hit)
+        struck["node", hit.cluster, hit.node].append(hit)
         for kind, name in hit.gpus:
-            place = () if kind == "gpu" else (hit.cluster, hit.node)
-            struck[kind, *place, name].setdefault(incident, hit)
+            key = (kind, name) if kind == "gpu" else (kind, hit.cluster, hit.node, name)
+            struck[key].append(hit)
     found = [
         repeat
-        for key, incidents in struck.items()
-        if (repeat := _densest(key, list(incidents.values()), window)) is not None
+        for key, mine in struck.items()
+        if len(mine) > 1 and (repeat := _densest(key, _incidents(mine), window)) is not None
     ]
     return sorted(found, key=lambda r: (-r.count, -r.last, r.kind, r.name))
 
@@ -141,6 +140,14 @@ def struck_again(
         worst = max(cards, key=lambda r: (r.count, r.kind == "gpu"))
         return worst.count, worst.name
     return max((r.count for r in again), default=1), ""
+
+
+def _incidents(hits: Sequence[Hit]) -> list[Hit]:
+    """The first run of each incident, in the order of `hits`."""
+    first: dict[str, Hit] = {}
+    for hit in hits:
+        first.setdefault(hit.session_key or hit.run_id, hit)
+    return list(first.values())
 
 
 def _densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:

@@ -78,8 +78,8 @@ def samples(db: Connection, wanted: RunFilter, by: By) -> Sequence[Sample]:
         .where(_where(db, wanted), runs.c.finished.is_not(None))
     )
     return [
-        Sample(run_id, name, status, bool(degraded), total, mttr, lengths)
-        for run_id, name, status, degraded, total, mttr, *lengths in _rows(db, query)
+        Sample(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6:])
+        for row in _rows(db, query)
     ]
 
 
