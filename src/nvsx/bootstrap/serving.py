@@ -18,7 +18,7 @@ from pathlib import Path
 from nvsx.bootstrap.daemon import Daemon
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.webhooks import Webhooks
-from nvsx.bootstrap.world import open_world
+from nvsx.bootstrap.world import listening, open_world
 from nvsx.core.errors import Conflict, UsageError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,12 +80,14 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world(home))
         stack.enter_context(_alone(home.state_dir, world.cluster_id))
-        yield Daemon(
+        daemon = Daemon(
             world,
             modes,
             await world.cluster.version(),
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
         )
+        await stack.enter_async_context(listening(world.journal, daemon.dispatcher.wake))
+        yield daemon
 
 
 async def serve(home: Home, options: ServeOptions, announce: Announce) -> None:

@@ -20,33 +20,49 @@ from nvsx.engine.runner import Runner
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for what is asked of runs.
-ASKS_EVERY = 1.0
+#: Seconds between two looks for what is asked of runs; and where a ring is heard, so that a
+#: look without one is a safety net.
+UNHEARD, HEARD = 1.0, 5.0
+
+
+class Wake:
+    """When to look for what is asked of runs: `now()`, and every `every` seconds."""
+
+    def __init__(self) -> None:
+        self.every = UNHEARD
+        self._now = asyncio.Event()
+
+    def now(self) -> None:
+        """Look at once. To be called in the loop that looks."""
+        self._now.set()
+
+    async def wait(self, clock: Clock) -> None:
+        """Return when it is time to look."""
+        waiting = asyncio.ensure_future(self._now.wait())
+        sleeping = asyncio.ensure_future(clock.sleep(self.every))
+        try:
+            await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            sleeping.cancel()
+        self._now.clear()
 
 
 async def heed(
     inbox: Inbox,
     clock: Clock,
     do: Callable[[Ask], Awaitable[bool]],
-    woken: asyncio.Event | None = None,
+    wake: Wake,
 ) -> None:
-    """Do what is asked of runs, at once when `woken`, else within a second. Never returns."""
-    woken = woken or asyncio.Event()
+    """Do what is asked of runs, when `wake` says to look. Never returns."""
     while True:
-        woken.clear()
         try:
             done = [a.ask_id for a in await inbox.asks() if await do(a)]
             await inbox.asked(done)
         except NvsxError as error:
             log.warning("what is asked of runs cannot be read: %s", error)
-            await clock.sleep(ASKS_EVERY)
-        waiting = asyncio.ensure_future(woken.wait())
-        sleeping = asyncio.ensure_future(clock.sleep(ASKS_EVERY))
-        try:
-            await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            sleeping.cancel()
+            await clock.sleep(UNHEARD)
+        await wake.wait(clock)
 
 
 async def write_note(run: RunContext, ask: Ask, told: set[str]) -> bool:
@@ -64,7 +80,7 @@ async def write_note(run: RunContext, ask: Ask, told: set[str]) -> bool:
     return True
 
 
-async def heed_one(inbox: Inbox, runner: Runner) -> None:
+async def heed_one(inbox: Inbox, runner: Runner, wake: Wake) -> None:
     """`heed` for the one run that `runner` works. Never returns."""
     run = runner.run
     told = {note.text for _, note in run.state.notes}
@@ -77,4 +93,4 @@ async def heed_one(inbox: Inbox, runner: Runner) -> None:
             return True
         return await write_note(run, ask, told)
 
-    await heed(inbox, run.ports.clock, do)
+    await heed(inbox, run.ports.clock, do, wake)

@@ -21,7 +21,7 @@ from nvsx.core import journal as j
 from nvsx.core.errors import NvsxError, StaleOwner, StoreError, UsageError
 from nvsx.core.inbox import Ask, Inbox, Taken
 from nvsx.core.ports import Clock, Journal, Lease
-from nvsx.engine.asks import heed, write_note
+from nvsx.engine.asks import Wake, heed, write_note
 from nvsx.engine.context import RunContext
 from nvsx.engine.limits import Limits
 from nvsx.engine.request import RunRequest, request_of
@@ -62,7 +62,8 @@ class Dispatcher:
     """See the module. `start` it, `submit` and `resume` runs, `stop` it.
 
     `crashed` is told of each run that stopped for a reason outside of it, `ended` of the
-    node of each that has finished: another incident may have had to wait for it.
+    node of each that has finished: another incident may have had to wait for it. `wake` is
+    for whoever learns that something is asked of a run.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Dispatcher:
         self._working = 0
         self._stopping = False
         self._storms = StormBook()
-        self._asked = asyncio.Event()
+        self.wake = Wake()
         self._pump: asyncio.Task[None] | None = None
 
     # --- what is going on -----------------------------------------------------------------
@@ -109,7 +110,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to work; runs submitted before begin now."""
-        heeding = heed(self._inbox, self._clock, self._do, self._asked)
+        heeding = heed(self._inbox, self._clock, self._do, self.wake)
         self._pump = asyncio.create_task(heeding, name="asks")
         self._fill()
 
@@ -122,7 +123,7 @@ class Dispatcher:
                 self._storms.join(decision.storm, runs, decision.storm_size)
             self.submit(taken.lease)
         if decision.asks and decision.duplicate_of is None:
-            self._asked.set()
+            self.wake.now()
 
     def submit(self, lease: Lease, *, resumed: bool = False) -> None:
         """Queue a run this process owns. It is worked as soon as there is room."""
@@ -239,7 +240,7 @@ class Dispatcher:
         slot.run, slot.runner = run, Runner(run, matches=matches)
         if slot.cancel is not None:
             slot.runner.cancel(slot.cancel.by, slot.cancel.text)
-        self._asked.set()
+        self.wake.now()
         await slot.runner.work()
         self._ended(run.node)
 

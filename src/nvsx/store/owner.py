@@ -65,10 +65,10 @@ def is_alive(folder: Path, name: str) -> bool:
 
 
 def sweep(folder: Path, needed: Container[str]) -> None:
-    """Remove the files of dead processes, but for those in `needed`."""
-    for path in folder.glob("*.lock"):
-        name = path.name.removesuffix(".lock")
-        if name not in needed and not is_alive(folder, name):
+    """Remove the files of dead processes: sockets, and locks but for those in `needed`."""
+    for path in (*folder.glob("*.sock"), *folder.glob("*.lock")):
+        kept = path.suffix == ".lock" and path.stem in needed
+        if not kept and not is_alive(folder, path.stem):
             path.unlink(missing_ok=True)
 
 
