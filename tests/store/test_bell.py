@@ -174,6 +174,25 @@ async def test_owners_elsewhere_are_woken_by_what_is_asked(
 
 
 @pytest.mark.usefixtures("patient")
+async def test_the_end_of_an_owner_is_told(start: Callable[[], SqliteJournal]) -> None:
+    """What an owner commits as it stops listening is read at once, though no byte tells of it."""
+    owner, reader = start(), start()
+    lease = await owner.create(RUN)
+    async with asyncio.timeout(LIMIT):
+        async with owner.listening(lambda: None):
+            await owner.append(lease, [said("x")])
+            entries = reader.follow(lease.run_id)
+            assert (await anext(entries)).seq == 1
+            last = asyncio.ensure_future(anext(entries))
+            assert owner._bell is not None
+            callers = owner._bell.callers
+            await until(lambda: any(caller.run_id for caller in callers))
+            owner._bell.committed = lambda _: None  # type: ignore[method-assign]
+            await owner.append(lease, [DONE])
+        assert (await last).seq == 2
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_follower_is_told_of_each_commit(start: Callable[[], SqliteJournal]) -> None:
     """With no look for an hour, a follower elsewhere gets every entry as it is committed."""
     owner, reader = start(), start()
@@ -333,23 +352,55 @@ async def test_what_stands_in_a_sockets_place_is_ignored(
 # --- who may call -------------------------------------------------------------------------
 
 
+STRANGER = """
+import os, socket, sys
+folder, name, word = sys.argv[1:]
+os.chdir(folder)
+os.setuid(65534)
+caller = socket.socket(socket.AF_UNIX)
+caller.connect(name)
+try:
+    caller.sendall(word.encode() + bytes([10]))
+    print(caller.recv(10))
+except ConnectionError:
+    print(b"")
+"""
+
+
 @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the system does not name callers")
-@pytest.mark.usefixtures("patient")
-async def test_another_users_process_is_sent_away(
-    start: Callable[[], SqliteJournal], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A caller of another uid is hung up on: it wakes nobody and is told nothing."""
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+async def test_a_strangers_process_is_sent_away(start: Callable[[], SqliteJournal]) -> None:
+    """Even where the modes let it in, another user's process wakes nobody and is told nothing."""
     owner = start()
     rung: list[bool] = []
     async with asyncio.timeout(LIMIT), owner.listening(lambda: rung.append(True)):
         [path] = sockets(owner._folder)
-        us = os.geteuid()
-        monkeypatch.setattr(os, "geteuid", lambda: us + 1)
+        path.parent.chmod(0o711)
+        path.chmod(0o666)
+        for word in ("ring", "follow r-1"):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", STRANGER, str(path.parent), path.name, word),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await process.communicate()
+            assert (process.returncode, output) == (0, b"b''\n")
+    assert rung == []
+
+
+async def test_who_is_not_our_user_nor_root_is_sent_away(
+    start: Callable[[], SqliteJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callers that the system says are another user's are hung up on; root's are not."""
+    owner = start()
+    rung: list[bool] = []
+    async with asyncio.timeout(LIMIT), owner.listening(lambda: rung.append(True)):
+        [path] = sockets(owner._folder)
+        monkeypatch.setattr(bell, "_user_of", lambda _: os.geteuid() + 1)
         for word in (b"ring\n", b"follow r-1\n"):
             async with calling(path, word) as reader:
                 assert await _hung_up(reader)
         assert rung == []
-        monkeypatch.undo()
+        monkeypatch.setattr(bell, "_user_of", lambda _: 0)
         async with calling(path, b"ring\n") as reader:
             assert await _hung_up(reader)
         assert rung == [True]

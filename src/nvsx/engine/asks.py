@@ -20,13 +20,17 @@ from nvsx.engine.runner import Runner
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for what is asked of runs; and where a ring is heard, so that a
-#: look without one is a safety net.
+#: Seconds between two looks for what is asked of runs; and where a ring is heard and nothing
+#: is left to do, so that a look without one is a safety net.
 UNHEARD, HEARD = 1.0, 5.0
 
 
 class Wake:
-    """When to look for what is asked of runs: `now()`, and every `every` seconds."""
+    """When to look for what is asked of runs: `now()`, and every `every` seconds.
+
+    What could not be done yet is looked at every second: a note waits for its run to begin,
+    and that rings no bell.
+    """
 
     def __init__(self) -> None:
         self.every = UNHEARD
@@ -36,10 +40,10 @@ class Wake:
         """Look at once. To be called in the loop that looks."""
         self._now.set()
 
-    async def wait(self, clock: Clock) -> None:
-        """Return when it is time to look."""
+    async def wait(self, clock: Clock, *, left: bool = False) -> None:
+        """Return when it is time to look; `left` when something is still to be done."""
         waiting = asyncio.ensure_future(self._now.wait())
-        sleeping = asyncio.ensure_future(clock.sleep(self.every))
+        sleeping = asyncio.ensure_future(clock.sleep(UNHEARD if left else self.every))
         try:
             await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -56,13 +60,16 @@ async def heed(
 ) -> None:
     """Do what is asked of runs, when `wake` says to look. Never returns."""
     while True:
+        left = True
         try:
-            done = [a.ask_id for a in await inbox.asks() if await do(a)]
+            asks = await inbox.asks()
+            done = [ask.ask_id for ask in asks if await do(ask)]
             await inbox.asked(done)
+            left = len(done) < len(asks)
         except NvsxError as error:
             log.warning("what is asked of runs cannot be read: %s", error)
             await clock.sleep(UNHEARD)
-        await wake.wait(clock)
+        await wake.wait(clock, left=left)
 
 
 async def write_note(run: RunContext, ask: Ask, told: set[str]) -> bool:

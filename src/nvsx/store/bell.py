@@ -114,7 +114,7 @@ class Ear:
         It tells once in the beginning too: what was committed before it knew of us is read
         then.
         """
-        await asyncio.sleep(min(GULP, LOOK))
+        await asyncio.sleep(GULP)
         if owner != self._owner:
             self.close()
         if self._reader is None:
@@ -122,15 +122,20 @@ class Ear:
         if self._reader is None:
             await asyncio.sleep(LOOK)
             return
+        word = b""
         try:
             async with asyncio.timeout(LOOK_TOLD if self._told else LOOK):
-                self._told = bool(await self._reader.read(4096))
+                word = await self._reader.read(4096)
         except TimeoutError:
             return
         except OSError:
-            self._told = False
-        if not self._told:
-            self.close()
+            pass  # as good as the end of the stream
+        if word:
+            self._told = True
+            return
+        ended = self._told
+        self.close()
+        if not ended:  # else it went with its last commit, which is there to be read
             await asyncio.sleep(LOOK)
 
     def close(self) -> None:
@@ -197,15 +202,23 @@ class _Caller(asyncio.Protocol):
 
 
 def _is_ours(caller: socket.socket) -> bool:
-    """Whether the process at the other end is of our user. Where the system does not say,
-    the folder's mode is what keeps others out."""
-    if not hasattr(socket, "SO_PEERCRED"):
+    """Whether the process at the other end is of our user, or of root, who may anyway: the
+    operator of a daemon that has a user of its own. Where the system does not say, the
+    folder's mode is what keeps others out."""
+    uid = _user_of(caller)
+    if uid in (None, os.geteuid(), 0):
         return True
+    log.warning("a process of user %d called on the local socket and was sent away", uid)
+    return False
+
+
+def _user_of(caller: socket.socket) -> int | None:
+    """The user at the other end; None where the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
     said = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     uid: int = _PEER.unpack(said)[1]
-    if uid != os.geteuid():
-        log.warning("a process of user %d called on the local socket and was sent away", uid)
-    return uid == os.geteuid()
+    return uid
 
 
 @contextmanager
