@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Command
 
-from nvsx.cli.tables import print_table
+from nvsx.cli.tables import print_lines, print_table
 
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata:\n  name: t\n"
 LEAST = HEAD + "stages:\n  - id: detect\n"
@@ -224,15 +224,38 @@ def test_global_options_go_anywhere(
 def test_tags_give_way_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 80 columns no line of the list is longer, and only tags are cut; in a pipe nothing is."""
+    """At 80 columns no line of the list is longer: tags are cut, then titles; in a pipe nothing."""
     monkeypatch.setenv("COLUMNS", "80")
     head = ("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE")
     rows = [("ecc-double-bit", "#copper-koala", "t" * 30, "infra, ecc, xid-48, xid-64", "30m")]
-    print_table(head, rows, gives_way=3)
+    print_table(head, rows, give_way=(3, 2))
     assert rows[0][3] in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    print_table(head, rows, gives_way=3)
+    print_table(head, rows, give_way=(3, 2))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].endswith("infra,…  30m")
     assert rows[0][2] in lines[1]
+    print_table(head, [("thermal-throttle", "#patient-gibbon", *rows[0][2:])], give_way=(3, 2))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith("ESTIMATE")
+    assert lines[1].endswith("t…  infra…  30m")
+
+
+def test_a_plan_is_broken_at_spaces_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line is longer than the terminal unless one word is, and the rest stands under its text;
+    in a pipe a line is a line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "  waits   " + "any of many things; " * 6 + "x" * 70
+    print_lines([long, "short"])
+    assert capsys.readouterr().out == f"{long}\nshort\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_lines([long, "short"])
+    first, *rest, word, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("  waits   any of many things;")
+    assert all(line.startswith(" " * 10 + w) for line in rest for w in [line.strip()[:1]])
+    assert max(map(len, [first, *rest])) <= 60
+    assert (word, last) == (" " * 10 + "x" * 70, "short")

@@ -154,10 +154,14 @@ def test_ctrl_c_ends_a_pipe(shell: Shell, calls: Calls) -> None:
     assert len(calls.made) == 1
 
 
-def test_help_lists_every_command(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    """`help` has a line for each command and for the shell's own words."""
+def test_help_lists_every_command(
+    shell: Shell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`help` has one line for each command and for the shell's own words, none too long."""
+    monkeypatch.setenv("COLUMNS", "70")
     shell.execute("help")
     told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 70
     assert all(f"  {word} " in told for word in (*GRAMMAR.commands, "use", "quit", "!"))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from nvsx.bootstrap.home import Home
+from nvsx.cli.tables import print_lines
 from nvsx.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,8 +100,10 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     if dry_run:
         made = plan.plan_of(loader.find(home.project.root, runbook))
-        text = json.dumps(made.as_json(), indent=2) if output else "\n".join(made.lines())
-        typer.echo(text)
+        if output:
+            typer.echo(json.dumps(made.as_json(), indent=2))
+        else:
+            print_lines(made.lines())
         return
     loaded = check(home, options)
     with _own_troubles(home):

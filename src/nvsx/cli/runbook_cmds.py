@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nvsx.bootstrap.home import Home
-from nvsx.cli.tables import print_table
+from nvsx.cli.tables import print_lines, print_table
 from nvsx.core import durations
 from nvsx.core.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.core.errors import UsageError
@@ -53,7 +53,7 @@ def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
         typer.echo(f"no runbooks in {home.project.runbooks_dir}")
         typer.echo("start one with `nvsx init my-fault`")
         return
-    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows, gives_way=3)
+    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows, give_way=(3, 2))
 
 
 def _row(entry: LoadedRunbook | BrokenRunbook) -> dict[str, Any]:
@@ -96,7 +96,10 @@ def show(
     home: Home = ctx.obj
     as_json = wants_json(output)
     made = plan.plan_of(loader.find(home.project.root, runbook))
-    typer.echo(json.dumps(made.as_json(), indent=2) if as_json else "\n".join(made.lines()))
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=2))
+    else:
+        print_lines(made.lines())
 
 
 def lint(

@@ -8,8 +8,10 @@ Reading lines is somebody else's: `terminal` on a terminal, `read_lines` on a pi
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -91,10 +93,12 @@ class Shell:
         if names:
             return self._command([*names, "--help"])
         told = {name: c.help for name, c in self.grammar.commands.items()} | OWN
+        told["!"] = "The rest of the line goes to your system's shell."
         width = max(map(len, told))
+        room = max(30, shutil.get_terminal_size().columns - width - 4)
         for name, text in told.items():
-            print(f"  {name:<{width}}  {text}")
-        print(f"  {'!':<{width}}  The rest of the line goes to your system's shell.")
+            first = f"{text.partition('. ')[0].rstrip('.')}."
+            print(f"  {name:<{width}}  {textwrap.shorten(first, room, placeholder='…')}")
         print("Tab completes commands, runbooks, nodes, aliases and options.")
         return 0
 
