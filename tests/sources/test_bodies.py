@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from nvsx.core.sources import no_computation
@@ -28,7 +29,8 @@ from nvsx.triggers.request import Headers, RawRequest
         (b"[" + b"0," * 50_001 + b"0]", "more than 50000 values"),
         (b'{"a": NaN}', "NaN is no JSON number"),
         (b"[1e999]", "too large"),
-        (b"[" + b"9" * 5000 + b"]", "not JSON"),
+        (b"[" + b"9" * 5000 + b"]", "too large"),
+        (b"[-1" + b"0" * 400 + b"]", "too large"),
         (rb'["\ud800"]', "half a surrogate pair"),
         (rb'{"\udfff": 1}', "half a surrogate pair"),
         (b'"' + b"\\" * 999_999, "not JSON"),
@@ -46,6 +48,15 @@ def test_an_ordinary_body_is_what_json_says() -> None:
     value = {"a": ['[{"', "\\", 1.5, -0.0, None, True], "温度": "😀", "deep": [[[[[{}]]]]]}
     for ascii_only in (True, False):
         assert jsonbody.parse(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+def test_whole_numbers_stay_whole_as_far_as_the_store_can_keep_them() -> None:
+    """64 bits with a sign are exact; what is larger is a number that can be stored too."""
+    raw = b"[9223372036854775807, -9223372036854775808, 9223372036854775808, 1%s]" % (b"0" * 30)
+    values = jsonbody.parse(raw)
+    assert values == [2**63 - 1, -(2**63), 2.0**63, 1e30]
+    assert [type(v) for v in values] == [int, int, float, float]
+    assert msgspec.json.decode(msgspec.json.encode(values)) == values
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def parse(raw: bytes) -> Any:
             text,
             object_pairs_hook=_object,
             parse_float=_finite,
+            parse_int=_whole,
             parse_constant=_no_constant,
         )
     except ValueError as exc:
@@ -87,6 +88,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("a number is too large")
     return value
+
+
+def _whole(text: str) -> int | float:
+    """What 64 bits hold stays whole. More is a number as any other reader of JSON has it (RFC
+    8259 section 6): neither the store nor CEL has whole numbers without an end."""
+    value = int(text) if len(text) <= 20 else 2**63
+    return value if -(2**63) <= value < 2**63 else _finite(text)
 
 
 def _no_constant(name: str) -> NoReturn:
