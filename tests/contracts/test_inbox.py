@@ -244,6 +244,13 @@ async def test_storm_size_grows_with_its_members(world: World) -> None:
     assert await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, later)) is None
     recent = await ask_ledger(world, lambda led: led.recent("c1", {"ecc", "gpu-off-bus"}, 0.0))
     assert [row.node for row in recent] == ["n1", "n2", "n3", "n4"]
+    assert not storm.over
+    await world.journal.append(second.lease, [DONE])
+    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
+    assert not storm.over
+    await world.journal.append(first.lease, [DONE])
+    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
+    assert (storm.leader, storm.over) == (leader, True)
 
 
 async def test_asks_wait_until_done_or_their_run_has_finished(world: World) -> None:

@@ -440,6 +440,38 @@ async def test_a_storm_has_one_leader_and_hooks_are_told() -> None:
     await hall.close()
 
 
+async def test_a_storm_whose_leader_has_ended_hides_nobody() -> None:
+    """A storm goes on for as long as nodes fail one after another; once its leader has ended,
+    the next faults tell people themselves, and enough of them make a storm with its own leader."""
+    names = [f"n{i}" for i in range(8)]
+    hall = Hall(*names, limits=Limits(storm_nodes=3, storm_window=60.0))
+    hall.observer.incidents = []
+    await hall.begin()
+    for name in names[:4]:
+        hall.break_(name)
+        await hall.clock.sleep(20)
+    hall.over(names[0])
+    await hall.clock.sleep(20)
+    for name in names[4:]:
+        hall.break_(name)
+        await hall.clock.sleep(1)
+    rows = {row.node: row for row in await hall.rows()}
+    assert [n for n in names if rows[n].finished is not None] == ["n0"]
+    marks = {n: await hall.inbox.storm_of(rows[n].run_id) for n in names}
+    leaders = {n: mark.leader for n, mark in marks.items() if mark is not None}
+    first, second = rows["n0"].run_id, rows["n4"].run_id
+    assert leaders == {
+        **dict.fromkeys(names[:4], first),
+        **dict.fromkeys(names[4:], second),
+    }
+    begun = {
+        c.script.facts["NVSX_TARGET_NODE"]: c.script.facts.get("NVSX_STORM_ROLE", "")
+        for c in hall.scripts.ran("on-detect.sh")
+    }
+    assert [n for n in names if begun[n] == ""] == ["n0", "n1", "n4", "n5"]
+    await hall.close()
+
+
 async def test_a_storm_is_counted_over_all_faults_but_warnings_lead_none() -> None:
     """Nodes that fail in different ways are one storm; a warning neither leads nor joins it."""
     other = {"triggers": [{"check": "GpuNvlinkWatch"}]}

@@ -73,11 +73,13 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StormMark(msgspec.Struct, frozen=True):
-    """A run's part in a storm. `leader` is the leading run's id, `size` counts its nodes."""
+    """A run's part in a storm. `leader` is the leading run's id, `size` counts its nodes, `last`
+    is when a run joined; it is `over` when the leader has finished."""
 
     leader: str
     size: int
     last: float = 0.0
+    over: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

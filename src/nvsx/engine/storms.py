@@ -39,14 +39,16 @@ def joining(
     ledger: Ledger, cluster: str, runbooks: Collection[str], node: str, now: float, limits: Limits
 ) -> Joining:
     """Whether a run of one of `runbooks` that begins `now` (Unix seconds) on `node` belongs to
-    a storm."""
+    a storm. One whose leader has finished takes nobody in: its pages are closed, and who joined
+    it then would be told of to no one."""
     since = now - limits.storm_window
     storm = ledger.storm(cluster, runbooks, since)
-    if storm is not None:
+    if storm is not None and not storm.over:
         return Joining(storm.leader, (), storm.size + 1)
+    before = storm.last if storm is not None else float("-inf")
     first_of: dict[str, str] = {}
     for run in ledger.recent(cluster, runbooks, since):
-        if run.node and run.node != node:
+        if run.node and run.node != node and run.created > before:
             first_of.setdefault(run.node, run.run_id)
     if len(first_of) + 1 < limits.storm_nodes:
         return Joining()

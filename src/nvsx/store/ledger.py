@@ -88,6 +88,7 @@ _STORMS = Prepared(
     .where(storms.c.cluster == _cluster, storms.c.joined >= _at)
     .group_by(storms.c.runbook, storms.c.leader)
 )
+_FINISHED = Prepared(select(runs.c.finished).where(runs.c.run_id == _key))
 _STORM_SIZE = Prepared(select(func.count()).select_from(storms).where(storms.c.leader == _key))
 
 
@@ -133,7 +134,8 @@ class SqlLedger:
             return None
         latest = max(fitting, key=lambda row: row["last"])
         leader = latest["leader"]
-        return StormMark(leader, storm_size(self._db, leader), latest["last"])
+        over = _FINISHED.scalar(self._db, k=leader) is not None
+        return StormMark(leader, storm_size(self._db, leader), latest["last"], over)
 
     def _run(self, query: Prepared, **values: object) -> RunRow | None:
         found = query.first(self._db, **values)

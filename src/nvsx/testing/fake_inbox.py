@@ -90,7 +90,8 @@ class FakeLedger:
         if not marks:
             return None
         leader, _, _, last = max(marks, key=lambda s: s[3])
-        return StormMark(leader, _size(self._held, leader), last)
+        over = self._journal.row(leader).finished is not None
+        return StormMark(leader, _size(self._held, leader), last, over)
 
     def _find(self, fits: Any) -> RunRow | None:
         runs = reversed(self._journal.shared.runs.values())
