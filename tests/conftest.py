@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from hypothesis import HealthCheck, settings
 # How fast a busy machine makes examples says nothing about the code.
 settings.register_profile("nvsx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nvsx")
+
+# Under nohup SIGHUP is ignored, here and in every child; tests send it and mean it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 MUST_RUN_IN_CI = ("kubectl", "server")

@@ -84,6 +84,7 @@ class ApiServer:
         self._pages = pages
         self._hosts: frozenset[str] = frozenset()
         self._runner: web.ServerRunner | None = None
+        self._server: loopback.Server | None = None
 
     @property
     def token(self) -> str:
@@ -100,7 +101,8 @@ class ApiServer:
         """
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {host}")
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = loopback.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._server = server
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -118,6 +120,9 @@ class ApiServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._server is not None:
+            await self._server.drop_connections()
+            self._server = None
 
     def append_log(self, namespace: str, pod: str, container: str, line: str) -> None:
         """One more line in a container's log."""
