@@ -3,43 +3,14 @@ from typing import Any
 import msgspec
 import pytest
 from tests.nvsentinel import fixtures as f
+from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick
 
-from nvsx.core.snapshot import Note, Snapshot
+from nvsx.core.snapshot import Snapshot
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation, Repair
 from nvsx.nvsentinel.workloads import Fact, Module
 from nvsx.testing import fake_observer as fake
-
-NOW = fake.AT + 300
-INSTALLED = Installation(
-    namespace="nvsentinel",
-    found=Fact(True, "yes"),
-    modules={
-        n: Module(n, "Deployment", (n,), 1, 1)
-        for n in ("fault-quarantine", "node-drainer", "fault-remediation", "janitor")
-    },
-    breaker=Fact("CLOSED", "ConfigMap circuit-breaker"),
-    dry_run=Fact(False, "no --dry-run"),
-)
-
-
-def install(**changes: Any) -> Installation:
-    """A working installation with some facts changed."""
-    return msgspec.structs.replace(INSTALLED, **changes)
-
-
-def notes(
-    stage: str, snap: Snapshot, inst: Installation | None = INSTALLED, now: float = NOW
-) -> dict[str, Note]:
-    """The notes by code, in order."""
-    return {n.code: n for n in explain(snap, stage, inst, now)}
-
-
-def sick(**changes: Any) -> Snapshot:
-    """The usual incident: condition True, session open."""
-    node = fake.node(conditions=[fake.condition()], cordoned=True)
-    return fake.snapshot(of=node, **{"session": fake.session()} | changes)
 
 
 def test_breaker_comes_first_in_quarantine_and_recover() -> None:
@@ -155,7 +126,7 @@ def test_drain_waits_until_the_deletion() -> None:
     event = f.event("WaitingBeforeForceDelete", last=NOW)
     snap = sick(session=fake.session("quarantined", "draining"), events=(event,))
     note = notes("drain", snap, now=1755710131.0 - 600)["drain-waits"]
-    assert "deleted at 17:15:31 UTC" in note.text
+    assert "deletes what is left at 17:15:31 UTC" in note.text
 
 
 def test_an_old_drain_event_is_not_ours() -> None:

@@ -30,6 +30,23 @@ kind = "PowerCycle"
 completeConditionType = "Cycled"
 """
 
+FAULT_QUARANTINE = """
+label-prefix = "k8saas.nvidia.com/"
+[[rule-sets]]
+name = "GPU fatal error ruleset"
+[[rule-sets.match.all]]
+kind = "HealthEvent"
+expression = "event.agent == 'gpu-health-monitor' && event.isFatal == true"
+[[rule-sets.match.all]]
+kind = "Node"
+expression = "!('k8saas.nvidia.com/ManagedByNVSentinel' in node.metadata.labels)"
+[[rule-sets]]
+name = "Preflight fatal error ruleset"
+[[rule-sets.match.any]]
+kind = "HealthEvent"
+expression = "event.agent.startsWith('preflight-')"
+"""
+
 
 def deployment(name: str, *args: str, ready: int = 1, **spec: Any) -> dict[str, Any]:
     """A Deployment as the API gives it."""
@@ -99,6 +116,7 @@ FULL: dict[str, Any] = {
         ),
         config("node-drainer", config__toml=NODE_DRAINER),
         config("fault-remediation", config__toml=FAULT_REMEDIATION),
+        config("fault-quarantine", config__toml=FAULT_QUARANTINE),
         config("janitor", config__yaml="global:\n  manualMode: true\n"),
     ],
 }
@@ -241,3 +259,10 @@ async def test_secrets_are_never_read() -> None:
     api = Api(FULL)
     await inspect(api)
     assert {p.rsplit("/", 1)[-1] for p in api.asked} == {"deployments", "daemonsets", "configmaps"}
+
+
+async def test_which_agents_the_rule_sets_are_for() -> None:
+    """Each rule set's expressions about the event are read, exact names and beginnings alike."""
+    inst = await full()
+    assert [inst.quarantines(a) for a in ("gpu-health-monitor", "preflight-nccl")] == [True, True]
+    assert not inst.quarantines("health-events-analyzer")

@@ -17,6 +17,8 @@ from nvsx.store.artifacts import file_artifacts
 #: In the sandbox a drain of hours is played in seconds; budgets and `for` shrink alike.
 SANDBOX_BUDGETS = 1 / 150
 SANDBOX_HOLDS = 1 / 60
+#: Real seconds: every watch comes from the same process, however fast its time runs.
+SANDBOX_LAGGARDS = 10.0
 
 
 def context_of(
@@ -59,6 +61,7 @@ def patience(hook_timeout: float, *, speed: float | None = None) -> Patience:
         return Patience(hook_timeout=hook_timeout)
     return Patience(
         hook_timeout=hook_timeout,
+        laggards=SANDBOX_LAGGARDS,
         budget_scale=SANDBOX_BUDGETS / speed,
         hold_scale=SANDBOX_HOLDS / speed,
     )

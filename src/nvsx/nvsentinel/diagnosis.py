@@ -30,9 +30,20 @@ def explain(
     """The notes for a run that waits in `stage`; [] for stages NVSentinel has no part in."""
     if stage not in _CHAIN:
         return []
-    case = Case(snapshot, stage, installation, now)
-    found = [note for finding in _FINDINGS[stage] for note in finding(case)]
+    session = snapshot.session
+    if session.ending and not session.open and stage != "recover":
+        over = f"the incident is over ({session.ending}): only what was not read yet can still come"
+        return [Note("nothing-yet", over)]
+    case = Case(snapshot, _held_up(snapshot, stage), installation, now)
+    found = [note for finding in _FINDINGS[case.stage] for note in finding(case)]
     return found or list(_nothing_yet(case))
+
+
+def _held_up(snapshot: Snapshot, stage: str) -> str:
+    """The stage of NVSentinel's that `stage` really waits for: no drain without a quarantine."""
+    session = snapshot.session
+    waits_for_quarantine = stage in ("drain", "remediate") and not session.open
+    return "quarantine" if waits_for_quarantine and not session.state else stage
 
 
 # --- remediate --------------------------------------------------------------------------------
@@ -46,7 +57,9 @@ def _repair(case: Case) -> Iterator[Note]:
     outcome, detail = maintenance.outcome(newest)
     name = f"{newest.kind} {newest.name}"
     look = f"kubectl get {newest.plural}.{newest.group} {newest.name} -o yaml"
-    if outcome == "manual":
+    if outcome == "manual" and newest.kind not in names.JANITORS_KINDS:
+        yield Note("external-repair", f"{name}: {detail}", f"ask those who repair it; {look}")
+    elif outcome == "manual":
         yield Note(
             "manual-mode",
             f"{name}: {detail}",
@@ -72,7 +85,7 @@ def _repair(case: Case) -> Iterator[Note]:
     elif outcome == "in-progress":
         since = newest.started or newest.created
         limit = ""
-        if newest.kind in ("RebootNode", "TerminateNode", "GPUReset"):
+        if newest.kind in names.JANITORS_KINDS:
             end = since + REPAIR_LIMIT
             limit = f"; janitor gives up at {case.clock(end)}"
             if case.now > end:
@@ -141,7 +154,7 @@ def _holder(case: Case) -> tuple[str, str]:
     if case.inst is not None and case.inst.breaker.value == "TRIPPED":
         return (
             "the tripped circuit breaker blocks recoveries",
-            case.kubectl("get cm circuit-breaker -o yaml"),
+            findings.reset_breaker(case),
         )
     if not session.open and (session.cordon_preexisting or seen.cordon_preexisting):
         return (
@@ -149,10 +162,10 @@ def _holder(case: Case) -> tuple[str, str]:
             f"ask who did, then: kubectl uncordon {node}",
         )
     if seen.events:
-        left = ", ".join(sorted({e.check for e in seen.events}))
+        left = sorted({e.check for e in seen.events})
         return (
-            f"its annotation still lists {left}, which needs a healthy event from its monitor",
-            f"restart the monitor's pod on {node}, or end it by hand: kubectl uncordon {node}",
+            f"its annotation still lists {', '.join(left)}, which needs a healthy event",
+            f"{_taken_back(left[0])}; or end it by hand: kubectl uncordon {node}",
         )
     if seen.handed_over:
         return (
@@ -170,18 +183,38 @@ def _holder(case: Case) -> tuple[str, str]:
 def _still_sick(case: Case) -> Iterator[Note]:
     """Recovery needs a healthy event for each fault; say which are outstanding."""
     checks = {e.check for e in case.snap.session.events}
-    sick = [c for c in case.sick if c.type in checks]
+    sick = [c.type for c in case.sick if c.type in checks or not checks]
     if not sick:
         return
-    listed = ", ".join(c.type for c in sick)
-    analyzer = [c.type for c in sick if c.type in names.ANALYZER_CHECKS]
-    remedy = (
-        f"{analyzer[0]} is derived and never gets a healthy event: end it by hand with "
-        f"kubectl uncordon {case.snap.node_name}"
-        if analyzer
-        else "the monitor reports healthy after the reboot; if not, restart its pod on the node"
-    )
-    yield Note("nothing-yet", f"waiting for a healthy event of {listed}", remedy)
+    derived = [check for check in sick if names.agent_of(check) == names.ANALYZER]
+    remedy = _taken_back((derived or sick)[0])
+    if derived and case.snap.session.open:
+        remedy += f": end it by hand with kubectl uncordon {case.snap.node_name}"
+    yield Note("nothing-yet", f"waiting for a healthy event of {', '.join(sick)}", remedy)
+
+
+def _taken_back(check: str) -> str:
+    """When the monitor behind `check` takes its fault back, and what helps it.
+
+    Sources: health-monitors/syslog-health-monitor (a new boot ID clears every check),
+    gpu-health-monitor (a pod that starts reports every watch), csp-health-monitor.
+    """
+    agent = names.agent_of(check)
+    if agent == names.ANALYZER:
+        return f"{check} is derived and never gets a healthy event"
+    if agent == "syslog-health-monitor":
+        return (
+            "the syslog monitor sends it after a reboot (a new boot ID) or a GPU reset; "
+            "restarting its pod does not help"
+        )
+    if agent == "gpu-health-monitor":
+        return (
+            "the GPU monitor sends it when the watch passes again; if the GPU is healthy and it "
+            "does not come, restart the monitor's pod on the node"
+        )
+    if agent == "csp-health-monitor":
+        return "the CSP monitor sends it about 15 minutes after the maintenance"
+    return f"the monitor sends it when {check} passes again"
 
 
 # --- when nothing stands out ------------------------------------------------------------------
@@ -194,19 +227,42 @@ def _nothing_yet(case: Case) -> Iterator[Note]:
         listed = "; ".join(f"{k}: {v}" for k, v in sorted(unread.items()))
         yield Note("nothing-yet", f"not everything of the node is read ({listed})")
         return
-    yield Note("nothing-yet", _awaited(case))
+    yield Note("nothing-yet", _awaited(case), _next_step(case))
+
+
+def _next_step(case: Case) -> str:
+    """Where to look while a module works and says nothing of itself on the node."""
+    if (
+        case.stage == "drain"
+        and "Immediate" in (case.inst.drain_modes if case.inst else {}).values()
+    ):
+        return "node-drainer evicts them; see what may refuse that: kubectl get pdb -A"
+    module = {"drain": "node-drainer", "remediate": "fault-remediation"}.get(case.stage)
+    if module is None:
+        return ""
+    return f"see {case.kubectl(f'logs deploy/{module}')} | grep {case.snap.node_name}"
 
 
 def _awaited(case: Case) -> str:
     session = case.snap.session
     if case.stage == "detect":
         return (
-            "no fault yet: none of NVSentinel's conditions on the node is True"
+            "no fault is shown: none of NVSentinel's conditions on the node is True (one that "
+            "is not fatal, or STORE_ONLY, has none)"
             if not case.sick
             else (f"unhealthy now: {', '.join(c.type for c in case.sick)}")
         )
+    if case.stage == "quarantine" and session.open:
+        return (
+            "NVSentinel has quarantined the node; what is missing is what the runbook asks besides"
+        )
     if case.stage == "quarantine":
-        return "waiting for fault-quarantine to cordon the node, usually within seconds"
+        return (
+            "waiting for fault-quarantine to cordon the node, which takes seconds where a rule "
+            "set matches the fault"
+            if case.sick
+            else "the node is not quarantined, and none of NVSentinel's conditions on it is True"
+        )
     if case.stage == "drain":
         pods = [p for p in case.snap.pods_on_node() if _drainable(p)]
         listed = findings.listed([f"{p.namespace}/{p.name}" for p in pods])
@@ -216,6 +272,8 @@ def _awaited(case: Case) -> str:
         on = case.inst is not None and case.inst.log_collector.value is True
         logs = "; logs are collected first, for up to 10 minutes" if on else ""
         return f"waiting for fault-remediation to ask for a repair{logs}"
+    if not (session.open or session.state):
+        return "no mark of NVSentinel's is on the node: what is missing is the runbook's own"
     state = f" (state {session.state})" if session.state else ""
     return f"waiting for NVSentinel to take its marks off the node{state}"
 
@@ -233,6 +291,8 @@ _FINDINGS: dict[str, tuple[Callable[[Case], Iterator[Note]], ...]] = {
         findings.opted_out,
         findings.missing("fault-quarantine"),
         findings.no_effect,
+        findings.no_rule,
+        findings.not_quarantined,
         findings.node_not_ready,
     ),
     "drain": (findings.dry_run, findings.missing("node-drainer"), findings.drain),

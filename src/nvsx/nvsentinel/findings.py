@@ -14,6 +14,8 @@ from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.case import Case
 
 _SHOWN_PODS = 5
+#: NVSentinel's own acceptance test gives the cordon two minutes.
+CORDONED_WITHIN = 120.0
 
 # --- what holds in several stages -------------------------------------------------------------
 
@@ -24,14 +26,20 @@ def breaker(case: Case) -> Iterator[Note]:
         return
     effect = (
         "recoveries are blocked too: nodes stay cordoned"
-        if case.stage == "recover"
+        if case.stage == "recover" and case.snap.session.open
         else ("no node is cordoned until it is reset")
     )
     yield Note(
         "breaker-tripped",
         f"NVSentinel's circuit breaker is TRIPPED: {effect}",
-        f"find out why so many nodes failed, then set data.status to CLOSED and restart "
-        f"fault-quarantine: {case.kubectl('get cm circuit-breaker -o yaml')}",
+        f"find out why so many nodes failed, then {reset_breaker(case)}",
+    )
+
+
+def reset_breaker(case: Case) -> str:
+    return (
+        "set data.status to CLOSED and restart fault-quarantine: "
+        f"{case.kubectl('get cm circuit-breaker -o yaml')}"
     )
 
 
@@ -112,8 +120,8 @@ _WORK = {
 
 
 def no_effect(case: Case) -> Iterator[Note]:
-    """Faults that NVSentinel records and does not act on."""
-    if case.snap.session.known:
+    """Faults that NVSentinel records and does not act on; silent beside one it may act on."""
+    if case.snap.session.known or case.sick:
         return
     for event in _recent(case):
         if event.strategy in (names.STORE_ONLY, names.STORE_AND_ANALYSE):
@@ -133,6 +141,39 @@ def no_effect(case: Case) -> Iterator[Note]:
                 "watch it with kind node-event and type " + event.check,
             )
             return
+
+
+def no_rule(case: Case) -> Iterator[Note]:
+    """Faults that no rule set of fault-quarantine is for: those of the analyzer, for one."""
+    if case.inst is None or case.snap.session.open or not case.sick:
+        return
+    agents = {c.type: names.agent_of(c.type) for c in case.sick}
+    if any(not agent or case.inst.quarantines(agent) for agent in agents.values()):
+        return
+    who = ", ".join(sorted(set(agents.values())))
+    yield Note(
+        "no-rule",
+        f"{', '.join(agents)}: no rule set of fault-quarantine is for events of {who}, so the "
+        "node is not cordoned for it",
+        f"decide by hand: kubectl cordon {case.snap.node_name}; or add a rule set "
+        f"({case.kubectl('get cm fault-quarantine -o yaml')})",
+    )
+
+
+def not_quarantined(case: Case) -> Iterator[Note]:
+    """Nothing explains it, and fault-quarantine takes seconds, not minutes."""
+    if case.snap.session.open or not case.sick:
+        return
+    since = min(c.transition for c in case.sick)
+    if not since or case.now - since < CORDONED_WITHIN:
+        return
+    yield Note(
+        "not-quarantined",
+        f"{', '.join(c.type for c in case.sick)}: unhealthy since {case.clock(since)}, and "
+        "fault-quarantine has not cordoned the node: perhaps none of its rule sets matches",
+        f"see {case.kubectl('logs deploy/fault-quarantine')} | grep {case.snap.node_name}; if it "
+        f"should be out of service: kubectl cordon {case.snap.node_name}",
+    )
 
 
 def _recent(case: Case) -> list[HealthEvent]:
@@ -163,7 +204,7 @@ def actions(case: Case) -> Iterator[Note]:
         "action-contact-support",
         f"the recommended action for {event.check}{codes} is {event.action}: NVSentinel creates "
         "no repair for it, people have to act",
-        f"open a case with the hardware vendor with the evidence kept here; node "
+        f"{names.PEOPLES_PART.get(event.action, 'look at the event and decide by hand')}; node "
         f"{case.snap.node_name} stays cordoned until its checks are healthy",
     )
 
@@ -202,12 +243,15 @@ def drain(case: Case) -> Iterator[Note]:
     running = {f"{p.namespace}/{p.name}": p for p in case.snap.pods_on_node()}
     known = bool(running) and "pods" not in case.snap.unread
     pods = [p for w in waits for p in w.pods if not known or p in running]
-    forced = [w.force_delete_at for w in waits if w.force_delete_at > case.now]
+    forced = [w.force_delete_at for w in waits if w.force_delete_at]
     if forced and pods:
         yield Note(
             "drain-waits",
-            f"the drain waits for {listed(pods)}, which are deleted at {case.clock(min(forced))}",
-            f"to end it earlier: {_delete(pods)}",
+            f"the drain waits for {listed(pods)}; DeleteAfterTimeout deletes what is left at "
+            f"{case.clock(min(forced))}",
+            f"to end it earlier: {_delete(pods)}"
+            if min(forced) > case.now
+            else f"that has passed; see {case.kubectl('logs deploy/node-drainer')} | grep {node}",
         )
     elif pods:
         owner = running[pods[0]].owner if pods[0] in running else ""

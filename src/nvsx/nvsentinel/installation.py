@@ -22,6 +22,8 @@ BREAKER_CONFIGMAP = "circuit-breaker"
 ACTING = ("fault-quarantine", "node-drainer", "fault-remediation", "janitor")
 
 UNREAD = Fact(None, "not read")
+#: A text in a CEL expression.
+_LITERAL = re.compile(r"""['"]([^'"]+)['"]""")
 
 
 class Repair(msgspec.Struct, frozen=True):
@@ -39,7 +41,8 @@ class Repair(msgspec.Struct, frozen=True):
 class Installation(msgspec.Struct, frozen=True):
     """What was found. `modules` holds those that exist; `unread` says what could not be
     read and why, so that a module missing from both is not installed. `datastore` is what
-    the datastore's ConfigMap says, as it is; the credentials are elsewhere."""
+    the datastore's ConfigMap says, as it is; the credentials are elsewhere. `rules` are the
+    CEL expressions of each of fault-quarantine's rule sets, () when they are not known."""
 
     namespace: str
     found: Fact = UNREAD
@@ -51,6 +54,7 @@ class Installation(msgspec.Struct, frozen=True):
     monitor_only: Fact = UNREAD
     dry_run: Fact = UNREAD
     breaker: Fact = UNREAD
+    rules: tuple[str, ...] = ()
     drain_modes: Mapping[str, str] = {}
     drain: Fact = UNREAD
     repairs: tuple[Repair, ...] = ()
@@ -64,6 +68,13 @@ class Installation(msgspec.Struct, frozen=True):
         if name in self.modules:
             return self.modules[name].desired == 0
         return self.found.value is not None and "workloads" not in self.unread
+
+    def quarantines(self, agent: str) -> bool:
+        """Whether a rule set may match an event of `agent`; True when nothing says otherwise."""
+        return not self.rules or any(
+            "agent" not in rule or any(agent.startswith(text) for text in _LITERAL.findall(rule))
+            for rule in self.rules
+        )
 
     def version(self, name: str) -> str:
         module = self.modules.get(name)
@@ -95,6 +106,7 @@ async def inspect(read: Read, namespace: str = "") -> Installation:
         monitor_only=_monitor_only(modules, found),
         dry_run=_dry_run(modules, found),
         breaker=_breaker(maps, blind),
+        rules=_rules(maps.get("fault-quarantine", {})),
         drain_modes=drain_modes,
         drain=drain,
         repairs=repairs,
@@ -186,6 +198,17 @@ def _tables(data: Mapping[str, str]) -> dict[str, Any]:
 
 def _folded(table: object) -> dict[str, Any]:
     return {str(k).lower(): v for k, v in as_map(table).items()}
+
+
+def _rules(data: Mapping[str, str]) -> tuple[str, ...]:
+    """What each rule set asks of a health event, as one text; what else it asks of the node."""
+    sets = _folded(_tables(data)).get("rule-sets")
+    found = []
+    for entry in map(as_map, sets if isinstance(sets, list) else ()):
+        matches = [m for group in as_map(entry.get("match")).values() for m in group]
+        about = [m for m in map(as_map, matches) if m.get("kind") == "HealthEvent"]
+        found.append(" && ".join(str(m.get("expression", "")) for m in about))
+    return tuple(found)
 
 
 def _drain(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[dict[str, str], Fact]:

@@ -67,6 +67,18 @@ ACTIONS = MappingProxyType(
         99: "UNKNOWN",
     }
 )
+#: What a person is asked to do where no custom resource is created for the action.
+PEOPLES_PART = MappingProxyType(
+    {
+        "CONTACT_SUPPORT": "open a case with the vendor, with the evidence kept here",
+        "RUN_FIELDDIAG": "run the vendor's field diagnostics on the node",
+        "RUN_DCGMEUD": "run the DCGM end-user diagnostics on the node",
+        "CUSTOM": (
+            "the event names the custom action: carry it out by hand, or map it in "
+            "fault-remediation's remediationActions"
+        ),
+    }
+)
 #: What fault-remediation maps to a custom resource by default; the rest ends with people.
 REPAIRING_ACTIONS = frozenset({"COMPONENT_RESET", "RESTART_VM", "RESTART_BM", "REPLACE_VM"})
 
@@ -111,6 +123,9 @@ MAINTENANCE_KINDS = (
     ),
 )
 
+#: Kinds that janitor works on, and gives up on after its limit; others are somebody else's.
+JANITORS_KINDS = frozenset(k.kind for k in MAINTENANCE_KINDS if k.group == JANITOR_GROUP)
+
 # --- the store --------------------------------------------------------------------------
 DATABASE = "HealthEventsDatabase"
 COLLECTION = "HealthEvents"
@@ -139,7 +154,29 @@ ANALYZER_CHECKS = (
     "XIDErrorSoloNoBurst RepeatedNICDriverError RepeatedNICDegradation"
 ).split()
 CHECKS = frozenset((*GPU_CHECKS, *SYSLOG_CHECKS, *NIC_CHECKS, *OTHER_CHECKS, *ANALYZER_CHECKS))
-CHECK_PREFIXES = ("DcgmDiagnostic", "XID74Reg", "RepeatedXID74")
+ANALYZER_PREFIXES = ("XID74Reg", "RepeatedXID74")
+CHECK_PREFIXES = ("DcgmDiagnostic", *ANALYZER_PREFIXES)
+
+#: How a check's name begins → the agent that reports it. Policies of the object monitor
+#: have the names operators give them, and are not here.
+AGENTS = MappingProxyType(
+    {
+        "Gpu": "gpu-health-monitor",
+        "SysLogs": "syslog-health-monitor",
+        "InfiniBand": "nic-health-monitor",
+        "Ethernet": "nic-health-monitor",
+        "CSPMaintenance": "csp-health-monitor",
+        "SlurmHealthCheck": "slurm-drain-monitor",
+        **dict.fromkeys((*ANALYZER_CHECKS, *ANALYZER_PREFIXES), "health-events-analyzer"),
+    }
+)
+ANALYZER = "health-events-analyzer"
+
+
+def agent_of(check: str) -> str:
+    """The agent that reports `check`, "" when its name does not tell."""
+    return next((agent for start, agent in AGENTS.items() if check.startswith(start)), "")
+
 
 #: Names from test data and old documents, and what is meant by them.
 INVENTED_CHECKS = MappingProxyType(

@@ -1,0 +1,142 @@
+"""What a note must not say: what will not come, and remedies that do not help."""
+
+import msgspec
+import pytest
+from tests.nvsentinel import fixtures as f
+from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick, untouched
+
+from nvsx.core.snapshot import Condition
+from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.workloads import Fact
+from nvsx.testing import fake_observer as fake
+
+
+@pytest.mark.parametrize("stage", ["drain", "remediate"])
+def test_without_a_quarantine_later_stages_name_what_holds_that_up(stage: str) -> None:
+    """A run that waits for a drain or a repair hears of the breaker, and of no node-drainer."""
+    found = notes(stage, untouched(), install(breaker=Fact("TRIPPED", "x")))
+    assert "no node is cordoned until it is reset" in found["breaker-tripped"].text
+    assert not any("node-drainer" in n.text or "repair" in n.text for n in found.values())
+    assert "fault-quarantine to cordon" in notes(stage, untouched())["nothing-yet"].text
+
+
+GPU_RULES = install(rules=("event.agent == 'gpu-health-monitor' && event.isFatal == true",))
+
+
+def test_a_fault_that_no_rule_set_is_for() -> None:
+    """The rule sets are read: a Slurm check that none of them names cordons nothing."""
+    note = notes("drain", untouched("SlurmHealthCheck"), GPU_RULES)["no-rule"]
+    assert "SlurmHealthCheck: no rule set" in note.text
+    assert f"kubectl cordon {fake.NODE}" in note.remedy
+
+
+@pytest.mark.parametrize(
+    ("check", "inst"),
+    [
+        ("GpuMemWatch", GPU_RULES),
+        ("SlurmHealthCheck", INSTALLED),
+        ("SlurmHealthCheck", install(rules=("event.isFatal == true",))),
+        ("SlurmHealthCheck", install(rules=("event.agent.startsWith('slurm-')",))),
+        ("a-policy-of-ours", GPU_RULES),
+    ],
+)
+def test_a_rule_set_that_may_match_is_not_accused(check: str, inst: Installation) -> None:
+    """Rules that are unread, for every agent, or for agents that begin so may still match."""
+    assert list(notes("quarantine", untouched(check), inst)) == ["nothing-yet"]
+
+
+def test_a_cordon_that_does_not_come_in_minutes_is_said() -> None:
+    """Two minutes after the fault it is no longer a matter of seconds."""
+    node = fake.node(conditions=[fake.condition(at=NOW - 121)])
+    note = notes("quarantine", fake.snapshot(of=node))["not-quarantined"]
+    assert "has not cordoned the node" in note.text
+    assert "logs deploy/fault-quarantine" in note.remedy
+
+
+def test_a_fault_without_effect_is_not_blamed_beside_one_with() -> None:
+    """A non-fatal Event says nothing about a fatal condition that is there too."""
+    event = f.event("GpuThermalWatchIsNotHealthy", last=NOW - 60)
+    assert "action-none" not in notes("quarantine", untouched(events=(event,)))
+
+
+@pytest.mark.parametrize("stage", ["drain", "remediate"])
+def test_an_incident_that_is_over_promises_nothing(stage: str) -> None:
+    """After the end neither a drain nor a repair is announced."""
+    over = fake.ended(fake.session(), NOW - 5, ending="recovered")
+    found = notes(stage, fake.snapshot(session=over))
+    assert [n.text for n in found.values()] == [
+        "the incident is over (recovered): only what was not read yet can still come"
+    ]
+
+
+def test_recover_without_marks_waits_for_no_marks() -> None:
+    """A node NVSentinel never touched has nothing for it to take off."""
+    assert "no mark" in notes("recover", fake.snapshot())["nothing-yet"].text
+    inst = install(breaker=Fact("TRIPPED", "x"))
+    assert "nodes stay cordoned" not in notes("recover", untouched(), inst)["breaker-tripped"].text
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("SysLogsXIDError", "restarting its pod does not help"),
+        ("GpuMemWatch", "restart the monitor's pod"),
+        ("XID74Reg0SoloNVLinkError", "never gets a healthy event"),
+        ("CSPMaintenance", "after the maintenance"),
+        ("InfiniBandStateCheck", "when InfiniBandStateCheck passes again"),
+    ],
+)
+def test_what_brings_a_healthy_event_depends_on_the_monitor(check: str, words: str) -> None:
+    """The advice is what the monitor behind the check really does."""
+    node = fake.node(conditions=[fake.condition(check=check)], cordoned=True)
+    session = fake.session(events=(fake.health_event(check=check),))
+    note = notes("recover", fake.snapshot(of=node, session=session))["nothing-yet"]
+    assert words in note.remedy
+    assert ("kubectl uncordon" in note.remedy) == (check == "XID74Reg0SoloNVLinkError")
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("CUSTOM", "map it in fault-remediation"),
+        ("RUN_DCGMEUD", "end-user diagnostics"),
+        ("UNKNOWN", "decide by hand"),
+    ],
+)
+def test_what_people_do_depends_on_the_action(action: str, words: str) -> None:
+    """A vendor's case is for CONTACT_SUPPORT; other actions name their own."""
+    snap = sick(session=fake.session(events=(fake.health_event(action=action),)))
+    remedy = notes("remediate", snap)["action-contact-support"].remedy
+    assert words in remedy
+    assert "vendor" not in remedy
+
+
+def test_a_deletion_whose_time_has_passed_is_no_unlimited_wait() -> None:
+    """DeleteAfterTimeout stays what it is after its time, with where to look."""
+    event = f.event("WaitingBeforeForceDelete", last=NOW)
+    snap = sick(session=fake.session("quarantined", "draining"), events=(event,))
+    note = notes("drain", snap, now=1755710131.0 + 600)["drain-waits"]
+    assert "without limit" not in note.text
+    assert "logs deploy/node-drainer" in note.remedy
+
+
+def test_immediate_eviction_points_at_disruption_budgets() -> None:
+    """A pod that stays although it is evicted: something refuses it."""
+    pods = (fake.pod("train-0", owner="Job/train"),)
+    snap = sick(session=fake.session("quarantined", "draining"), pods=pods)
+    note = notes("drain", snap, install(drain_modes={"*": "Immediate"}))["nothing-yet"]
+    assert note.remedy.endswith("kubectl get pdb -A")
+
+
+def test_an_external_repair_is_not_janitors() -> None:
+    """A request handed over waits for those outside, and janitor is not named."""
+    handed = Condition("NVSentinelOwnershipReleased", "True", "ReleaseTaintApplied")
+    repair = msgspec.structs.replace(
+        f.resource("in_progress"),
+        group="nvsentinel.dgxc.nvidia.com",
+        kind="ExternalRemediationRequest",
+        conditions=(handed,),
+    )
+    note = notes("remediate", sick(resources=(repair,)), now=repair.created + 60)["external-repair"]
+    assert "external system" in note.text
+    assert "janitor " not in note.remedy
