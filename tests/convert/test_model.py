@@ -109,6 +109,8 @@ def test_a_lost_slack_line_fails_and_is_named(
     claude.answers = [tool(lost)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 1
     said = capsys.readouterr()
+    assert "the findings went back 3 times: nothing was written" in " ".join(said.err.split())
+    assert "round 3 of 3" in said.err
     assert "sample-runbook.md:36  message: Tell #batch-users which jobs are affected." in said.out
     assert len(claude.requests) == 4
     back = claude.bodies[1]["messages"][-1]["content"][0]
@@ -116,7 +118,9 @@ def test_a_lost_slack_line_fails_and_is_named(
     assert "Tell #batch-users which jobs are affected." in back["content"]
     assert project.files() == before
     kept = project.root.with_name("project.drafts") / NAME
-    assert "Tell #batch-users" in (kept / "FINDINGS.md").read_text()
+    findings = (kept / "FINDINGS.md").read_text()
+    assert "Tell #batch-users" in findings
+    assert "- findings sent back: 3 times" in findings
     assert (kept / f"runbooks/{NAME}.yaml").is_file()
     assert not os.access(kept / f"runbooks/hooks/{NAME}/on-detect.sh", os.X_OK)
 
@@ -130,6 +134,47 @@ def test_findings_bring_the_second_answer_right(
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
     assert "Rulebook" in claude.bodies[1]["messages"][-1]["content"][0]["content"]
     assert (project.root / f"runbooks/{NAME}.yaml").is_file()
+
+
+CODED = '{check: SysLogsXIDError, errorCode: "79"}'
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says"),
+    [
+        ("{check: SysLogsXIDError}", "fires for every error code of SysLogsXIDError"),
+        ('{check: SysLogsXIDError, errorCode: "79", fatal: any}', "are not fatal"),
+        ('{check: SysLogsXIDError, errorCode: ["79", "48"]}', "error code 48, which the page"),
+        ("{componentClass: GPU}", "fires for faults of every kind"),
+        ("{check: SysLogsXIDError, errorCode: '79', strategy: STORE_ONLY}", "only stores"),
+    ],
+)
+def test_a_trigger_wider_than_the_page_goes_back(
+    project: Project, claude: Claude, answer: dict[str, Any], trigger: str, says: str
+) -> None:
+    """What would fire for more than the page's fault is a finding, and the next answer lands."""
+    assert CODED in answer["runbook"]
+    wide = {**answer, "runbook": answer["runbook"].replace(CODED, trigger)}
+    claude.answers = [tool(wide), tool(answer)]
+    assert project.nvsx("convert", SAMPLE, "--yes") == 0
+    assert len(claude.requests) == 2
+    back = claude.bodies[1]["messages"][-1]["content"][0]["content"]
+    assert says in back
+    assert "[convert-triggers]" in back
+
+
+def test_a_trigger_only_a_person_can_judge_is_in_the_preview(
+    project: Project, claude: Claude, answer: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An expression is no error, and the summary asks the reviewer to read it."""
+    entry = '{when: \'event.checkName == "SysLogsXIDError" && "79" in event.errorCode\'}'
+    claude.answers = [
+        tool({**answer, "runbook": answer["runbook"].replace(f"- {CODED}", f"- {entry}")})
+    ]
+    assert project.nvsx("convert", SAMPLE, "--yes") == 0
+    said = capsys.readouterr().out
+    assert "warning: " in said
+    assert "fires by an expression: read whether it means this page's fault" in said
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.convert.conftest import PAGES, ROOT, SAMPLE
 
+from nvsx.cli import sample
 from nvsx.ops import linter
 from nvsx.ops.convert import session
 
@@ -124,18 +125,57 @@ def test_core_remediation_leaves_and_is_watched(project: Project) -> None:
 
 def test_the_converted_example_is_fresh(project: Project) -> None:
     """What the repository shows as converted is what convert makes of the sample today."""
-    example = ROOT / "examples" / "converted"
+    assert project.root.is_dir()  # its fixture keeps the real shellcheck out of this
+    assert sample.main(["--check"]) == 0
+
+
+def test_a_stale_example_is_named_and_renewed(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A changed library, a lost hook and a lost mode are found; writing makes them good."""
+    assert project.root.is_dir()
+    folder = tmp_path / "examples"
+    shutil.copytree(ROOT / "examples", folder)
+    hooks = folder / "converted/runbooks/hooks"
+    (hooks / "lib/notify.sh").write_text("# older\n")
+    (hooks / "sample-runbook/on-drain.sh").unlink()
+    (hooks / "sample-runbook/on-detect.sh").chmod(0o644)
+    assert sample.main(["--check", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert "run make docs" in said
+    assert [line.strip() for line in said.splitlines()[1:]] == [
+        "hooks/lib/notify.sh",
+        "hooks/sample-runbook/on-detect.sh",
+        "hooks/sample-runbook/on-drain.sh",
+    ]
+    assert sample.main([str(folder)]) == 0
+    assert sample.main(["--check", str(folder)]) == 0
+
+
+def test_a_hook_reads_as_a_person_works(project: Project) -> None:
+    """What the hook sends is marked so, what is left to do has a box, and a command stands
+    under the sentence it belongs to."""
     source = session.read([SAMPLE])
-    draft, report = session.convert_offline(source, "sample-runbook", project.desk())
-    assert report.good
-    for path, text in draft.files.items():
-        assert (example / path).read_text() == text, f"convert the sample again: {path}"
-    hooks = {p.name for p in (example / "runbooks/hooks/sample-runbook").glob("*.sh")}
-    assert hooks == {path.rsplit("/", 1)[-1] for path in draft.hooks}
-    for name, content in project.desk().library.items():
-        assert (example / "runbooks/hooks/lib" / name).read_bytes() == content
-    ledger = json.loads((example / "runbooks/hooks/sample-runbook/ledger.json").read_text())
-    assert ledger["sources"][0]["sha256"] == source.pages[0].sha256
+    draft, _ = session.convert_offline(source, "sample-runbook", project.desk())
+    said = {
+        path.rsplit("/", 1)[-1]: [x[6:-1] for x in text.splitlines() if x.startswith("echo '")]
+        for path, text in draft.hooks.items()
+    }
+    detect = said["on-detect.sh"]
+    assert detect[0].startswith("- Kernel log:")
+    assert any(x.startswith("[slack] Post in #gpu-ops before cordoning") for x in detect)
+    at = detect.index("[ ] Tell #batch-users which jobs are affected.")
+    assert detect[at + 1].startswith("    kubectl get pods")
+    at = detect.index("[jira] Open a Jira ticket with these fields:")
+    assert detect[at + 1 : at + 3] == ["    Project: GPUOPS", "    Issue type: Incident"]
+    assert "[ ] Check that it is the real thing:" in detect
+    missing = "[ ] If the GPU is still missing after the reboot, do not try again"
+    for hook in ("on-remediate.sh", "on-failure.sh"):
+        assert any(x.startswith(missing) for x in said[hook])
+    late = draft.hooks["runbooks/hooks/sample-runbook/on-remediate-overdue.sh"]
+    assert "TITLE='XID 79: GPU fell off the bus: repair overdue'" in late
+    assert late.count("write in #infra-escalation") == 3  # said, paged and posted
+    assert "posts for #batch-users, #gpu-ops, #infra-escalation all go to" in draft.notes[-1]
 
 
 def test_several_pages_become_one_runbook(project: Project) -> None:
@@ -261,6 +301,21 @@ def test_a_conversion_that_is_killed_leaves_no_runbook_and_is_in_nobodys_way(
     assert {k: v for k, v in files.items() if k != ledger} == {
         k: v for k, v in other.files().items() if k != ledger
     }
+
+
+def test_the_mark_of_a_conversion_killed_at_its_very_end_goes_with_the_next(
+    project: Project,
+) -> None:
+    """kill -9 after the last file landed: the runbook is whole, and its marker does not stay."""
+    command = ["--project", str(project.root), "convert", str(SAMPLE), "--offline", "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, "4", *command], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert project.nvsx("lint", "sample-runbook") == 0
+    assert project.nvsx("convert", PAGES / "ecc.md", "--offline", "--yes") == 0
+    assert [path for path in project.files() if "/." in path] == []
+    assert project.nvsx("lint") == 0
 
 
 def test_a_dry_run_shows_and_writes_nothing(

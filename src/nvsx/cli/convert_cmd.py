@@ -124,14 +124,13 @@ def _asked(home: Home, desk: Desk, source: Source, name: str) -> tuple[Draft, Re
             progress(str(asked.usage))
     draft, report = outcome.draft, outcome.report
     if not report.good:
-        text = preview.findings_text(
-            draft, report, {"model": asked.name, "rounds": str(outcome.rounds)}
-        )
+        said = {"model": asked.name, "findings sent back": f"{outcome.returns} times"}
+        text = preview.findings_text(draft, report, said)
         folder = writer.keep_draft(draft, {"FINDINGS.md": text}, desk.root, home.state_dir)
         _print(preview.problems(report))
         raise NvsxError(
-            f"the model's runbook did not pass the checks in {outcome.rounds} rounds: "
-            "nothing was written",
+            "the model's runbook did not pass the checks, though the findings went back "
+            f"{outcome.returns} times: nothing was written",
             f"the last draft and its findings are in {folder}",
         )
     return draft, report

@@ -62,8 +62,10 @@ def script(
 ) -> str:
     """One hook. `ticket` says that this is the hook that opens the Jira ticket."""
     stage = target.removesuffix("-overdue")
+    what = {"remediate": "repair", "recover": "recovery"}.get(stage, stage)
+    title += f": {what} overdue" if stage != target else ""
     purpose = (
-        f"The {stage} takes longer than the page allows." if stage != target else _PURPOSE[target]
+        f"The {what} takes longer than the page allows." if stage != target else _PURPOSE[target]
     )
     body = [*_said([x for x in lines if x.channel == "say"])]
     if target == "recover":
@@ -86,7 +88,7 @@ def script(
         body += ["", f'failure_told "$TITLE" {quoted(said)}']
     else:
         body += ["", "notify_result"]
-    text = "\n".join(body)
+    text = "\n".join(body).lstrip("\n")
     quotes = ""
     if any(c in text for c in _BEYOND_ASCII_QUOTES):
         quotes = (
@@ -96,7 +98,8 @@ def script(
     if '"$TITLE"' in text:
         head += f"TITLE={shlex.quote(title)}\n"
     node = "NODE=${NVSX_TARGET_NODE:-the node}\n" if '"$NODE"' in text else ""
-    return head + node + text + "\n"
+    named = head + node
+    return named + ("" if named.endswith("\n\n") else "\n") + text + "\n"
 
 
 def _said(lines: Sequence[Line]) -> list[str]:

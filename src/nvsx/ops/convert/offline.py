@@ -54,7 +54,13 @@ def draft(
             severity=severity,
             ticket=target == ticket,
         )
-    return Draft(name, BY, files, unplaced=tuple(done.unplaced), notes=_notes(fault, routed))
+    return Draft(
+        name,
+        BY,
+        files,
+        unplaced=tuple(done.unplaced),
+        notes=(*_notes(fault, routed), *_channels(done.lines)),
+    )
 
 
 def _title(blocks: Sequence[Block], fault: str) -> str:
@@ -73,7 +79,9 @@ def _ticket(by_target: dict[str, list[Line]]) -> str:
             return target
     for target, lines in by_target.items():
         by_target[target] = [
-            replace(x, channel="say", mark="[ ]") if x.channel == "jira" else x for x in lines
+            replace(x, mark="[ ]") if x.mark == "[jira]" else x
+            for x in lines
+            if x.channel != "jira"
         ]
     return ""
 
@@ -88,6 +96,15 @@ def _order(targets: dict[str, list[Line]]) -> list[str]:
     """Stages in their order, each followed by its overdue hook; failure last."""
     ordered = [t for stage in STAGE_ORDER for t in (stage, f"{stage}-overdue") if t in targets]
     return [*ordered, *(t for t in targets if t not in ordered)]
+
+
+def _channels(lines: Sequence[Line]) -> tuple[str, ...]:
+    """A webhook posts to one channel, whatever the page calls it."""
+    posted = [x.text for x in lines if x.channel == "slack" or x.mark == "[slack]"]
+    named = sorted({name for text in posted for name in p.CHANNEL.findall(text)})
+    if len(named) < 2:
+        return ()
+    return (f"posts for {', '.join(named)} all go to the channel of SLACK_WEBHOOK_URL",)
 
 
 def _notes(fault: faults.Fault, routed: str) -> tuple[str, ...]:

@@ -49,13 +49,16 @@ def summary(draft: Draft, report: Report, secrets: Sequence[Secret]) -> list[str
     if report.ledger:
         lines.append(report.ledger.summary())
     lines += list(draft.notes)
+    lines += [f"{f.severity}: {f.problem} [{f.rule}]" for f in report.findings if report.good]
     if secrets:
         names = ", ".join(sorted({s.variable for s in secrets}))
         where = ", ".join(f"{s.page}:{s.line}" for s in secrets[:5])
         lines.append(f"secrets in the page ({where}) became variables; export {names}")
     if draft.unplaced:
         count = len(draft.unplaced)
-        lines.append(f"{count} lines fit no stage by any rule and are said in preflight:")
+        what = "line fits" if count == 1 else "lines fit"
+        said = "is" if count == 1 else "are"
+        lines.append(f"{count} {what} no stage by any rule and {said} said in preflight:")
         lines += [
             f"  {x.page}:{x.line}  {textwrap.shorten(x.text, 90)}" for x in draft.unplaced[:20]
         ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nvsx.core.catalog import LoadedRunbook
 from nvsx.core.errors import Problem
-from nvsx.ops.convert import offline, preview, prompt, safety
+from nvsx.ops.convert import offline, preview, prompt, safety, triggering
 from nvsx.ops.convert.acceptance import MARKER
 from nvsx.ops.convert.checking import Desk, Report, examine, rival
 from nvsx.ops.convert.draft import Draft, hook_file, runbook_file
@@ -26,11 +26,11 @@ MOST_RETURNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The last draft, what the checks said of it, and how often it was asked for."""
+    """The last draft, what the checks said of it, and how often findings went back."""
 
     draft: Draft
     report: Report
-    rounds: int
+    returns: int
 
 
 def convert(source: Source, name: str, desk: Desk, model: Model, progress: Progress) -> Outcome:
@@ -39,12 +39,13 @@ def convert(source: Source, name: str, desk: Desk, model: Model, progress: Progr
     names = ", ".join(page.name for page in source.pages)
     yaml = prompt.skeleton(name, names, source.blocks, desk.words, routed)
     reply = model.ask(prompt.request(name, source.pages, source.facts, yaml, routed))
-    for number in range(1, MOST_RETURNS + 2):
+    for returns in range(MOST_RETURNS + 1):
         draft, report = _checked(reply, source, name, desk, model.name)
-        if report.good or number > MOST_RETURNS:
-            return Outcome(draft, report, number)
+        if report.good or returns == MOST_RETURNS:
+            return Outcome(draft, report, returns)
         wrong = [reply.wrong] if reply.wrong else preview.problems(report)
-        progress(f"round {number}: {len(wrong)} findings go back to {model.name}")
+        what = "1 finding goes" if len(wrong) == 1 else f"{len(wrong)} findings go"
+        progress(f"{what} back to {model.name}, round {returns + 1} of {MOST_RETURNS}")
         reply = model.again(reply, findings_sentence(wrong))
     raise AssertionError("the loop returns")
 
@@ -66,7 +67,7 @@ def _checked(
     hosts = safety.hosts_in("\n".join(page.text for page in source.pages))
 
     def extra(loaded: LoadedRunbook) -> Sequence[Finding]:
-        found = _beyond(loaded, draft)
+        found = _beyond(loaded, draft) + triggering.broader(loaded, source, name, desk.words)
         for path, text in draft.hooks.items():
             found += safety.examine(path, text, hosts, name)
         return found

@@ -25,6 +25,13 @@ Channel = Literal["say", "slack", "page", "jira"]
 _CLOSING = re.compile(
     r"\b(?:clos(?:e|es|ed|ing)|resolv\w+|acknowledge|ack|snooze|silence|merge)\b", re.IGNORECASE
 )
+#: A sentence that tells how things are: nothing to tick off.
+_STATEMENT = re.compile(
+    r"(?:an?|the|this|these|it|there|der|die|das|eine?|les?|la|une?|el|los)\b"
+    r"(?!.*\b(?:must|should|ha(?:s|ve) to|needs? to|muss|sollte|doit|debe)\b)",
+    re.IGNORECASE,
+)
+_SYMPTOMS = re.compile(r"\b(?:symptom\w*|symptôme\w*|síntoma\w*)|症状", re.IGNORECASE)
 _AGAIN = re.compile(r"\b(?:every|each|alle|toutes|chaque|cada|repeat)\b|毎|每", re.IGNORECASE)
 
 
@@ -64,6 +71,8 @@ class _Splitter:
         self.places: dict[int, str] = {}  # where each block's first sentence went
         self.index = 0
         self.message: dict[int, Channel] = {}  # items whose children are their message
+        self.leading = {i for i, b in enumerate(blocks[1:]) if b.kind == "code"}
+        self.symptoms = False  # under a heading that says so: what is seen, not what to do
 
     def run(self) -> Split:
         page = ""
@@ -87,8 +96,9 @@ class _Splitter:
                 b.kind == "heading" and b.page == block.page for b in self.blocks[: self.index]
             )
             self.cursor.heading(block.text, first=first)
+            self.symptoms = _SYMPTOMS.search(block.text) is not None
         facts = [kind for kind, _, _ in atoms(block.text) if kind != "fault"]
-        if facts or block.spans:
+        if facts or block.spans or (self.cursor.aside and block.kind == "heading"):
             target = self.cursor.place("") if self.cursor.told else "preflight"
             self._add(target, "say", block.shown(), block, block.line, "==")
 
@@ -103,7 +113,9 @@ class _Splitter:
                 if is_open(result.pieces):
                     continue
             target = self.places.get(block.parent) or self.cursor.place("")
-            self._add(target, channel, result.shown, block, block.line + offset, "   ")
+            self._add(target, "say", result.shown, block, block.line + offset, "   ")
+            if channel != "say":
+                self._add(target, channel, result.shown, block, block.line + offset)
 
     def _sentence(self, sentence: Sentence, block: Block, index: int) -> None:
         shown = told(block, sentence)
@@ -123,6 +135,7 @@ class _Splitter:
         if self._late(sentence, block, line, shown, target):
             return
         if is_failure(sentence.text) and target in ("drain", "remediate", "recover"):
+            self._add(target, "say", shown, block, line, "[ ]")
             self._add("failure", "say", shown, block, line, "[ ]")
             return
         channel = self._channel(sentence, block, warned=warned)
@@ -133,7 +146,9 @@ class _Splitter:
             known = is_step or self.cursor.aside or self.cursor.told or warned
             if block.kind == "text" and not is_step and not self.cursor.told and not warned:
                 target = "preflight"
-            mark = "!" if warned else "[ ]" if is_step and target != "preflight" else "-"
+            told_of = self.symptoms or _STATEMENT.match(sentence.text.strip())
+            doing = target != "preflight" and (index in self.leading or (is_step and not told_of))
+            mark = "!" if warned else "[ ]" if doing else "-"
             self._add(target, "say", shown, block, line, mark, known=known)
             return
         if target == "preflight" and not self.cursor.aside:
@@ -158,19 +173,22 @@ class _Splitter:
     ) -> None:
         """A message: its quoted words are what is sent, the sentence says when and where."""
         shown = told(block, sentence)
-        if sentence.text.rstrip().endswith(":"):
+        above = self.message.get(block.parent)
+        if sentence.text.rstrip().endswith(":") and not above:
             self.message[index] = channel
-            self._add(target, "say", shown, block, line, "[ ]")
+            self._add(target, "say", shown, block, line, f"[{channel}]")
             return
         quoted = max((m[0][1:-1] for m in QUOTED.finditer(shown)), key=len, default="")
         if len(quoted) > 11 and channel == "slack":
-            self._add(target, "say", shown, block, line, "[ ]")
+            self._add(target, "say", shown, block, line, "[slack]")
             self._add(target, channel, quoted, block, line)
             return
-        if channel == "slack" and _AGAIN.search(sentence.text):
-            self._add(target, "say", shown, block, line, "[ ]")
-            return
-        self._add(target, channel, shown, block, line)
+        repeats = channel == "slack" and _AGAIN.search(sentence.text)
+        # A pager takes the words as they are; what to write elsewhere is for people to know.
+        mark = "   " if above else "[page]" if channel == "page" else "[ ]"
+        self._add(target, "say", shown, block, line, mark)
+        if not repeats:
+            self._add(target, channel, shown, block, line)
 
     def _late(self, sentence: Sentence, block: Block, line: int, shown: str, here: str) -> bool:
         """Escalation after a time becomes the stage's budget and its overdue hook."""
@@ -185,8 +203,10 @@ class _Splitter:
         channel = self._talk(sentence.text) if first else "say"
         if first and channel == "say" and p.ESCALATE.search(sentence.text):
             channel = "page"
-        self._add(f"{stage}-overdue", channel, shown, block, line, "[ ]")
-        if channel == "page" and p.SLACK.search(sentence.text):
+        self._add(f"{stage}-overdue", "say", shown, block, line, "[ ]")
+        if channel != "say":
+            self._add(f"{stage}-overdue", channel, shown, block, line)
+        if channel == "page" and (p.SLACK.search(sentence.text) or p.CHANNEL.search(sentence.text)):
             self._add(f"{stage}-overdue", "slack", shown, block, line)
         return True
 

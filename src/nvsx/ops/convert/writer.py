@@ -52,7 +52,7 @@ def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
         _prepare(draft, ledger, desk, staging)
         with _held(staging / _MARKER), _held(staging / "hooks" / _MARKER):
             _place(draft, desk, staging, placed)
-        (hooks / draft.name / _MARKER).unlink()
+        (hooks / draft.name / _MARKER).unlink(missing_ok=True)
     except BaseException as exc:
         for path in reversed(placed):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -89,8 +89,11 @@ def _is_free(marker: Path) -> bool:
 
 
 def _clear(root: Path, name: str) -> None:
-    """Remove what killed conversions left behind."""
+    """Remove what killed conversions left behind: half of them, and the marker of whole ones."""
     hooks = root / HOOKS
+    for marker in hooks.glob(f"*/{_MARKER}"):
+        if os.path.lexists(root / f"runbooks/{marker.parent.name}.yaml") and _is_free(marker):
+            marker.unlink()
     if _is_left_over(root, name):
         shutil.rmtree(hooks / name)
     for folder in hooks.glob(".*-*"):

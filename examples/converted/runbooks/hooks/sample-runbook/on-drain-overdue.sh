@@ -5,7 +5,9 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-TITLE='XID 79: GPU fell off the bus'
+TITLE='XID 79: GPU fell off the bus: drain overdue'
+
+echo '[ ] If the drain takes longer than 30 minutes, post in #batch-users and page @batch-leads.'
 
 # sample-runbook.md:71
 page critical "$(headline "$TITLE")" 'If the drain takes longer than 30 minutes, post in #batch-users and page @batch-leads.' overdue
