@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 import pytest
-from tests.e2e.live import CHAIN, Live
+from tests.e2e.live import CHAIN, Live, until
 
 from nvsx.bootstrap.masked import MaskedArtifacts, MaskedIntake
 from nvsx.core.incident import HealthEvent
@@ -162,6 +162,23 @@ async def test_no_planted_secret_is_in_anything_nvsx_leaves_or_says(live: Live) 
     assert any(name.endswith("report.html") for name in said)
     assert b"***" in said["html"]
     assert [leak for where, data in said.items() for leak in _found(where, data)] == []
+
+
+async def test_a_killed_runs_report_file_is_masked_by_who_reads_the_run(live: Live) -> None:
+    """kill -9 while a hook has written a secret into its report file: `nvsx report` overwrites it
+    though nobody has gone on with the run, and what the hook adds later stays."""
+    live.project.one_hook(
+        'echo "told $TEAM_TOKEN twice" >>"$NVSX_REPORT_FILE"; echo begin >>"$NVSX_PROJECT_ROOT/log"'
+        "\nexec sleep 300"
+    )
+    env = live.env(**PLANTED)
+    run = await live.run("t", env=env)
+    await until(lambda: live.project.log("begin"), "the hook has written")
+    await run.kill()
+    file = live.project.root / "nvsx-artifacts" / run.run_id / "report.txt"
+    assert PLANTED["TEAM_TOKEN"] in file.read_text()
+    await live.done("report", run.run_id, env=env)
+    assert file.read_text().split() == ["told", "***", "twice"]
 
 
 class _Taker:

@@ -431,3 +431,25 @@ async def test_arguments_are_what_the_environment_says(tmp_path: Path) -> None:
     facts = {"NVSX_TRIGGER": "a;rm -rf"}
     await bench.run(Script(kind="action", path=str(path), args=args, facts=facts))
     assert bench.out == ["#gpu ops", "a-rm--rf", f"{tmp_path}/x", "$(id)", "$HOME", ""]
+
+
+async def test_secrets_in_the_report_file_go_and_no_line_is_lost(bench: Bench) -> None:
+    """A script's report file loses its secrets when the script ends, in place: what another
+    script is still adding through a handle it holds stays whole."""
+    bench.environ["A_TOKEN"] = "planted-\xe9-one"
+    report = bench.root / "report.txt"
+    path = bench.write(f'echo "a $A_TOKEN b" >>{report}; printf "half $A_TOKEN" >>{report}')
+    with report.open("ab", buffering=0) as other:
+        other.write(b"\xff first\n")
+        facts = {"NVSX_REPORT_FILE": str(report)}
+        result = await bench.run(Script(kind="hook", path=str(path), facts=facts, timeout=20))
+        other.write(b" of it\nlast\n")
+    assert result.report == ("\ufffd first", "a *** b", "half ***")
+    words = [line.split() for line in report.read_bytes().split(b"\n")]
+    assert words == [
+        [b"\xff", b"first"],
+        [b"a", b"***", b"b"],
+        [b"half", b"***", b"of", b"it"],
+        [b"last"],
+        [],
+    ]

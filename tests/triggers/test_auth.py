@@ -21,7 +21,6 @@ from nvsx.triggers.secretfiles import (
     FixedSecret,
     configured,
     own_token,
-    token_notice,
 )
 from nvsx.triggers.signatures import Rule
 
@@ -111,14 +110,6 @@ def test_a_token_others_can_read_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="others can read") as caught:
         own_token(tmp_path)
     assert f"rm {tmp_path / TOKEN_FILE}" in caught.value.hint
-
-
-def test_the_token_is_shown_to_a_terminal_only(tmp_path: Path) -> None:
-    """A log gets the path."""
-    path = tmp_path / TOKEN_FILE
-    assert "t0ken" not in token_notice(path, b"t0ken", terminal=False)
-    assert str(path) in token_notice(path, b"t0ken", terminal=False)
-    assert "Authorization: Bearer t0ken" in token_notice(path, b"t0ken", terminal=True)
 
 
 def test_a_rotated_file_is_read_again(tmp_path: Path) -> None:

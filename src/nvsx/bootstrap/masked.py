@@ -7,7 +7,8 @@ triggers, and the list of what nvsx itself authenticates with.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from nvsx.core.intake import Answer, Intake, TriggerEvent
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Artifacts
 from nvsx.procs.environment import is_own_secret
-from nvsx.triggers.secretfiles import TOKEN_FILE
+from nvsx.triggers.secretfiles import TOKEN_FILE, Mark, mark
 
 if TYPE_CHECKING:
     from nvsx.bootstrap.home import Home
@@ -36,13 +37,47 @@ def masker_of(home: Home) -> Masker:
     """
     environ: Mapping[str, str] = home.env
     extra = [value for name, value in environ.items() if is_own_secret(name)]
+    files: list[Path] = []
     with suppress(NvsxError, OSError):
-        extra += _files([TOKEN_FILE], home.state_dir)
+        files.append(home.state_dir / TOKEN_FILE)
         settings = home.settings
         environ = {**environ, "healthEvents.uri": settings.health_events.uri}
-        extra += _files(_named_files(settings), home.project.root)
+        root = home.project.root
+        files += [root / Path(name).expanduser() for name in _named_files(settings)]
         extra += [home.env[name] for name in secret_variables(settings) if name in home.env]
-    return Masker(environ, extra)
+    return FileMasker(files, environ, extra)
+
+
+class FileMasker(Masker):
+    """A masker that also knows what is in `files`, those made or rotated later too: it looks
+    whether one changed before it masks. What one held before stays known."""
+
+    def __init__(
+        self, files: Iterable[Path], environ: Mapping[str, str] = {}, extra: Iterable[str] = ()
+    ) -> None:
+        super().__init__(environ, extra)
+        self._marks: dict[str, Mark | None] = {str(path): None for path in files}
+        self._look()
+
+    @property
+    def longest(self) -> int:
+        self._look()
+        return super().longest
+
+    def mask(self, text: str) -> str:
+        self._look()
+        return super().mask(text)
+
+    def _look(self) -> None:
+        for path, known in self._marks.items():
+            with suppress(OSError):
+                if (found := mark(os.stat(path))) != known:  # noqa: PTH116 - for every line
+                    self._read(path, found)
+
+    def _read(self, path: str, found: Mark) -> None:
+        if found.size <= LARGEST and Path(path).is_file():
+            self.learn([Path(path).read_bytes().decode(errors="replace")])
+        self._marks[path] = found
 
 
 def _named_files(settings: Settings) -> Iterator[str]:
@@ -70,14 +105,6 @@ def secret_variables(settings: Settings) -> Iterator[str]:
     ):
         if name:
             yield name
-
-
-def _files(names: Iterator[str] | list[str], root: Path) -> Iterator[str]:
-    for name in names:
-        path = root / Path(name).expanduser()
-        with suppress(OSError):
-            if path.is_file() and path.stat().st_size <= LARGEST:
-                yield path.read_bytes().decode(errors="replace")
 
 
 class MaskedArtifacts:

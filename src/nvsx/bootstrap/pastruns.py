@@ -1,7 +1,8 @@
 """Past runs: history, reports and statistics, and the report each run leaves behind.
 
 The commands and the runner's wiring call these. They read the journal's database, and of
-the artifact folder the files to list them; only `ReportView` writes, into that folder.
+the artifact folder the files to list them. Into that folder only `ReportView` writes, and
+whoever reads a run overwrites secrets that a killed one left in its report file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nvsx.core.ports import Artifacts, Journal, RunRow
 from nvsx.core.runindex import as_seen
 from nvsx.engine.runner import REPORT_FILE
 from nvsx.ops import stats as statistics
+from nvsx.procs.reportfile import hide
 from nvsx.render import report as reports
 from nvsx.render.report_html import page
 from nvsx.render.report_markdown import markdown
@@ -88,7 +90,9 @@ async def report(home: Home, run_id: str) -> reports.Report:
     async with _store(home) as journal:
         row = await journal.run(run_id)
         entries = await journal.read(run_id)
-    built = await asyncio.to_thread(_built, entries, folder_of(home, row))
+    folder = folder_of(home, row)
+    hide(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
+    built = await asyncio.to_thread(_built, entries, folder)
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
 
@@ -111,7 +115,9 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Report
         for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
             row, entries = await journal.run(one), await journal.read(one)
             if any(isinstance(e.body, j.Start) for e in entries):
-                told.append((entries, await asyncio.to_thread(_files, folder_of(home, row))))
+                folder = folder_of(home, row)
+                hide(folder / REPORT_FILE, home.masker)
+                told.append((entries, await asyncio.to_thread(_files, folder)))
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
     return home.masker.value(await asyncio.to_thread(merge, told, run_id))

@@ -41,7 +41,8 @@ class ServeOptions:
 
 def modes_of(home: Home, options: ServeOptions) -> tuple[str, ...]:
     """The modes to serve in. Raises UsageError for one that is not known, or not there yet."""
-    modes = tuple(dict.fromkeys(options.modes or home.settings.serve.modes))
+    asked = home.settings.serve.modes if options.modes is None else options.modes
+    modes = tuple(dict.fromkeys(asked))
     unknown = [m for m in modes if m not in ("webhook", "poll", "watch")]
     if unknown or not modes:
         raise UsageError(
@@ -90,8 +91,11 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
         yield daemon
 
 
-async def serve(home: Home, options: ServeOptions, announce: Announce) -> None:
-    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period."""
+async def serve(
+    home: Home, options: ServeOptions, announce: Announce, show: Announce = lambda _: None
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period. `show` gets the
+    header that callers need, which `announce` must not."""
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def asked() -> None:
@@ -109,6 +113,7 @@ async def serve(home: Home, options: ServeOptions, announce: Announce) -> None:
                     announce(line)
                 for line in await webhooks.start():
                     announce(line)
+                show(webhooks.authorization)
                 announce("ready")
                 await stop.wait()
                 announce("stopping: running scripts may end; the rest resumes at the next start")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,6 @@ class Webhooks:
 
     async def start(self) -> list[str]:
         """Listen; returns what to tell the operator. Raises NotReady."""
-        from nvsx.triggers.secretfiles import token_notice
-
         try:
             await self._server.start(self._host, self._port)
         except NotReady as error:
@@ -57,9 +54,16 @@ class Webhooks:
             return [f"probes at {self._server.url}/healthz, /readyz and /metrics"]
         told = [f"webhooks at {self._server.url}/webhook and /hooks/<source>"]
         if self._token_path is not None:
-            value = self._token.values()[0]
-            told += token_notice(self._token_path, value, terminal=sys.stderr.isatty()).splitlines()
+            told.append(f"callers need the token in {self._token_path}")
         return told
+
+    @property
+    def authorization(self) -> str:
+        """The header callers need, for the eyes of the person at a terminal only: not for a
+        log, which masks it. "" without a token of nvsx's own keeping."""
+        if not self._open or self._token_path is None:
+            return ""
+        return f"Authorization: Bearer {self._token.values()[0].decode(errors='replace')}"
 
     async def stop(self) -> None:
         await self._server.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ from nvsx.core.plaintext import one_line
 if TYPE_CHECKING:
     from nvsx.core.inbox import Received
     from nvsx.core.routing import Explanation
+    from nvsx.triggers.explain import Explained
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +61,7 @@ def explain(
     if source is not None:
         typer.echo(_offline(ctx.obj, source, event, header or [], as_json=as_json))
         return
-    found = at_desk(ctx, lambda desk: desk.events(event, limit))
+    found = ctx.obj.masker.value(at_desk(ctx, lambda desk: desk.events(event, limit)))
     if as_json:
         import msgspec
 
@@ -118,29 +119,33 @@ def _explained(one: Explanation) -> list[str]:
 def _offline(
     home: Home, source: str, file: str | None, headers: Sequence[str], *, as_json: bool
 ) -> str:
-    from nvsx.core.catalog import LoadedRunbook
-    from nvsx.nvsentinel import decoding
-    from nvsx.project import cel, loader
-    from nvsx.triggers.explain import explain_offline
-
     given = {}
     for text in headers:
         name, colon, value = text.partition(":")
         if not colon:
             raise UsageError(f"--header {text!r} has no colon", "write it as 'Name: value'")
         given[name.strip()] = value.strip()
+    told = home.masker.value(_told(home, source, file, given))
+    return json.dumps(told.json(), indent=2) if as_json else told.text()
+
+
+def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str]) -> Explained:
+    from nvsx.core.catalog import LoadedRunbook
+    from nvsx.nvsentinel import decoding
+    from nvsx.project import cel, loader
+    from nvsx.triggers.explain import explain_offline
+
     entries = loader.discover(home.project.root)
-    told = explain_offline(
+    return explain_offline(
         source,
         _body(file),
-        given,
+        headers,
         home.settings.serve.sources,
         [e.runbook for e in entries if isinstance(e, LoadedRunbook)],
         read_health_event=decoding.cloudevent,
         evaluate=cel.evaluate,
         compute=cel.value,
     )
-    return json.dumps(told.json(), indent=2) if as_json else told.text()
 
 
 def _body(file: str | None) -> bytes:

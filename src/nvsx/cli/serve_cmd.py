@@ -70,7 +70,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     stop_log = start_logging(sys.stderr, as_json=bool(output), mask=home.masker.mask)
     try:
-        asyncio.run(run_daemon(home, options, _announce))
+        asyncio.run(run_daemon(home, options, _announce, _show))
     finally:
         stop_log()
 
@@ -91,3 +91,9 @@ def _announce(text: str) -> None:
     import logging
 
     logging.getLogger("nvsx.serve").info("%s", text)
+
+
+def _show(secret: str) -> None:
+    """To a person at a terminal, and past the log, which masks it and may be kept."""
+    if secret and sys.stderr.isatty():
+        typer.echo(f"  {secret}", err=True)

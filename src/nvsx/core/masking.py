@@ -68,9 +68,16 @@ class Masker:
             elif "://" in value:
                 for password in _URL_PASSWORD.findall(value):
                     found.update(_forms(password))
-        for value in extra:
-            found.update(_forms(value))
-        self._needles = sorted(found, key=lambda n: (-len(n), n))
+        self._needles: list[str] = []
+        self._learn(found)
+        self.learn(extra)
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Mask these too from now on."""
+        self._learn(form for value in values for form in _forms(value))
+
+    def _learn(self, forms: Iterable[str]) -> None:
+        self._needles = sorted({*self._needles, *forms}, key=lambda n: (-len(n), n))
 
     @property
     def longest(self) -> int:

@@ -27,7 +27,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, StartSink
 from nvsx.procs import environment, groups
 from nvsx.procs.output import Budget, Stream
-from nvsx.procs.reportfile import reported
+from nvsx.procs.reportfile import hide, reported
 
 GRACE = 5.0
 """Seconds between TERM and KILL."""
@@ -106,8 +106,14 @@ class LocalScripts:
             detail=result.detail,
             timed_out=result.timed_out,
             duration=time.monotonic() - began,
-            report=reported(script.facts.get("NVSX_REPORT_FILE", ""), self._masker),
+            report=self._reported(script),
         )
+
+    def _reported(self, script: Script) -> tuple[str, ...]:
+        path = script.facts.get("NVSX_REPORT_FILE", "")
+        if path:
+            hide(Path(path), self._masker)
+        return reported(path, self._masker)
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         """Stop what is left of a script whose owner died, by TERM, then KILL."""

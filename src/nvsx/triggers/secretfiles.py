@@ -13,7 +13,7 @@ import secrets
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nvsx.core.errors import NotReady
 
@@ -47,7 +47,7 @@ class FileSecret:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
-        self._known: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+        self._known: dict[Path, tuple[Mark, bytes]] = {}
         for path in self._paths:
             self._known[path] = self._read(path)
 
@@ -57,25 +57,33 @@ class FileSecret:
     def values(self) -> Sequence[bytes]:
         for path in self._paths:
             with contextlib.suppress(NotReady, OSError):  # the last good value stays
-                if _mark(path.stat()) != self._known[path][0]:
+                if mark(path.stat()) != self._known[path][0]:
                     self._known[path] = self._read(path)
         return [value for _, value in self._known.values()]
 
     @staticmethod
-    def _read(path: Path) -> tuple[tuple[int, int, int], bytes]:
+    def _read(path: Path) -> tuple[Mark, bytes]:
         try:
             with path.open("rb") as file:
-                mark = _mark(os.fstat(file.fileno()))
+                seen = mark(os.fstat(file.fileno()))
                 value = file.read(_MAX_BYTES).strip()
         except OSError as exc:
             raise NotReady(f"secret file {path} cannot be read: {exc.strerror or exc}") from None
         if not value:
             raise NotReady(f"secret file {path} is empty", "write the sender's secret into it")
-        return mark, value
+        return seen, value
 
 
-def _mark(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_ino, status.st_mtime_ns, status.st_size
+class Mark(NamedTuple):
+    """By this a file that changed is told from one that did not."""
+
+    inode: int
+    modified: int
+    size: int
+
+
+def mark(status: os.stat_result) -> Mark:
+    return Mark(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def configured(
@@ -127,9 +135,3 @@ def _make(path: Path) -> None:
             os.link(draft, path)
     finally:
         draft.unlink()
-
-
-def token_notice(path: Path, token: bytes, *, terminal: bool) -> str:
-    """What serve prints about its token: the path, and the value to a terminal only."""
-    notice = f"callers need the token in {path}"
-    return f"{notice}\n  Authorization: Bearer {token.decode()}" if terminal else notice
