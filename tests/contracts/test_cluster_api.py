@@ -280,7 +280,26 @@ async def test_json_patch(cluster: Cluster) -> None:
     found = await cluster.ok("PATCH", f"{cluster.maps}/a", change, kind)
     assert found["data"] == {"n": "1"}
     wrong = [{"op": "test", "path": "/data/n", "value": "2"}]
-    refused(await cluster.ask("PATCH", f"{cluster.maps}/a", wrong, kind), 422, "Invalid")
+    status, answer = await cluster.ask("PATCH", f"{cluster.maps}/a", wrong, kind)
+    refused((status, answer), 422, "Invalid")
+    assert answer["message"] == "the server rejected our request due to an error in our request"
+
+
+async def test_json_patch_of_what_is_not_there(cluster: Cluster) -> None:
+    """RFC 6902 as API servers take it: replacing adds, an index may count from the end."""
+    await cluster.map(finalizers=["example.com/a", "example.com/b"])
+    kind = "application/json-patch+json"
+    change = [
+        {"op": "replace", "path": "/data/n", "value": "1"},
+        {"op": "remove", "path": "/metadata/finalizers/-1"},
+    ]
+    found = await cluster.ok("PATCH", f"{cluster.maps}/a", change, kind)
+    assert found["data"] == {"k": "v", "n": "1"}
+    assert found["metadata"]["finalizers"] == ["example.com/a"]
+    answer = await cluster.ask("PATCH", f"{cluster.maps}/a", {"op": "add"}, kind)
+    refused(answer, 400, "BadRequest")
+    gone = [{"op": "remove", "path": "/metadata/finalizers"}]
+    await cluster.ok("PATCH", f"{cluster.maps}/a", gone, kind)
 
 
 async def test_strategic_merge_is_for_built_in_kinds(cluster: Cluster) -> None:
@@ -658,6 +677,8 @@ async def test_delete_a_collection(cluster: Cluster) -> None:
         ("labelSelector=tier", ["b"]),
         ("labelSelector=!app,grp", ["d"]),
         ("fieldSelector=metadata.name%3Dc", ["c"]),
+        ("labelSelector=app+in(y,)", ["c"]),
+        ("labelSelector=tier>0", ["b"]),
         ("labelSelector=app+in+(x,y)&fieldSelector=metadata.name!%3Da", ["b", "c"]),
     ],
 )
@@ -721,6 +742,47 @@ async def test_options_that_do_not_go_together(cluster: Cluster, query: str) -> 
 async def test_impossible_selectors(cluster: Cluster, query: str) -> None:
     """Field Selectors, Supported fields: others are a BadRequest."""
     refused(await cluster.ask("GET", f"{cluster.maps}?{query}"), 400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            "labelSelector=a+b",
+            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+        ),
+        (
+            "labelSelector=a%3D%3D%3Db",
+            "unable to parse requirement: found '=', expected: identifier",
+        ),
+        ("labelSelector=a%3Db%3Dc", "found '=', expected: ',' or 'end of string'"),
+        ("labelSelector=!a%3Db", "found '=', expected: ',' or 'end of string'"),
+        ("labelSelector=a+in+b", "unable to parse requirement: found 'b' expected: '('"),
+        ("labelSelector=a+in+(b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("labelSelector=a,,b", "found ',', expected: identifier after ','"),
+        ("labelSelector=(a)", "found '(', expected: !, identifier, or 'end of string'"),
+        (
+            "labelSelector=a>b",
+            (
+                "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' "
+                "operators, the value must be an integer"
+            ),
+        ),
+        (
+            "fieldSelector=metadata.name%3Da%3Db",
+            "invalid field selector: unescaped character in value: 61",
+        ),
+        (
+            "fieldSelector=metadata.name%3Da%5Cb",
+            "invalid field selector: invalid escape sequence: \\b",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_selector(cluster: Cluster, query: str, told: str) -> None:
+    """Labels and Selectors, API: the words of apimachinery's pkg/labels and pkg/fields."""
+    status, answer = await cluster.ask("GET", f"{cluster.maps}?{query}")
+    refused((status, answer), 400, "BadRequest")
+    assert answer["message"] == told
 
 
 @pytest.mark.parametrize("query", ["limit=x", "limit=-1&continue=not-a-token"])

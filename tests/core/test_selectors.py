@@ -1,8 +1,10 @@
+import re
+
 import pytest
 
 from nvsx.core import selectors
 
-LABELS = {"app": "trainer", "tier": "gpu", "example.com/team": "ml"}
+LABELS = {"cores": "8", "app": "trainer", "tier": "gpu", "example.com/team": "ml"}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,12 @@ LABELS = {"app": "trainer", "tier": "gpu", "example.com/team": "ml"}
         ("example.com/team=ml,tier in (gpu,cpu),!x", True),
         ("app=trainer,tier=cpu", False),
         ("app=", False),
+        ("app in(trainer,)", True),
+        ("other in ()", False),
+        ("cores>7", True),
+        ("cores>8", False),
+        ("cores<9,cores<10", True),
+        ("app>1", False),
     ],
 )
 def test_selectors_match_as_the_api_server_does(text: str, holds: bool) -> None:
@@ -30,9 +38,19 @@ def test_selectors_match_as_the_api_server_does(text: str, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "a in (", "a in b", "=b", "a=b c", "a,,b", "a=-b", "ä=b"]
+    "text", ["", "  ", "a in (", "a in b", "=b", "a=b c", "a,,b", "a=-b", "ä=b", "a,", "a>b"]
 )
 def test_what_is_no_selector_is_refused(text: str) -> None:
     """Text outside the grammar is an error that quotes the wrong part."""
     with pytest.raises(ValueError, match="selector"):
         selectors.parse(text)
+
+
+def test_an_error_says_what_to_write() -> None:
+    """The whole text, what was found in it, and the forms there are."""
+    told = (
+        "'app trainer' is not a label selector: found 'trainer', expected: in, notin, =, ==, "
+        "!=, gt, lt; write key=value, key in (a,b), key or !key"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        selectors.parse("app trainer")

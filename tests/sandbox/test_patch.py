@@ -92,6 +92,9 @@ def test_strategic_needs_the_merge_key() -> None:
             [3, {"key": "t1"}, {"key": "t2"}],
         ),
         ({"op": "remove", "path": "/spec/taints/1"}, "spec.taints", [{"key": "t1"}]),
+        ({"op": "remove", "path": "/spec/taints/-1"}, "spec.taints", [{"key": "t1"}]),
+        ({"op": "replace", "path": "/metadata/labels/c", "value": "9"}, "metadata.labels.c", "9"),
+        ({"op": "test", "path": "/metadata/labels/c", "value": None}, "metadata.labels.a", "1"),
         ({"op": "replace", "path": "/metadata/labels/a", "value": "9"}, "metadata.labels.a", "9"),
         (
             {"op": "add", "path": "/metadata/labels/x~1y~0", "value": "9"},
@@ -112,7 +115,7 @@ def test_strategic_needs_the_merge_key() -> None:
     ],
 )
 def test_json_patch(operation: Any, path: str, expected: Any) -> None:
-    """RFC 6902 operations, with escaped pointers."""
+    """RFC 6902 operations with escaped pointers, and a server's leniency about missing keys."""
     assert at(patch.json_patch(NODE, [operation]), path) == expected
 
 
@@ -123,7 +126,8 @@ def test_json_patch(operation: Any, path: str, expected: Any) -> None:
         {"op": "remove", "path": "/metadata/labels/none"},
         {"op": "replace", "path": "/spec/taints/7", "value": 1},
         {"op": "add", "path": "/spec/taints/3", "value": 1},
-        {"op": "remove", "path": "/spec/taints/-1"},
+        {"op": "remove", "path": "/spec/taints/-3"},
+        {"op": "replace", "path": "/spec/none/there", "value": 1},
         {"op": "paint", "path": "/spec"},
         {"path": "/spec"},
     ],

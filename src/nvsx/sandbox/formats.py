@@ -110,4 +110,4 @@ def negotiate(accept: str, include: str, now: Callable[[], float]) -> Format:
 
 def _list(version: str, kind: str, meta: dict[str, Any], items: Iterable[bytes]) -> bytes:
     head = msgspec.json.encode({"kind": kind, "apiVersion": version, "metadata": meta})
-    return b'%s,"items":[%s]}' % (head[:-1], b",".join(items))
+    return b'%s,"items":[%s]}\n' % (head[:-1], b",".join(items))

@@ -85,17 +85,17 @@ def _name(resource: Resource, meta: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _pairs(meta: Mapping[str, Any]) -> Iterator[Fault]:
     for key, value in (meta.get("labels") or {}).items():
-        if told := _key(key):
+        if told := key_fault(key):
             yield unfit("metadata.labels", key, told)
-        if told := _label_value(value):
+        if told := value_fault(value):
             yield unfit("metadata.labels", value, told)
     for key in meta.get("annotations") or ():
-        if told := _key(key.lower()):
+        if told := key_fault(key.lower()):
             yield unfit("metadata.annotations", key, told)
 
 
 @lru_cache(maxsize=4096)
-def _key(key: str) -> str:
+def key_fault(key: str) -> str:
     """What is wrong with a qualified name, or nothing."""
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
@@ -115,7 +115,8 @@ def _key(key: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _label_value(value: str) -> str:
+def value_fault(value: str) -> str:
+    """What is wrong with the value of a label, or nothing."""
     if len(value) > 63:
         return "must be no more than 63 characters"
     return "" if re.fullmatch(_VALUE, value) else _VALUE_RULE

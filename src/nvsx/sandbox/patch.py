@@ -109,36 +109,45 @@ def _merge_key(field: str, items: list[Any]) -> str | None:
 
 
 def json_patch(target: Any, operations: Any) -> Any:
-    """RFC 6902. A failed `test`, or a path that is not there, raises Invalid."""
+    """RFC 6902, as lenient as an API server is: what is not there counts as null when it is
+    replaced or copied. A failed `test`, or a place that is not there, raises Invalid, which
+    tells no more than a server does.
+    """
     if not isinstance(operations, list):
-        raise BadRequest("a JSON patch is a list of operations")
+        raise BadRequest(_undecodable(operations, "[]handlers.jsonPatchOp"))
     document = copy.deepcopy(target)
     for operation in operations:
+        if not isinstance(operation, Mapping | None):
+            raise BadRequest(_undecodable(operation, "handlers.jsonPatchOp"))
         try:
-            document = _operate(document, operation)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            document = _operate(document, operation or {})
+        except (KeyError, IndexError, TypeError, ValueError):
             raise Invalid(
-                "the server rejected our request due to an error in our request: "
-                f"{operation}: {error}"
+                "the server rejected our request due to an error in our request"
             ) from None
     return document
+
+
+def _undecodable(found: Any, wanted: str) -> str:
+    words = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
+    word = words.get(type(found), "number")
+    return f"error decoding patch: json: cannot unmarshal {word} into Go value of type {wanted}"
 
 
 def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
     kind, path = operation["op"], _pointer(operation["path"])
     if kind == "test":
-        if _read(document, path) != operation.get("value"):
+        if _value(document, path) != operation.get("value"):
             raise ValueError("testing value failed")
         return document
     if kind == "remove":
         return _remove(document, path)
     if kind in ("add", "replace"):
-        if kind == "replace":
-            _read(document, path)
-        return _put(document, path, copy.deepcopy(operation["value"]), insert=kind == "add")
+        value = copy.deepcopy(operation.get("value"))
+        return _put(document, path, value, insert=kind == "add")
     if kind in ("copy", "move"):
         source = _pointer(operation["from"])
-        value = copy.deepcopy(_read(document, source))
+        value = copy.deepcopy(_value(document, source))
         if kind == "move":
             document = _remove(document, source)
         return _put(document, path, value, insert=True)
@@ -158,6 +167,12 @@ def _read(document: Any, path: list[str]) -> Any:
             document[_index(document, part)] if isinstance(document, list) else document[part]
         )
     return document
+
+
+def _value(document: Any, path: list[str]) -> Any:
+    """What is at a path whose parent is there; null for a key the parent has not."""
+    parent = _read(document, path[:-1])
+    return parent.get(path[-1]) if path and isinstance(parent, dict) else _read(document, path)
 
 
 def _put(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
@@ -181,6 +196,8 @@ def _remove(document: Any, path: list[str]) -> Any:
 
 def _index(items: list[Any], part: str, beyond: int = 0) -> int:
     at = int(part)
+    if at < 0:
+        at += len(items) + beyond  # counted from the end
     if not 0 <= at < len(items) + beyond:
         raise IndexError(f"no item {part}")
     return at

@@ -7,16 +7,19 @@ keeps beside each encoded object, so that nothing is decoded to be passed over.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nvsx.core import selectors as labels
+from nvsx.sandbox import metadata
 from nvsx.sandbox.resources import Resource
 from nvsx.sandbox.statuses import BadRequest
 
-_TERM = re.compile(r"\s*([A-Za-z0-9.]+)\s*(==|=|!=)\s*((?:[^\\,]|\\.)*)\s*")
+_TERM = re.compile(r"((?:[^\\=!]|\\.)*)(==|=|!=)(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _SPLIT = re.compile(r"(?<!\\),")
 _ALWAYS = ("metadata.name", "metadata.namespace")
 
@@ -57,10 +60,21 @@ def select(
 ) -> Selection:
     """Parse both selectors; BadRequest says which part is wrong, as the API server does."""
     try:
-        wanted = labels.parse(label_selector) if label_selector.strip() else ()
+        wanted = labels.read(label_selector, _key_fault, _value_fault)
     except ValueError as error:
-        raise BadRequest(f"unable to parse requirement: {error}") from None
+        raise BadRequest(str(error)) from None
     return Selection(namespace, wanted, _fields(resource, field_selector))
+
+
+def _key_fault(key: str) -> str:
+    told = metadata.key_fault(key)
+    return told and f"<nil>: Invalid value: {json.dumps(key, ensure_ascii=False)}: {told}"
+
+
+def _value_fault(key: str, index: int, value: str) -> str:
+    told = metadata.value_fault(value)
+    shown = json.dumps(value, ensure_ascii=False)
+    return told and f"values[{index}][{key}]: Invalid value: {shown}: {told}"
 
 
 def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
@@ -79,9 +93,18 @@ def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
                 if not resource.fields and not resource.custom
                 else f"field label not supported: {field}"
             )
-        value = re.sub(r"\\(.)", r"\1", value.strip())
-        terms.append(FieldTerm(field, value, operator != "!="))
+        terms.append(FieldTerm(field, _unescaped(value), operator != "!="))
     return tuple(terms)
+
+
+def _unescaped(value: str) -> str:
+    """The value of a field selector's term, in which backslash, comma and = are escaped."""
+    for escape in _ESCAPE.finditer(value):
+        if escape[1] not in ("\\", ",", "="):
+            raise BadRequest(f"invalid field selector: invalid escape sequence: {escape[0]}")
+    if bare := re.search("[,=]", _ESCAPE.sub("", value)):
+        raise BadRequest(f"invalid field selector: unescaped character in value: {ord(bare[0])}")
+    return _ESCAPE.sub(r"\1", value)
 
 
 def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
