@@ -12,7 +12,8 @@ import pytest
 
 from nvsx.bootstrap import daemon as daemons
 from nvsx.bootstrap.home import Home
-from nvsx.core.errors import ClusterError
+from nvsx.bootstrap.serving import ServeOptions, modes_of
+from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.ports import Fault
 from nvsx.core.routing import TriggerFacts
@@ -44,6 +45,13 @@ def _cut(number: int, now: float) -> TriggerEvent:
         received=now,
         unseen=36,
     )
+
+
+@pytest.mark.parametrize("modes", [(), ("wach",), ("watch", "wach")])
+def test_modes_that_are_asked_for_are_those_or_none(tmp_path: Path, modes: tuple[str, ...]) -> None:
+    """`--mode` with a wrong mode or an empty one is refused; what nvsx.yaml has is no answer."""
+    with pytest.raises(UsageError, match="is not known"):
+        modes_of(Home(str(tmp_path)), ServeOptions(modes=modes))
 
 
 async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
