@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -220,14 +222,38 @@ def test_nodes_that_cannot_be_had_are_no_error(
     assert capsys.readouterr() == ("", "")
 
 
-def test_nodes_come_with_their_aliases_once_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fetch in the background fills in nodes and aliases for the next time."""
+def test_the_first_tab_has_nodes_with_their_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks first waits for the cluster's answer, and has it at once from then on."""
+    asked: list[Home] = []
 
-    async def found(_home: Home) -> Sequence[str]:
+    async def found(home: Home) -> Sequence[str]:
+        asked.append(home)
+        await asyncio.sleep(0.05)
         return ["gpu-node-a1"]
 
     monkeypatch.setattr("nvsx.bootstrap.status.node_names", found)
+    monkeypatch.setattr("nvsx.repl.names.FIRST_WAIT", 60.0)
     names = KnownNames(Home())
-    names("node")
+    both = [("gpu-node-a1", "cheerful-cobra"), ("cheerful-cobra", "gpu-node-a1")]
+    assert names("node") == both
+    assert names("node") == both
     names.close(timeout=10)
-    assert names("node") == [("gpu-node-a1", "cheerful-cobra"), ("cheerful-cobra", "gpu-node-a1")]
+    assert len(asked) == 1
+
+
+def test_a_cluster_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first Tab waits for so long and no longer, and leaving ends the fetch."""
+    began = threading.Event()
+
+    async def never(_home: Home) -> Sequence[str]:
+        began.set()
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr("nvsx.bootstrap.status.node_names", never)
+    monkeypatch.setattr("nvsx.repl.names.FIRST_WAIT", 0.01)
+    names = KnownNames(Home())
+    assert names("node") == []
+    assert began.wait(60)
+    names.close(timeout=60)
+    assert not [t for t in threading.enumerate() if t.name == "nvsx-nodes"]

@@ -151,7 +151,7 @@ def test_from_list_to_quit(tmp_path: Path) -> None:
 
 @pytest.mark.kubectl
 def test_nodes_complete_once_they_were_fetched(tmp_path: Path) -> None:
-    """The first Tab for a node waits for nobody; a later one has names and aliases."""
+    """Tab offers the cluster's nodes by name and alias."""
     with _cluster() as kubeconfig, _opened(tmp_path, KUBECONFIG=kubeconfig) as terminal:
         terminal.type("run gpu-off-bus --target-node ")
         deadline = time.monotonic() + 20

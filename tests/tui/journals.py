@@ -295,6 +295,15 @@ def flood(lines: int = 100_000) -> Story:
     return story
 
 
+def unmet() -> Story:
+    """Prerequisites are not met: by hand no stage runs."""
+    story = Story().start().prerequisites("janitor", "node-drainer")
+    why = "prerequisites not met: node-drainer: 0 of 1 ready; janitor: 0 of 1 ready"
+    for stage in STAGES:
+        story.end(stage.id, "skipped", 0.0, reason=why)
+    return story.say(j.Finish(ok=False, status="failed", degraded=True, total_s=0.2, reason=why))
+
+
 HOSTILE = (
     "[bold red]not markup[/] [link=http://x]y[/link] {{tokens}} %s \\",
     "\x1b[2J\x1b[H\x1b]0;owned\x07cleared? \x1b[31mred\x1b[0m \x9b31mC1",
@@ -346,6 +355,7 @@ STORIES: dict[str, Callable[[], Story]] = {
         failed,
         cancelled,
         degraded,
+        unmet,
         hostile,
         long_names,
         non_ascii,

@@ -1,7 +1,7 @@
 """What could come next in a line: pure, from the grammar and from names found elsewhere.
 
-`complete` is asked on every Tab, maybe in a thread; it must not wait, so names that take
-time to find (nodes) are simply missing until they are there.
+`complete` is asked on every Tab, in a thread; names that take long to find (nodes) are simply
+missing until they are there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The names that can be completed, found where they live: runbooks, nodes, runs, faults.
 
 Files and the journal are read when asked and kept for a moment. Nodes take a connection to
-the cluster, so a thread fetches them, at the first need and when they are old; until they
-are there nothing is offered. A name that cannot be found is no error here: the command
+the cluster, so a thread fetches them, at the first need and when they are old. Who asks first
+waits for them a moment (the shell asks in a thread: typing goes on); after that what is known
+is offered. A name that cannot be found is no error here: the command
 itself will say what is wrong.
 """
 
@@ -23,6 +24,8 @@ Found = Sequence[tuple[str, str]]
 KEPT = 3.0
 NODES_KEPT = 60.0
 """Seconds for which what was found is offered again."""
+FIRST_WAIT = 2.0
+"""Seconds the first Tab waits for the cluster's answer."""
 
 
 class Background:
@@ -36,12 +39,14 @@ class Background:
         self._stop: Callable[[], object] = lambda: None
 
     def nodes(self) -> tuple[str, ...]:
-        """What is known now; begins a fetch when that is nothing, or old."""
+        """What is known; begins a fetch when that is nothing, or old."""
         fetching = self._thread is not None and self._thread.is_alive()
         if not fetching and time.monotonic() - self._at > NODES_KEPT:
             self._at = time.monotonic()
             self._thread = threading.Thread(target=self._fetch, name="nvsx-nodes", daemon=True)
             self._thread.start()
+        if not self._names and self._thread is not None:
+            self._thread.join(FIRST_WAIT)
         return self._names
 
     def _fetch(self) -> None:

@@ -50,7 +50,7 @@ def body(state: RunState, stage: StageState, now: float, width: int) -> list[Row
     if state.status == "armed":
         text = f"Armed: waits for {state.armed_for}. Until it names the node nothing runs."
         rows += hang("…", text, width, "accent")
-    rows += _outcome(stage, width)
+    rows += _outcome(state, stage, width)
     rows += [r for s in stage.scripts if s.purpose == "action" for r in _script(s, now, width)]
     rows += watches(stage, width)
     rows += notes(state, stage, now, width)
@@ -66,9 +66,13 @@ def _nothing(stage: StageState) -> str:
     return "nothing to watch" if stage.status == "running" else "nothing was recorded"
 
 
-def _outcome(stage: StageState, width: int) -> list[Row]:
+def _outcome(state: RunState, stage: StageState, width: int) -> list[Row]:
     if not stage.reason or stage.status == "running":
         return []
+    if words.never_began(state):
+        unmet = [p for p in state.prerequisites if not p.ok]
+        told = [r for p in unmet for r in hang("✗", f"{p.name}: {p.detail}", width, "bad")]
+        return [*hang("-", "skipped: prerequisites not met", width, "dim"), *told]
     mark, tone, word = words.STAGE_MARK.get(stage.status, ("?", "plain", stage.status))
     on = "; the run went on" if stage.continued else ""
     return hang(mark, f"{word}: {stage.reason}{on}", width, tone)

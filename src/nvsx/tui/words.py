@@ -170,8 +170,15 @@ def headline(state: RunState, now: float) -> tuple[Tone, str]:
     if state.finish is not None:
         finish = state.finish
         tone: Tone = "good" if finish.ok and not finish.degraded else "warn"
-        more = f": {finish.reason}" if finish.reason else ""
-        worse = f", degraded: {degraded_by(state)}" if finish.degraded else ""
+        reason = finish.reason
+        if never_began(state):
+            unmet = [p.name for p in state.prerequisites if not p.ok]
+            reason = f"prerequisites not met: {', '.join(unmet)}"
+        more = f": {reason}" if reason not in ("", finish.status) else ""
+        if finish.status == "cancelled" and state.cancelled is not None:
+            more = f" by {state.cancelled.by}{more}"
+        degraded = finish.degraded and finish.status != "failed"
+        worse = f", degraded: {degraded_by(state)}" if degraded else ""
         tone = "bad" if finish.status == "failed" else tone
         return tone, f"{finish.status} after {length(finish.total_s)}{worse}{more}"
     if state.cancelled is not None:
@@ -180,6 +187,13 @@ def headline(state: RunState, now: float) -> tuple[Tone, str]:
     if state.status == "armed":
         return "accent", f"waits for {state.armed_for}"
     return ("warn" if _overdue(state) else "plain"), _doing(state, now)
+
+
+def never_began(state: RunState) -> bool:
+    """Whether unmet prerequisites kept the run from its first stage."""
+    unmet = any(not p.ok for p in state.prerequisites)
+    ended = state.finish is not None and state.finish.status == "failed"
+    return unmet and ended and all(s.began is None for s in state.stages if s.id != "postmortem")
 
 
 def _overdue(state: RunState) -> bool:
