@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.feeds.conftest import IGNORE_LOST_SOCKETS
 from tests.feeds.stored import document
 from tests.feeds.worlds import MongoWorld, PostgresWorld
 from tests.serve.conftest import Site, site, until
+from tests.serve.test_operating import url_of
+from tests.sources.bodies import FOLDER
 
 from nvsx.core.intake import Outcome
 
@@ -24,6 +28,7 @@ pytestmark = [
     pytest.mark.timeout(150),
 ]
 
+FAULT = FOLDER / "cloudevents-structured-nvsentinel-fault.json"
 Put = Callable[[dict[str, Any]], Awaitable[str]]
 
 
@@ -93,6 +98,45 @@ async def test_a_stored_fault_fires_its_runbook_and_others_nothing(
     found = await outcomes(site, 5)
     assert found[nodes[3]] == ("fired", "gpu-off-bus")
     assert sorted(r.node for r in await site.rows()) == sorted((nodes[0], nodes[3]))
+
+
+async def test_one_fault_seen_in_all_modes_by_three_checks_is_one_run(
+    site: Site, store: tuple[str, Put]
+) -> None:
+    """The cluster, NVSentinel's store and its exporter tell of the same XID 79, the cluster by
+    three checks: one run, which all three sources are on record with."""
+    uri, put = store
+    use(site, uri)
+    daemon = await site.serve("--mode", "watch,webhook,poll", "--port", "0")
+    node = await site.sandbox.inject("xid-79", variant="three-checks")
+    await put(document(at=time.time(), node=node))
+    sent = json.loads(FAULT.read_text())
+    now = datetime.now(UTC).isoformat()
+    sent["source"] = "nvsentinel://nvsx-sandbox/healthevents"
+    sent["data"]["metadata"]["cluster"] = "nvsx-sandbox"
+    sent["data"]["healthEvent"] |= {"nodeName": node, "generatedTimestamp": now}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"{url_of(daemon)}/hooks/nvsentinel",
+            data=json.dumps(sent),
+            headers={"Content-Type": "application/cloudevents+json"},
+        ) as answer,
+    ):
+        assert answer.status == 202
+
+    async def on_record() -> list[Any] | None:
+        events = [e for e in await site.events() if e.facts.node == node]
+        checks = {e.facts.check_name for e in events if e.source == "watch"}
+        whole = {e.source for e in events} >= {"watch", "poll", "nvsentinel"} and len(checks) >= 3
+        return events if whole else None
+
+    events = await until(on_record, 60)
+    [row] = await site.rows()
+    assert [e.outcome for e in events].count("fired") == 1
+    assert {e.run_id for e in events} == {row.run_id}
+    assert (row.runbook, row.node) == ("gpu-off-bus", node)
+    assert await daemon.stop() == 0
 
 
 async def test_a_database_that_is_away(site: Site) -> None:
