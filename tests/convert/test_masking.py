@@ -75,6 +75,12 @@ def test_one_secret_has_one_name_everywhere() -> None:
     assert variables == ["PASSWORD", "PAGE_2_PASSWORD"]
 
 
+def test_a_pin_is_no_part_of_other_numbers() -> None:
+    """Its digits in a ticket's key, an address or a longer number stay."""
+    text = "PIN: 4711, see GPUOPS-4711, 14711, 4711.5 and https://wiki.example.com/4711"
+    assert mask(text)[0] == text.replace("PIN: 4711", "PIN: ${PIN_SECRET}")
+
+
 SECRETS = Path(__file__).parent / "secrets"
 
 

@@ -57,6 +57,9 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     (r"\b(?:Bearer|Token|Basic)\s+(?P<secret>(?=[\w.~+/=-]*[\d=])[\w.~+/=-]{16,})", "ACCESS_TOKEN"),
     (r"://[^\s/:@<>\"'`]+:(?P<secret>[^\s/@<>\"'`$]{3,})@", "URL_PASSWORD"),
     (r"(?<![\w-])(?:-u ?|--user[ =])['\"]?[\w.@+-]+:(?P<secret>[^\s\"'`$<]{3,})", "BASIC_PASSWORD"),
+    (r"\b(?:(?:PIN|PUK)(?:[ -]?(?:code|number|nr\.?))?" + _QUOTE + r"\s*(?:[:=|]|is\b|ist\b)|(?-i:PIN|PUK) )\s*" + _QUOTE + r"(?P<secret>\d{4,12})(?![\w-]|[.,:]\d)", "PIN_SECRET"),
+    (r"\b(?:door|gate|access|entry|alarm|unlock|key ?pad|lock|cage|rack) ?code" + _QUOTE + r"\s*(?:[:=|]|is\b)\s*" + _QUOTE + r"(?P<secret>\d{4,12})(?![\w-]|[.,:]\d)", "CODE_SECRET"),
+    (r"\bpass ?phrase" + _QUOTE + r"\s*(?:[:=]|is\b)\s*" + _QUOTE + r"(?P<secret>(?!(?-i:[a-z -]*\b(?:the|an?|by|in|of|is|to|with|see|ask|from|for|and|on|per|at|not)\b))(?-i:[a-z]{3,}(?:[ -][a-z]{3,}){2,11}))" + _QUOTE + r"[.]?[ \t]*(?=\n|\Z)", "PASSPHRASE_SECRET"),
     # Last, what has no name: long, of both cases, with digits all over, and in no address.
     (r"(?<![\w/.=?&#+-])(?-i:(?=[\w+]*[a-z])(?=[\w+]*[A-Z])(?=(?:[A-Za-z_+]*\d){4}))[\w+]{24,}={0,2}(?![\w/.:-])", "PAGE_SECRET"),
 )  # fmt: skip
@@ -74,7 +77,7 @@ _BESIDE = re.compile(
     r"|\s+(?P<strong>(?=\S*\d)(?=\S*[A-Za-z])[^\s|<>,;\"'`]{6,})|[*_`]*\s*[:=：][*_`]*\s*[`\"']?(?P<alone>[^\s|<>`\"'*]{4,})[`\"']?[ \t.]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_COLUMN = re.compile(rf"\b(?:{_NAMES}|secret|token|api[ _-]?key)\b", re.IGNORECASE)
+_COLUMN = re.compile(rf"\b(?:{_NAMES}|secret|token|api[ _-]?key|pin(?: code)?)\b", re.IGNORECASE)
 _HTML_ROW = re.compile(r"<tr\b.*?(?=<tr\b|</table|\Z)", re.IGNORECASE | re.DOTALL)
 _HTML_CELL = re.compile(
     r"<t[hd]\b[^>]*>(.*?)(?=<t[hd]\b|</t[hdr]|</table|\Z)", re.IGNORECASE | re.DOTALL
@@ -94,6 +97,11 @@ _CELL = re.compile(
 )  # fmt: skip
 _FLAG = re.compile(
     r"--?(?P<word>password|passwd|token|secret|api-key|pass)[ =]['\"]?(?P<secret>[^\s\"'`<>$]{4,})",
+    re.IGNORECASE,
+)
+#: Markup within a line, which may stand in the middle of a word or between it and its colon.
+_INLINE = re.compile(
+    r"</?(?:a|b|big|code|em|font|i|ins|kbd|mark|s|samp|small|span|strong|su[bp]|tt|u)\b[^<>]*>|\*+|(?<=\w)_{2}|_{2}(?=\w)|`+",
     re.IGNORECASE,
 )
 #: What stands where a secret would, and is none.
@@ -129,13 +137,44 @@ def masked(pages: Sequence[Page]) -> tuple[list[Page], list[Secret]]:
     for page in pages:
         text = page.text
         for value in sorted(names, key=len, reverse=True):
-            text = text.replace(value, "${" + names[value] + "}")
+            text = _everywhere(text, value, "${" + names[value] + "}")
         clean.append(replace(page, text=text))
     return clean, sorted(set(found), key=lambda s: (s.page, s.line, s.variable))
 
 
+def _everywhere(text: str, value: str, variable: str) -> str:
+    """The text without a value. Digits alone are also in numbers that are something else."""
+    if not value.isdecimal():
+        return text.replace(value, variable)
+    return re.sub(rf"(?<![\w.,/-]){value}(?![\w-]|[.,]\d)", lambda _: variable, text)
+
+
 def _secrets(text: str) -> Iterator[tuple[int, str, str]]:
-    """(offset, value, variable) of what looks like a secret."""
+    """(offset, value, variable) of what looks like a secret, markup in its words or not."""
+    taken: list[tuple[int, int]] = []
+    for start, value, variable in _looks(text):
+        taken.append((start, start + len(value)))
+        yield start, value, variable
+    bare, places = _without_markup(text)
+    for start, value, variable in _looks(bare) if bare != text else ():
+        first, last = places[start], places[start + len(value) - 1] + 1
+        if not any(a < last and first < b for a, b in taken):
+            yield first, text[first:last], variable
+
+
+def _without_markup(text: str) -> tuple[str, list[int]]:
+    """The text without markup within lines, and where each of its characters stood."""
+    places: list[int] = []
+    at = 0
+    for match in _INLINE.finditer(text):
+        places += range(at, match.start())
+        at = match.end()
+    places += range(at, len(text))
+    return "".join([text[i] for i in places]), places
+
+
+def _looks(text: str) -> Iterator[tuple[int, str, str]]:
+    """(offset, value, variable) of what looks like a secret as it stands."""
     for pattern, variable in _KNOWN:
         for match in re.finditer(pattern, text, re.IGNORECASE | re.DOTALL):
             group = "secret" if "secret" in match.groupdict() else 0
