@@ -169,6 +169,7 @@ def test_a_hook_reads_as_a_person_works(project: Project) -> None:
     at = detect.index("[jira] Open a Jira ticket with these fields:")
     assert detect[at + 1 : at + 3] == ["    Project: GPUOPS", "    Issue type: Incident"]
     assert "[ ] Check that it is the real thing:" in detect
+    assert "[page] Close the PagerDuty incident." in said["on-recover.sh"]
     missing = "[ ] If the GPU is still missing after the reboot, do not try again"
     for hook in ("on-remediate.sh", "on-failure.sh"):
         assert any(x.startswith(missing) for x in said[hook])

@@ -149,6 +149,9 @@ class _Splitter:
             told_of = self.symptoms or _STATEMENT.match(sentence.text.strip())
             doing = target != "preflight" and (index in self.leading or (is_step and not told_of))
             mark = "!" if warned else "[ ]" if doing else "-"
+            ends = target == "recover" and _CLOSING.search(sentence.text)
+            if mark == "[ ]" and ends and p.PAGER.search(sentence.text):
+                mark = "[page]"  # this hook resolves what the run paged
             self._add(target, "say", shown, block, line, mark, known=known)
             return
         if target == "preflight" and not self.cursor.aside:

@@ -10,7 +10,7 @@ NODE=${NVSX_TARGET_NODE:-the node}
 
 echo '[slack] Post in #gpu-ops: "'"$NODE"' is back in service. Thanks for your patience."'
 echo '[ ] Add to the Jira ticket: time to repair, whether the GPU came back by itself, and the DCGM result.'
-echo '[ ] Close the PagerDuty incident.'
+echo '[page] Close the PagerDuty incident.'
 echo '[ ] Second XID 79 on the same GPU within 30 days: hardware. Book a swap with dc-ops@example.com.'
 
 REPAIR=$(human_ms "${NVSX_MTTR_MS:-}")
