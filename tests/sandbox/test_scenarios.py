@@ -28,6 +28,7 @@ def written(folder: Path, steps: str) -> Path:
     ("steps", "line", "column", "words"),
     [
         ("- {at: 5s, inject: xid-999}", 5, 20, "there is no fault 'xid-999'"),
+        ("- {at: 5s, inject: xid79}", 5, 20, "did you mean xid-79?"),
         ("- {at: 5, inject: xid-79}", 5, 8, "5s"),
         ("- {at: 5s, injekt: xid-79}", 5, 12, "injekt"),
         ("- {at: 5s, heal: gpu-node-z9}", 5, 18, "there is no node 'gpu-node-z9'"),

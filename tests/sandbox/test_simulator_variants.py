@@ -533,6 +533,35 @@ async def test_unknown_names_are_refused(
     assert simulation.changes == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"fault": "XID_79"}, "did you mean xid-79? (`nvsx sandbox faults` lists all)"),
+        ({"fault": "79"}, "did you mean xid-79? (`nvsx sandbox faults` lists all)"),
+        ({"fault": "thermall"}, "did you mean thermal? (`nvsx sandbox faults` lists all)"),
+        ({"fault": "zzz"}, "`nvsx sandbox faults`: xid-79, gpu-off-bus-line, "),
+        ({"fault": "xid-79", "variant": "drain-wait"}, "did you mean drain-waits or "),
+        ({"fault": "xid-79", "node": "a3"}, "did you mean gpu-node-a3?"),
+        ({"fault": "xid-79", "node": "zzz"}, "it has gpu-node-a1, gpu-node-a2, "),
+    ],
+)
+async def test_what_was_meant_is_guessed(
+    start: Start, arguments: dict[str, str], hint: str
+) -> None:
+    """The next step names what is near, else what there is."""
+    with pytest.raises(UsageError) as told:
+        start().simulator.inject(**arguments)  # type: ignore[arg-type]
+    assert told.value.hint.startswith(hint)
+
+
+async def test_healing_a_healthy_node_shows_nothing(start: Start) -> None:
+    """A node that was Ready all along is not reported as Ready again."""
+    simulation = start()
+    simulation.simulator.heal("gpu-node-a1")
+    await simulation.settled()
+    assert not [obj for _, plural, obj in simulation.changes if plural == "events"]
+
+
 def test_both_sides_spell_the_names_alike() -> None:
     """What the sandbox writes is what nvsx reads."""
     assert names.STATE_LABEL == read_names.STATE_LABEL

@@ -93,11 +93,13 @@ class Machines:
                 lastTransitionTime=at,
             )
 
-        if self._context.node(node) is None:
+        before = self._context.node(node)
+        if before is None:
             return
-        self._context.store.update("nodes", node, change, subresource="status")
-        word = "NodeReady" if ready else "NodeNotReady"
-        self._event(node, "Normal", word, f"Node {node} status is now: {word}")
+        after = self._context.store.update("nodes", node, change, subresource="status")
+        if after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
+            word = "NodeReady" if ready else "NodeNotReady"
+            self._event(node, "Normal", word, f"Node {node} status is now: {word}")
         self._context.spawn(self._settle_node(node))
         if ready:
             self._on_ready(node)

@@ -19,6 +19,7 @@ from nvsx.core.errors import NvsxError
 from nvsx.sandbox.faults import FAULTS
 from nvsx.sandbox.simulator import Simulator
 from nvsx.sandbox.statuses import ApiError
+from nvsx.sandbox.unknown import LISTING, hint
 from nvsx.sandbox.variants import VARIANTS
 
 VERBS = ("inject", "heal", "cordon", "uncordon", "resetBreaker", "stop")
@@ -53,14 +54,14 @@ class Step(_Part):
     @classmethod
     def _a_fault(cls, name: str | None) -> str | None:
         if name is not None and name not in FAULTS:
-            raise ValueError(f"there is no fault '{name}'; see `nvsx sandbox faults`")
+            raise ValueError(f"there is no fault '{name}': {hint(name, FAULTS, LISTING)}")
         return name
 
     @field_validator("variant")
     @classmethod
     def _a_variant(cls, name: str | None) -> str | None:
         if name is not None and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}'; see `nvsx sandbox faults`")
+            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
         if name is not None and VARIANTS[name].scope == "cluster":
             raise ValueError(f"variant '{name}' concerns the installation: put it under sandbox")
         return name
@@ -92,7 +93,7 @@ class Setting(_Part):
     @classmethod
     def _a_variant(cls, name: str) -> str:
         if name and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}'; see `nvsx sandbox faults`")
+            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
         return name
 
 

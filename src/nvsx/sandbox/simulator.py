@@ -35,6 +35,7 @@ from nvsx.sandbox.remediation import FaultRemediation
 from nvsx.sandbox.reports import Fault
 from nvsx.sandbox.resets import GpuResets
 from nvsx.sandbox.timing import Clock, Pace
+from nvsx.sandbox.unknown import LISTING, hint
 from nvsx.sandbox.variants import NORMAL, VARIANTS, Moment, Variant
 
 _DAY = 86_400.0
@@ -175,8 +176,8 @@ class Simulator:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise UsageError(f"{name} fits {_some(fitting)}", "give the node's name")
-        raise UsageError(f"the sandbox has no GPU node {name!r}", f"it has {_some(self.nodes)}")
+            raise UsageError(f"{name} fits {', '.join(fitting[:10])}", "give the node's name")
+        raise UsageError(f"the sandbox has no GPU node {name!r}", hint(name, self.nodes))
 
     def cordon(self, node: str, *, on: bool) -> None:
         """Cordon or uncordon a node as a person would. Raises UsageError, NotFound."""
@@ -318,15 +319,13 @@ class Simulator:
 
 def find_fault(name: str) -> Fault:
     if name not in FAULTS:
-        raise UsageError(f"there is no fault {name!r}", f"`nvsx sandbox faults`: {_some(FAULTS)}")
+        raise UsageError(f"there is no fault {name!r}", hint(name, FAULTS, LISTING))
     return FAULTS[name]
 
 
 def find_variant(name: str) -> Variant:
     if name and name not in VARIANTS:
-        raise UsageError(
-            f"there is no variant {name!r}", f"`nvsx sandbox faults`: {_some(VARIANTS)}"
-        )
+        raise UsageError(f"there is no variant {name!r}", hint(name, VARIANTS, LISTING))
     return VARIANTS[name] if name else NORMAL
 
 
@@ -337,12 +336,6 @@ def _node_variant(variant: Variant) -> Variant:
             f"start the sandbox with `--variant {variant.name}`",
         )
     return variant
-
-
-def _some(words: Any) -> str:
-    listed = list(words)
-    shown = ", ".join(listed[:40])
-    return shown if len(listed) <= 40 else f"{shown}, …"
 
 
 def _node_status(node: dict[str, Any]) -> dict[str, Any]:
