@@ -51,6 +51,10 @@ class Desk:
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
+    def coloured(self) -> str:
+        """The screen with its escape sequences."""
+        return self._tmux("capture-pane", "-p", "-e")
+
     def history(self) -> str:
         return self._tmux("capture-pane", "-p", "-J", "-S", "-500")
 

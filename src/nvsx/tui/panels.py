@@ -45,7 +45,7 @@ def _where(state: RunState, width: int) -> Row:
     """Node, alias, run and cluster, time to repair. The run's id is never cut: it is what
     one attaches to and reports. The cluster goes first, then words, then the node's end."""
     start = state.start
-    cluster = f" · {start.cluster or start.context}" if start else " · "
+    cluster = f" · {start.context or start.cluster}" if start else " · "
     run = state.run_id
     forms = ((f" · run {run}", cluster), (f" · run {run}", ""), (f" · {run}", ""))
     room = 0
