@@ -17,6 +17,7 @@ from nvsx.sandbox import health, names
 from nvsx.sandbox.connectors import apply_to
 from nvsx.sandbox.faults import FAULTS
 from nvsx.sandbox.reports import ANALYZER, UNRULED
+from nvsx.sandbox.simulator import Simulator
 from nvsx.sandbox.variants import VARIANTS
 
 Start = Callable[..., Simulation]
@@ -552,6 +553,14 @@ async def test_what_was_meant_is_guessed(
     with pytest.raises(UsageError) as told:
         start().simulator.inject(**arguments)  # type: ignore[arg-type]
     assert told.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("nodes", [0, 100_001])
+def test_the_number_of_nodes_is_bounded(nodes: int) -> None:
+    """None, and more than a machine holds, are refused before anything is built."""
+    with pytest.raises(UsageError, match=f"a sandbox of {nodes} nodes cannot be") as told:
+        Simulator(nodes=nodes)
+    assert told.value.hint == "give 1 to 100000"
 
 
 async def test_healing_a_healthy_node_shows_nothing(start: Start) -> None:

@@ -38,6 +38,8 @@ from nvsx.sandbox.timing import Clock, Pace
 from nvsx.sandbox.unknown import LISTING, hint
 from nvsx.sandbox.variants import NORMAL, VARIANTS, Moment, Variant
 
+# About 1.6 GB; a slip of the finger must not take the machine's whole memory.
+MOST_NODES = 100_000
 _DAY = 86_400.0
 _AGE = 30 * _DAY
 
@@ -72,8 +74,8 @@ class Simulator:
         layout_2025: bool = False,
         dated_from: float | None = None,
     ) -> None:
-        if nodes < 1:
-            raise UsageError(f"a sandbox of {nodes} nodes cannot be", "give at least one")
+        if not 1 <= nodes <= MOST_NODES:
+            raise UsageError(f"a sandbox of {nodes} nodes cannot be", f"give 1 to {MOST_NODES}")
         if not speed > 0:
             raise UsageError(f"speed {speed:g} cannot be", "give a number above 0; 1 is normal")
         self.variant = find_variant(variant)
