@@ -38,7 +38,7 @@ from nvsx.sandbox.timing import Clock, Pace
 from nvsx.sandbox.unknown import LISTING, hint
 from nvsx.sandbox.variants import NORMAL, VARIANTS, Moment, Variant
 
-# About 1.6 GB; a slip of the finger must not take the machine's whole memory.
+# A slip of the finger must not take the machine's whole memory.
 MOST_NODES = 100_000
 _DAY = 86_400.0
 _AGE = 30 * _DAY
