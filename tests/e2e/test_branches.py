@@ -47,7 +47,8 @@ ENDS = [
     Case(OFF_BUS, "validated", 0, "passed", r"^$", True),
     Case(ECC, "gpu-reset", 0, "passed", r"^$", True),
     Case(OFF_BUS, "drain-failed", 1, "failed", r"^drain: NVSentinel's drain failed", False),
-    Case(OFF_BUS, "manual-untaint", 1, "failed", r"^drain: cancelled by hand: .*untaint", False),
+    # On a busy machine the hand can be quicker than the look at the quarantine.
+    Case(OFF_BUS, "manual-untaint", 1, "failed", r"^\w+: cancelled by hand: .*untaint", False),
     Case(OFF_BUS, "terminate-node", 0, "passed", r"^the node was replaced, not repaired$", False),
     Case(ECC, "gpu-reset-fails", 0, "passed", r"^$", True),
     Case(ECC, "partial-drain", 0, "passed", r"^$", True),

@@ -22,7 +22,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.routing import TriggerFacts
 from nvsx.store import file_artifacts
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 KEY_LINE = "MIIEvPlantedPrivateKeyLine0123456789abcdef"
 PLANTED = {
