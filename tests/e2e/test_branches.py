@@ -110,7 +110,9 @@ class _UntilSaid(Seen):
 async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunState:
     """The run when it has said why it waits; it is ended then."""
     view = _UntilSaid(stage, pattern)
-    options = RunOptions(runbook=runbook, sandbox=True, variant=variant, speed=SPEED)
+    # Where people step in after a while, the fast story leaves no time to say that they must.
+    speed = 1.0 if variant == "custom-unmapped" else SPEED
+    options = RunOptions(runbook=runbook, sandbox=True, variant=variant, speed=speed)
     run = asyncio.create_task(run_by_hand(Home(), options, [view]))
     try:
         async with asyncio.timeout(200):
