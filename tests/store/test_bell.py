@@ -187,7 +187,7 @@ async def test_the_end_of_an_owner_is_told(start: Callable[[], SqliteJournal]) -
             assert owner._bell is not None
             callers = owner._bell.callers
             await until(lambda: any(caller.run_id for caller in callers))
-            owner._bell.committed = lambda _: None  # type: ignore[method-assign]
+            owner._bell.committed = lambda _: None  # type: ignore[assignment, method-assign]
             await owner.append(lease, [DONE])
         assert (await last).seq == 2
 
