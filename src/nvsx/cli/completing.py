@@ -117,17 +117,10 @@ def text() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the file, or with --check say whether it is current. A path may follow."""
+    from nvsx.cli.generated import renew
+
     args = sys.argv[1:] if argv is None else argv
-    rest = [a for a in args if a not in ("--check", "--write")]
-    file = Path(rest[0]) if rest else WORDS
-    wanted = text()
-    if "--check" not in args:
-        file.write_text(wanted, encoding="utf-8")
-        return 0
-    if file.is_file() and file.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"{file} is stale: run python -m nvsx.cli.completing", file=sys.stderr)
-    return 1
+    return renew(args, "nvsx.cli.completing", WORDS, text)
 
 
 if __name__ == "__main__":

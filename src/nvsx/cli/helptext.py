@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from nvsx.cli.generated import renew
 from nvsx.cli.main import HELP
 
 WIDTH = "80"
@@ -39,16 +40,7 @@ def text() -> str:
 def main(argv: list[str] | None = None) -> int:
     """Write the file, or with --check say whether it is current. A path may follow."""
     args = sys.argv[1:] if argv is None else argv
-    rest = [a for a in args if a not in ("--check", "--write")]
-    file = Path(rest[0] if rest else HELP)
-    wanted = text()
-    if "--check" not in args:
-        file.write_text(wanted, encoding="utf-8")
-        return 0
-    if file.is_file() and file.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"{file} is stale: run python -m nvsx.cli.helptext", file=sys.stderr)
-    return 1
+    return renew(args, "nvsx.cli.helptext", Path(HELP), text)
 
 
 if __name__ == "__main__":

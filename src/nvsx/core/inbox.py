@@ -167,6 +167,26 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool = False
     late: bool = False
 
+    def decided(self, decision: Decision, event_id: str, lease: Lease | None) -> Received:
+        """The event to keep: what came, with its outcome, under an id. `lease` is the new run's."""
+        return Received(
+            event_id=event_id,
+            received=self.received,
+            source=self.source,
+            keys=self.keys,
+            facts=self.facts,
+            outcome=decision.outcome,
+            cluster=self.cluster,
+            runbook=decision.runbook,
+            run_id=lease.run_id if lease else decision.run_id,
+            reason=decision.reason,
+            explanations=self.explanations,
+            steps=self.steps,
+            resolved=self.resolved,
+            late=self.late,
+            last_received=self.received,
+        )
+
 
 Decide = Callable[[Ledger], Decision]
 

@@ -83,23 +83,7 @@ def follow_up(db: Connection, run_id: str, decision: Decision, now: float) -> No
 def event_of(draft: Draft, decision: Decision, lease: Lease | None) -> Received:
     """The event with its outcome, under a new id."""
     day = datetime.fromtimestamp(draft.received, UTC).strftime("%Y%m%d-%H%M%S")
-    return Received(
-        event_id=f"e-{day}-{secrets.token_hex(4)}",
-        received=draft.received,
-        source=draft.source,
-        keys=draft.keys,
-        facts=draft.facts,
-        outcome=decision.outcome,
-        cluster=draft.cluster,
-        runbook=decision.runbook,
-        run_id=lease.run_id if lease else decision.run_id,
-        reason=decision.reason,
-        explanations=draft.explanations,
-        steps=draft.steps,
-        resolved=draft.resolved,
-        late=draft.late,
-        last_received=draft.received,
-    )
+    return draft.decided(decision, f"e-{day}-{secrets.token_hex(4)}", lease)
 
 
 def insert_event(db: Connection, event: Received) -> None:

@@ -127,23 +127,7 @@ class FakeInbox:
         for ask in decision.asks:
             new = lease.run_id if lease else ""
             self._add(ask if ask.run_id else msgspec.structs.replace(ask, run_id=new))
-        event = Received(
-            event_id=f"e-{len(self._held.events) + 1:06d}",
-            received=draft.received,
-            source=draft.source,
-            keys=draft.keys,
-            facts=draft.facts,
-            outcome=decision.outcome,
-            cluster=draft.cluster,
-            runbook=decision.runbook,
-            run_id=lease.run_id if lease else decision.run_id,
-            reason=decision.reason,
-            explanations=draft.explanations,
-            steps=draft.steps,
-            resolved=draft.resolved,
-            late=draft.late,
-            last_received=draft.received,
-        )
+        event = draft.decided(decision, f"e-{len(self._held.events) + 1:06d}", lease)
         # Through the encoder and back: what cannot be stored must fail here too.
         event = msgspec.json.decode(msgspec.json.encode(event), type=Received)
         self._held.events[event.event_id] = event
