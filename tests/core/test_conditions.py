@@ -8,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from nvsx.core import conditions, happenings, look
-from nvsx.core.incident import Session
+from nvsx.core.incident import HealthEvent, Session
 from nvsx.core.look import Look, Scope
-from nvsx.core.snapshot import Event, LogLine, Snapshot, Taint
+from nvsx.core.snapshot import Event, LogLine, LogSource, Snapshot, Taint
 from nvsx.core.verdict import Verdict
 from nvsx.core.watches import AnyOf, Watch
 from nvsx.nvsentinel.chain import NvsentinelChain
@@ -372,3 +372,48 @@ def test_pod_event(fields: dict[str, Any], snap: dict[str, Any], kind: str) -> N
     """An Event for a pod of the node counts, also when the pod has gone by now."""
     seen = build.snapshot(events=(KILLED,), **snap)
     assert ask({"kind": "pod-event", **fields}, seen).kind == kind
+
+
+#: RE2 cannot read it, and any other matcher would take years over these letters.
+KILLER = "(?!x)(a+)+$"
+
+
+@pytest.mark.parametrize(
+    ("watch", "snap"),
+    [
+        (
+            {"kind": "log", "namespace": "ml", "pod": "p", "pattern": KILLER},
+            build.snapshot(
+                logs={
+                    LogSource(namespace="ml", pod="p", pattern=KILLER): (
+                        LogLine(AT + 50, "ml", "p", "c", "a" * 4000 + "!"),
+                    )
+                }
+            ),
+        ),
+        (
+            {"kind": "health-event", "filter": {"healthevent.message": {"$regex": KILLER}}},
+            build.snapshot(
+                health_events=(
+                    HealthEvent(
+                        "SysLogsXIDError",
+                        "gpu-node-a1",
+                        id="1",
+                        generated_at=AT + 50,
+                        document={"healthevent": {"message": "a" * 4000 + "!"}},
+                    ),
+                )
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_pattern_that_takes_too_long_is_invalid(
+    watch: dict[str, Any], snap: Snapshot, grouped: bool
+) -> None:
+    """The verdict names the watch and the pattern, alone and in a group, also when negated."""
+    for asked in (watch, {**watch, "absent": True}):
+        verdict = ask({"anyOf": [asked]} if grouped else asked, snap)
+        assert verdict.kind == "invalid"
+        assert f"pattern /{KILLER}/" in verdict.detail
+        assert verdict.detail.startswith("watch 1, anyOf 1 (" if grouped else "watch 1 (")

@@ -282,3 +282,34 @@ def test_the_shipped_hooks_pass_shellcheck() -> None:
     if linter.find_shellcheck() is None:
         pytest.skip("shellcheck is not installed")
     assert shipped() == []
+
+
+SLOW = "(?!x)(a+)+$"
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        f"{{kind: log, namespace: ml, pod: p, pattern: '{SLOW}'}}",
+        f"{{kind: node-event, type: A, pattern: '{SLOW}'}}",
+        f"{{kind: health-event, filter: {{$or: [{{healthevent.message: {{$regex: '{SLOW}'}}}}]}}}}",
+        f"{{anyOf: [{{kind: node-label, key: k, pattern: '{SLOW}'}}]}}",
+    ],
+)
+def test_a_slow_pattern_is_an_error_at_its_place(project: Project, watch: str) -> None:
+    """The finding names the pattern and is at its line and column."""
+    project.runbook(ROUTED + f"stages:\n  - id: detect\n    watch:\n      - {watch}\n")
+    found = [f for f in project.lint() if f.rule == "slow-pattern"]
+    assert [(f.severity, f.problem.line) for f in found] == [("error", 8)]
+    assert f"pattern /{SLOW}/" in found[0].problem.message
+    assert found[0].problem.column == watch.index(f"'{SLOW}'") + 9
+
+
+def test_a_usual_pattern_is_not_slow(project: Project) -> None:
+    """What would be slow for a matcher that goes back is none for RE2."""
+    for pattern in ("(a+)+$", "(?i)nccl.*(timeout|error)", "[a-z]+[0-9]+[a-z]+$"):
+        project.runbook(
+            ROUTED
+            + f"stages: [{{id: detect, watch: [{{kind: log, namespace: ml, pod: p, pattern: '{pattern}'}}]}}]"
+        )
+        assert "slow-pattern" not in rules(project.lint())

@@ -69,7 +69,7 @@ def stage(text: str) -> str:
         (stage("id: detect\nwatch:\n  - anyOf:\n      - {kind: crd, resorce: x, resource: y}"), "9:25: key 'resorce' has no meaning for a crd watch (did you mean resource?)"),
         (stage("id: detect\nwatch:\n  - anyOf: []"), "8:16: anyOf is empty (write at least one)"),
         (stage("id: detect\nwatch:\n  - kind: crd\n    resource: x\n    condition: {typ: y, type: z}"), "10:21: unknown key 'typ' (did you mean type?)"),
-        (stage("id: detect\nwatch:\n  - kind: log\n    pod: x\n    pattern: '('"), "10:18: the pattern does not compile: missing ), unterminated subpattern at position 0"),
+        (stage("id: detect\nwatch:\n  - kind: log\n    pod: x\n    pattern: '('"), "10:18: the pattern does not compile: missing ) at position 1"),
         (stage("id: detect\nwatch:\n  - kind: health-event\n    filter: {a: {$gtt: 1}}"), "9:17: filter operator $gtt is not supported (did you mean $gt?)"),
         # paths
         (stage("id: detect\nhook: ../../x.sh"), "7:11: '../../x.sh' leaves the project"),

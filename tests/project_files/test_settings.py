@@ -63,7 +63,7 @@ history: {keep: 400d}
         ("serve: {sources: {opsgenie: {header: X-T}}}\n", "nvsx.yaml:1:30: the header of signature bearer is fixed"),
         ("serve: {sources: {a/b: {kind: generic}}}\n", "nvsx.yaml:1:19: 'a/b' cannot be part of a URL (lower-case letters, digits, . _ -)"),
         ("serve: {sources: {jira: {nodee: {}}}}\n", "nvsx.yaml:1:26: unknown key 'nodee' (did you mean node?)"),
-        ("serve: {sources: {jira: {node: {from: a, pattern: '('}}}}\n", "nvsx.yaml:1:51: the pattern does not compile: missing ), unterminated subpattern at position 0"),
+        ("serve: {sources: {jira: {node: {from: a, pattern: '('}}}}\n", "nvsx.yaml:1:51: the pattern does not compile: missing ) at position 1"),
         ("serve: {sources: {jira: {node: [{from: a}, {cel: body.}]}}}\n", "nvsx.yaml:1:50: cel: Syntax error: no viable alternative at input '.' at character 6"),
         ("serve: {sources: {jira: {node: {cel: 'true'}}}}\n", "nvsx.yaml:1:38: cel: the expression is bool, not a text"),
         ("serve: {sources: {jira: {secretFile: [a, b, c]}}}\n", "nvsx.yaml:1:38: 3 secrets (two are enough to rotate one)"),

@@ -153,8 +153,8 @@ def test_a_rule_names_the_runbook() -> None:
 
 def test_a_pattern_cannot_hold_up_the_daemon() -> None:
     """Nested repeats over texts made for them would take years: one message, however many
-    alerts it has, gets a quarter of a second for patterns, and the steps say what happened."""
-    rule = {"from": "alert.annotations.summary", "pattern": r"^(([a-z])+.)+[A-Z]([a-z])+$"}
+    alerts it has, gets a tenth of a second for patterns, and the steps say what happened."""
+    rule = {"from": "alert.annotations.summary", "pattern": r"^(?!x)(([a-z])+.)+[A-Z]([a-z])+$"}
     hostile = {"fingerprint": "a", "annotations": {"summary": "a" * 1000}, "labels": {"node": ""}}
     began = time.perf_counter()
     events = read(group(*[hostile] * 200), setup("alertmanager", node=rule))

@@ -115,13 +115,16 @@ def lint(
     """
     from nvsx.nvsentinel.names import VOCABULARY
     from nvsx.ops import linter
-    from nvsx.project import cel, loader
+    from nvsx.project import cel, loader, settings
 
     home: Home = ctx.obj
     as_json = wants_json(output)
     catalog = loader.discover(home.project.root)
     names = [_entry_name(catalog, name) for name in runbook or ()]
     findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate)
+    if not names:
+        slow = settings.slow_patterns(home.project.root, home.env)
+        findings += [linter.Finding("error", "slow-pattern", problem, "") for problem in slow]
     errors = sum(f.severity == "error" for f in findings)
     if as_json:
         typer.echo(json.dumps([f.as_dict() for f in findings], indent=2))

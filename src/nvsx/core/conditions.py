@@ -14,6 +14,7 @@ from typing import Any
 
 from nvsx.core import durations, happenings, selectors, watches
 from nvsx.core.look import TOLERANCE, Look, Scope, as_expected, search, selector, unread
+from nvsx.core.patterns import TooSlow
 from nvsx.core.snapshot import Pod
 from nvsx.core.verdict import Verdict, failed, invalid, pending, satisfied, unknown
 
@@ -32,7 +33,10 @@ def evaluate(
     if isinstance(item, watches.AnyOf):
         inner = [evaluate(w, look, held, (index + 1) * 1000 + i) for i, w in enumerate(item.any_of)]
         return any_of(inner)
-    verdict = _stale(item, look) or _KINDS[type(item)](item, look)
+    try:
+        verdict = _stale(item, look) or _KINDS[type(item)](item, look)
+    except TooSlow as slow:
+        return invalid(f"{_numbered(index)} ({item.kind}): {slow}")
     if item.absent and item.happening and item.for_:
         return _quiet(item, verdict, look.scope)
     if item.absent:
@@ -44,6 +48,12 @@ def evaluate(
         if proof:
             return satisfied(proof)
     return _held(item, verdict, look.scope, held, index)
+
+
+def _numbered(index: int) -> str:
+    """A watch as people count: `watch 2`, or `watch 2, anyOf 1` inside a group."""
+    group, member = divmod(index, 1000)
+    return f"watch {group}, anyOf {member + 1}" if group else f"watch {index + 1}"
 
 
 def any_of(verdicts: list[Verdict]) -> Verdict:

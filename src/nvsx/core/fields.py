@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from nvsx.core import selectors
+from nvsx.core import patterns, selectors
 
 #: What editors are told about a key that takes one value or a list.
 LISTABLE = WithJsonSchema(
@@ -69,8 +69,8 @@ def _listable(value: object) -> object:
 
 def _regex(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as exc:
+        patterns.compiled(text)
+    except ValueError as exc:
         raise ValueError(f"the pattern does not compile: {exc}") from None
     return text
 

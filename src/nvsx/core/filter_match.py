@@ -8,16 +8,17 @@ missing field equals null, and values of different types never compare as greate
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from nvsx.core import patterns
 
 _MISSING = object()
 
 
 def matches(document: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    """Whether `document` satisfies every part of `query`."""
+    """Whether `document` satisfies every part of `query`. Raises TooSlow for a $regex."""
     return all(_part(document, key, wanted) for key, wanted in query.items())
 
 
@@ -98,5 +99,5 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def _regex(value: Any, pattern: str, options: str) -> bool:
     if isinstance(value, list | tuple):
         return any(_regex(v, pattern, options) for v in value)
-    flags = re.IGNORECASE if "i" in options else 0
-    return isinstance(value, str) and re.search(pattern, value, flags) is not None
+    wanted = f"(?i){pattern}" if "i" in options else pattern
+    return isinstance(value, str) and patterns.search(wanted, value) is not None

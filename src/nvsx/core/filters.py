@@ -7,10 +7,11 @@ evaluates are allowed. This module reads and checks a filter; it does not evalua
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
+
+from nvsx.core import patterns
 
 COMPARISONS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 OPERATORS = (*COMPARISONS, "$in", "$nin", "$exists", "$regex", "$and", "$or", "$not")
@@ -86,8 +87,8 @@ def _check_regex(field: str, operand: object) -> None:
     if not isinstance(operand, str):
         raise ValueError(f"filter $regex on {field} takes text")
     try:
-        re.compile(operand)
-    except re.error as exc:
+        patterns.compiled(operand)
+    except ValueError as exc:
         raise ValueError(f"filter $regex on {field} does not compile: {exc}") from None
 
 

@@ -6,13 +6,12 @@ Shared by the functions of all kinds in `conditions` and `happenings`.
 from __future__ import annotations
 
 import math
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
-from nvsx.core import selectors, watches
+from nvsx.core import patterns, selectors, watches
 from nvsx.core.incident import HealthEvent
 from nvsx.core.ports import Chain
 from nvsx.core.snapshot import Snapshot
@@ -72,8 +71,8 @@ def as_expected(holds: bool, detail: str) -> Verdict:
 
 
 def search(pattern: str, text: str) -> bool:
-    return _compiled(pattern).search(text) is not None
+    """Raises TooSlow, which `conditions.evaluate` makes a verdict of."""
+    return patterns.search(pattern, text) is not None
 
 
-_compiled = lru_cache(maxsize=512)(re.compile)
 selector = lru_cache(maxsize=512)(selectors.parse)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from nvsx.cluster.logs import LogFollower
 from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import NotFound, StoreError
 from nvsx.core.incident import HealthEvent
+from nvsx.core.patterns import TooSlow, search
 from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.snapshot import (
     NOT_INSTALLED,
@@ -198,10 +198,16 @@ class Feed:
             self._resources.pop((source, key), None)
 
     def _follow_logs(self, source: LogSource) -> None:
-        wanted = re.compile(source.pattern)
+        told_slow = False
 
         def on_line(line: LogLine) -> None:
-            if wanted.search(line.text):
+            nonlocal told_slow
+            try:
+                counts = search(source.pattern, line.text) is not None
+            except TooSlow:
+                # One is kept, so that the watch looks at it and says what is wrong.
+                counts, told_slow = not told_slow, True
+            if counts:
                 self._logs[source] = (*self._logs.get(source, ()), line)[-LOG_LINES:]
                 self._mark()
 

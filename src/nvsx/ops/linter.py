@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from nvsx.core.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.core.routing import Evaluate, no_expressions
 from nvsx.core.vocabulary import Vocabulary
-from nvsx.ops import lint_hooks, lint_rules, lint_waits
+from nvsx.ops import lint_hooks, lint_patterns, lint_rules, lint_waits
 from nvsx.ops.convert import stored
 from nvsx.ops.findings import Finding
 from nvsx.ops.lint_hooks import find_shellcheck
@@ -23,6 +23,7 @@ _RULES = (
     lint_rules.triggers,
     lint_waits.waits,
     lint_waits.unrepaired,
+    lint_patterns.slow,
     stored.source_changed,
 )
 

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from nvsx.core import patterns
 from nvsx.core.catalog import Positions, YamlPath
 from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Model, Text, Texts
-from nvsx.core.sources import KINDS, OAuth, Sources, Token, kind_of, misplaced
+from nvsx.core.sources import KINDS, Extract, OAuth, Source, Sources, Token, kind_of, misplaced
 from nvsx.project import cel, yamltree
 from nvsx.project.findings import findings, located, nearest
 from nvsx.project.yamltree import Tree
@@ -178,13 +179,33 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
             continue
         for key, why in misplaced(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
-        for value, rules in source.rules().items():
-            for index, rule in enumerate(rules):
-                if rule.cel and (wrong := cel.check_value(rule.cel)):
-                    alone = isinstance(tree.data["serve"]["sources"][name][value], dict)
-                    rule_path = (*path, value) if alone else (*path, value, index)
-                    at = tree.positions.value((*rule_path, "cel"))
-                    yield Problem(f"cel: {wrong}", FILE, *at)
+        for rule, rule_path in _rules_of(name, source, tree):
+            if rule.cel and (wrong := cel.check_value(rule.cel)):
+                at = tree.positions.value((*rule_path, "cel"))
+                yield Problem(f"cel: {wrong}", FILE, *at)
+
+
+def _rules_of(name: str, source: Source, tree: Tree) -> Iterator[tuple[Extract, YamlPath]]:
+    """The rules of one source, each with its path in the file."""
+    for value, rules in source.rules().items():
+        for index, rule in enumerate(rules):
+            alone = isinstance(tree.data["serve"]["sources"][name][value], dict)
+            path: YamlPath = ("serve", "sources", name, value)
+            yield rule, path if alone else (*path, index)
+
+
+def slow_patterns(root: Path, env: Mapping[str, str]) -> Iterator[Problem]:
+    """Patterns of the rules of senders that take too long over some text, for lint.
+
+    Raises InvalidRunbook for a file that is not valid.
+    """
+    tree = _file(root / FILE)
+    for name, source in load(root, env).serve.sources.items():
+        for rule, path in _rules_of(name, source, tree):
+            if rule.pattern and (text := patterns.slow_text(rule.pattern)):
+                at = tree.positions.value((*path, "pattern"))
+                said = f"pattern /{rule.pattern}/ takes too long over {text}"
+                yield Problem(said, FILE, *at, "such a message would find no value by it")
 
 
 def _file(path: Path) -> Tree:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from nvsx.core import patterns
 from nvsx.core.errors import NotReady
 from nvsx.core.sources import (
     DEFAULT_SCHEME,
@@ -23,7 +24,6 @@ from nvsx.core.sources import (
 from nvsx.triggers import signatures
 from nvsx.triggers.auth import Doorman, Gate
 from nvsx.triggers.decoders.common import ReadHealthEvent, Setup
-from nvsx.triggers.finding import compiled
 from nvsx.triggers.secretfiles import configured
 
 WEBHOOK = "webhook"
@@ -55,7 +55,7 @@ def set_up(
         raise NotReady(f"source {name} has no kind")
     for rule in (rule for rules in source.rules().values() for rule in rules):
         try:
-            compiled(rule.pattern or "")
+            patterns.compiled(rule.pattern or "")
         except ValueError as exc:
             raise NotReady(f"source {name}: pattern {rule.pattern}: {exc}") from None
     return Setup(

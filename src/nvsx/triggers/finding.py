@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-import regex
-
+from nvsx.core import patterns
+from nvsx.core.patterns import TooSlow
 from nvsx.core.sources import FOUND, Compute, Extract
 from nvsx.triggers.refusals import quoted
 
@@ -23,7 +22,7 @@ from nvsx.triggers.refusals import quoted
 MAX_SEARCHED = 1024
 
 #: Seconds all patterns together may take over one message. A usual one takes microseconds.
-PATIENCE = 0.25
+PATIENCE = 0.1
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -48,15 +47,6 @@ def from_stable_key(key: object) -> Mapping[str, str]:
     return dict(zip(names, found.groups(), strict=True)) if found else {}
 
 
-@lru_cache(maxsize=1024)
-def compiled(pattern: str) -> regex.Pattern[str]:
-    """Raises ValueError for what is no pattern."""
-    try:
-        return regex.compile(pattern)
-    except regex.error as exc:
-        raise ValueError(str(exc)) from None
-
-
 class Patience:
     """The time that is left for patterns over one message.
 
@@ -67,13 +57,13 @@ class Patience:
     def __init__(self, seconds: float = PATIENCE) -> None:
         self._left = seconds
 
-    def search(self, pattern: str, text: str) -> regex.Match[str] | None:
-        """The first match. Raises TimeoutError when there is no time left for it."""
+    def search(self, pattern: str, text: str) -> patterns.Found | None:
+        """The first match. Raises TooSlow when there is no time left for it."""
         if self._left <= 0:
-            raise TimeoutError
+            raise TooSlow(pattern)
         began = time.perf_counter()
         try:
-            return compiled(pattern).search(text[:MAX_SEARCHED], timeout=self._left)
+            return patterns.search_within(pattern, text[:MAX_SEARCHED], self._left)
         finally:
             self._left -= time.perf_counter() - began
 
@@ -132,7 +122,7 @@ class Finder:
             return text
         try:
             match = self._patience.search(rule.pattern, text)
-        except TimeoutError:
+        except TooSlow:
             match, why = None, "takes too long over it and was stopped: it has nested repeats"
         else:
             why = "does not match"

@@ -1,0 +1,161 @@
+"""Patterns of operators: what they find, and when they are given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from nvsx.core import patterns
+from nvsx.core.patterns import TooSlow
+
+HOSTILE = "a" * 4000 + "!"
+
+
+class Work:
+    """Stands for the time of day and of work: each search takes `each` seconds of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.worked = 0.0
+        self.searches = 0
+        self.each = 0.0
+        self.timed_out = False
+        monkeypatch.setattr(patterns.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(patterns.time, "thread_time", lambda: self.worked)
+        monkeypatch.setattr(patterns, "compiled", lambda _: self)
+
+    def search(self, text: str, limit: float) -> None:
+        self.searches += 1
+        self.worked += self.each
+        if self.timed_out:
+            raise TimeoutError
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """No test knows which patterns another found slow."""
+    yield
+    patterns._of_watches.cache_clear()
+    patterns._of_rules.cache_clear()
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """A matcher whose searches take as long as the test says."""
+    return Work(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "(a|aa)+$", r"^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y", r"(.*)*b"]
+)
+@pytest.mark.parametrize("text", [HOSTILE, "a" * 16_000 + "!", "x" * 16_000 + "!y"])
+def test_nested_repeats_are_searched_to_the_end(pattern: str, text: str) -> None:
+    """What RE2 reads has an answer for any text."""
+    assert isinstance(patterns.compiled(pattern), patterns.Linear)
+    patterns.search(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [("(?!x)(a+)+$", "aa"), (r"(a+)+(b)\2$", "aabb"), ("(?=a)(a|aa)+$", "aa")],
+)
+def test_what_re2_refuses_is_stopped(pattern: str, fits: str) -> None:
+    """Lookaround and back references work, and are cut off over a text made for them."""
+    assert isinstance(patterns.compiled(pattern), patterns.Limited)
+    assert patterns.search(pattern, fits)
+    with pytest.raises(TooSlow, match="takes too long over a text"):
+        patterns.search(pattern, HOSTILE)
+
+
+def test_a_slow_pattern_is_not_tried_again(work: Work) -> None:
+    """A thousand runs with the same pattern cost one search, whatever their texts."""
+    work.each, work.timed_out = patterns.LIMIT, True
+    for _ in range(1000):
+        with pytest.raises(TooSlow):
+            patterns.search("p", "text")
+    assert work.searches == 1
+
+
+def test_a_machine_that_gives_no_time_is_not_the_patterns_fault(work: Work) -> None:
+    """A search that was stopped without having worked is tried again."""
+    work.each, work.timed_out = 0.0, True
+    matcher = patterns._of_watches("p")
+    real, work.search = work.search, lambda *_: _once(work)  # type: ignore[method-assign]
+    assert real
+    assert matcher.search("text", patterns.LIMIT) is None
+    assert (work.searches, matcher.too_slow) == (2, False)
+
+
+def _once(work: Work) -> None:
+    work.searches += 1
+    if work.searches == 1:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("each", "pause", "texts", "slow"),
+    [
+        (0.04, 0.0, 2, False),
+        (0.04, 0.0, 3, True),
+        (0.04, 4.0, 100, False),
+        (0.04, 1.0, 100, True),
+        (0.0019, 0.0, 100_000, False),
+    ],
+)
+def test_many_slow_texts_use_up_a_budget(
+    work: Work, each: float, pause: float, texts: int, slow: bool
+) -> None:
+    """Slow texts take from a budget that time fills up; a flood of usual ones takes nothing."""
+    work.each = each
+    told = False
+    for _ in range(texts):
+        try:
+            patterns.search("p", "text")
+        except TooSlow:
+            told = True
+        work.now += pause
+    assert told is slow
+
+
+def test_a_rule_goes_on_working_for_other_texts() -> None:
+    """A sender's hostile text finds nothing; the next sender's is matched, with its groups."""
+    rule = "(?!x)(?P<node>(a|b+)+)$"
+    with pytest.raises(TooSlow):
+        patterns.search_within(rule, "b" * 4000 + "!", 1.0)
+    found = patterns.search_within(rule, "ab", 1.0)
+    assert found is not None
+    assert found["node"] == "ab"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("(", "missing"),
+        ("a" * 2049, "2048 are the most"),
+        ("[a-z]{1001}", "1000 are the most"),
+        ("a{5,1001}", "1000 are the most"),
+        ("(" * 1000 + ")" * 1000 + r"(?=a)", "nested too deeply"),
+    ],
+)
+def test_what_is_no_pattern_is_said(pattern: str, says: str) -> None:
+    """The reason is in words."""
+    with pytest.raises(ValueError, match=says):
+        patterns.compiled(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["a" * 2048, "[a-z]{1000}", r"\{5000}", "a{,1000}"])
+def test_what_is_just_within_the_limits_is_a_pattern(pattern: str) -> None:
+    """The limits themselves are allowed, and an escaped brace is no count."""
+    patterns.compiled(pattern)
+
+
+def test_half_a_surrogate_pair_is_searched() -> None:
+    """JSON can carry one, and it is no reason to fail."""
+    assert patterns.search("x$", "\ud800x")
+
+
+def test_slow_texts_are_found_behind_what_a_pattern_begins_with() -> None:
+    """The text that lint tries fits the pattern's own literals."""
+    assert patterns.slow_text(r"^ERROR: (?!x)(\d+)+ end$") != ""
+    assert patterns.slow_text(r"^ERROR: (?!x)\d+ end$") == ""
