@@ -53,10 +53,17 @@ class Site:
             path.write_text(HOOK, encoding="utf-8")
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    async def serve(self, *args: str, ready: bool = True, within: Sequence[str] = ()) -> Daemon:
-        """Start `nvsx serve`, by the command `within`, and wait until it says that it is ready."""
+    async def serve(
+        self,
+        *args: str,
+        ready: bool = True,
+        within: Sequence[str] = (),
+        program: Sequence[str] = ("nvsx",),
+    ) -> Daemon:
+        """Start `nvsx serve`, by the command `within`, and wait until it says that it is ready.
+        `program` is a module with its own arguments that stands for nvsx."""
         process = await asyncio.create_subprocess_exec(
-            *(*within, sys.executable, "-m", "nvsx", "serve", *args),
+            *(*within, sys.executable, "-m", *program, "serve", *args),
             env=self.env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -20,6 +20,7 @@ from nvsx.bootstrap.assemble import context_of, fires
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.options import SIGNALS, Reins, RunOptions, check
 from nvsx.bootstrap.pastruns import ReportView
+from nvsx.bootstrap.stalls import StallBook
 from nvsx.bootstrap.world import World, listening, open_world
 from nvsx.core import journal as j
 from nvsx.core.catalog import LoadedRunbook
@@ -192,6 +193,7 @@ async def _taken_over(
             "its sandbox is gone" if start.sandbox else f"use --context {start.context}",
         )
     lease = await world.journal.take_over(run_id)
+    StallBook(world.home.state_dir).forgive(run_id)
     request = request_of(start)
     return lease, msgspec.structs.replace(
         request, strict=request.strict or options.strict, dwell=options.dwell

@@ -17,6 +17,7 @@ from nvsx.bootstrap.assemble import context_of, fires
 from nvsx.bootstrap.masked import MaskedIntake
 from nvsx.bootstrap.pastruns import ReportView
 from nvsx.bootstrap.shelf import RunbookShelf
+from nvsx.bootstrap.stalls import StallBook
 from nvsx.bootstrap.upkeep import DailyPrune
 from nvsx.bootstrap.world import SystemClock, World
 from nvsx.core.aliases import alias_of
@@ -104,6 +105,7 @@ class Daemon:
             sandbox=version.endswith(_SANDBOX_VERSION),
         )
         limits = limits_of(settings)
+        stalls = StallBook(world.home.state_dir)
         self.dispatcher = Dispatcher(
             journal=world.journal,
             inbox=self.inbox,
@@ -112,6 +114,7 @@ class Daemon:
             limits=limits,
             crashed=lambda _: self.metrics.crashed(),
             ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
+            stalled=stalls.note_of,
         )
         self.recovery = Recovery(
             world.journal,
@@ -119,6 +122,7 @@ class Daemon:
             self.clock,
             cluster=self.identity.uid,
             project=self.identity.project,
+            set_aside=stalls.is_set_aside,
         )
         self.intake = TriggerIntake(
             inbox=self.inbox,

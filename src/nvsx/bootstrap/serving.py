@@ -11,7 +11,13 @@ import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,10 +98,15 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
 
 
 async def serve(
-    home: Home, options: ServeOptions, announce: Announce, show: Announce = lambda _: None
+    home: Home,
+    options: ServeOptions,
+    announce: Announce,
+    show: Announce = lambda _: None,
+    watched: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; a second one ends the grace period. `show` gets the
-    header that callers need, which `announce` must not."""
+    header that callers need, which `announce` must not. The loop is `watched` once the store
+    is open: to bring a large one up to date may take its time."""
     stop, at_once = asyncio.Event(), asyncio.Event()
 
     def asked() -> None:
@@ -106,25 +117,37 @@ async def serve(
         loop.add_signal_handler(number, asked)
     try:
         async with open_daemon(home, options) as daemon:
-            webhooks = Webhooks(daemon, options)
-            try:
-                resumed, adopted = await daemon.begin()
-                for line in _greeting(daemon, resumed, adopted):
-                    announce(line)
-                for line in await webhooks.start():
-                    announce(line)
-                show(webhooks.authorization)
-                announce("ready")
-                await stop.wait()
-                announce("stopping: running scripts may end; the rest resumes at the next start")
-            finally:
-                daemon.intake.close()
-                await webhooks.stop()
-                await _end(daemon, at_once)
+            with watched():
+                await _serve_until(stop, at_once, daemon, options, announce, show)
         announce("stopped")
     finally:
         for number in _STOPS:
             loop.remove_signal_handler(number)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    at_once: asyncio.Event,
+    daemon: Daemon,
+    options: ServeOptions,
+    announce: Announce,
+    show: Announce,
+) -> None:
+    webhooks = Webhooks(daemon, options)
+    try:
+        resumed, adopted = await daemon.begin()
+        for line in _greeting(daemon, resumed, adopted):
+            announce(line)
+        for line in await webhooks.start():
+            announce(line)
+        show(webhooks.authorization)
+        announce("ready")
+        await stop.wait()
+        announce("stopping: running scripts may end; the rest resumes at the next start")
+    finally:
+        daemon.intake.close()
+        await webhooks.stop()
+        await _end(daemon, at_once)
 
 
 async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:

@@ -32,6 +32,7 @@ aliases that the journal knows.
 | 1 | failed; for `lint` and `doctor`: something is wrong |
 | 2 | wrong usage, unknown or invalid runbook, a run is on the node already |
 | 3 | prerequisites not met, or the cluster could not be read |
+| 70 | `nvsx serve` only: its event loop stood still for a minute, and it is to be started again |
 | 130, 143 | ended by Ctrl-C, by SIGTERM |
 """
 

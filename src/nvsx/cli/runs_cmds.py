@@ -78,15 +78,34 @@ def list_runs(
     """
     as_json = wants_json(output)
     rows = at_desk(ctx, lambda desk: desk.journal.runs(active=not every, limit=limit))
+    aside = _set_aside(ctx.obj, rows)
     if as_json:
-        typer.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+        told = [_as_json(row) | {"set_aside": row.run_id in aside} for row in rows]
+        typer.echo(json.dumps(told, indent=2))
         return
     if not rows:
         typer.echo("no run is under way" if not every else "there are no runs yet")
         return
     print_table(
-        ("RUN", "RUNBOOK", "NODE", "STATUS", "TRIGGER", "AGE"), [_cells(row) for row in rows]
+        ("RUN", "RUNBOOK", "NODE", "STATUS", "TRIGGER", "AGE"),
+        [_cells(row, set_aside=row.run_id in aside) for row in rows],
     )
+    for row in rows:
+        if row.run_id in aside:
+            typer.echo(
+                f"set aside, since the daemon stalled in it twice: {row.run_id}; take it up again "
+                f"with `nvsx run {row.runbook} --resume {row.run_id}`",
+                err=True,
+            )
+
+
+def _set_aside(home: Home, rows: Sequence[RunRow]) -> set[str]:
+    """The unfinished runs that no daemon resumes any more."""
+    from nvsx.bootstrap.stalls import StallBook
+
+    book = StallBook(home.state_dir)
+    waiting = (row.run_id for row in rows if row.finished is None and not row.alive)
+    return {run_id for run_id in waiting if book.is_set_aside(run_id)}
 
 
 def _as_json(row: RunRow) -> dict[str, Any]:
@@ -96,9 +115,10 @@ def _as_json(row: RunRow) -> dict[str, Any]:
     return told | {"alias": alias_of(row.node) if row.node else ""}
 
 
-def _cells(row: RunRow) -> tuple[str, ...]:
+def _cells(row: RunRow, *, set_aside: bool = False) -> tuple[str, ...]:
     node = f"{row.node} ({alias_of(row.node)})" if row.node else "-"
     status = f"{row.status} (degraded)" if row.degraded else row.status
+    status = "set aside" if set_aside else status
     age = durations.format(max(0, round((row.finished or time.time()) - row.created)))
     return (row.run_id, row.runbook, node, status, row.trigger, age)
 

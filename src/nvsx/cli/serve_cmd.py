@@ -54,7 +54,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from nvsx.bootstrap.serving import ServeOptions
     from nvsx.bootstrap.serving import serve as run_daemon
-    from nvsx.render.logs import start_logging
+    from nvsx.bootstrap.watchdog import watched_loop
+    from nvsx.render.logs import say_at_once, start_logging
 
     home: Home = ctx.obj
     if output not in (None, "json", "jsonl"):
@@ -69,8 +70,11 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         tls_key=tls_key,
     )
     stop_log = start_logging(sys.stderr, as_json=bool(output), mask=home.masker.mask)
+    say = say_at_once(sys.stderr.fileno(), as_json=bool(output))
     try:
-        asyncio.run(run_daemon(home, options, _announce, _show))
+        asyncio.run(
+            run_daemon(home, options, _announce, _show, lambda: watched_loop(home.state_dir, say))
+        )
     finally:
         stop_log()
 

@@ -21,6 +21,7 @@ from nvsx.core import journal as j
 from nvsx.core.errors import NvsxError, StaleOwner, StoreError, UsageError
 from nvsx.core.inbox import Ask, Inbox, Taken
 from nvsx.core.ports import Clock, Journal, Lease
+from nvsx.core.working import WORKED_RUN
 from nvsx.engine.asks import Wake, heed, write_note
 from nvsx.engine.context import RunContext
 from nvsx.engine.limits import Limits
@@ -62,8 +63,9 @@ class Dispatcher:
     """See the module. `start` it, `submit` and `resume` runs, `stop` it.
 
     `crashed` is told of each run that stopped for a reason outside of it, `ended` of the
-    node of each that has finished: another incident may have had to wait for it. `wake` is
-    for whoever learns that something is asked of a run.
+    node of each that has finished: another incident may have had to wait for it.
+    `stalled` has words for the record of a resumed run in which the daemon stalled, else "".
+    `wake` is for whoever learns that something is asked of a run.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Dispatcher:
         limits: Limits,
         crashed: Callable[[str], None] = lambda _: None,
         ended: Callable[[str], None] = lambda _: None,
+        stalled: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._journal = journal
         self._inbox = inbox
@@ -84,6 +87,7 @@ class Dispatcher:
         self._limits = limits
         self._crashed = crashed
         self._ended = ended
+        self._stalled = stalled
         self._slots: dict[str, Slot] = {}
         self._queue: deque[str] = deque()
         self._working = 0
@@ -169,6 +173,7 @@ class Dispatcher:
 
     async def _work(self, slot: Slot) -> None:
         run_id = slot.lease.run_id
+        WORKED_RUN.set(run_id)
         try:
             await self._to_the_end(slot)
         except StaleOwner:
@@ -233,6 +238,8 @@ class Dispatcher:
             if slot.resumed:
                 epoch = slot.lease.epoch
                 await run.record(j.Resumed(owner=slot.lease.owner, epoch=epoch, stage=stage))
+                if text := self._stalled(run_id):
+                    await run.record(j.NoteMade(stage=stage, text=text, code="stalled"))
             elif last_error:
                 text = f"taken up again after: {last_error}"
                 await run.record(j.NoteMade(stage=stage, text=text, code="taken-up"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from nvsx.core.errors import NodeClaimed, NvsxError, StoreBusy, UsageError
 from nvsx.core.ports import Clock, Journal, RunRow
@@ -23,7 +24,8 @@ _BUSY_PAUSE = 1.0
 
 
 class Recovery:
-    """`cluster` and `project` say which runs are ours."""
+    """`cluster` and `project` say which runs are ours. One for which `set_aside` holds has
+    stopped the daemon before, and waits for a person."""
 
     def __init__(
         self,
@@ -33,12 +35,14 @@ class Recovery:
         *,
         cluster: str,
         project: str,
+        set_aside: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
         self._clock = clock
         self._cluster = cluster
         self._project = project
+        self._set_aside = set_aside
 
     async def recover(self) -> int:
         """Take over every unfinished run of ours whose owner is dead; how many they were.
@@ -46,7 +50,7 @@ class Recovery:
         Oldest first, so that who waited longest goes on first. Raises StoreError.
         """
         rows = await self._journal.runs(active=True, limit=ALL)
-        ours = [row for row in reversed(rows) if self._is_ours(row)]
+        ours = [row for row in reversed(rows) if self._is_ours(row) and self._may_go_on(row)]
         gate = asyncio.Semaphore(TOGETHER)
 
         async def one(row: RunRow) -> bool:
@@ -60,7 +64,7 @@ class Recovery:
         if self._dispatcher.has(run_id):
             return False
         row = await self._journal.run(run_id)
-        return self._is_ours(row) and await self._take(run_id)
+        return self._is_ours(row) and self._may_go_on(row) and await self._take(run_id)
 
     def _is_ours(self, row: RunRow) -> bool:
         """Whether to go on with a run. One by hand that was still armed ended with its
@@ -70,6 +74,20 @@ class Recovery:
         if row.cluster != self._cluster or (row.project and row.project != self._project):
             return False
         return bool(row.node) or row.trigger != "cli"
+
+    def _may_go_on(self, row: RunRow) -> bool:
+        if not self._set_aside(row.run_id):
+            return True
+        log.error(
+            "run %s%s is set aside: nvsx stalled in it twice. Take it up again with "
+            "`nvsx run %s --resume %s`, or drop it with `nvsx runs cancel %s`",
+            row.run_id,
+            f" on {row.node}" if row.node else "",
+            row.runbook,
+            row.run_id,
+            row.run_id,
+        )
+        return False
 
     async def _take(self, run_id: str) -> bool:
         while True:

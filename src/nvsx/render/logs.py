@@ -109,6 +109,19 @@ def start_logging(stream: TextIO, *, as_json: bool, mask: Mask) -> Callable[[], 
     return stop
 
 
+def say_at_once(descriptor: int, *, as_json: bool) -> Callable[[str], None]:
+    """What writes an error of nvsx's own words to a file descriptor, past every lock: for a
+    process whose main thread may stand in the middle of logging."""
+    formatter = (JsonFormatter if as_json else TextFormatter)(lambda text: text)
+
+    def say(text: str) -> None:
+        record = logging.LogRecord("nvsx.serve", logging.ERROR, "", 0, text, None, None)
+        with suppress(OSError):
+            os.write(descriptor, (formatter.format(record) + "\n").encode())
+
+    return say
+
+
 class LogView:
     """Implements View: the turns of one run as log records."""
 
