@@ -73,6 +73,11 @@ CHAIN: list[dict[str, Any]] = [
 ]
 
 
+def pass_for_real(sandbox: Sandbox) -> None:
+    """From now on the sandbox answers as a real cluster: its version has no mark."""
+    sandbox.server.version = {"major": "1", "minor": "32", "gitVersion": "v1.32.4"}
+
+
 async def until(holds: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
     """Wait until `holds()` is truthy, and give that; fail naming `what` at the deadline."""
     end = time.monotonic() + deadline
@@ -334,6 +339,7 @@ class Live:
         """A new API server at the old addresses, with the old accounts and an empty watch cache."""
         old = self._gone
         new = ApiServer(old.store, token=old.token, read_only_token=old.read_only_token)
+        new.version = old.version
         port, secure_port = (int(u.rpartition(":")[2]) for u in (old.url, old.secure_url))
         await new.start(port=port, secure_port=secure_port)
         self.sandbox._server = new
@@ -380,13 +386,16 @@ class Live:
 
 
 @asynccontextmanager
-async def living(folder: Path, **sandbox: Any) -> AsyncIterator[Live]:
-    """A running sandbox in this process, and everything else of a Live."""
+async def living(folder: Path, *, as_sandbox: bool = False, **sandbox: Any) -> AsyncIterator[Live]:
+    """A running sandbox in this process, and everything else of a Live. nvsx takes it for a
+    real cluster unless `as_sandbox`."""
     # Held steps take as long as the test takes; the janitor's patience must not end first.
     defaults: dict[str, Any] = {"speed": SPEED, "seed": 7, "timings": {"reboot_timeout": 1e6}}
     host = Sandbox(state_dir=folder / "sandbox", **defaults | sandbox)
     (folder / "sandbox").mkdir(parents=True)
     await host.start()
+    if not as_sandbox:
+        pass_for_real(host)
     live = Live(folder, host)
     try:
         yield live
