@@ -29,6 +29,7 @@ from nvsx.sandbox.kubeconfig import write_kubeconfig
 #: Seconds; generous, since a busy machine takes ten times as long as an idle one.
 DEADLINE = 90.0
 SPEED = 12.0
+ROOT = Path(__file__).resolve().parents[2]
 NODE = "gpu-node-a1"
 FAULT = "xid-79"
 
