@@ -254,3 +254,25 @@ async def test_a_killed_sandbox_is_told_as_ended(desk: Desk, pagers: Pagers) -> 
     assert "has the sandbox ended?" in run.err
     assert "nvsx sandbox start" in run.err
     assert pagers.asked == []
+
+
+async def test_a_drill_beside_a_daemon_with_its_store_pages_nobody(
+    tmp_path: Path, pagers: Pagers
+) -> None:
+    """On a real cluster that a daemon of the same state folder serves, a drill that names no
+    node is refused; with one its fault joins the drill's run, and no pager is asked."""
+    async with living(tmp_path, speed=20) as live, _desk(tmp_path, pagers) as desk:
+        desk.env["KUBECONFIG"] = str(live.kubeconfig)
+        daemon = await desk.nvsx("serve", "--mode", "watch", "--port", "0")
+        await until(lambda: "ready" in daemon.err, "the daemon is ready")
+        unnamed = await desk.nvsx("run", "gpu-off-bus", "--drill")
+        assert await unnamed.end() == 2
+        assert "name the node with --target-node" in unnamed.err
+        drill = await desk.nvsx("run", "gpu-off-bus", "--drill", "--target-node", live.node)
+        await drill.until("stage_begin", stage="detect")
+        await live.inject()
+        assert await drill.end() == 0, drill.err
+        assert "attached" in daemon.err
+        assert [r["run_id"] for r in await desk.runs("--sandbox")] == [drill.run_id]
+        assert await desk.runs() == []
+    assert pagers.asked == []
