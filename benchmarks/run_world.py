@@ -67,9 +67,9 @@ class Place:
 
     async def runner(self, world: World, node: str) -> Runner:
         """A run on `node`, ready to be worked."""
-        new = NewRun(runbook="bench", cluster=world.cluster_id, node=node)
+        new = NewRun(runbook="bench", cluster=world.where.cluster, node=node)
         lease = await world.journal.create(new)
-        request = RunRequest(node=node, cluster=world.cluster_id)
+        request = RunRequest(node=node, cluster=world.where.cluster)
         return Runner(context_of(world, self.loaded, lease, request))
 
 

@@ -17,6 +17,7 @@ from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.ports import Fault
 from nvsx.core.routing import TriggerFacts
+from nvsx.core.whereabouts import Whereabouts
 from nvsx.store import inbox_of, open_store
 from nvsx.testing import fake_observer as build
 from nvsx.testing.fake_observer import FakeObserver
@@ -63,13 +64,12 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
     observer, journal = Flaky(), open_store(tmp_path / "state")
     world: Any = SimpleNamespace(
         home=Home(str(tmp_path)),
-        cluster_id="uid-1",
-        context="prod",
+        where=Whereabouts(cluster="uid-1", name="prod"),
         observer=observer,
         journal=journal,
         health_events=None,
     )
-    daemon = daemons.Daemon(world, ("webhook",), "v1.30.0")
+    daemon = daemons.Daemon(world, ("webhook",))
 
     async def late() -> bool:
         return any(e.late for e in await inbox_of(journal).events(limit=1000))

@@ -29,6 +29,7 @@ from nvsx.sandbox.kubeconfig import write_kubeconfig
 #: Seconds; generous, since a busy machine takes ten times as long as an idle one.
 DEADLINE = 90.0
 SPEED = 12.0
+ROOT = Path(__file__).resolve().parents[2]
 NODE = "gpu-node-a1"
 FAULT = "xid-79"
 
@@ -71,6 +72,11 @@ CHAIN: list[dict[str, Any]] = [
     },
     {"id": "postmortem"},
 ]
+
+
+def pass_for_real(sandbox: Sandbox) -> None:
+    """From now on the sandbox answers as a real cluster: its version has no mark."""
+    sandbox.server.version = {"major": "1", "minor": "32", "gitVersion": "v1.32.4"}
 
 
 async def until(holds: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
@@ -334,6 +340,7 @@ class Live:
         """A new API server at the old addresses, with the old accounts and an empty watch cache."""
         old = self._gone
         new = ApiServer(old.store, token=old.token, read_only_token=old.read_only_token)
+        new.version = old.version
         port, secure_port = (int(u.rpartition(":")[2]) for u in (old.url, old.secure_url))
         await new.start(port=port, secure_port=secure_port)
         self.sandbox._server = new
@@ -380,13 +387,16 @@ class Live:
 
 
 @asynccontextmanager
-async def living(folder: Path, **sandbox: Any) -> AsyncIterator[Live]:
-    """A running sandbox in this process, and everything else of a Live."""
+async def living(folder: Path, *, as_sandbox: bool = False, **sandbox: Any) -> AsyncIterator[Live]:
+    """A running sandbox in this process, and everything else of a Live. nvsx takes it for a
+    real cluster unless `as_sandbox`."""
     # Held steps take as long as the test takes; the janitor's patience must not end first.
     defaults: dict[str, Any] = {"speed": SPEED, "seed": 7, "timings": {"reboot_timeout": 1e6}}
     host = Sandbox(state_dir=folder / "sandbox", **defaults | sandbox)
     (folder / "sandbox").mkdir(parents=True)
     await host.start()
+    if not as_sandbox:
+        pass_for_real(host)
     live = Live(folder, host)
     try:
         yield live

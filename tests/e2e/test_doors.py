@@ -41,6 +41,7 @@ async def test_no_kubectl(live: Live, tmp_path: Path) -> None:
 async def test_no_context(live: Live, tmp_path: Path) -> None:
     """A kubeconfig without a current context: nvsx says how to name one."""
     empty = tmp_path / "empty"
+    empty.touch()
     await _refused(live, "no current context", "--context", env=live.env(KUBECONFIG=str(empty)))
 
 

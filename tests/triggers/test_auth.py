@@ -9,7 +9,7 @@ import pytest
 from nvsx.core.errors import NotReady
 from nvsx.core.sources import Source
 from nvsx.nvsentinel import decoding
-from nvsx.triggers.auth import Caller, Doorman, Gate, in_pod, why_not_operator
+from nvsx.triggers.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.triggers.channels import open_channels
 from nvsx.triggers.oauth import LIFETIME, TokenEndpoint
 from nvsx.triggers.rates import RateLimit
@@ -68,13 +68,6 @@ def test_what_was_passed_on_is_not_the_operator(name: str) -> None:
 def test_http_1_0_is_not_the_operator() -> None:
     """nginx speaks it to what is behind it, and by itself adds no forwarding header."""
     assert why_not_operator(request(), Caller("127.0.0.1", (1, 0)))
-
-
-def test_a_pod_is_recognised(tmp_path: Path) -> None:
-    """By the variable the kubelet sets, or by the mounted service account."""
-    assert in_pod({"KUBERNETES_SERVICE_HOST": "10.96.0.1"}, tmp_path / "none")
-    assert in_pod({}, tmp_path)
-    assert not in_pod({}, tmp_path / "none")
 
 
 def test_the_token_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from nvsx.bootstrap.masked import MaskedArtifacts
 from nvsx.bootstrap.world import World
 from nvsx.core.catalog import LoadedRunbook
 from nvsx.core.ports import Fault, Lease, View
 from nvsx.core.routing import TriggerFacts, route
+from nvsx.core.whereabouts import Whereabouts
 from nvsx.engine.context import RunContext
 from nvsx.engine.request import Patience, RunRequest
 from nvsx.project import cel
@@ -28,15 +31,14 @@ def context_of(
     request: RunRequest,
     *,
     views: Sequence[View] = (),
-    live_hooks: bool = False,
-    speed: float = 1.0,
 ) -> RunContext:
-    """The run in hand. `speed` is the sandbox's, where the run is on one."""
+    """The run in hand. On a sandbox it is a sandbox run, whoever asked for it and however."""
+    request = placed_request(world.where, request)
     return RunContext(
         ports=world.ports(
             root=loaded.root,
             sandboxed=request.sandbox or request.drill,
-            live_hooks=live_hooks,
+            live_hooks=request.live_hooks,
         ),
         runbook=loaded.runbook,
         request=request,
@@ -50,9 +52,26 @@ def context_of(
         runbook_hash=loaded.source_text_hash,
         views=tuple(views),
         patience=patience(
-            world.home.settings.hooks.timeout, speed=speed if request.sandbox else None
+            world.home.settings.hooks.timeout,
+            speed=world.where.speed if world.where.sandbox else None,
         ),
     )
+
+
+def placed_request(where: Whereabouts, request: RunRequest) -> RunRequest:
+    """The request as it counts where we are.
+
+    What was recorded of a run only adds to it. A run that began on a sandbox stays a sandbox
+    run wherever it goes on, and a request from before it was asked where we are becomes one:
+
+    | began on | goes on on | is      |
+    |----------|------------|---------|
+    | sandbox  | sandbox    | sandbox |
+    | sandbox  | real       | sandbox |
+    | real     | sandbox    | sandbox |
+    | real     | real       | real    |
+    """
+    return msgspec.structs.replace(request, sandbox=request.sandbox or where.sandbox)
 
 
 def patience(hook_timeout: float, *, speed: float | None = None) -> Patience:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nvsx.bootstrap.assemble import context_of, fires
+from nvsx.bootstrap.assemble import context_of, fires, placed_request
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.options import SIGNALS, Reins, RunOptions, check
 from nvsx.bootstrap.pastruns import ReportView
+from nvsx.bootstrap.rehearsal import refuse_watched_drill
 from nvsx.bootstrap.stalls import StallBook
 from nvsx.bootstrap.world import World, listening, open_world
 from nvsx.core import journal as j
@@ -72,6 +73,8 @@ async def run_by_hand(
         listening(world.journal, wake),
     ):
         run, runner = await _begin(world, loaded, options, choose, sandbox)
+        if world.where.sandbox and not options.sandbox:
+            announce(_on_a_sandbox(world, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
         report = ReportView(world.journal, run.artifacts)
         run.views = (*views, report, *([injector] if injector else []))
@@ -130,24 +133,25 @@ async def _begin(
 ) -> tuple[RunContext, Runner]:
     """Create (or take over) the run, with its claim on the node."""
     if options.resume:
-        lease, request = await _taken_over(world, loaded, options.resume, options)
+        lease, wish = await _taken_over(world, loaded, options.resume, options)
+        request = placed_request(world.where, wish)
     else:
         wanted = options.target_node or (sandbox.default_node if sandbox else None)
         node = await resolve(world.observer, wanted, choose)
-        request = _request(world, node, options)
+        if options.drill:
+            await refuse_watched_drill(world, node)
+        request = placed_request(world.where, _request(world, node, options))
         lease = await world.journal.create(
             NewRun(
                 runbook=loaded.name,
-                cluster=world.cluster_id,
+                cluster=world.where.cluster,
                 node=node,
-                sandbox=options.sandbox,
+                sandbox=request.sandbox,
                 drill=options.drill,
                 project=str(loaded.root),
             )
         )
-    run = context_of(
-        world, loaded, lease, request, live_hooks=options.live_hooks, speed=options.speed
-    )
+    run = context_of(world, loaded, lease, request)
 
     def matches(fault: Fault) -> bool:
         return fires(loaded, fault)
@@ -158,11 +162,12 @@ async def _begin(
 def _request(world: World, node: str, options: RunOptions) -> RunRequest:
     return RunRequest(
         node=node,
-        cluster=world.cluster_id,
-        context=world.context,
+        cluster=world.where.cluster,
+        context=world.where.name,
         project=str(world.home.project.root),
         sandbox=options.sandbox,
         drill=options.drill,
+        live_hooks=options.live_hooks,
         strict=options.strict,
         fresh=options.sandbox or options.drill,
         dwell=options.dwell,
@@ -187,17 +192,29 @@ async def _taken_over(
             f"run {run_id} is of the project {start.project}, not {loaded.root}",
             f"nvsx --project {start.project} run {start.runbook} --resume {run_id}",
         )
-    if start.cluster != world.cluster_id:
+    if start.cluster != world.where.cluster:
         raise UsageError(
             f"run {run_id} was on another cluster (context {start.context})",
-            "its sandbox is gone" if start.sandbox else f"use --context {start.context}",
+            "that sandbox is gone: start a new run"
+            if start.sandbox
+            else f"use --context {start.context}",
         )
     lease = await world.journal.take_over(run_id)
     StallBook(world.home.state_dir).forgive(run_id)
     request = request_of(start)
     return lease, msgspec.structs.replace(
-        request, strict=request.strict or options.strict, dwell=options.dwell
+        request,
+        strict=request.strict or options.strict,
+        live_hooks=request.live_hooks or options.live_hooks,
+        dwell=options.dwell,
     )
+
+
+def _on_a_sandbox(world: World, request: RunRequest) -> str:
+    """What a person is told whose kubeconfig leads to a sandbox."""
+    told = f"{world.where.name} is a sandbox: the run is not in the statistics"
+    paged = "its hooks may page people" if request.live_hooks else "it pages nobody"
+    return f"{told}, and {paged}"
 
 
 def _same_project(recorded: str, root: Path) -> bool:

@@ -52,7 +52,6 @@ PRUNE_EVERY = 3600.0
 RESTART_PAUSE = 5.0
 STALE_AFTER = 180.0
 """A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
-_SANDBOX_VERSION = "+nvsx-sandbox"
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -88,7 +87,12 @@ class Daemon:
     """What serves. `begin` it, offer events through `intake`, `end` it."""
 
     def __init__(
-        self, world: World, modes: tuple[str, ...], version: str, *, poll_interval: float = 10.0
+        self,
+        world: World,
+        modes: tuple[str, ...],
+        *,
+        poll_interval: float = 10.0,
+        live_hooks: bool = False,
     ) -> None:
         self.world = world
         self.modes = modes
@@ -98,11 +102,12 @@ class Daemon:
         self.inbox = inbox_of(world.journal)
         settings = world.home.settings
         self.identity = Identity(
-            uid=world.cluster_id,
-            names=tuple(settings.cluster.names) or (world.context,),
-            context=world.context,
+            uid=world.where.cluster,
+            names=tuple(settings.cluster.names) or (world.where.name,),
+            context=world.where.name,
             project=str(world.home.project.root),
-            sandbox=version.endswith(_SANDBOX_VERSION),
+            sandbox=world.where.sandbox,
+            live_hooks=live_hooks,
         )
         limits = limits_of(settings)
         stalls = StallBook(world.home.state_dir)
@@ -147,7 +152,7 @@ class Daemon:
                 self.clock,
                 poll_interval,
                 lookback=limits.max_event_age,
-                name=f"poll:{world.cluster_id}",
+                name=f"poll:{world.where.cluster}",
             )
         self._limits = limits
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -104,7 +104,7 @@ async def _named(home: Home, node: str) -> tuple[str, str]:
 
     try:
         async with open_world(home) as world:
-            return world.cluster_id, await resolve(world.observer, node)
+            return world.where.cluster, await resolve(world.observer, node)
     except (ClusterError, UsageError):
         raise
     except NvsxError as error:  # no kubectl, no context: the cluster cannot be read either

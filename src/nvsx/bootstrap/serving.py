@@ -7,25 +7,22 @@ it ends. One process serves a cluster and state folder; signals end it cleanly.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
     nullcontext,
 )
 from dataclasses import dataclass
-from pathlib import Path
 
 from nvsx.bootstrap.daemon import Daemon
 from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.onedaemon import only_daemon
 from nvsx.bootstrap.webhooks import Webhooks
 from nvsx.bootstrap.world import listening, open_world
-from nvsx.core.errors import Conflict, UsageError
+from nvsx.core.errors import UsageError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -41,6 +38,7 @@ class ServeOptions:
     port: int | None = None
     poll_interval: float | None = None
     require_auth: bool | None = None
+    live_hooks: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
 
@@ -62,36 +60,23 @@ def modes_of(home: Home, options: ServeOptions) -> tuple[str, ...]:
     return modes
 
 
-@contextmanager
-def _alone(folder: Path, cluster_id: str) -> Iterator[None]:
-    """One daemon a cluster and state folder. Raises Conflict when there is one already."""
-    path = folder / f"serve-{cluster_id[:36]}.lock"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(
-                f"nvsx serve is running already for this cluster (pid {lock.read().strip()})",
-                "stop it first, or give this one its own NVSX_STATE_DIR",
-            ) from None
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
 @asynccontextmanager
 async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon]:
     """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
     modes = modes_of(home, options)
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(open_world(home))
-        stack.enter_context(_alone(home.state_dir, world.cluster_id))
+        if options.live_hooks and not world.where.sandbox:
+            raise UsageError(
+                f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",
+                "leave it out: on a real cluster runs page people anyway",
+            )
+        stack.enter_context(only_daemon(home.state_dir, world.where.cluster))
         daemon = Daemon(
             world,
             modes,
-            await world.cluster.version(),
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
+            live_hooks=options.live_hooks,
         )
         await stack.enter_async_context(listening(world.journal, daemon.dispatcher.wake))
         yield daemon
@@ -168,8 +153,9 @@ def _greeting(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
     count = len(daemon.shelf.loaded)
     yield f"project {project.root} ({count} runbook{'s' if count != 1 else ''})"
     names = ", ".join(daemon.identity.names)
-    kind = ", a sandbox" if daemon.identity.sandbox else ""
-    yield f"cluster {world.context} ({daemon.identity.uid}{kind}); events may call it {names}"
+    paged = "its runs page people" if daemon.identity.live_hooks else "nobody is paged"
+    kind = f", a sandbox: {paged}" if world.where.sandbox else ""
+    yield f"cluster {world.where.name} ({daemon.identity.uid}{kind}); events may call it {names}"
     yield f"modes {', '.join(daemon.modes)}; state {world.home.state_dir}"
     if resumed:
         yield f"{resumed} interrupted runs go on"

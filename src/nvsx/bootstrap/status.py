@@ -60,6 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     """`namespace` is "" when the cluster could not be read; `problems` says why."""
 
     context: str = ""
+    sandbox: bool = False
     namespace: str = ""
     installed: bool | None = None
     modules: tuple[ModuleStatus, ...] = ()
@@ -123,7 +124,8 @@ async def _look(world: World, runs: Sequence[RunRow]) -> Status:
         for m in sorted(installation.modules.values(), key=lambda m: m.name)
     ]
     return Status(
-        context=world.context,
+        context=world.where.name,
+        sandbox=world.where.sandbox,
         namespace=installation.namespace,
         installed=_yes(installation.found),
         modules=tuple(modules),
@@ -141,7 +143,7 @@ def _yes(fact: Fact) -> bool | None:
 async def _incidents(world: World, runs: Sequence[RunRow]) -> tuple[IncidentStatus, ...]:
     from nvsx.nvsentinel import marks, messages
 
-    on_it = {row.node: row.run_id for row in runs if row.cluster == world.cluster_id}
+    on_it = {row.node: row.run_id for row in runs if row.cluster == world.where.cluster}
     faults = await world.observer.nodes_in_incident()
     nodes = await world.cluster.nodes()
     try:

@@ -21,8 +21,12 @@ from urllib.parse import urlsplit
 
 from nvsx import __version__
 from nvsx.bootstrap.home import Home
+from nvsx.bootstrap.surroundings import (
+    refuse_stale_kubeconfig,
+    runs_in_pod,
+    uses_service_account,
+)
 from nvsx.bootstrap.surveyed_cluster import survey_cluster
-from nvsx.bootstrap.world import in_pod
 from nvsx.cluster import kubeconfig
 from nvsx.cluster.gateway import Gateway, InClusterGateway
 from nvsx.cluster.proxy import ProxyGateway
@@ -80,7 +84,7 @@ def survey_machine(home: Home) -> Machine:
         kubectl=version,
         kubectl_path=path,
         kubectl_trouble=kubectl_trouble,
-        in_pod=in_pod(),
+        in_pod=runs_in_pod(home.env),
         state=state,
         state_trouble=state_trouble,
         convert_key=bool(home.env.get("ANTHROPIC_API_KEY")),
@@ -135,9 +139,10 @@ def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway 
     """The context that is meant, and the way to it; None when there is none."""
     if gateway is not None:
         return Target(context=gateway.name), gateway
-    if home.context is None and in_pod():
+    if uses_service_account(home.env, home.context):
         return Target(), InClusterGateway()
     try:
+        refuse_stale_kubeconfig(home.env, home.context)
         context = kubeconfig.context_named(home.context)
         known = kubeconfig.contexts()
     except (ClusterError, UsageError) as error:

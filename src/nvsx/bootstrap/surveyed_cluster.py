@@ -7,11 +7,14 @@ Every request is a GET through a gateway. The rights are tried on the resources 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from nvsx.bootstrap.world import SystemClock, in_pod
+from nvsx.bootstrap.surroundings import runs_in_pod
+from nvsx.bootstrap.world import SystemClock
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import Gateway
 from nvsx.core.aliases import alias_of
@@ -38,7 +41,7 @@ async def survey_cluster(gateway: Gateway, namespace: str, store_uri: str) -> Cl
     cluster = Cluster(gateway)
     try:
         await cluster.start()
-        version = await cluster.version()
+        version = await _version(cluster)
     except ClusterError as error:
         await cluster.close()
         return ClusterSeen(trouble=Trouble(error.message, error.hint))
@@ -63,6 +66,12 @@ async def survey_cluster(gateway: Gateway, namespace: str, store_uri: str) -> Cl
         nodes=nodes,
         store=store,
     )
+
+
+async def _version(cluster: Cluster) -> str:
+    with suppress(Forbidden):
+        return await cluster.version()
+    return ""
 
 
 async def _uid(cluster: Cluster) -> str:
@@ -203,7 +212,7 @@ async def _store(cluster: Cluster, inst: Installation, uri: str) -> StoreSeen:
         return await _connected(objects, *_of_uri(uri))
     if not services:
         return StoreSeen(tuple(objects), detail="not tried: it is not in this namespace")
-    if not in_pod():
+    if not runs_in_pod(os.environ):
         return StoreSeen(tuple(objects), detail="not tried from outside the cluster")
     return await _connected(objects, f"{services[0]}.{inst.namespace}.svc", port)
 

@@ -69,7 +69,7 @@ class Webhooks:
         await self._server.stop()
 
     def _make(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
-        from nvsx.triggers.auth import Doorman, in_pod
+        from nvsx.triggers.auth import Doorman
         from nvsx.triggers.oauth import TokenEndpoint
         from nvsx.triggers.server import Probes, WebhookServer
 
@@ -81,7 +81,7 @@ class Webhooks:
             secret = _client_secret(daemon, serve.oauth)
             endpoint = TokenEndpoint(serve.oauth.client_id, secret, self._token)
         doorman = Doorman(
-            self._token, operator=not strict and not in_pod(home.env), endpoint=endpoint
+            self._token, operator=not strict and not daemon.world.where.in_pod, endpoint=endpoint
         )
 
         async def ready() -> Mapping[str, str]:

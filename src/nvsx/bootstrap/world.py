@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,19 @@ from typing import TYPE_CHECKING
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.masked import secret_variables
 from nvsx.bootstrap.repeats import RepeatScripts
+from nvsx.bootstrap.surroundings import (
+    SANDBOX_CONTEXT,
+    SANDBOX_IS_GONE,
+    find_whereabouts,
+    refuse_stale_kubeconfig,
+    uses_service_account,
+)
 from nvsx.cluster import kubeconfig
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.cluster.proxy import ProxyGateway
-from nvsx.core.errors import UsageError
+from nvsx.core.errors import Unreachable, UsageError
+from nvsx.core.whereabouts import Whereabouts
 from nvsx.engine.asks import HEARD, Wake
 from nvsx.engine.context import Ports
 from nvsx.nvsentinel.chain import NvsentinelChain
@@ -36,8 +44,6 @@ from nvsx.store.journal import SqliteJournal
 if TYPE_CHECKING:
     from nvsx.sandbox.host import Sandbox
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-
 
 class SystemClock:
     """The real clock."""
@@ -53,6 +59,8 @@ class SystemClock:
 class World:
     """What runs share: the cluster, NVSentinel's marks on it, the journal, a scratch folder.
 
+    `where` says what the cluster is, a sandbox or a real one, and which.
+
     `health_events` is NVSentinel's own store, None where there is none to ask.
     `kubeconfig` is the private file that child processes get; None in a pod, where kubectl
     finds the service account by itself. `hook_kubeconfig` is for hooks and prerequisites
@@ -64,8 +72,7 @@ class World:
     observer: NvsentinelObserver
     chain: NvsentinelChain
     journal: SqliteJournal
-    cluster_id: str
-    context: str
+    where: Whereabouts
     kubeconfig: Path | None
     hook_kubeconfig: Path | None
     scratch: Path
@@ -73,7 +80,11 @@ class World:
     _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
 
     def ports(self, *, root: Path, sandboxed: bool = False, live_hooks: bool = False) -> Ports:
-        """The engine's ports, with scripts of the project at `root`; runs of a kind share them."""
+        """The engine's ports, with scripts of the project at `root`; runs of a kind share them.
+
+        On a sandbox scripts are `sandboxed`, whatever the run says of itself.
+        """
+        sandboxed = sandboxed or self.where.sandbox
         kind = (root, sandboxed, live_hooks)
         if kind not in self._ports:
             hooks, namespace = self.home.settings.hooks, self.home.nvsentinel_namespace
@@ -105,11 +116,6 @@ async def listening(journal: SqliteJournal, wake: Wake) -> AsyncIterator[None]:
         yield
 
 
-def in_pod() -> bool:
-    """Whether this process runs in a pod with a service account."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.exists()
-
-
 @asynccontextmanager
 async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[World]:
     """Connect to the cluster (or `sandbox`) and open the journal.
@@ -124,8 +130,7 @@ async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterato
         gateway, context, config = _gateway(home, sandbox, scratch)
         cluster = Cluster(gateway)
         opened.push_async_callback(cluster.close)
-        await cluster.start()
-        cluster_id = await cluster.cluster_id()
+        where = await _arrive(cluster, context, home.env)
         health_events = None
         if sandbox is None:
 
@@ -148,13 +153,23 @@ async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterato
             observer=observer,
             chain=NvsentinelChain((await observer.installation()).repairs),
             journal=journal,
-            cluster_id=cluster_id,
-            context=context,
+            where=where,
             kubeconfig=config,
-            hook_kubeconfig=None if sandbox is not None else _hook_kubeconfig(home),
+            hook_kubeconfig=None if where.sandbox else _hook_kubeconfig(home),
             scratch=scratch,
             health_events=health_events,
         )
+
+
+async def _arrive(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whereabouts:
+    """Reach the cluster and find out what it is. Raises ClusterError."""
+    try:
+        await cluster.start()
+        return await find_whereabouts(cluster, context, env)
+    except Unreachable as error:
+        if context != SANDBOX_CONTEXT:
+            raise
+        raise Unreachable(error.message, f"has the sandbox ended? {SANDBOX_IS_GONE}") from error
 
 
 def _scratch(state_dir: Path, owner: str) -> Path:
@@ -207,8 +222,9 @@ def _gateway(
 ) -> tuple[Gateway, str, Path | None]:
     if sandbox is not None:
         return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
-    if home.context is None and in_pod():
+    if uses_service_account(home.env, home.context):
         return InClusterGateway(), "in-cluster", None
+    refuse_stale_kubeconfig(home.env, home.context)
     context = kubeconfig.context_named(home.context)
     config = kubeconfig.pinned_kubeconfig(context.name, scratch / "kubeconfig")
     return ProxyGateway(context.name), context.name, config

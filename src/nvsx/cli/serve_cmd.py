@@ -41,6 +41,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         str | None, typer.Option(help="Certificate chain (PEM).", metavar="FILE")
     ] = None,
     tls_key: Annotated[str | None, typer.Option(help="Its key (PEM).", metavar="FILE")] = None,
+    live_hooks: Annotated[
+        bool, typer.Option("--live-hooks", help="On a sandbox: let its runs page people.")
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="json: the log as JSON lines.", metavar="FORMAT"),
@@ -66,6 +69,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         port=port,
         poll_interval=_interval(poll_interval) if poll_interval else None,
         require_auth=require_auth or None,
+        live_hooks=live_hooks,
         tls_cert=tls_cert,
         tls_key=tls_key,
     )

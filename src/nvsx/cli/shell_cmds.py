@@ -134,7 +134,7 @@ def lines(found: Status, now: float) -> list[str]:
 
 
 def _nvsentinel(found: Status) -> list[str]:
-    told = [f"context {found.context}"]
+    told = [f"context {found.context}{' · sandbox' if found.sandbox else ''}"]
     if not found.modules:
         where = "is not installed" if found.installed is False else "could not be read"
         told.append(f"NVSentinel {where} in namespace {found.namespace}")

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from nvsx.cluster.gateway import Gateway, Params
 from nvsx.cluster.logs import LogFollower
 from nvsx.cluster.pace import Pace
 from nvsx.cluster.reflector import Decoder, Reflector
-from nvsx.core.errors import Unreachable
+from nvsx.core.errors import Forbidden, Unreachable
 from nvsx.core.snapshot import (
     Event,
     LogLine,
@@ -114,7 +115,8 @@ class Cluster:
     async def start(self) -> None:
         """Bring the gateway up and see whether the API server answers. Raises ClusterError."""
         await self.gateway.start()
-        await self.version()
+        with suppress(Forbidden):  # that is an answer too
+            await self.version()
 
     async def close(self) -> None:
         """End every watch and follower, then the gateway."""
@@ -213,8 +215,12 @@ class Cluster:
 
     async def version(self) -> str:
         """The API server's version, such as `v1.32.4`."""
+        return str((await self.version_document()).get("gitVersion", ""))
+
+    async def version_document(self) -> dict[str, Any]:
+        """All that the API server says about its version. Raises ClusterError."""
         found = await self.read("/version")
-        return str(found.get("gitVersion", "")) if isinstance(found, dict) else ""
+        return found if isinstance(found, dict) else {}
 
     async def cluster_id(self) -> str:
         """The UID of namespace kube-system, the cluster's identity."""

@@ -39,7 +39,8 @@ class StagePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 class Start(Body, frozen=True, tag="start"):
     """The run began. `target_node` is "" until an armed run knows its node. `clock_ahead_s` is by
-    how much the cluster's clock is ahead of nvsx's at least, negative when behind."""
+    how much the cluster's clock is ahead of nvsx's at least, negative when behind.
+    `live_hooks` is whether a sandbox run or drill may page people."""
 
     runbook: str
     nickname: str
@@ -53,6 +54,7 @@ class Start(Body, frozen=True, tag="start"):
     runbook_hash: str = ""
     sandbox: bool = False
     drill: bool = False
+    live_hooks: bool = False
     late: bool = False
     strict: bool = False
     tags: tuple[str, ...] = ()

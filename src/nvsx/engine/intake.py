@@ -50,6 +50,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     context: str = ""
     project: str = ""
     sandbox: bool = False
+    live_hooks: bool = False
 
     def objection(self, named: str) -> str:
         """Why an event that names its cluster is not for this one; "" when it is."""
@@ -196,6 +197,7 @@ class TriggerIntake:
             context=self._identity.context,
             project=self._identity.project,
             sandbox=self._identity.sandbox,
+            live_hooks=self._identity.live_hooks,
             late=late,
             by_hand=False,
         )

@@ -17,7 +17,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     `node` is "" when the run shall wait for the first fault its triggers match. `trigger`
     names the source (cli, webhook, poll, watch, pagerduty, …), `event` is the health event
     that fired it and `payload` what the source sent. `fresh` refuses to take a session that
-    ended before the run began for its own (drills, the sandbox). `by_hand` decides what an
+    ended before the run began for its own (drills, `--sandbox`). `live_hooks` lets a sandbox
+    run or drill page people. `by_hand` decides what an
     unmet prerequisite means (surface: by hand it ends the run, in the daemon it degrades).
     """
 
@@ -30,6 +31,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     project: str = ""
     sandbox: bool = False
     drill: bool = False
+    live_hooks: bool = False
     strict: bool = False
     late: bool = False
     fresh: bool = False
@@ -49,6 +51,7 @@ def request_of(start: j.Start) -> RunRequest:
         project=start.project,
         sandbox=start.sandbox,
         drill=start.drill,
+        live_hooks=start.live_hooks,
         strict=start.strict,
         late=start.late,
         fresh=start.drill,

@@ -45,6 +45,7 @@ def start_event(run: RunContext) -> j.Start:
         runbook_hash=run.runbook_hash,
         sandbox=request.sandbox,
         drill=request.drill,
+        live_hooks=request.live_hooks,
         clock_ahead_s=run.clock_ahead,
         late=request.late,
         strict=request.strict,

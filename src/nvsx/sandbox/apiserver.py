@@ -59,6 +59,7 @@ class ApiServer:
         watch_window: changes kept per kind; a watch from before them is Expired.
         faults: what clients must survive; may be armed at any time.
         bookmark_seconds: pause between the bookmarks of a watch.
+        speed: how much faster than life the cluster behind it runs, told in /version.
         pages: what a pod serves, by namespace, pod, port and path, behind its proxy.
     """
 
@@ -71,12 +72,14 @@ class ApiServer:
         watch_window: int = 4096,
         faults: StreamFaults | None = None,
         bookmark_seconds: float = BOOKMARK_SECONDS,
+        speed: float = 1.0,
         pages: Callable[[str, str, str, str], str | None] | None = None,
     ) -> None:
         self.store = store
         self.faults = faults or StreamFaults()
         self.requests = RequestLog()
         self.url = self.secure_url = ""
+        self.version = discovery.version(speed)
         self._access = Access.with_tokens(token, read_only_token)
         self._cache = WatchCache(store, watch_window)
         self._reader = Reader(store)
@@ -216,7 +219,7 @@ class ApiServer:
         if path.startswith(_HEALTH):
             return web.Response(text="ok")
         if path == "/version":
-            return _json(discovery.version())
+            return _json(self.version)
         if path == "/openapi/v3":
             return _json(openapi.index(registry))
         if path == "/openapi/v2":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+from nvsx.core.whereabouts import SANDBOX_MARK, SPEED_FIELD
 from nvsx.sandbox.resources import Registry, Resource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -17,18 +18,20 @@ _SUBRESOURCE_VERBS = {"eviction": ["create"], "log": ["get"], "status": ["get", 
 Document = dict[str, Any]
 
 
-def version() -> Document:
-    """What `kubectl version` shows. A dispatching kubectl picks its own version by it."""
+def version(speed: float = 1.0) -> Document:
+    """What `kubectl version` shows. A dispatching kubectl picks its own version by it, and
+    nvsx tells by it that this is no real cluster."""
     return {
         "major": "1",
         "minor": "32",
-        "gitVersion": "v1.32.4+nvsx-sandbox",
+        "gitVersion": f"v1.32.4{SANDBOX_MARK}",
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
         "compiler": "",
         "platform": f"{platform.system().lower()}/{platform.machine()}",
+        SPEED_FIELD: speed,
     }
 
 

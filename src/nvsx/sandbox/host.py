@@ -91,7 +91,9 @@ class Sandbox:
         write its kubeconfig.
         """
         self._simulator = self._make()
-        self._server = ApiServer(self._simulator.store, pages=self._simulator.metrics.page)
+        self._server = ApiServer(
+            self._simulator.store, speed=self._pace, pages=self._simulator.metrics.page
+        )
         try:
             await self._follow(self._simulator)
             await self._server.start()

@@ -8,8 +8,6 @@ for one source; it gives a reason for the log, and the caller gets none.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -40,7 +38,6 @@ _FORWARDING = (
     "fly-client-ip",
     "fastly-client-ip",
 )
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -49,11 +46,6 @@ class Caller(msgspec.Struct, frozen=True):
 
     peer: str = ""
     version: tuple[int, int] = (1, 1)
-
-
-def in_pod(env: Mapping[str, str], service_account: Path = _SERVICE_ACCOUNT) -> bool:
-    """Whether this process runs in a pod, where "local" means every container beside it."""
-    return "KUBERNETES_SERVICE_HOST" in env or service_account.exists()
 
 
 def why_not_operator(request: RawRequest, caller: Caller) -> str:
