@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 import time
 import traceback
@@ -16,7 +17,11 @@ from nvsx.core.errors import NvsxError
 
 
 def run(args: list[str]) -> int:
-    """Run the application on `args`; the process's exit code."""
+    """Run the application on `args`; the process's exit code.
+
+    Raises BrokenPipeError when whoever read our output has left: `nvsx.cli.main` ends that
+    for every command in the same way.
+    """
     try:
         from nvsx.cli.app import application_for
 
@@ -29,8 +34,13 @@ def run(args: list[str]) -> int:
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        return _reader_gone()
+    except SystemExit as ended:  # Typer makes exit code 1 of a broken pipe
+        cause = ended.__context__
+        if not isinstance(cause, BrokenPipeError):
+            raise
+        return _end_broken_pipe(cause)
+    except BrokenPipeError as error:
+        return _end_broken_pipe(error)
     except Exception as error:  # noqa: BLE001 - the boundary: nobody sees a traceback
         return _bug(error)
     return code if isinstance(code, int) else 0
@@ -52,11 +62,20 @@ def _usage(error: typer.exceptions.TyperException) -> int:
     return _tell(error.format_message(), f"see `{path} --help`", 2)
 
 
-def _reader_gone() -> int:
-    """The reader of our output went away (`nvsx list | head`): nothing is wrong."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _end_broken_pipe(error: BrokenPipeError) -> int:
+    """Pass on that our reader left. A pipe or socket of another kind that broke is our fault."""
+    if _reader_has_left():
+        raise error
+    return _bug(error)
+
+
+def _reader_has_left() -> bool:
+    """Whether the other end of standard output or error is closed: the system says so at once."""
+    streams = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            streams.register(stream.fileno(), 0)
+    return any(what & (select.POLLERR | select.POLLHUP) for _, what in streams.poll(0))
 
 
 def _bug(error: Exception) -> int:

@@ -33,6 +33,7 @@ aliases that the journal knows.
 | 2 | wrong usage, unknown or invalid runbook, a run is on the node already |
 | 3 | prerequisites not met, or the cluster could not be read |
 | 130, 143 | ended by Ctrl-C, by SIGTERM |
+| 141 | whoever read the output left (`nvsx history \\| head`); a run goes on and has its own code |
 """
 
 
