@@ -1,7 +1,7 @@
 """What the commands on a daemon's runs, events and silences do, from any process.
 
-They read the store in the state folder and write wishes into it; a daemon need not run. The
-local socket (store.bell) lets whoever works a run know at once. Nothing here prints.
+They read the store in the state folder and write wishes into it, where whoever works a run
+looks twice a second; a daemon need not run. Nothing here prints.
 """
 
 from __future__ import annotations

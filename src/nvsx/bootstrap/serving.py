@@ -18,7 +18,7 @@ from pathlib import Path
 from nvsx.bootstrap.daemon import Daemon
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.webhooks import Webhooks
-from nvsx.bootstrap.world import listening, open_world
+from nvsx.bootstrap.world import open_world
 from nvsx.core.errors import Conflict, UsageError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -87,7 +87,6 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
             await world.cluster.version(),
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
         )
-        await stack.enter_async_context(listening(world.journal, daemon.dispatcher.wake))
         yield daemon
 
 

@@ -88,11 +88,11 @@ async def status(home: Home) -> Status:
     return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
 
 
-async def recent_runs(home: Home, *, active: bool = False, limit: int = 100) -> Sequence[RunRow]:
+async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
     """The newest runs of the journal; `active` keeps those under way. Raises StoreError."""
     journal = open_store(home.state_dir)
     try:
-        return await journal.runs(active=active, limit=limit)
+        return await journal.runs(active=active, limit=100)
     finally:
         journal.close()
 

@@ -1,8 +1,8 @@
 """`nvsx runs`: the runs of this state folder, whoever works them.
 
 These commands work on the store in the state folder, whether a daemon runs or not. What
-they ask of a run is a row there, which the run's owner heeds, also after a restart; its local
-socket makes that at once, and following too.
+they ask of a run is a row there, which the run's owner heeds within a second, also after a
+restart.
 """
 
 from __future__ import annotations
