@@ -148,6 +148,41 @@ async def statuses_of_runs(state: Path) -> list[str]:
         journal.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+@pytest.mark.parametrize(
+    "command", [("--version",), ("list",), ("schema",), ("history", "-o", "csv")], ids=" ".join
+)
+def test_output_that_cannot_be_written_is_told(
+    command: tuple[str, ...], past: tuple[Path, str]
+) -> None:
+    """`nvsx … > /dev/full`: exit code 1 and one sentence, whatever was being printed."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "nvsx", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "NVSX_STATE_DIR": str(past[0])},
+        )
+    told = "nvsx: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_without_an_output_commands_work_all_the_same() -> None:
+    """`nvsx … >&- 2>&-`: what was asked for is done, with its own exit code."""
+    for command, code in (("list", 0), ("nosuch", 2), ("--version", 0)):
+        done = subprocess.run(
+            ["sh", "-c", f'"{sys.executable}" -m nvsx {command} >&- 2>&-'],
+            timeout=240,
+            check=False,
+            cwd=Path(__file__).parents[2],
+        )
+        assert done.returncode == code
+
+
 def test_a_pipe_of_another_kind_is_a_fault_of_ours(
     nvsx: Command, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

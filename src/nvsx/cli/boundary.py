@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -15,12 +16,15 @@ import typer
 from nvsx.core import plaintext
 from nvsx.core.errors import NvsxError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing to a full disk fails with. The store's own files never get here with it."""
+
 
 def run(args: list[str]) -> int:
     """Run the application on `args`; the process's exit code.
 
-    Raises BrokenPipeError when whoever read our output has left: `nvsx.cli.main` ends that
-    for every command in the same way.
+    Raises OSError when our output cannot be written, most often since whoever read it has
+    left: `nvsx.cli.main` ends that for every command in the same way.
     """
     try:
         from nvsx.cli.app import application_for
@@ -38,9 +42,9 @@ def run(args: list[str]) -> int:
         cause = ended.__context__
         if not isinstance(cause, BrokenPipeError):
             raise
-        return _end_broken_pipe(cause)
-    except BrokenPipeError as error:
-        return _end_broken_pipe(error)
+        return _end_os_error(cause)
+    except OSError as error:
+        return _end_os_error(error)
     except Exception as error:  # noqa: BLE001 - the boundary: nobody sees a traceback
         return _bug(error)
     return code if isinstance(code, int) else 0
@@ -62,9 +66,11 @@ def _usage(error: typer.exceptions.TyperException) -> int:
     return _tell(error.format_message(), f"see `{path} --help`", 2)
 
 
-def _end_broken_pipe(error: BrokenPipeError) -> int:
-    """Pass on that our reader left. A pipe or socket of another kind that broke is our fault."""
-    if _reader_has_left():
+def _end_os_error(error: OSError) -> int:
+    """Pass on that our output cannot be written. Any other one should not have come here: a
+    pipe to somebody else that broke, a file that cannot be opened."""
+    no_room = error.errno in NO_ROOM and error.filename is None
+    if no_room or (isinstance(error, BrokenPipeError) and _reader_has_left()):
         raise error
     return _bug(error)
 

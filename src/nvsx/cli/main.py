@@ -27,15 +27,21 @@ def main(argv: list[str] | None = None) -> int:
     ends without a word and with the same code; what it had not printed was for nobody. A run
     is the exception: it does not depend on its readers, goes on, and has its own code.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: what is said is for nobody
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     try:
         code = _answer(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # what is left would break in the interpreter's end, with a traceback
-    except BrokenPipeError:
+    except OSError as error:
         from nvsx.render.writer import point_at_nothing
 
         point_at_nothing(sys.stdout)
-        point_at_nothing(sys.stderr)
-        return READER_LEFT
+        if isinstance(error, BrokenPipeError):
+            point_at_nothing(sys.stderr)
+            return READER_LEFT
+        sys.stderr.write(f"nvsx: the output cannot be written: {error.strerror}\n")
+        return 1
     return code
 
 

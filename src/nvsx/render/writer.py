@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 LIMIT = 200_000
@@ -18,8 +19,8 @@ LIMIT = 200_000
 def point_at_nothing(stream: IO[Any]) -> None:
     """Let what is still written to `stream`, whose reader has left, go nowhere. A stream that
     is no file stays as it is."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
 
 
 class LineSink(Protocol):
