@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from nvsx.bootstrap.home import Home
@@ -72,11 +72,8 @@ class Desk:
 @asynccontextmanager
 async def open_desk(home: Home) -> AsyncIterator[Desk]:
     """Raises StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         yield Desk(journal, inbox_of(journal), home.masker)
-    finally:
-        journal.close()
 
 
 async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[Silence, str]:

@@ -12,6 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from nvsx.bootstrap.home import Home
@@ -41,12 +42,9 @@ def prune_before(age: float, now: float) -> float:
 
 async def prunable(home: Home, before: float) -> Sequence[RunRow]:
     """What `prune` would delete, oldest first. Raises StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         found: Sequence[RunRow] = await journal.look(lambda db: upkeep.prunable(db, before))
         return found
-    finally:
-        journal.close()
 
 
 async def prune(
@@ -83,20 +81,14 @@ def _remove(home: Home, rows: Sequence[RunRow]) -> int:
 
 async def prune_now(home: Home, before: float, *, artifacts: bool) -> tuple[int, int]:
     """`prune` with a store of its own."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         return await prune(journal, before, artifacts_of=home if artifacts else None)
-    finally:
-        journal.close()
 
 
 async def backup(home: Home, file: Path) -> None:
     """A copy of the whole state in `file`. Raises UsageError, StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         await journal.look(lambda db: upkeep.backup(db, file))
-    finally:
-        journal.close()
 
 
 class DailyPrune:

@@ -128,9 +128,9 @@ def watch(ctx: typer.Context, run: str | None, output: str | None, *, follow: bo
         raise UsageError(f"output format {output!r} is not known here", "use -o jsonl")
     from nvsx.render.jsonl import JsonlView
     from nvsx.render.plain import PlainView
-    from nvsx.render.writer import PatientSink
+    from nvsx.render.writer import PatientOutput
 
-    out = PatientSink(sys.stdout.buffer)
+    out = PatientOutput(sys.stdout.buffer)
     # Text where nothing else was asked for: these commands are for reading along.
     view = JsonlView(out) if output else PlainView(out, colour=wants_colour(sys.stdout))
 

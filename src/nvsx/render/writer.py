@@ -23,7 +23,7 @@ def point_at_nothing(stream: IO[Any]) -> None:
         os.dup2(nothing.fileno(), stream.fileno())
 
 
-class LineSink(Protocol):
+class LineOutput(Protocol):
     """Where views write their lines, each without its newline."""
 
     def write(self, line: bytes) -> None: ...
@@ -31,7 +31,7 @@ class LineSink(Protocol):
     def close(self) -> None: ...
 
 
-class PatientSink:
+class PatientOutput:
     """Writes each line at once and waits for its reader: for commands that only show what is
     stored, where nothing but the showing waits. Raises BrokenPipeError when the reader left."""
 
@@ -55,11 +55,6 @@ class LineWriter:
         self._broken = False
         self._thread = threading.Thread(target=self._run, name="nvsx-writer", daemon=True)
         self._thread.start()
-
-    @property
-    def broken(self) -> bool:
-        """Whether the reader went away or fell too far behind."""
-        return self._broken
 
     def write(self, line: bytes) -> None:
         """Queue one line (without its newline)."""
