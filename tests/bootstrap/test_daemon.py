@@ -13,6 +13,7 @@ import pytest
 from nvsx.bootstrap import daemon as daemons
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.serving import ServeOptions, modes_of
+from nvsx.cli.serve_cmd import collect_modes
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.ports import Fault
@@ -53,6 +54,20 @@ def test_modes_that_are_asked_for_are_those_or_none(tmp_path: Path, modes: tuple
     """`--mode` with a wrong mode or an empty one is refused; what nvsx.yaml has is no answer."""
     with pytest.raises(UsageError, match="is not known"):
         modes_of(Home(str(tmp_path)), ServeOptions(modes=modes))
+
+
+@pytest.mark.parametrize(
+    ("given", "modes"),
+    [
+        (["watch", "webhook"], ("watch", "webhook")),
+        (["watch,webhook"], ("watch", "webhook")),
+        (["watch", " webhook, watch"], ("watch", "webhook")),
+        ([""], ()),
+    ],
+)
+def test_modes_collect(given: list[str], modes: tuple[str, ...]) -> None:
+    """A second `--mode` adds to the first, as commas do; each mode is there once."""
+    assert collect_modes(given) == modes
 
 
 async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(

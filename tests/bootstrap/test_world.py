@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.live import pass_for_real
 
 from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.masked import masker_of
+from nvsx.bootstrap.masked import FileMasker, masker_of
 from nvsx.bootstrap.world import open_world
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.ports import NewRun, Script
@@ -215,3 +216,25 @@ def test_the_daemons_own_token_is_masked(home: Home) -> None:
     own_token(home.state_dir)
     token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
     assert token not in masker_of(home).mask(f"curl -H 'Authorization: Bearer {token}'")
+
+
+def test_secret_files_are_looked_at_once_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of a thousand texts costs one look at each file, and one that was rotated since
+    the last record is masked in the next."""
+    secret, looks = tmp_path / "secret", list[str]()
+    secret.write_text("first-secret", encoding="utf-8")
+    masker = FileMasker([secret])
+    look = os.stat
+
+    def counted(path: Any, **how: Any) -> os.stat_result:
+        looks.append(str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(os, "stat", counted)
+    assert masker.value(["first-secret"] * 1000) == ["***"] * 1000
+    monkeypatch.undo()
+    assert looks.count(str(secret)) == 1
+    secret.write_text("another-secret", encoding="utf-8")
+    assert masker.value({"a": ["another-secret", "first-secret"]}) == {"a": ["***", "***"]}

@@ -80,7 +80,7 @@ async def test_a_nickname_filters_as_its_runbook(capsys: pytest.CaptureFixture[s
         ("history", "--since", "yesterday"),
         ("history", "-o", "xml"),
         ("report", "r-none"),
-        ("report", "r-none", "--format", "pdf"),
+        ("report", "r-none", "-o", "pdf"),
         ("stats", "--by", "moon"),
         ("stats", "--within", "soon"),
     ],
@@ -94,6 +94,30 @@ def test_what_is_not_known_is_a_usage_error(
     assert told.out == ""
     assert told.err.startswith("nvsx: ")
     assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--format", "html"), "write -o html; --file names the file"),
+        (("--format", "html", "-o", "page.html"), "write -o html; --file names the file"),
+        (("-o", "page.htm"), "-o names the format; to write that file: -o html --file page.htm"),
+        (("-o", "./page"), "-o names the format; to write that file: --file ./page"),
+        (("-o", "pdf"), "use -o md, html or json"),
+    ],
+)
+def test_the_former_spelling_of_a_reports_file_is_refused(
+    words: tuple[str, ...],
+    hint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`-o FILE` and `--format` end with exit code 2, today's words and no file."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "r-1", *words]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"  {hint}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_time_is_an_age_or_a_date() -> None:
@@ -113,10 +137,10 @@ async def test_a_report_is_printed_or_written(
     assert await _nvsx("report", run_id) == 0
     assert "| time to repair | **7m20s** |" in capsys.readouterr().out
     page = tmp_path / "incident.html"
-    assert await _nvsx("report", run_id, "--format", "html", "-o", str(page)) == 0
+    assert await _nvsx("report", run_id, "-o", "html", "--file", str(page)) == 0
     assert page.read_text("utf-8").startswith("<!doctype html>")
     capsys.readouterr()
-    assert await _nvsx("report", run_id, "--format", "json") == 0
+    assert await _nvsx("report", run_id, "-o", "json") == 0
     measures = {m["key"]: m["seconds"] for m in json.loads(capsys.readouterr().out)["measures"]}
     assert measures["time_to_repair"] == 440.0
 
@@ -127,7 +151,7 @@ async def test_runs_of_an_incident_are_one_report(capsys: pytest.CaptureFixture[
     first, second = await _stored(), await _stored()
     await _stored(sandbox=True)
     for wanted in (first, incidents.NODE):
-        assert await _nvsx("report", wanted, "--since", "1h", "--format", "json") == 0
+        assert await _nvsx("report", wanted, "--since", "1h", "-o", "json") == 0
         made = json.loads(capsys.readouterr().out)
         assert {p["run_id"] for p in made["parts"]} == {first, second}
     assert await _nvsx("report", "no-such-node", "--since", "1h") == 2

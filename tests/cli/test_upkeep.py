@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 import time
@@ -106,54 +105,6 @@ def test_a_daemon_prunes_once_a_day() -> None:
     assert first == same != last
 
 
-def test_an_export_comes_in_as_it_was(
-    nvsx: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Journals, stages and words of another state are the same rows; history shows the run.
-    What has not finished stays at home."""
-    run = _run(2)
-    _run(1, "n2", status=None)
-    said = nvsx("history", "export")
-    assert {json.loads(line)["run_id"] for line in said.out.splitlines()} == {run}
-    (tmp_path / "runs.jsonl").write_text(said.out)
-    before = _rows()
-    (shown,) = json.loads(nvsx("history", "--node", "n1", "-o", "json").out)
-    monkeypatch.setenv("NVSX_STATE_DIR", str(tmp_path / "other"))
-    assert nvsx("history", "import", str(tmp_path / "runs.jsonl")).code == 0
-    after = _rows()
-    for table in ("run_lengths", "run_words"):
-        assert after[table] == [row for row in before[table] if row[0] == run], table
-    lines = nvsx("history", "export").out
-    assert lines == said.out
-    assert json.loads(nvsx("history", "-o", "json").out) == [shown]
-
-
-def test_an_import_is_all_or_nothing(nvsx: Command, tmp_path: Path) -> None:
-    """A known run, a newer version, an unknown event, a path for an id, half a run: exit 2, and
-    the history is as it was."""
-    _run(2)
-    good = nvsx("history", "export").out
-    fresh = good.replace(json.loads(good.splitlines()[0])["run_id"], "r-20200101-0000-aaaa")
-    lines = fresh.splitlines()
-    before = _rows()
-    for text in (
-        fresh + good,
-        fresh + lines[0].replace('"v":1', '"v":2'),
-        fresh + lines[0].replace('"event":"start"', '"event":"new"'),
-        fresh.replace("r-20200101-0000-aaaa", "../../etc"),
-        "\n".join(lines[:-1]),
-        "\n".join([*lines[:2], *lines[3:]]),
-        "not json",
-        '[1]\n{"v": 1}',
-    ):
-        (tmp_path / "in.jsonl").write_text(text)
-        said = nvsx("history", "import", str(tmp_path / "in.jsonl"))
-        assert (said.code, "nothing was imported" in said.err) == (2, True), text[:80]
-        assert _rows() == before
-    (tmp_path / "in.jsonl").write_text(fresh)
-    assert nvsx("history", "import", str(tmp_path / "in.jsonl")).code == 0
-
-
 def test_a_backup_is_the_state_of_one_moment(nvsx: Command, tmp_path: Path) -> None:
     """Taken while another holds the write lock: private, whole, alone; never over a file."""
     run = _run(2)
@@ -173,3 +124,19 @@ def test_a_backup_is_the_state_of_one_moment(nvsx: Command, tmp_path: Path) -> N
         assert copy.execute("SELECT run_id, runbook FROM runs").fetchall() == [(run, "gpu-off-bus")]
     assert nvsx("history", "backup", str(file)).code == 2
     assert nvsx("history", "backup", str(tmp_path / "none" / "x.db")).code == 2
+
+
+def test_a_backup_moves_the_history_to_another_machine(
+    nvsx: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put in the place of another state folder's database, it shows the same runs and reports."""
+    run = _run(2)
+    file = tmp_path / "copy.db"
+    assert nvsx("history", "backup", str(file)).code == 0
+    before = (nvsx("history", "-o", "json").out, nvsx("report", run, "-o", "json").out)
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    file.rename(other / "nvsx.db")
+    monkeypatch.setenv("NVSX_STATE_DIR", str(other))
+    assert (nvsx("history", "-o", "json").out, nvsx("report", run, "-o", "json").out) == before
+    assert run in before[0]

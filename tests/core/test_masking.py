@@ -7,25 +7,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsx.core.masking import Masker, is_secret_name
+from nvsx.core.masking import Masker, holds_secret, is_secret_name
 
 
 @pytest.mark.parametrize(
     "name",
-    "SLACK_TOKEN API_KEY X_SECRET DB_PASSWORD DB_PASSWD SENTRY_DSN MY_CREDENTIALS "
-    "SLACK_WEBHOOK_URL TOKEN slack_token".split(),
+    """
+    SLACK_TOKEN API_KEY X_SECRET DB_PASSWORD DB_PASSWD SENTRY_DSN MY_CREDENTIALS SLACK_WEBHOOK_URL
+    TOKEN slack_token TOKENS GITHUBTOKEN TOKEN2 SECRET_NAME PGPASSWORD KEY_PASSPHRASE
+    GOOGLE_APPLICATION_CREDENTIAL WEBHOOK TEAM_WEBHOOK SLACK_WEBHOOKURL WEBHOOK_GPU DEPLOY_HOOK_URL
+    APIKEY OPSGENIEAPIKEY API_KEY_PROD PD_ROUTING_KEY ROUTINGKEY AWS_ACCESS_KEY_ID SSH_KEYS KEY DSN
+    AUTH BASIC_AUTH AUTH_HEADER GH_PAT PAT_GITHUB PASS DB_PASS PASS_DB MYSQL_PWD PWD_ADMIN
+    """.split(),
 )
 def test_secret_names(name: str) -> None:
-    """The values of these variables are masked."""
+    """The values of these variables are masked, and no drill gets them."""
     assert is_secret_name(name)
+    assert holds_secret(name)
 
 
 @pytest.mark.parametrize(
-    "name", "NVSX_IDEMPOTENCY_KEY NVSX_INCIDENT_KEY MONKEY KEYBOARD HOME".split()
+    "name",
+    """
+    NVSX_IDEMPOTENCY_KEY NVSX_INCIDENT_KEY NVSX_PAT MONKEY KEYBOARD KEY_MAP HOME PATH MANPATH
+    PWD pwd OLDPWD SSH_AUTH_SOCK SSH_ASKPASS GIT_AUTHOR_NAME XAUTHORITY COMPASS BYPASS_CHECKS PATCH
+    PATTERN TOKENIZERS_PARALLELISM SECRETARY DSN_TABLE
+    """.split(),
 )
 def test_other_names(name: str) -> None:
     """nvsx's own facts, and words that only end alike, are not."""
     assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["GITHUB_TOKEN_FILE", "AUTH_DIR", "db_password_path"])
+def test_the_place_of_a_secret_is_told(name: str) -> None:
+    """A drill does not get the file of a secret; its path is no secret, and messages keep it."""
+    assert is_secret_name(name)
+    assert not holds_secret(name)
+    assert Masker({name: "/home/operator"}).mask("in /home/operator") == "in /home/operator"
 
 
 def test_values_are_masked_wherever_they_stand() -> None:

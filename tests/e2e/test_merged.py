@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 async def _report(live: Live, wanted: str, *args: str) -> dict[str, Any]:
     file = live.folder / f"report-{wanted}.json"
-    shown = await live.done("report", wanted, *args, "--format", "json", "-o", str(file))
+    shown = await live.done("report", wanted, *args, "-o", "json", "--file", str(file))
     assert shown.process.returncode == 0, shown.err
     report: dict[str, Any] = json.loads(file.read_text())
     return report

@@ -113,7 +113,7 @@ async def test_the_figures_are_those_of_the_clusters_own_log(live: Live) -> None
     await live.inject()
     assert await run.end(60) == 0
     shown = live.folder / "report.json"
-    await live.done("report", run.run_id, "--format", "json", "-o", str(shown))
+    await live.done("report", run.run_id, "-o", "json", "--file", str(shown))
     report = json.loads(shown.read_text())
     marks = {m["name"]: m["at"] for m in report["marks"]}
     assert set(marks) == set(hand.marks)
@@ -176,7 +176,7 @@ async def test_monitors_alone_tell_when_the_condition_cleared(tmp_path: Path) ->
         await live.inject()
         assert await run.end() == 0
         shown = live.folder / "report.json"
-        await live.done("report", run.run_id, "--format", "json", "-o", str(shown))
+        await live.done("report", run.run_id, "-o", "json", "--file", str(shown))
     report = json.loads(shown.read_text())
     marks = {m["name"]: m["at"] for m in report["marks"]}
     figures = {m["key"]: m["seconds"] for m in report["measures"]}

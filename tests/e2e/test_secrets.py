@@ -145,8 +145,8 @@ async def test_no_planted_secret_is_in_anything_nvsx_leaves_or_says(live: Live) 
     said = {"jsonl": run.raw, "text": run.err.encode(), "note": noted.raw + noted.err.encode()}
     for name, args in {
         "md": ("report", run.run_id),
-        "html": ("report", run.run_id, "--format", "html"),
-        "json": ("report", run.run_id, "--format", "json", "-o", str(live.state / "report.json")),
+        "html": ("report", run.run_id, "-o", "html"),
+        "json": ("report", run.run_id, "-o", "json", "--file", str(live.state / "report.json")),
         "history": ("history", "-o", "json"),
         "export": ("history", "export"),
         "show": ("runs", "show", run.run_id),

@@ -78,16 +78,6 @@ def test_drain_events_name_pods_and_the_time_of_deletion() -> None:
     assert messages.drain_wait(f.event("GpuThermalWatchIsNotHealthy")) is None
 
 
-def test_remediation_annotation() -> None:
-    """The annotation names the resource, its time and action; junk gives nothing."""
-    text = f.node("cr_created_rebooting").annotations["latestFaultRemediationState"]
-    (found,) = messages.remediations(text)
-    assert found.resource == f"maintenance-{f.NODE}-{f.KEY}"
-    assert (found.group, found.action, found.created) == ("restart", "RESTART_BM", 1755706626.0)
-    assert messages.remediations("{") == ()
-    assert messages.remediations('{"equivalenceGroups": 3}') == ()
-
-
 def test_only_nvsentinels_conditions_count() -> None:
     """The kubelet's conditions are True when healthy; they are none of NVSentinel's."""
     node = f.node("quarantined")

@@ -98,6 +98,10 @@ def test_guard_comes_first() -> None:
         ("GITHUB_TOKEN_FILE", "/x"),
         ("SMTP_PASSWORD", "x"),
         ("SENTRY_DSN", "x"),
+        ("SMTP_PASS", "x"),
+        ("GH_PAT", "x"),
+        ("BASIC_AUTH_HEADER", "x"),
+        ("NVSX_TEAM_WEBHOOK", "x"),
         ("AWS_SECRET_ACCESS_KEY", "x"),
         ("NOTIFY_URL", "https://hooks.slack.com/services/T/B/x"),
         ("PAGE_ENDPOINT", "https://events.pagerduty.com/v2/enqueue"),
@@ -113,7 +117,9 @@ def test_a_drill_cannot_page(name: str, value: str) -> None:
 
 def test_a_drill_keeps_the_rest() -> None:
     """Ordinary variables, and the run's own facts, stay in a drill."""
-    built = build(facts={"NVSX_IDEMPOTENCY_KEY": "k"}, may_page=False)
+    theirs = {"PWD": "/w", "OLDPWD": "/v", "SSH_AUTH_SOCK": "/s", "TOKENIZERS_PARALLELISM": "1"}
+    built = build(EXPORTED | theirs, {"NVSX_IDEMPOTENCY_KEY": "k"}, may_page=False)
+    assert theirs.items() <= built.items()
     assert built["TEAM_CHANNEL"] == "#gpu"
     assert built["HOME"] == "/home/op"
     assert built["NVSX_IDEMPOTENCY_KEY"] == "k"

@@ -581,6 +581,5 @@ def test_both_sides_spell_the_names_alike() -> None:
     assert names.QUARANTINE_CORDONED == read_names.IS_CORDONED_ANNOTATION
     assert names.QUARANTINE_CORDON_PREEXISTING == read_names.CORDON_PREEXISTING_ANNOTATION
     assert names.UNCORDONED_MANUALLY == read_names.UNCORDONED_BY_HAND_ANNOTATION
-    assert names.REMEDIATION_STATE == read_names.REMEDIATION_ANNOTATION
     assert {n: a for a, n in health.ACTIONS.items()} == dict(read_names.ACTIONS)
     assert {n: s for s, n in health.STRATEGIES.items()} == dict(read_names.STRATEGIES)

@@ -117,7 +117,7 @@ async def test_a_senders_secrets_and_nvsxs_own_are_nowhere(site: Site, tmp_path:
         ("explain", "--source", "alertmanager", str(message)),
         ("explain", "--source", "alertmanager", str(message), "-o", "json"),
         ("report", run_id),
-        ("report", run_id, "--format", "html"),
+        ("report", run_id, "-o", "html"),
         ("history", "-o", "json"),
         ("runs", "show", run_id),
     )

@@ -444,6 +444,28 @@ async def test_event_of_a_newer_version(store: SqliteJournal, other: sqlite3.Con
         await store.read(lease.run_id)
 
 
+async def test_a_follower_outlives_a_killed_owner(folder: Path, store: SqliteJournal) -> None:
+    """After kill -9 of a run's owner a follower waits, and sees what the next owner appends."""
+    with owner(folder, "idle") as child:
+        assert child.stdout is not None
+        run_id = child.stdout.readline().split()[1]
+        following = asyncio.create_task(all_of(store, run_id))
+        child.kill()
+    successor = open_store(folder)
+    try:
+        lease = await successor.take_over(run_id)
+        await successor.append(lease, [said("goes on"), DONE])
+        async with asyncio.timeout(30):
+            assert [entry.seq for entry in await following] == [1, 2]
+    finally:
+        successor.close()
+
+
+async def all_of(store: SqliteJournal, run_id: str) -> list[Entry]:
+    """What a follower gets until the run ends."""
+    return [entry async for entry in store.follow(run_id)]
+
+
 async def test_follow_ends_when_left(store: SqliteJournal) -> None:
     """A follower that waits is woken by an append and goes away when cancelled."""
     lease = await store.create(RUN)

@@ -22,12 +22,12 @@ from nvsx.bootstrap.options import SIGNALS, Reins, RunOptions, check
 from nvsx.bootstrap.pastruns import ReportView
 from nvsx.bootstrap.rehearsal import refuse_watched_drill
 from nvsx.bootstrap.stalls import StallBook
-from nvsx.bootstrap.world import World, listening, open_world
+from nvsx.bootstrap.world import World, open_world
 from nvsx.core import journal as j
 from nvsx.core.catalog import LoadedRunbook
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.ports import Fault, Lease, NewRun, View
-from nvsx.engine.asks import Wake, heed_one
+from nvsx.engine.asks import heed_one
 from nvsx.engine.context import RunContext
 from nvsx.engine.request import RunRequest, request_of
 from nvsx.engine.runner import Runner
@@ -64,13 +64,12 @@ async def run_by_hand(
     """Run a runbook to its end. Raises NvsxError when it cannot begin.
 
     With `reins` the caller handles signals; without, the first Ctrl-C or SIGTERM cancels.
-    `nvsx runs cancel` and `note` from another terminal are heeded at once.
+    `nvsx runs cancel` and `note` from another terminal are heeded within a second.
     """
-    loaded, wake = check(home, options), Wake()
+    loaded = check(home, options)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
         open_world(home, sandbox) as world,
-        listening(world.journal, wake),
     ):
         run, runner = await _begin(world, loaded, options, choose, sandbox)
         if world.where.sandbox and not options.sandbox:
@@ -80,7 +79,7 @@ async def run_by_hand(
         run.views = (*views, report, *([injector] if injector else []))
         if options.resume:
             await _replay(run)
-        heeding = asyncio.create_task(heed_one(inbox_of(world.journal), runner, wake), name="asks")
+        heeding = asyncio.create_task(heed_one(inbox_of(world.journal), runner), name="asks")
         try:
             if reins is None:
                 return await _worked(runner)

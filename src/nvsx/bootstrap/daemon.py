@@ -230,7 +230,6 @@ class Daemon:
         joined = decision.outcome == "attached" and decision.asks
         if joined and not self.dispatcher.has(decision.run_id):
             # The run it met is another process's; if that has died, it is ours now.
-            self.world.journal.ring()
             self._spawn(self.recovery.rescue(decision.run_id), "rescue")
 
     def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:

@@ -1,7 +1,7 @@
 """What the commands on a daemon's runs, events and silences do, from any process.
 
-They read the store in the state folder and write wishes into it; a daemon need not run. The
-local socket (store.bell) lets whoever works a run know at once. Nothing here prints.
+They read the store in the state folder and write wishes into it, where whoever works a run
+looks twice a second; a daemon need not run. Nothing here prints.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from nvsx.bootstrap.home import Home
@@ -72,11 +72,8 @@ class Desk:
 @asynccontextmanager
 async def open_desk(home: Home) -> AsyncIterator[Desk]:
     """Raises StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         yield Desk(journal, inbox_of(journal), home.masker)
-    finally:
-        journal.close()
 
 
 async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[Silence, str]:

@@ -50,25 +50,16 @@ def masker_of(home: Home) -> Masker:
 
 class FileMasker(Masker):
     """A masker that also knows what is in `files`, those made or rotated later too: it looks
-    whether one changed before it masks. What one held before stays known."""
+    whether one changed before it masks a text or a record. What one held before stays known."""
 
     def __init__(
         self, files: Iterable[Path], environ: Mapping[str, str] = {}, extra: Iterable[str] = ()
     ) -> None:
         super().__init__(environ, extra)
         self._marks: dict[str, Mark | None] = {str(path): None for path in files}
-        self._look()
+        self.refresh()
 
-    @property
-    def longest(self) -> int:
-        self._look()
-        return super().longest
-
-    def mask(self, text: str) -> str:
-        self._look()
-        return super().mask(text)
-
-    def _look(self) -> None:
+    def refresh(self) -> None:
         for path, known in self._marks.items():
             with suppress(OSError):
                 if (found := mark(os.stat(path))) != known:  # noqa: PTH116 - for every line

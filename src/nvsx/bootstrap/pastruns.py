@@ -12,7 +12,7 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,8 @@ OWN = frozenset({"report.md", "report.html"})
 
 @asynccontextmanager
 async def _store(home: Home) -> AsyncIterator[SqliteJournal]:
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         yield journal
-    finally:
-        journal.close()
 
 
 async def history(home: Home, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:

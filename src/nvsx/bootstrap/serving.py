@@ -21,7 +21,7 @@ from nvsx.bootstrap.daemon import Daemon
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.onedaemon import only_daemon
 from nvsx.bootstrap.webhooks import Webhooks
-from nvsx.bootstrap.world import listening, open_world
+from nvsx.bootstrap.world import open_world
 from nvsx.core.errors import UsageError
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -78,7 +78,6 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
             live_hooks=options.live_hooks,
         )
-        await stack.enter_async_context(listening(world.journal, daemon.dispatcher.wake))
         yield daemon
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -89,13 +89,10 @@ async def status(home: Home) -> Status:
     return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
 
 
-async def recent_runs(home: Home, *, active: bool = False, limit: int = 100) -> Sequence[RunRow]:
+async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
     """The newest runs of the journal; `active` keeps those under way. Raises StoreError."""
-    journal = open_store(home.state_dir)
-    try:
-        return await journal.runs(active=active, limit=limit)
-    finally:
-        journal.close()
+    with closing(open_store(home.state_dir)) as journal:
+        return await journal.runs(active=active, limit=100)
 
 
 async def node_names(home: Home) -> Sequence[str]:

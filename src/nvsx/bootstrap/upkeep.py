@@ -1,7 +1,7 @@
-"""Upkeep of the history: prune, export, import, backup.
+"""Upkeep of the history: prune, backup.
 
 `nvsx history …` and the daemon's housekeeping call these. They work beside a daemon on the
-same file: pruning commits in small steps, a backup blocks nobody, an import is one commit.
+same file: pruning commits in small steps, a backup blocks nobody.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-
-import msgspec
 
 from nvsx.bootstrap.home import Home
 from nvsx.bootstrap.pastruns import folder_of
-from nvsx.core import journal as j
 from nvsx.core.errors import StoreBusy, UsageError
-from nvsx.core.pastruns import RunFilter
 from nvsx.core.ports import RunRow
-from nvsx.store import open_store, queries, upkeep
+from nvsx.store import open_store, upkeep
 from nvsx.store.journal import SqliteJournal
 
 log = logging.getLogger(__name__)
@@ -45,12 +42,9 @@ def prune_before(age: float, now: float) -> float:
 
 async def prunable(home: Home, before: float) -> Sequence[RunRow]:
     """What `prune` would delete, oldest first. Raises StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         found: Sequence[RunRow] = await journal.look(lambda db: upkeep.prunable(db, before))
         return found
-    finally:
-        journal.close()
 
 
 async def prune(
@@ -87,98 +81,14 @@ def _remove(home: Home, rows: Sequence[RunRow]) -> int:
 
 async def prune_now(home: Home, before: float, *, artifacts: bool) -> tuple[int, int]:
     """`prune` with a store of its own."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         return await prune(journal, before, artifacts_of=home if artifacts else None)
-    finally:
-        journal.close()
-
-
-async def exported(home: Home, wanted: RunFilter) -> AsyncIterator[bytes]:
-    """The journal lines of the finished runs that fit, oldest run first. Raises StoreError.
-
-    A run that was given up before it began has no line that says what it was: left out.
-    """
-    journal = open_store(home.state_dir)
-    try:
-        rows = await journal.look(lambda db: queries.past_runs(db, wanted, None))
-        for run_id in [r.run_id for r in reversed(rows) if r.finished is not None]:
-            try:
-                entries = await journal.read(run_id)
-            except UsageError:
-                continue  # pruned meanwhile
-            if any(isinstance(e.body, j.Start) for e in entries):
-                yield b"".join(j.to_line(entry) + b"\n" for entry in entries)
-    finally:
-        journal.close()
-
-
-def journals_in(lines: Iterable[bytes]) -> list[list[j.Entry]]:
-    """The whole journals of finished runs that `lines` hold. Raises UsageError with the line."""
-    found: dict[str, list[j.Entry]] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            entry = _entry(line, number)
-            mine = found.setdefault(entry.run_id, [])
-            if entry.seq != len(mine) + 1:
-                raise _no(number, f"entry {entry.seq} of {entry.run_id} is doubled or out of order")
-            mine.append(entry)
-    for run_id, entries in found.items():
-        if not isinstance(entries[-1].body, j.Finish):
-            raise UsageError(
-                f"run {run_id} does not end in this file; nothing was imported",
-                "export it again once it has finished",
-            )
-        if not any(isinstance(e.body, j.Start) for e in entries):
-            raise UsageError(
-                f"run {run_id} has no start in this file; nothing was imported",
-                "export it again with `nvsx history export`",
-            )
-    return list(found.values())
-
-
-def _entry(line: bytes, number: int) -> j.Entry:
-    try:
-        head = msgspec.json.decode(line)
-        version = head["v"]
-        if isinstance(version, int) and version > j.VERSION:
-            raise UsageError(
-                f"line {number} was written by a newer nvsx (version {version})",
-                "upgrade nvsx; nothing was imported",
-            )
-        entry = j.from_line(line)
-        if version != j.VERSION or not _RUN_ID.fullmatch(entry.run_id):
-            raise _no(number, "not a journal line of a run")
-        return msgspec.structs.replace(entry, seq=int(entry.seq), t=float(entry.t))
-    except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
-        raise _no(number, f"not a journal line of this nvsx ({error})") from None
-
-
-def _no(number: int, why: str) -> UsageError:
-    return UsageError(
-        f"line {number}: {why}; nothing was imported", "import what `nvsx history export` wrote"
-    )
-
-
-async def bring_in(home: Home, journals: Sequence[Sequence[j.Entry]]) -> int:
-    """Store them in one commit; how many. Raises UsageError for a run that is known, StoreError."""
-    mask = home.masker.value
-    masked = [[msgspec.structs.replace(e, body=mask(e.body)) for e in told] for told in journals]
-    journal = open_store(home.state_dir)
-    try:
-        count: int = await journal.transact(lambda db: upkeep.bring_in(db, masked))
-        return count
-    finally:
-        journal.close()
 
 
 async def backup(home: Home, file: Path) -> None:
     """A copy of the whole state in `file`. Raises UsageError, StoreError."""
-    journal = open_store(home.state_dir)
-    try:
+    with closing(open_store(home.state_dir)) as journal:
         await journal.look(lambda db: upkeep.backup(db, file))
-    finally:
-        journal.close()
 
 
 class DailyPrune:

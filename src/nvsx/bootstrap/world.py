@@ -28,7 +28,6 @@ from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.cluster.proxy import ProxyGateway
 from nvsx.core.errors import Unreachable, UsageError
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.engine.asks import HEARD, Wake
 from nvsx.engine.context import Ports
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.nvsentinel.feeds.credentials import CredentialSource
@@ -105,15 +104,6 @@ class World:
             aware = RepeatScripts(scripts, self.journal, self.home.settings.history.repeat_window)
             self._ports[kind] = Ports(SystemClock(), self.observer, self.chain, self.journal, aware)
         return self._ports[kind]
-
-
-@asynccontextmanager
-async def listening(journal: SqliteJournal, wake: Wake) -> AsyncIterator[None]:
-    """Hear at once, over the local socket, what other processes ask of this one's runs."""
-    async with journal.listening(wake.now) as heard:
-        if heard:
-            wake.every = HEARD
-        yield
 
 
 @asynccontextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import sys
 import time
 import traceback
@@ -14,9 +16,16 @@ import typer
 from nvsx.core import plaintext
 from nvsx.core.errors import NvsxError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing to a full disk fails with. The store's own files never get here with it."""
+
 
 def run(args: list[str]) -> int:
-    """Run the application on `args`; the process's exit code."""
+    """Run the application on `args`; the process's exit code.
+
+    Raises OSError when our output cannot be written, most often since whoever read it has
+    left: `nvsx.cli.main` ends that for every command in the same way.
+    """
     try:
         from nvsx.cli.app import application_for
 
@@ -29,8 +38,13 @@ def run(args: list[str]) -> int:
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        return _reader_gone()
+    except SystemExit as ended:  # Typer makes exit code 1 of a broken pipe
+        cause = ended.__context__
+        if not isinstance(cause, BrokenPipeError):
+            raise
+        return _end_os_error(cause)
+    except OSError as error:
+        return _end_os_error(error)
     except Exception as error:  # noqa: BLE001 - the boundary: nobody sees a traceback
         return _bug(error)
     return code if isinstance(code, int) else 0
@@ -52,11 +66,22 @@ def _usage(error: typer.exceptions.TyperException) -> int:
     return _tell(error.format_message(), f"see `{path} --help`", 2)
 
 
-def _reader_gone() -> int:
-    """The reader of our output went away (`nvsx list | head`): nothing is wrong."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _end_os_error(error: OSError) -> int:
+    """Pass on that our output cannot be written. Any other one should not have come here: a
+    pipe to somebody else that broke, a file that cannot be opened."""
+    no_room = error.errno in NO_ROOM and error.filename is None
+    if no_room or (isinstance(error, BrokenPipeError) and _reader_has_left()):
+        raise error
+    return _bug(error)
+
+
+def _reader_has_left() -> bool:
+    """Whether the other end of standard output or error is closed: the system says so at once."""
+    streams = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            streams.register(stream.fileno(), 0)
+    return any(what & (select.POLLERR | select.POLLHUP) for _, what in streams.poll(0))
 
 
 def _bug(error: Exception) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nvsx.bootstrap.home import Home
+from nvsx.cli.agreeing import name_folder
 from nvsx.core.errors import NotReady, NvsxError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def convert(
         return
     desk = _desk(home)
     source, made, report = _made(home, desk, files, name, offline=offline)
-    _review(desk, source, made, report, ledger=ledger, dry_run=dry_run, yes=yes)
+    where = name_folder(home.project)
+    _review(desk, source, made, report, where, ledger=ledger, dry_run=dry_run, yes=yes)
 
 
 def _desk(home: Home) -> Desk:
@@ -141,6 +143,7 @@ def _review(
     source: Source,
     made: Draft,
     report: Report,
+    where: str,
     *,
     ledger: bool,
     dry_run: bool,
@@ -162,7 +165,8 @@ def _review(
     if dry_run:
         return
     if not yes:
-        _ask(f"write these files to {desk.root}?")
+        _ask(f"write these files to {where}?")
+    typer.echo(f"in {where}:")
     _written(desk, source, made, report.ledger)
 
 
@@ -214,7 +218,8 @@ def _accept(home: Home, wanted: str, *, yes: bool) -> None:
     if any(f.severity == "error" for f in found):
         raise NvsxError(f"{book.name} was not accepted", "correct its hooks first")
     if not yes:
-        _ask(f"let runs of {book.name} use these {len(waiting)} hooks?")
+        where = name_folder(home.project)
+        _ask(f"let runs of {book.name} use these {len(waiting)} hooks, in {where}?")
     acceptance.accept(waiting)
     typer.echo(f"accepted: nvsx run {book.name} --sandbox")
 

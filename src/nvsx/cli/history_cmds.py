@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nvsx.core.ports import RunRow
     from nvsx.ops.stats import Group, Repeat, Spread
 
+REPORT_FORMATS = ("md", "html", "json")
 OUTCOMES = ("passed", "failed", "cancelled", "interrupted", "running", "armed", "degraded")
 
 Node = Annotated[str, typer.Option(help="A node's name or alias.", metavar="NODE")]
@@ -206,13 +207,13 @@ def report(
             metavar="WHEN",
         ),
     ] = "",
-    form: Annotated[
-        str, typer.Option("--format", help="md, html or json.", metavar="FORMAT")
-    ] = "md",
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="Write it there.", metavar="FILE"),
+        str, typer.Option("-o", "--output", help="md, html or json.", metavar="FORMAT")
+    ] = "md",
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Write it there.", metavar="FILE")
     ] = None,
+    former_format: Annotated[str | None, typer.Option("--format", hidden=True)] = None,
 ) -> None:
     """One incident: what happened when, who was told, what failed, how long it all took.
 
@@ -222,7 +223,7 @@ def report(
 
     Examples:
       nvsx report r-20261122-1431-7k3f
-      nvsx report r-20261122-1431-7k3f --format html -o incident.html
+      nvsx report r-20261122-1431-7k3f -o html --file incident.html
       nvsx report brave-gazelle --since 2h
     """
     from nvsx.bootstrap import pastruns
@@ -230,26 +231,42 @@ def report(
     from nvsx.render.report_html import page
     from nvsx.render.report_markdown import markdown
 
-    if form not in ("md", "html", "json"):
-        raise UsageError(f"format {form!r} is not known here", "use md, html or json")
+    refuse_former_spelling(output, former_format)
     if since:
         made = asyncio.run(pastruns.merged_report(ctx.obj, run, when(since, time.time())))
     else:
         made = asyncio.run(pastruns.report(ctx.obj, run))
-    if form == "json":
+    if output == "json":
         text = json.dumps(as_json(made), indent=2) + "\n"
     else:
-        text = markdown(made) if form == "md" else page(made)
-    if output is None:
+        text = markdown(made) if output == "md" else page(made)
+    if file is None:
         typer.echo(text, nl=False)
         return
     try:
-        output.write_text(text, "utf-8", errors="replace")
+        file.write_text(text, "utf-8", errors="replace")
     except OSError as error:
         raise UsageError(
-            f"{output} cannot be written: {error.strerror}", "name a file you can write"
+            f"{file} cannot be written: {error.strerror}", "name a file you can write"
         ) from None
-    typer.echo(f"wrote {output}", err=True)
+    typer.echo(f"wrote {file}", err=True)
+
+
+def refuse_former_spelling(output: str, former_format: str | None) -> None:
+    """Raise UsageError for a format that is none. `-o` once named the file, and `--format` the
+    format: whoever still writes that is told today's words, and no file gets an odd name."""
+    if former_format is not None:
+        known = former_format if former_format in REPORT_FORMATS else "html"
+        raise UsageError("report has no --format", f"write -o {known}; --file names the file")
+    if output in REPORT_FORMATS:
+        return
+    ending = Path(output).suffix.lstrip(".").lower()
+    named = {"htm": "html", "markdown": "md"}.get(ending, ending)
+    hint = "use -o md, html or json"
+    if named in REPORT_FORMATS or "/" in output:
+        form = f"-o {named} " if named in REPORT_FORMATS else ""
+        hint = f"-o names the format; to write that file: {form}--file {output}"
+    raise UsageError(f"output format {output!r} is not known here", hint)
 
 
 # --- stats --------------------------------------------------------------------------------

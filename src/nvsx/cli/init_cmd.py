@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nvsx.bootstrap.home import Home
+from nvsx.cli.agreeing import agree_to_clone
 from nvsx.cli.runbook_cmds import Output, wants_json
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def init(
             show_default=False,
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Also into nvsx's own clone, without asking.")
+    ] = False,
     output: Output = None,
 ) -> None:
     """Begin a runbook: YAML and three hook stubs that lint clean and run in the sandbox.
@@ -46,6 +50,7 @@ def init(
 
     home: Home = ctx.obj
     as_json = wants_json(output)
+    agree_to_clone(home.project, yes=yes)
     begun = begin(home, slug, fault=fault, title=title, summary=summary)
     if as_json:
         told = {

@@ -16,11 +16,36 @@ from nvsx import __version__
 HELP = os.path.join(os.path.dirname(__file__), "help.txt")  # noqa: PTH118, PTH120
 GLOBAL = ("--project", "--context")
 """The options of every command; each takes a value."""
+READER_LEFT = 141
+"""The exit code after a broken pipe: what a shell reports for a program that SIGPIPE ended."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the process's exit code and never raises."""
-    args = sys.argv[1:] if argv is None else argv
+    """Run one command; returns the process's exit code and never raises.
+
+    Whoever reads the output may leave early (`nvsx history | head -1`). Every command then
+    ends without a word and with the same code; what it had not printed was for nobody. A run
+    is the exception: it does not depend on its readers, goes on, and has its own code.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: what is said is for nobody
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    try:
+        code = _answer(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # what is left would break in the interpreter's end, with a traceback
+    except OSError as error:
+        from nvsx.render.writer import point_at_nothing
+
+        point_at_nothing(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            point_at_nothing(sys.stderr)
+            return READER_LEFT
+        sys.stderr.write(f"nvsx: the output cannot be written: {error.strerror}\n")
+        return 1
+    return code
+
+
+def _answer(args: list[str]) -> int:
     if os.environ.get("_NVSX_COMPLETE", "") in ("complete_bash", "complete_zsh", "complete_fish"):
         from nvsx.cli import completing
 
@@ -38,11 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print(text: str) -> int:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output went away: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(text)
     return 0
 
 

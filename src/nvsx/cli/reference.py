@@ -34,6 +34,7 @@ aliases that the journal knows.
 | 3 | prerequisites not met, or the cluster could not be read |
 | 70 | `nvsx serve` only: its event loop stood still for a minute, and it is to be started again |
 | 130, 143 | ended by Ctrl-C, by SIGTERM |
+| 141 | whoever read the output left (`nvsx history \\| head`); a run goes on and has its own code |
 """
 
 

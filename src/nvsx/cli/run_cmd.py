@@ -179,7 +179,8 @@ async def _closing(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
 
 
 def views_for(*, as_jsonl: bool, plain: bool, verbose: bool) -> list[View]:
-    """JSONL on a pipe with text beside it on stderr; text on a terminal."""
+    """JSONL on a pipe with text beside it on stderr; text on a terminal. No reader of them
+    slows the run."""
     from nvsx.render.jsonl import JsonlView
     from nvsx.render.plain import PlainView
     from nvsx.render.writer import LineWriter
@@ -187,11 +188,11 @@ def views_for(*, as_jsonl: bool, plain: bool, verbose: bool) -> list[View]:
     out = LineWriter(sys.stdout.buffer)
     if as_jsonl or not (plain or sys.stdout.isatty()):
         err = LineWriter(sys.stderr.buffer)
-        return [JsonlView(out), PlainView(err, colour=_colour(sys.stderr), verbose=verbose)]
-    return [PlainView(out, colour=_colour(sys.stdout), verbose=verbose)]
+        return [JsonlView(out), PlainView(err, colour=wants_colour(sys.stderr), verbose=verbose)]
+    return [PlainView(out, colour=wants_colour(sys.stdout), verbose=verbose)]
 
 
-def _colour(stream: TextIO) -> bool:
+def wants_colour(stream: TextIO) -> bool:
     """Whether to colour; https://no-color.org decides against it."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not plain

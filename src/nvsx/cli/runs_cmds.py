@@ -1,22 +1,23 @@
 """`nvsx runs`: the runs of this state folder, whoever works them.
 
 These commands work on the store in the state folder, whether a daemon runs or not. What
-they ask of a run is a row there, which the run's owner heeds, also after a restart; its local
-socket makes that at once, and following too.
+they ask of a run is a row there, which the run's owner heeds within a second, also after a
+restart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from nvsx.bootstrap.home import Home
-from nvsx.cli.run_cmd import views_for
+from nvsx.cli.run_cmd import wants_colour
 from nvsx.cli.runbook_cmds import Output, wants_json
 from nvsx.cli.tables import print_table
 from nvsx.core import durations
@@ -24,6 +25,8 @@ from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nvsx.bootstrap.desk import Desk
     from nvsx.core.ports import RunRow
 
@@ -145,29 +148,24 @@ def watch(ctx: typer.Context, run: str | None, output: str | None, *, follow: bo
     """Print a run's journal as it is, or on to its end with `follow`."""
     if output not in (None, "jsonl", "json"):
         raise UsageError(f"output format {output!r} is not known here", "use -o jsonl")
+    from nvsx.render.jsonl import JsonlView
+    from nvsx.render.plain import PlainView
+    from nvsx.render.writer import PatientOutput
+
+    out = PatientOutput(sys.stdout.buffer)
     # Text where nothing else was asked for: these commands are for reading along.
-    views = views_for(as_jsonl=True, plain=False, verbose=False) if output else _text()
+    view = JsonlView(out) if output else PlainView(out, colour=wants_colour(sys.stdout))
 
     async def work(desk: Desk) -> None:
         run_id = run or await desk.latest()
-        try:
-            if follow:
-                async for entry in desk.journal.follow(run_id):
-                    for view in views[:1]:
-                        view.show(entry)
-            else:
-                for entry in await desk.journal.read(run_id):
-                    for view in views[:1]:
-                        view.show(entry)
-        finally:
-            for view in views:
-                await view.close()
+        if follow:
+            async for entry in desk.journal.follow(run_id):
+                view.show(entry)
+        else:
+            for entry in await desk.journal.read(run_id):
+                view.show(entry)
 
     at_desk(ctx, work)
-
-
-def _text() -> Sequence[Any]:
-    return views_for(as_jsonl=False, plain=True, verbose=False)
 
 
 @runs_app.command()

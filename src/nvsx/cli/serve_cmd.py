@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -20,8 +21,12 @@ def register(app: typer.Typer) -> None:
 def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     ctx: typer.Context,
     mode: Annotated[
-        str | None,
-        typer.Option(help="webhook, poll, watch, or several with commas.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            help="webhook, poll or watch; several with commas or repeated.",
+            metavar="MODE",
+            show_default=False,
+        ),
     ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address for webhooks and probes.", show_default="127.0.0.1")
@@ -64,7 +69,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     if output not in (None, "json", "jsonl"):
         raise UsageError(f"output format {output!r} is not known here", "use -o json")
     options = ServeOptions(
-        modes=tuple(m.strip() for m in mode.split(",") if m.strip()) if mode is not None else None,
+        modes=collect_modes(mode) if mode else None,
         host=host,
         port=port,
         poll_interval=_interval(poll_interval) if poll_interval else None,
@@ -81,6 +86,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         )
     finally:
         stop_log()
+
+
+def collect_modes(given: Sequence[str]) -> tuple[str, ...]:
+    """The modes of every `--mode`, each once: `watch` and `webhook,watch` are watch and webhook."""
+    words = (word.strip() for text in given for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def _interval(text: str) -> float:

@@ -51,6 +51,7 @@ def silence(
         if not at_desk(ctx, lambda desk: desk.inbox.end_silence(node, time.time())):
             raise UsageError(f"{node} is not silenced", "`nvsx silence` lists the silences")
         typer.echo(f"{node} is not silenced any more")
+        _name_state_folder(ctx)
         return
     if for_ is None or not reason.strip():
         raise UsageError("a silence has an end and a reason", "add --for 2h --reason …")
@@ -62,6 +63,12 @@ def silence(
         print(f"nvsx: {warning}", file=sys.stderr)
     until = time.strftime("%H:%M on %Y-%m-%d", time.localtime(made.until))
     typer.echo(f"{made.node} ({alias_of(made.node)}) is silenced until {until}: {made.reason}")
+    _name_state_folder(ctx)
+
+
+def _name_state_folder(ctx: typer.Context) -> None:
+    """Say where it was written: a daemon with another state folder does not learn of it."""
+    print(f"nvsx: for the daemon with the state folder {ctx.obj.state_dir}", file=sys.stderr)
 
 
 def _seconds(text: str) -> float:

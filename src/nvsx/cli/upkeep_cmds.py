@@ -1,6 +1,6 @@
-"""`nvsx history prune`, `export`, `import` and `backup`: upkeep of the record of past runs.
+"""`nvsx history prune` and `backup`: upkeep of the record of past runs.
 
-All of them may run beside a daemon. Only `prune` deletes, and only after a yes.
+Both may run beside a daemon. Only `prune` deletes, and only after a yes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from nvsx.core.errors import NvsxError, UsageError
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`, which is `nvsx history`."""
     app.command("prune")(prune)
-    app.command("export")(export)
-    app.command("import")(import_)
     app.command("backup")(backup)
 
 
@@ -82,76 +80,14 @@ def _ask(question: str) -> None:
         raise NvsxError("nothing was deleted")
 
 
-def export(
-    ctx: typer.Context,
-    since: Annotated[
-        str, typer.Option(help="Runs not before: 7d (ago), 2026-11-01.", metavar="WHEN")
-    ] = "",
-    until: Annotated[str, typer.Option(help="Runs before: as --since.", metavar="WHEN")] = "",
-    sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Sandbox and drill runs instead.")
-    ] = False,
-) -> None:
-    """Write the journals of finished runs to standard output, one JSON object a line.
-
-    Example:
-      nvsx history export --since 30d > runs.jsonl
-    """
-    from nvsx.bootstrap import upkeep
-    from nvsx.cli.history_cmds import when
-    from nvsx.core.pastruns import RunFilter
-
-    now = time.time()
-    wanted = RunFilter(
-        since=when(since, now) if since else None,
-        until=when(until, now) if until else None,
-        kind="sandbox" if sandbox else "real",
-    )
-
-    async def write() -> int:
-        count = 0
-        async for journal in upkeep.exported(ctx.obj, wanted):
-            typer.echo(journal, nl=False)
-            count += 1
-        return count
-
-    count = asyncio.run(write())
-    typer.echo(f"exported {count} runs", err=True)
-
-
-def import_(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="What export wrote.", metavar="FILE")],
-) -> None:
-    """Add exported runs to the history: all of the file, or nothing.
-
-    Refused are runs that are there already, and what a newer nvsx wrote. It is one commit:
-    bring in many thousand runs while no daemon waits to write.
-
-    Example:
-      nvsx history import runs.jsonl
-    """
-    from nvsx.bootstrap import upkeep
-
-    try:
-        with file.open("rb") as lines:
-            journals = upkeep.journals_in(lines)
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}", "name a file of `nvsx history export`"
-        ) from None
-    count = asyncio.run(upkeep.bring_in(ctx.obj, journals))
-    typer.echo(f"imported {count} runs", err=True)
-
-
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A new file.", metavar="FILE")],
 ) -> None:
     """Copy the whole state, of one moment, into one file; a daemon goes on meanwhile.
 
-    To go back: stop the daemon, delete nvsx.db-wal and nvsx.db-shm in the state folder, and
-    put the file in the place of nvsx.db.
+    To go back, or to move to another machine: stop the daemon there, delete nvsx.db-wal and
+    nvsx.db-shm in its state folder, and put the file in the place of nvsx.db.
 
     Example:
       nvsx history backup /backup/nvsx-2026-11-22.db

@@ -28,7 +28,6 @@ class Context(msgspec.Struct, frozen=True):
 
     name: str
     cluster: str = ""
-    user: str = ""
     namespace: str = ""
     server: str = ""
     plugin: str = ""
@@ -47,7 +46,6 @@ def contexts(environ: Mapping[str, str] | None = None) -> list[Context]:
             Context(
                 name=name,
                 cluster=cluster,
-                user=user,
                 namespace=context.get("namespace") or "",
                 server=clusters.get(cluster, {}).get("server") or "",
                 plugin=(users.get(user, {}).get("exec") or {}).get("command") or "",

@@ -70,7 +70,6 @@ class RunState:
     run_id: str = ""
     seq: int = 0
     began: float = 0.0
-    updated: float = 0.0
     start: j.Start | None = None
     status: j.RunStatus = "running"
     target_node: str = ""
@@ -133,7 +132,7 @@ class RunState:
         """Take the next entry. Entries already taken are passed over."""
         if entry.seq <= self.seq:
             return
-        self.run_id, self.seq, self.updated = entry.run_id, entry.seq, entry.t
+        self.run_id, self.seq = entry.run_id, entry.seq
         body = entry.body
         match body:
             case j.Start():

@@ -333,14 +333,3 @@ def to_line(entry: Entry, *, replayed: bool = False) -> bytes:
     fields = msgspec.to_builtins(entry.body)
     fields.pop("event", None)
     return _encoder.encode(head | fields)
-
-
-def from_line(line: bytes | str) -> Entry:
-    """The entry of one JSONL line. Raises msgspec.DecodeError when it is not one."""
-    fields = msgspec.json.decode(line)
-    return Entry(
-        run_id=fields["run_id"],
-        seq=fields["seq"],
-        t=fields["t"],
-        body=msgspec.convert(fields, RunEvent),
-    )

@@ -25,9 +25,22 @@ MASK = "***"
 SHORTEST = 8
 """Characters; shorter values would mask ordinary words."""
 
+# The words between the underscores of a variable's name decide. A long word may end another one
+# (GITHUBTOKEN) and be one of several (TOKENS, WEBHOOK2, WEBHOOKURL); a short one stands alone,
+# else PATH and COMPASS were secrets; KEY and DSN stand last, else KEYBOARD_LAYOUT was one.
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|DSN|CREDENTIALS|WEBHOOK_URL)$", re.IGNORECASE
+    r"""(?:^|_)(?:
+        [A-Z0-9]*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|WEBHOOK|APIKEY)
+            S?(?:URL)?\d*(?:_|$)
+        | (?:HOOK_?URL|AUTH|PAT|PASS|PWD)(?:_|$)
+        | (?:API|ROUTING|INTEGRATION|SERVICE|ACCESS|PRIVATE)_?KEY
+        | (?:KEYS?|DSN)$
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
+_NO_SECRETS = frozenset({"PWD", "SSH_AUTH_SOCK"})
+"""Names that only look like a secret's: what every shell and every agent sets."""
+_PLACE_NAME = re.compile(r"_(?:FILE|PATH|DIR)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/\s?#\"'<>]{1,1024}@")
 _URL_PASSWORD = re.compile(r"://[^/\s?#:@]*:([^/\s?#]+)@")
 _URL_PATH = re.compile(r"https?://[^/\s]+/(\S+)")
@@ -53,8 +66,20 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the value of variable `name` is masked. nvsx's own facts never are."""
-    return not name.startswith("NVSX_") and _SECRET_NAME.search(name) is not None
+    """Whether variable `name` looks like a secret's. Its value is masked, and no sandbox run or
+    drill gets it. nvsx's own facts never are.
+
+    For example SLACK_TOKEN, DB_PASS, GH_PAT, BASIC_AUTH; but not PATH, PWD, KEYBOARD.
+    """
+    if name.startswith("NVSX_") or name.upper() in _NO_SECRETS:
+        return False
+    return _SECRET_NAME.search(name) is not None
+
+
+def holds_secret(name: str) -> bool:
+    """Whether the value of `name` is a secret itself, and not the place of one (TOKEN_FILE): a
+    path may be told, and messages would be unreadable without it."""
+    return is_secret_name(name) and _PLACE_NAME.search(name) is None
 
 
 class Masker:
@@ -63,7 +88,7 @@ class Masker:
     def __init__(self, environ: Mapping[str, str] = {}, extra: Iterable[str] = ()) -> None:
         found: set[str] = set()
         for name, value in environ.items():
-            if is_secret_name(name):
+            if holds_secret(name):
                 found.update(_forms(value))
             elif "://" in value:
                 for password in _URL_PASSWORD.findall(value):
@@ -71,6 +96,9 @@ class Masker:
         self._needles: list[str] = []
         self._learn(found)
         self.learn(extra)
+
+    def refresh(self) -> None:
+        """Learn what is new. Called once for a text or a record, not for each text in it."""
 
     def learn(self, values: Iterable[str]) -> None:
         """Mask these too from now on."""
@@ -82,10 +110,15 @@ class Masker:
     @property
     def longest(self) -> int:
         """Characters in the longest form; a text cut shorter than this may hide one."""
+        self.refresh()
         return len(self._needles[0]) if self._needles else 0
 
     def mask(self, text: str) -> str:
         """`text` with each secret replaced; overlapping secrets become one mask."""
+        self.refresh()
+        return self._mask_known(text)
+
+    def _mask_known(self, text: str) -> str:
         present = [needle for needle in self._needles if needle in text]
         if present:
             text = _cover(text, _spans(text, present))
@@ -102,22 +135,23 @@ class Masker:
 
     def value(self, value: T) -> T:
         """`value` with every text in it masked, whatever it is made of; `NAMES` stay."""
-        masked: Any = self._value(value)
+        self.refresh()
+        masked: Any = self._mask_within(value)
         return masked  # type: ignore[no-any-return]
 
-    def _value(self, value: Any) -> Any:
+    def _mask_within(self, value: Any) -> Any:
         match value:
             case str():
-                return self.mask(value)
+                return self._mask_known(value)
             case msgspec.Struct():
                 fields = [f for f in value.__struct_fields__ if f not in NAMES]
                 old = {f: getattr(value, f) for f in fields}
-                new = {f: self._value(v) for f, v in old.items()}
+                new = {f: self._mask_within(v) for f, v in old.items()}
                 return msgspec.structs.replace(value, **new) if new != old else value
             case Mapping():
-                return {self._value(k): self._value(v) for k, v in value.items()}
+                return {self._mask_within(k): self._mask_within(v) for k, v in value.items()}
             case tuple() | list():
-                return type(value)(self._value(v) for v in value)
+                return type(value)(self._mask_within(v) for v in value)
             case _:
                 return value
 

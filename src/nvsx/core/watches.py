@@ -294,8 +294,6 @@ KINDS: dict[str, type[WatchBase]] = {
     "log": Log,
     "training-log": Log,
 }
-STATE_KINDS = frozenset(kind for kind, cls in KINDS.items() if not cls.happening)
-HAPPENING_KINDS = frozenset(kind for kind, cls in KINDS.items() if cls.happening)
 
 
 def describe(watch: Watch | AnyOf) -> str:

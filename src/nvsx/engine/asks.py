@@ -7,7 +7,6 @@ done with, and one for a run elsewhere stays where it is.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -20,56 +19,25 @@ from nvsx.engine.runner import Runner
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for what is asked of runs; and where a ring is heard and nothing
-#: is left to do, so that a look without one is a safety net.
-UNHEARD, HEARD = 1.0, 5.0
+LOOK_EVERY = 0.5
+"""Seconds between two looks for what is asked of runs. With the look of a follower elsewhere
+(store.journal), whoever asks and follows sees the answer within a second; a look takes less
+than a millisecond."""
+LOOK_AGAIN = 2.0
+"""Seconds after a look that failed: a full disk does not mend in less, and each is logged."""
 
 
-class Wake:
-    """When to look for what is asked of runs: `now()`, and every `every` seconds.
-
-    What could not be done yet is looked at every second: a note waits for its run to begin,
-    and that rings no bell.
-    """
-
-    def __init__(self) -> None:
-        self.every = UNHEARD
-        self._now = asyncio.Event()
-
-    def now(self) -> None:
-        """Look at once. To be called in the loop that looks."""
-        self._now.set()
-
-    async def wait(self, clock: Clock, *, left: bool = False) -> None:
-        """Return when it is time to look; `left` when something is still to be done."""
-        waiting = asyncio.ensure_future(self._now.wait())
-        sleeping = asyncio.ensure_future(clock.sleep(UNHEARD if left else self.every))
-        try:
-            await asyncio.wait({waiting, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            sleeping.cancel()
-        self._now.clear()
-
-
-async def heed(
-    inbox: Inbox,
-    clock: Clock,
-    do: Callable[[Ask], Awaitable[bool]],
-    wake: Wake,
-) -> None:
-    """Do what is asked of runs, when `wake` says to look. Never returns."""
+async def heed(inbox: Inbox, clock: Clock, do: Callable[[Ask], Awaitable[bool]]) -> None:
+    """Do what is asked of runs, looking at the store for it. Never returns."""
     while True:
-        left = True
+        pause = LOOK_EVERY
         try:
-            asks = await inbox.asks()
-            done = [ask.ask_id for ask in asks if await do(ask)]
+            done = [ask.ask_id for ask in await inbox.asks() if await do(ask)]
             await inbox.asked(done)
-            left = len(done) < len(asks)
         except NvsxError as error:
             log.warning("what is asked of runs cannot be read: %s", error)
-            await clock.sleep(UNHEARD)
-        await wake.wait(clock, left=left)
+            pause = LOOK_AGAIN
+        await clock.sleep(pause)
 
 
 async def write_note(run: RunContext, ask: Ask, told: set[str]) -> bool:
@@ -87,7 +55,7 @@ async def write_note(run: RunContext, ask: Ask, told: set[str]) -> bool:
     return True
 
 
-async def heed_one(inbox: Inbox, runner: Runner, wake: Wake) -> None:
+async def heed_one(inbox: Inbox, runner: Runner) -> None:
     """`heed` for the one run that `runner` works. Never returns."""
     run = runner.run
     told = {note.text for _, note in run.state.notes}
@@ -100,4 +68,4 @@ async def heed_one(inbox: Inbox, runner: Runner, wake: Wake) -> None:
             return True
         return await write_note(run, ask, told)
 
-    await heed(inbox, run.ports.clock, do, wake)
+    await heed(inbox, run.ports.clock, do)

@@ -32,6 +32,7 @@ from nvsx.core.ports import (
     View,
 )
 from nvsx.core.schema import Runbook
+from nvsx.engine.cancelling import Cancellation
 from nvsx.engine.request import Patience, RunRequest
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class RunContext:
     clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
-    cancelling: asyncio.Event = field(default_factory=asyncio.Event)
+    cancellation: Cancellation = field(default_factory=Cancellation)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
     event_told: bool = False

@@ -22,7 +22,7 @@ from nvsx.core.errors import NvsxError, StaleOwner, StoreError, UsageError
 from nvsx.core.inbox import Ask, Inbox, Taken
 from nvsx.core.ports import Clock, Journal, Lease
 from nvsx.core.working import WORKED_RUN
-from nvsx.engine.asks import Wake, heed, write_note
+from nvsx.engine.asks import heed, write_note
 from nvsx.engine.context import RunContext
 from nvsx.engine.limits import Limits
 from nvsx.engine.request import RunRequest, request_of
@@ -93,7 +93,6 @@ class Dispatcher:
         self._working = 0
         self._stopping = False
         self._storms = StormBook()
-        self.wake = Wake()
         self._pump: asyncio.Task[None] | None = None
 
     # --- what is going on -----------------------------------------------------------------
@@ -114,20 +113,18 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to work; runs submitted before begin now."""
-        heeding = heed(self._inbox, self._clock, self._do, self.wake)
+        heeding = heed(self._inbox, self._clock, self._do)
         self._pump = asyncio.create_task(heeding, name="asks")
         self._fill()
 
     def taken(self, taken: Taken) -> None:
-        """What the intake has stored: a new run is queued, a storm is known, notes are due."""
+        """What the intake has stored: a new run is queued, a storm is known."""
         decision = taken.decision
         if taken.lease is not None:
             if decision.storm:
                 runs = (*decision.members, taken.lease.run_id)
                 self._storms.join(decision.storm, runs, decision.storm_size)
             self.submit(taken.lease)
-        if decision.asks and decision.duplicate_of is None:
-            self.wake.now()
 
     def submit(self, lease: Lease, *, resumed: bool = False) -> None:
         """Queue a run this process owns. It is worked as soon as there is room."""
@@ -247,7 +244,6 @@ class Dispatcher:
         slot.run, slot.runner = run, Runner(run, matches=matches)
         if slot.cancel is not None:
             slot.runner.cancel(slot.cancel.by, slot.cancel.text)
-        self.wake.now()
         await slot.runner.work()
         self._ended(run.node)
 

@@ -74,23 +74,19 @@ class Runner:
     def __init__(self, run: RunContext, *, matches: Matches | None = None) -> None:
         self.run = run
         self._matches = matches
-        self._asked = j.CancelAsked(by="")
         self._refused = NotReady.exit_code
-        self._at_the_end = False
 
     def cancel(self, by: str, reason: str, exit_code: int = 1) -> None:
         """End the run: the current script is stopped, then postmortem runs."""
-        if self.run.cancelling.is_set():
-            return
-        self._asked = j.CancelAsked(by=by, reason=reason, exit_code=exit_code)
-        self.run.cancelling.set()
-        if self._at_the_end and self.run.state.cancelled is None:
-            telling = asyncio.ensure_future(self._tell_of_postmortem())
+        cancellation = self.run.cancellation
+        first = cancellation.ask(j.CancelAsked(by=by, reason=reason, exit_code=exit_code))
+        if first and not cancellation.stops_work:
+            telling = asyncio.ensure_future(self._tell_that_postmortem_runs_on(reason))
             self.run.background.add(telling)
             telling.add_done_callback(self.run.background.discard)
 
-    async def _tell_of_postmortem(self) -> None:
-        text = f"{self._asked.reason or 'cancelled'}: only postmortem is left, and it runs always"
+    async def _tell_that_postmortem_runs_on(self, reason: str) -> None:
+        text = f"{reason or 'cancelled'}: only postmortem is left, and it runs always"
         note = j.NoteMade(
             stage="postmortem",
             code="cancel-late",
@@ -114,8 +110,7 @@ class Runner:
                 await run.record(start_event(run), durable=True)
             self._compare(run.state.start)
             if run.state.cancelled is not None:  # resumed: what a person ended stays ended
-                self._asked = run.state.cancelled
-                run.cancelling.set()
+                run.cancellation.ask(run.state.cancelled)
             problem = await self._prepare()
             if not problem:
                 for item in run.runbook.stages:
@@ -141,7 +136,7 @@ class Runner:
         try:
             if not run.node:
                 await self._guard(self._arm())
-            if run.cancelling.is_set():
+            if run.cancellation.stops_work:
                 return ""
             await self._files()
             run.feed = await run.ports.observer.follow(
@@ -154,7 +149,7 @@ class Runner:
             self._refused = error.exit_code
             return f"{error.message} ({error.hint})" if error.hint else error.message
         unmet = await self._guard(prerequisites.check(run)) or []
-        if not unmet or run.cancelling.is_set() or any(s.began for s in run.state.stages):
+        if not unmet or run.cancellation.stops_work or any(s.began for s in run.state.stages):
             return ""
         text = "; ".join(f"{p.name}: {p.detail}" for p in unmet)
         if run.request.by_hand or any(p.required for p in unmet):
@@ -222,14 +217,14 @@ class Runner:
     async def _go_through(self, item: Stage) -> bool:
         """Run one stage, and its failure hook; whether the next one may begin."""
         run = self.run
-        if run.cancelling.is_set():
+        if run.cancellation.stops_work:
             return False
         if run.state.failed_stage is None:
             await self._guard(stage.run_stage(run, item))
         failed = run.state.failed_stage
         if failed is None:
             await self._dwell(item)
-            return not run.cancelling.is_set()
+            return not run.cancellation.stops_work
         if failed.id == item.id:
             await self._guard(self._on_failure(item))
             return False
@@ -249,12 +244,11 @@ class Runner:
         """Do `work` until it is done or the run is cancelled; cancelled work returns None."""
         run = self.run
         task = asyncio.ensure_future(work)
-        asked = asyncio.ensure_future(run.cancelling.wait())
+        asked = asyncio.ensure_future(run.cancellation.wait())
         try:
             await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                if run.state.cancelled is None:
-                    await run.record(self._asked, durable=True)
+                await self._record_cancel()
                 task.cancel()
                 await asyncio.wait({task})
             return None if task.cancelled() else task.result()
@@ -264,12 +258,18 @@ class Runner:
                 task.cancel()
                 await asyncio.wait({task})
 
+    async def _record_cancel(self) -> None:
+        """Keep who asked, once: before anything is stopped for it."""
+        asked = self.run.cancellation.asked
+        if asked is not None and self.run.state.cancelled is None:
+            await self.run.record(asked, durable=True)
+
     # -- the end ------------------------------------------------------------------------
 
     async def _skip_rest(self, problem: str) -> None:
         run, failed = self.run, self.run.state.failed_stage
-        if run.cancelling.is_set() and run.state.cancelled is None:
-            await run.record(self._asked, durable=True)
+        if run.cancellation.stops_work:
+            await self._record_cancel()
         why = problem or (f"{failed.id} did not pass" if failed else "the run was cancelled")
         if not run.node and not problem:
             why = "no node was ever targeted"
@@ -277,7 +277,7 @@ class Runner:
             j.StageEnd(
                 stage=s.id,
                 status="cancelled"
-                if s.began is not None and run.cancelling.is_set()
+                if s.began is not None and run.cancellation.stops_work
                 else "skipped",
                 elapsed_s=round(max(0.0, run.now - (s.began or run.now)), 3),
                 reason=why,
@@ -307,15 +307,11 @@ class Runner:
     async def _postmortem(self, item: Stage) -> None:
         """Runs whatever came before, a cancel too. A second cancel stops it from outside."""
         run = self.run
-        cancelled, run.cancelling = run.cancelling, asyncio.Event()
-        self._at_the_end = True
-        try:
-            await stage.run_stage(run, item)
-            failed = run.state.failed_stage
-            if failed is not None and failed.id == item.id:
-                await self._on_failure(item)
-        finally:
-            run.cancelling = cancelled
+        run.cancellation.begin_postmortem()
+        await stage.run_stage(run, item)
+        failed = run.state.failed_stage
+        if failed is not None and failed.id == item.id:
+            await self._on_failure(item)
 
     def _verdict(self, problem: str) -> j.Finish:
         run, state = self.run, self.run.state

@@ -169,7 +169,7 @@ class _Beside:
 
     async def close(self) -> None:
         """Stop waiting; an overdue hook that has begun is let finish, unless cancelled."""
-        if self._overdue is not None and (not self._firing or self._run.cancelling.is_set()):
+        if self._overdue is not None and (not self._firing or self._run.cancellation.stops_work):
             self._waits.append(self._overdue)
         elif self._overdue is not None:
             await self._overdue

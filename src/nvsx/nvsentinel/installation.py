@@ -35,7 +35,6 @@ class Repair(msgspec.Struct, frozen=True):
     kind: str
     namespace: str = ""
     complete_condition: str = ""
-    equivalence_group: str = ""
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -241,7 +240,6 @@ def _repairs(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[tuple[R
                     kind=fields["kind"],
                     namespace=fields.get("namespace", ""),
                     complete_condition=fields.get("completeconditiontype", ""),
-                    equivalence_group=fields.get("equivalencegroup", ""),
                 )
             )
     if not found:

@@ -27,7 +27,6 @@ _ID = re.compile(
 )
 _KINDS = frozenset((k.group, k.kind) for k in names.MAINTENANCE_KINDS)
 Progress = tuple[Outcome, str]
-Kinds = frozenset[tuple[str, str]]
 
 
 def event_id(name: str) -> str:

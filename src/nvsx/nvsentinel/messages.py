@@ -9,9 +9,7 @@ is cut is left out rather than guessed.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 
 import msgspec
 
@@ -167,35 +165,3 @@ def drain_wait(event: Event) -> DrainWait | None:
     forced = _FORCED.search(event.message)
     at = decoding.instant(forced[1].rstrip(".,")) if forced else 0.0
     return DrainWait(pods, at, event.last)
-
-
-# --- latestFaultRemediationState -----------------------------------------------------------
-
-
-class Remediation(msgspec.Struct, frozen=True):
-    """One maintenance resource fault-remediation noted on the node. `created` is Unix time."""
-
-    group: str
-    resource: str
-    created: float = 0.0
-    action: str = ""
-
-
-def remediations(text: str) -> tuple[Remediation, ...]:
-    """The entries of annotation `latestFaultRemediationState`; () when it cannot be read."""
-    try:
-        groups = json.loads(text)["equivalenceGroups"] if text.strip() else {}
-    except (ValueError, KeyError, TypeError):
-        return ()
-    if not isinstance(groups, Mapping):
-        return ()
-    return tuple(
-        Remediation(
-            str(group),
-            str(entry.get("maintenanceCR") or ""),
-            decoding.instant(entry.get("createdAt")),
-            str(entry.get("actionName") or ""),
-        )
-        for group, entry in groups.items()
-        if isinstance(entry, Mapping)
-    )

@@ -26,11 +26,9 @@ QUARANTINE_ANNOTATION = "quarantineHealthEvent"
 IS_CORDONED_ANNOTATION = "quarantineHealthEventIsCordoned"
 CORDON_PREEXISTING_ANNOTATION = "quarantineHealthEventCordonPreExisting"
 APPLIED_TAINTS_ANNOTATION = "quarantineHealthEventAppliedTaints"
-APPLIED_LABELS_ANNOTATION = "quarantineHealthEventAppliedLabels"
 UNCORDONED_BY_HAND_ANNOTATION = "quarantinedNodeUncordonedManually"
 UNTAINTED_BY_HAND_ANNOTATION = "quarantinedNodeUntaintedManually"
 BY_HAND = (UNCORDONED_BY_HAND_ANNOTATION, UNTAINTED_BY_HAND_ANNOTATION)
-REMEDIATION_ANNOTATION = "latestFaultRemediationState"
 
 # --- states of the state label, by how far along the chain they are ----------------------
 STATE_QUARANTINED = "quarantined"
@@ -92,8 +90,6 @@ STRATEGIES = MappingProxyType(
 # --- texts ------------------------------------------------------------------------------
 HEALTHY_MESSAGE = "No Health Failures"
 DRAIN_EVENT_TYPE = "NodeDraining"
-AWAITING_PODS_REASON = "AwaitingPodCompletion"
-WAITING_FORCE_DELETE_REASON = "WaitingBeforeForceDelete"
 EVENT_NAMESPACE = "default"  # health and drain Events about nodes are stored here
 
 # --- custom resources -------------------------------------------------------------------

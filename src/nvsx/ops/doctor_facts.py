@@ -111,7 +111,6 @@ class Target:
 
     context: str = ""
     server: str = ""
-    namespaces: int = 0
     others: tuple[str, ...] = ()
     trouble: Trouble | None = None
 

@@ -58,9 +58,9 @@ class Write:
     command: str
 
 
-def writes(script: str, first_line: int = 1) -> list[Write]:
+def writes(script: str) -> list[Write]:
     """The commands of a shell script that would write to the cluster."""
-    found = _Reader().read(commands(script, first_line), 0)
+    found = _Reader().read(commands(script), 0)
     return sorted(set(found), key=lambda w: (w.line, w.command))
 
 

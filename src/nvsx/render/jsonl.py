@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nvsx.core import journal as j
-from nvsx.render.writer import LineWriter
+from nvsx.render.writer import LineOutput
 
 
 class JsonlView:
     """Writes each entry as it was appended; a resumed run's journal with `replayed: true`."""
 
-    def __init__(self, out: LineWriter) -> None:
+    def __init__(self, out: LineOutput) -> None:
         self._out = out
 
     def show(self, entry: j.Entry, *, replayed: bool = False) -> None:

@@ -7,7 +7,7 @@ import time
 from nvsx.core import journal as j
 from nvsx.core.plaintext import one_line
 from nvsx.render.lines import Line, Tone, lines_of
-from nvsx.render.writer import LineWriter
+from nvsx.render.writer import LineOutput
 
 _SGR: dict[Tone, str] = {
     "plain": "",
@@ -22,7 +22,7 @@ _SGR: dict[Tone, str] = {
 class PlainView:
     """Prints a run line by line. `verbose` adds watches that are still pending."""
 
-    def __init__(self, out: LineWriter, *, colour: bool = False, verbose: bool = False) -> None:
+    def __init__(self, out: LineOutput, *, colour: bool = False, verbose: bool = False) -> None:
         self._out, self._colour, self._verbose = out, colour, verbose
 
     def show(self, entry: j.Entry, *, replayed: bool = False) -> None:

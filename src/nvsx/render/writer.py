@@ -6,11 +6,44 @@ writer gives up on the stream and says so once, rather than leave a gap unannoun
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from typing import IO
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
 
 LIMIT = 200_000
+
+
+def point_at_nothing(stream: IO[Any]) -> None:
+    """Let what is still written to `stream`, whose reader has left, go nowhere. A stream that
+    is no file stays as it is."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
+
+
+class LineOutput(Protocol):
+    """Where views write their lines, each without its newline."""
+
+    def write(self, line: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PatientOutput:
+    """Writes each line at once and waits for its reader: for commands that only show what is
+    stored, where nothing but the showing waits. Raises BrokenPipeError when the reader left."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        self._stream.write(line + b"\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing is queued."""
 
 
 class LineWriter:
@@ -22,11 +55,6 @@ class LineWriter:
         self._broken = False
         self._thread = threading.Thread(target=self._run, name="nvsx-writer", daemon=True)
         self._thread.start()
-
-    @property
-    def broken(self) -> bool:
-        """Whether the reader went away or fell too far behind."""
-        return self._broken
 
     def write(self, line: bytes) -> None:
         """Queue one line (without its newline)."""
@@ -52,6 +80,7 @@ class LineWriter:
                 self._stream.flush()
             except (OSError, ValueError):
                 self._broken = True
+                point_at_nothing(self._stream)
                 return
             if done:
                 return

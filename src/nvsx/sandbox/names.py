@@ -30,7 +30,6 @@ REMEDIATION_STATE = "latestFaultRemediationState"
 
 JANITOR_API = "janitor.dgxc.nvidia.com/v1alpha1"
 LIFECYCLE_API = "nvsentinel.dgxc.nvidia.com/v1"
-VALIDATION_API = "nvsentinel.nvidia.com/v1alpha1"
 MANAGED_LABEL = "nvsentinel.dgxc.nvidia.com/managed"
 RELEASE_TAINT = "nvsentinel.dgxc.nvidia.com/external-remediation"
 RELEASE_FINALIZER = "nvsentinel.dgxc.nvidia.com/external-remediation-cleanup"

@@ -117,12 +117,11 @@ def _grouped(
     *short: str,
     namespaced: bool = True,
     status: bool = True,
-    version: str = "v1",
     verbs: tuple[str, ...] = ALL_VERBS,
 ) -> Resource:
     return Resource(
         group=group,
-        version=version,
+        version="v1",
         plural=plural,
         kind=kind,
         namespaced=namespaced,

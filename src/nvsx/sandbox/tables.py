@@ -1,8 +1,8 @@
 """Server-side tables: the columns people know from `kubectl get`.
 
-One list of columns per built-in kind, made after what `kubectl get` and `-o wide` show;
-custom kinds bring their printer columns. Used by formats alone. Cells are text, numbers
-or true and false, never objects.
+The kinds that people look at in an incident have the columns that `kubectl get` and `-o wide`
+show; custom kinds bring their printer columns; all others show name and age. Used by formats
+alone. Cells are text, numbers or true and false, never objects.
 """
 
 from __future__ import annotations
@@ -172,11 +172,6 @@ def _containers(field: str) -> Cell:
     return lambda obj, now: ",".join(str(c.get(field, "")) for c in inner(obj, now))
 
 
-def _service_ports(obj: Any, _now: float) -> str:
-    ports = obj.get("spec", {}).get("ports") or ()
-    return ",".join(f"{p['port']}/{p.get('protocol', 'TCP')}" for p in ports) or _NONE
-
-
 def _job_status(obj: Any, _now: float) -> str:
     held = {
         c["type"] for c in obj.get("status", {}).get("conditions") or () if c["status"] == "True"
@@ -192,21 +187,6 @@ def _job_duration(obj: Any, now: float) -> str:
     return age(status["startTime"], parsed(ended) if ended else now)
 
 
-def _endpoints(obj: Any, _now: float) -> str:
-    found = [
-        f"{a['ip']}:{p['port']}"
-        for s in obj.get("subsets") or ()
-        for a in s.get("addresses") or ()
-        for p in s.get("ports") or ()
-    ]
-    return ",".join(found[:3]) + (f" + {len(found) - 3} more..." if len(found) > 3 else "") or _NONE
-
-
-def _role(obj: Any, _now: float) -> str:
-    reference = obj.get("roleRef") or {}
-    return f"{reference.get('kind', '')}/{reference.get('name', '')}"
-
-
 def _int(name: str, path: str, default: Any = 0) -> TableColumn:
     return TableColumn(name, _at(path, default), "integer")
 
@@ -217,7 +197,6 @@ def _wide(name: str, cell: Cell) -> TableColumn:
 
 _NAME = TableColumn("Name", _at("metadata.name"), format="name")
 _AGE = TableColumn("Age", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
-_CREATED = TableColumn("Created At", _at("metadata.creationTimestamp"), "date")
 _WORKLOAD = [
     _wide("Containers", _containers("name")),
     _wide("Images", _containers("image")),
@@ -262,23 +241,6 @@ _COLUMNS: dict[str, list[TableColumn]] = {
     ],
     "namespaces": [_NAME, TableColumn("Status", _at("status.phase", "")), _AGE],
     "configmaps": [_NAME, TableColumn("Data", _count("data"), "integer"), _AGE],
-    "secrets": [
-        _NAME,
-        TableColumn("Type", _at("type", "Opaque")),
-        TableColumn("Data", _count("data"), "integer"),
-        _AGE,
-    ],
-    "services": [
-        _NAME,
-        TableColumn("Type", _at("spec.type", "ClusterIP")),
-        TableColumn("Cluster-IP", _at("spec.clusterIP", _NONE)),
-        TableColumn("External-IP", lambda _obj, _now: _NONE),
-        TableColumn("Port(s)", _service_ports),
-        _AGE,
-        _wide("Selector", _pairs("spec.selector")),
-    ],
-    "endpoints": [_NAME, TableColumn("Endpoints", _endpoints), _AGE],
-    "serviceaccounts": [_NAME, TableColumn("Secrets", _count("secrets"), "integer"), _AGE],
     "deployments.apps": [
         _NAME,
         TableColumn("Ready", _ratio("status.readyReplicas", "spec.replicas", 1)),
@@ -298,20 +260,6 @@ _COLUMNS: dict[str, list[TableColumn]] = {
         _AGE,
         *_WORKLOAD,
     ],
-    "replicasets.apps": [
-        _NAME,
-        _int("Desired", "spec.replicas", 1),
-        _int("Current", "status.replicas"),
-        _int("Ready", "status.readyReplicas"),
-        _AGE,
-        *_WORKLOAD,
-    ],
-    "statefulsets.apps": [
-        _NAME,
-        TableColumn("Ready", _ratio("status.readyReplicas", "spec.replicas", 1)),
-        _AGE,
-        *_WORKLOAD[:2],
-    ],
     "jobs.batch": [
         _NAME,
         TableColumn("Status", _job_status),
@@ -320,21 +268,4 @@ _COLUMNS: dict[str, list[TableColumn]] = {
         _AGE,
         *_WORKLOAD,
     ],
-    "leases.coordination.k8s.io": [
-        _NAME,
-        TableColumn("Holder", _at("spec.holderIdentity", "")),
-        _AGE,
-    ],
-    "poddisruptionbudgets.policy": [
-        _NAME,
-        TableColumn("Min Available", lambda o, n: str(_at("spec.minAvailable", "N/A")(o, n))),
-        TableColumn("Max Unavailable", lambda o, n: str(_at("spec.maxUnavailable", "N/A")(o, n))),
-        _int("Allowed Disruptions", "status.disruptionsAllowed"),
-        _AGE,
-    ],
-    "clusterroles.rbac.authorization.k8s.io": [_NAME, _CREATED],
-    "roles.rbac.authorization.k8s.io": [_NAME, _CREATED],
-    "clusterrolebindings.rbac.authorization.k8s.io": [_NAME, TableColumn("Role", _role), _AGE],
-    "rolebindings.rbac.authorization.k8s.io": [_NAME, TableColumn("Role", _role), _AGE],
-    "customresourcedefinitions.apiextensions.k8s.io": [_NAME, _CREATED],
 }

@@ -152,7 +152,6 @@ class SqliteInbox:
 
     async def ask(self, ask: Ask) -> None:
         await self._journal.transact(lambda db: taking.insert_asks(db, [ask]))
-        self._journal.ring()
 
     async def asks(self) -> Sequence[Ask]:
         open_ = runs.c.finished.is_(None)

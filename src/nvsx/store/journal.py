@@ -9,9 +9,7 @@ processes. It never blocks the event loop, and raises nothing but core.errors.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,13 @@ from nvsx.core.errors import NodeClaimed, StoreError
 from nvsx.core.journal import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
 from nvsx.core.ports import Lease, NewRun, RunRow
 from nvsx.core.runindex import abandoned, as_seen
-from nvsx.store import bell, database, migrations, owner, records
+from nvsx.store import database, migrations, owner, records
 from nvsx.store.schema import journal, runs
 from nvsx.store.writer import Job, Writer
 
-log = logging.getLogger(__name__)
+FOLLOW_EVERY = 0.1
+"""Seconds between two looks of whoever follows a run: soon enough for people to see it at once,
+and long enough that a run that writes without pause is read in gulps."""
 
 
 class SqliteJournal:
@@ -45,8 +45,7 @@ class SqliteJournal:
         except BaseException:
             self._engine.dispose()
             raise
-        self._bell: bell.Bell | None = None
-        self._writer = Writer(self._engine, state_dir, records.append_many, self._tell)
+        self._writer = Writer(self._engine, state_dir, records.append_many)
 
     @property
     def owner(self) -> str:
@@ -147,20 +146,19 @@ class SqliteJournal:
         # A connection sees by its data_version whether any other has committed: looking
         # costs microseconds, so only news is read.
         connection = await asyncio.to_thread(self._engine.connect)
-        version, owned_by = -1, ""
+        version = -1
 
         def news() -> Sequence[Entry]:
-            nonlocal version, owned_by
+            nonlocal version
             with database.translated(self._folder):
                 now = database.raw(connection).execute("PRAGMA data_version").fetchone()[0]
                 if now == version:
                     return ()
                 version = now
                 with connection.begin():
-                    owned_by = records.find(connection, run_id).owner
+                    records.find(connection, run_id)
                     return _entries(connection, run_id, after)
 
-        ear = bell.Ear(self._owners, run_id)
         try:
             while True:
                 for entry in await _to_the_end(news):
@@ -168,38 +166,9 @@ class SqliteJournal:
                     yield entry
                     if isinstance(entry.body, Finish):
                         return
-                await ear.wait(owned_by)
+                await asyncio.sleep(FOLLOW_EVERY)
         finally:
-            ear.close()
             connection.close()
-
-    # --- being heard, and hearing ----------------------------------------------------------
-
-    @asynccontextmanager
-    async def listening(self, rung: Callable[[], None]) -> AsyncIterator[bool]:
-        """Be told by `rung` of what other processes ask, and tell followers of commits.
-
-        Yields whether that works here: not every file system has sockets. Where it does not,
-        all there is to learn is in the store still.
-        """
-        async with AsyncExitStack() as stack:
-            try:
-                listening = bell.listening(self._owners, self.owner, rung)
-                self._bell = await stack.enter_async_context(listening)
-            except OSError as error:
-                log.info("no local socket in %s (%s): the store is looked at", self._owners, error)
-            try:
-                yield self._bell is not None
-            finally:
-                self._bell = None
-
-    def ring(self) -> None:
-        """Tell the other processes that work runs here that something was asked of them."""
-        bell.ring(self._owners, but=self.owner)
-
-    def _tell(self, jobs: Sequence[Job]) -> None:
-        if (listening := self._bell) is not None:
-            listening.committed(lambda: {j.batch.lease.run_id for j in jobs if j.batch})
 
     # --- inside ---------------------------------------------------------------------------
 

@@ -65,10 +65,9 @@ def is_alive(folder: Path, name: str) -> bool:
 
 
 def sweep(folder: Path, needed: Container[str]) -> None:
-    """Remove the files of dead processes: sockets, and locks but for those in `needed`."""
-    for path in (*folder.glob("*.sock"), *folder.glob("*.lock")):
-        kept = path.suffix == ".lock" and path.stem in needed
-        if not kept and not is_alive(folder, path.stem):
+    """Remove the locks of dead processes, but for those in `needed`."""
+    for path in folder.glob("*.lock"):
+        if path.stem not in needed and not is_alive(folder, path.stem):
             path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Upkeep of the history: what may go, how it goes, and how runs come in from elsewhere.
+"""Upkeep of the history: what may go, how it goes, and a copy of all of it.
 
 `bootstrap.upkeep` calls these through `SqliteJournal.look` and `.transact`, beside a daemon
 that works on the same file. Unfinished runs are never touched, nor what the daemon still
@@ -10,16 +10,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 
 from nvsx.core.errors import StoreError, UsageError
-from nvsx.core.journal import Entry, StageEnd, Start, encode_body, kind_of
-from nvsx.core.ports import NewRun, RunRow
-from nvsx.core.runindex import first_row, index, words
+from nvsx.core.ports import RunRow
 from nvsx.store import database
 from nvsx.store.inbox_tables import asks, incidents, requests, storms
 from nvsx.store.records import record
@@ -61,73 +57,6 @@ def _may_go(before: float) -> ColumnElement[bool]:
         runs.c.run_id.not_in(open_),
         or_(runs.c.status == "passed", runs.c.node == "", newer),
     )
-
-
-def known(db: Connection, run_ids: Sequence[str]) -> list[str]:
-    """Those of `run_ids` that are in the history already."""
-    found: list[str] = []
-    for at in range(0, len(run_ids), 1000):
-        query = select(runs.c.run_id).where(runs.c.run_id.in_(run_ids[at : at + 1000]))
-        found += db.execute(query).scalars()
-    return sorted(found)
-
-
-def bring_in(db: Connection, told: Iterable[Sequence[Entry]]) -> int:
-    """Store whole journals, each with its index; how many. All or, when one of the runs is
-    there already, none: then UsageError."""
-    journals = list(told)
-    if there := known(db, [entries[0].run_id for entries in journals]):
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise UsageError(
-            f"run {there[0]}{more} is in the history already; nothing was imported",
-            "take out what is there, or import into another NVSX_STATE_DIR",
-        )
-    for entries in journals:
-        _insert(db, entries)
-    return len(journals)
-
-
-def _insert(db: Connection, entries: Sequence[Entry]) -> None:
-    first, run_id = entries[0], entries[0].run_id
-    start = next(e.body for e in entries if isinstance(e.body, Start))
-    new = NewRun(
-        runbook=start.runbook,
-        cluster=start.cluster,
-        node=start.target_node,
-        trigger=start.trigger,
-        sandbox=start.sandbox,
-        drill=start.drill,
-        project=start.project,
-    )
-    row, found, stages = first_row(run_id, new, first.t), set(), {}
-    for entry in entries:
-        row = index(row, entry.body, entry.t)
-        found |= words(entry.body)
-        end = entry.body
-        if isinstance(end, StageEnd) and end.status == "pass" and end.stage in run_lengths.c:
-            stages[end.stage] = end.elapsed_s
-    fields = msgspec.structs.asdict(row)
-    fields.pop("alive")
-    db.execute(insert(runs).values(**fields, owner="", epoch=0, last_seq=entries[-1].seq))
-    db.execute(
-        insert(journal),
-        [
-            {
-                "run_id": run_id,
-                "seq": e.seq,
-                "t": e.t,
-                "kind": kind_of(e.body),
-                "body": encode_body(e.body).decode(),
-            }
-            for e in entries
-        ],
-    )
-    if stages:
-        db.execute(insert(run_lengths), {"run_id": run_id, **stages})
-    if found:
-        db.execute(
-            insert(run_words), [{"run_id": run_id, "kind": k, "word": w} for k, w in sorted(found)]
-        )
 
 
 def backup(db: Connection, file: Path) -> None:

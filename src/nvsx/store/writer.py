@@ -65,8 +65,7 @@ class Job:
 class Writer:
     """Runs jobs against the database, in order, many to a commit.
 
-    `batch_work` takes a connection and neighbouring batch jobs, and sets the outcome of
-    each. `committed` is told of the jobs of each commit, in the writer's thread.
+    `batch_work` takes a connection and neighbouring batch jobs, and sets the outcome of each.
     """
 
     def __init__(
@@ -74,12 +73,10 @@ class Writer:
         engine: Engine,
         folder: Path,
         batch_work: Callable[[Connection, Sequence[Job]], None],
-        committed: Callable[[Sequence[Job]], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._folder = folder
         self._batch_work = batch_work
-        self._committed = committed
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._connection: Connection | None = None
         self._closed = False
@@ -137,8 +134,6 @@ class Writer:
             for job in jobs:
                 job.outcome = error
             self._disconnect()
-        else:
-            self._committed(jobs)
         _resolve(jobs)
 
     def _work(self, connection: Connection, jobs: Sequence[Job]) -> None:

@@ -140,8 +140,8 @@ def hang(mark: str, text: str, width: int, tone: Tone = "plain", *, lines: int =
     return [(Span(head, tone), Span(part, tone)) for head, part in zip(heads, parts, strict=True)]
 
 
-def columns(rows: Iterable[tuple[str, str]], tone: Tone = "dim") -> list[Row]:
-    """Two aligned columns: labels in `tone`, values plain."""
+def columns(rows: Iterable[tuple[str, str]]) -> list[Row]:
+    """Two aligned columns: labels dim, values plain."""
     pairs = [(safe(a), safe(b)) for a, b in rows]
     widest = max((cell_len(a) for a, _ in pairs), default=0)
-    return [(Span(set_cell_size(a, widest) + "  ", tone), Span(b)) for a, b in pairs]
+    return [(Span(set_cell_size(a, widest) + "  ", "dim"), Span(b)) for a, b in pairs]

@@ -16,7 +16,7 @@ from nvsx.core.incident import HealthEvent
 from nvsx.core.intake import TriggerEvent
 from nvsx.core.sources import Compute, Kind, Scheme, Source, no_computation
 from nvsx.triggers.finding import Finder, Patience, is_node_name, is_runbook_name
-from nvsx.triggers.refusals import quoted, wrong
+from nvsx.triggers.refusals import quoted
 
 
 class Read(Protocol):
@@ -92,13 +92,6 @@ def bounded(identity: str) -> str:
     """A sender's own id as a delivery; a long or strange one by its hash."""
     plain = len(identity) <= 128 and identity.isascii() and identity.isprintable()
     return identity if plain else digest(identity)
-
-
-def require_mapping(value: object, what: str) -> Mapping[str, Any]:
-    """Raises Refused (422) when it is none."""
-    if not isinstance(value, Mapping):
-        raise wrong(f"{what} is no JSON object")
-    return value
 
 
 def section(value: object, key: str) -> Mapping[str, Any]:
