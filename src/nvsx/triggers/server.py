@@ -27,6 +27,7 @@ from nvsx.triggers.answers import Reply
 from nvsx.triggers.auth import Caller, Doorman
 from nvsx.triggers.channels import WEBHOOK, Channel
 from nvsx.triggers.decoders import decode
+from nvsx.triggers.keyboard import Keyboard
 from nvsx.triggers.listening import Listener, TlsFiles
 from nvsx.triggers.rates import RateLimit
 from nvsx.triggers.refusals import Refused, unauthorized
@@ -92,6 +93,7 @@ class WebhookServer:
         self._clock = clock
         self._probes = probes or Probes()
         self._limits = limits or HttpLimits()
+        self._keyboard = Keyboard()
         self._rates = RateLimit(self._limits.per_peer, self._limits.in_all)
         self._buffered = 0
         self._in_flight = 0
@@ -209,23 +211,27 @@ class WebhookServer:
     async def _take(self, request: web.Request, channel: Channel | None) -> Reply:
         headers = Headers(request.headers.items())
         now = self._clock.now()
-        caller = Caller(request.remote or "", (request.version.major, request.version.minor))
+        caller = Caller(
+            request.remote or "",
+            (request.version.major, request.version.minor),
+            self._keyboard.proof(request.transport),
+        )
         if channel is None:
-            self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
+            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
             raise Refused(404, "there is no such source", "nvsx.yaml names them: serve.sources")
         self._require_size(request)
         if not channel.gate.needs_body:
-            self._admit(channel, RawRequest(body=b"", headers=headers), caller, now)
+            await self._admit(channel, RawRequest(body=b"", headers=headers), caller, now)
         body = await self._read(request)
         raw = RawRequest(body=body, headers=headers, received=now)
         if channel.gate.needs_body:
-            self._admit(channel, raw, caller, now)
+            await self._admit(channel, raw, caller, now)
         events = decode(raw, channel.setup)
         return await self._offer(events, strict=channel.setup.kind == "generic")
 
-    def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
+    async def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
         try:
-            channel.gate.admit(raw, caller, now)
+            await channel.gate.admit(raw, caller, now)
         except Refused as exc:  # two Authorization headers are a 401 as well
             raise unauthorized(exc.message) from None
 
