@@ -86,7 +86,7 @@ async def running(*command: str | Path, port: int) -> AsyncIterator[None]:
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[Path]:
     """A folder that another account can read and write; pytest's own are the owner's."""
-    folder = Path("/tmp") / f"nvsx-{os.getpid()}-{tmp_path.name[-20:]}"  # noqa: S108
+    folder = Path("/tmp") / f"nvsx-{os.getpid()}-{tmp_path.name[-20:]}"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
     yield folder
