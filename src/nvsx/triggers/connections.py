@@ -29,6 +29,14 @@ class Places(msgspec.Struct, frozen=True):
     reserve: int = 16
 
 
+def places_within(descriptors: int) -> Places:
+    """What a process that may open so many files can give: at most half of them, since the
+    journal, the cluster and hooks need some too."""
+    usual = Places()
+    in_all = max(usual.reserve, min(usual.in_all, descriptors // 2))
+    return Places(in_all, min(usual.per_peer, in_all // 2), usual.reserve)
+
+
 class OpenSocket(Protocol):
     """What is needed of a connection: its number while it is open, -1 after; and its end."""
 
@@ -64,9 +72,9 @@ class Connections:
     """All connections of one listener, by the number of their socket.
 
     in_all 4, per_peer 2, reserve 1; all send a slow head but where it says so:
-      a1 a2 b1 | a3 comes      a1 is closed: a has its two, and b is not touched
-      a2 a3 b1 b2 | c1 comes   all four are taken: a2, which has waited longest, is closed
-      a3 b1 b2 c1 are being answered | d1 comes   nobody waits: d1 has the reserve, for a probe
+      b1 a1 a2 | a3 comes      a1 is closed: a has its two, and b is not touched
+      b1 a2 a3 b2 | c1 comes   all four are taken: b1, which has waited longest, is closed
+      a3 b2 b3 c1 are being answered | d1 comes   nobody waits: d1 has the reserve, for a probe
       and e1 comes             d1 has waited longest in the reserve: it is closed
     """
 
@@ -118,17 +126,26 @@ class Connections:
         if guest is not None and self._answered.get(guest.number) is guest:
             self._waiting[guest.number] = self._answered.pop(guest.number)
 
+    def shed(self) -> None:
+        """Close the one that has waited longest, wherever it has its place."""
+        for guest in self._waiting.values():
+            self._evict(guest)
+            break
+
     def _is_room(self, peer: str) -> bool:
         ordinary = len(self) - self._reserved
         return ordinary < self._places.in_all and self._of_peer[peer] < self._places.per_peer
 
     def _evict_oldest(self, *, peer: str = "", reserved: bool = False) -> None:
-        for number, guest in self._waiting.items():
+        for guest in self._waiting.values():
             if guest.reserved == reserved and peer in ("", guest.peer):
-                self._forget(number)
-                guest.connection.abort()
-                self.evicted += 1
+                self._evict(guest)
                 return
+
+    def _evict(self, guest: Guest) -> None:
+        self._forget(guest.number)
+        guest.connection.abort()
+        self.evicted += 1
 
     def _forget(self, number: int) -> None:
         guest = self._waiting.pop(number, None) or self._answered.pop(number, None)

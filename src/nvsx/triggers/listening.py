@@ -12,6 +12,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import socket
 import ssl
 import weakref
@@ -22,7 +23,7 @@ import msgspec
 from aiohttp import web
 
 from nvsx.core.errors import NotReady
-from nvsx.triggers.connections import Connections, Guest, Places, peer_group
+from nvsx.triggers.connections import Connections, Guest, Places, peer_group, places_within
 
 log = logging.getLogger("nvsx.webhook")
 _FULL = (
@@ -33,8 +34,9 @@ _BACKLOG = 1024
 _AT_ONCE = 64
 """Connections accepted before others get their turn: a flood must not hold the loop."""
 
-_PAUSE = 1.0
-"""Seconds without accepting when the process is out of descriptors."""
+_PAUSE = 0.1
+"""Seconds without accepting when the process is out of descriptors: what waited longest is
+closed by then."""
 
 _QUIET_AFTER = 60.0
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -45,6 +47,12 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
     certificate: Path
     key: Path
+
+
+def places_here() -> Places:
+    """As many as this process's limit of open files allows."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Places() if soft == resource.RLIM_INFINITY else places_within(soft)
 
 
 class Listener:
@@ -58,7 +66,6 @@ class Listener:
         header_timeout: float,
         tls: TlsFiles | None = None,
     ) -> None:
-        self._places = places
         self._connections = Connections(places)
         self._tls = Tls(tls) if tls else None
         # Bodies are passed on as sent (signatures are over those bytes), so nothing is
@@ -135,6 +142,7 @@ class Listener:
             except OSError as exc:  # no descriptors, no memory: what is open has to end first
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
+                self._connections.shed()
                 loop.call_later(_PAUSE, self._resume, listening)
                 self._say_once(f"no connection can be accepted now: {exc.strerror}")
                 return

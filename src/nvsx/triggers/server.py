@@ -29,7 +29,7 @@ from nvsx.triggers.channels import WEBHOOK, Channel
 from nvsx.triggers.connections import Places, peer_group
 from nvsx.triggers.decoders import decode
 from nvsx.triggers.keyboard import Keyboard
-from nvsx.triggers.listening import Listener, TlsFiles
+from nvsx.triggers.listening import Listener, TlsFiles, places_here
 from nvsx.triggers.rates import RateLimit
 from nvsx.triggers.refusals import Refused, unauthorized
 from nvsx.triggers.request import Headers, RawRequest
@@ -49,7 +49,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     body_timeout: float = 10.0
     header_timeout: float = 15.0
     offer_timeout: float = 4.0
-    places: Places = Places()
+    places: Places = msgspec.field(default_factory=places_here)
     in_flight: int = 2000
     per_peer: tuple[float, float] = (1000.0, 10_000.0)
     in_all: tuple[float, float] = (2000.0, 20_000.0)
