@@ -282,11 +282,7 @@ def test_a_peer_beyond_its_own_places_has_the_reserve() -> None:
     """Though there is room for others: its requests being answered are not cut for it."""
     connections = Connections(Places(in_all=4, per_peer=1, reserve=1))
     first, second, other = Fake(1), Fake(2), Fake(3)
-    for connection, peer, reserved in (
-        (first, "a", False),
-        (second, "a", True),
-        (other, "b", False),
-    ):
+    for connection, peer in ((first, "a"), (second, "a"), (other, "b")):
         assert connections.admit(connection, peer)
         guest = connections.find(connection.number)
         assert guest is not None
