@@ -246,7 +246,7 @@ def test_who_gives_way_to_whom() -> None:
     """The time line of the class: a peer's own oldest first, then the oldest of all, then the
     reserve; whoever is being answered stays."""
     connections = Connections(Places(in_all=4, per_peer=2, reserve=1))
-    names = {}
+    names: dict[str, Fake] = {}
 
     def come(name: str) -> bool:
         names[name] = Fake(len(names) + 10)

@@ -62,7 +62,7 @@ async def curl(url: str, *words: str, account: list[str] | None = None) -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str | Path, port: int) -> AsyncIterator[None]:
+async def running(*command: object, port: int) -> AsyncIterator[None]:
     """A program while the block runs, from when it listens on its port."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
@@ -340,7 +340,7 @@ async def ssh_forward(folder: Path, account: str, upstream: int) -> AsyncIterato
         yield near
 
 
-async def _finish(*command: str | Path) -> None:
+async def _finish(*command: object) -> None:
     process = await asyncio.create_subprocess_exec(*map(str, command))
     assert await process.wait() == 0
 

@@ -52,7 +52,7 @@ _PREFIXES_OF_BROWSERS = ("sec-fetch-", "sec-ch-", "access-control-")
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-async def _unproven() -> str:
+async def _nothing_shown() -> str:
     return "nothing shows whose connection it is"
 
 
@@ -66,7 +66,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     peer: str = ""
     version: tuple[int, int] = (1, 1)
-    why_not_ours: Callable[[], Awaitable[str]] = _unproven
+    why_not_ours: Callable[[], Awaitable[str]] = _nothing_shown
 
 
 def in_pod(env: Mapping[str, str], service_account: Path = _SERVICE_ACCOUNT) -> bool:

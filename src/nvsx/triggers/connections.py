@@ -93,7 +93,7 @@ class Connections:
     def admit(self, connection: OpenSocket, peer: str) -> bool:
         """Whether it may stay; another that waits may have been closed for it."""
         number = connection.fileno()
-        self._forget(number)  # closed, and its number was given again
+        self._forget_number(number)  # closed, and its number was given again
         if not self._is_room(peer):
             self._forget_closed()
         if self._of_peer[peer] >= self._places.per_peer:
@@ -129,7 +129,7 @@ class Connections:
     def shed(self) -> None:
         """Close the one that has waited longest, wherever it has its place."""
         for guest in self._waiting.values():
-            self._evict(guest)
+            self._close_guest(guest)
             break
 
     def _is_room(self, peer: str) -> bool:
@@ -139,15 +139,15 @@ class Connections:
     def _evict_oldest(self, *, peer: str = "", reserved: bool = False) -> None:
         for guest in self._waiting.values():
             if guest.reserved == reserved and peer in ("", guest.peer):
-                self._evict(guest)
+                self._close_guest(guest)
                 return
 
-    def _evict(self, guest: Guest) -> None:
-        self._forget(guest.number)
+    def _close_guest(self, guest: Guest) -> None:
+        self._forget_number(guest.number)
         guest.connection.abort()
         self.evicted += 1
 
-    def _forget(self, number: int) -> None:
+    def _forget_number(self, number: int) -> None:
         guest = self._waiting.pop(number, None) or self._answered.pop(number, None)
         if guest is None:
             return
@@ -161,4 +161,4 @@ class Connections:
     def _forget_closed(self) -> None:
         for number, guest in [*self._waiting.items(), *self._answered.items()]:
             if guest.connection.fileno() != number:
-                self._forget(number)
+                self._forget_number(number)

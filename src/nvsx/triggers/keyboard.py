@@ -63,7 +63,9 @@ def ends_of(transport: asyncio.BaseTransport | None) -> Ends | None:
     Asked of the socket and not of what asyncio remembers: a connection that was reset has no
     peer any more, and its far port may be another program's by now.
     """
-    connection = transport.get_extra_info("socket") if transport is not None else None
+    if transport is None:
+        return None
+    connection = transport.get_extra_info("socket")
     try:
         near, far = connection.getsockname(), connection.getpeername()
         return Ends(Side(plain_address(near[0]), near[1]), Side(plain_address(far[0]), far[1]))
@@ -84,7 +86,7 @@ class Keyboard:
         # holds for all requests of a connection.
         self._proven: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         # One look at a time: strangers who ask often cannot take every thread.
-        self._looking = asyncio.Lock()
+        self._one_look = asyncio.Lock()
 
     def proof(self, transport: asyncio.BaseTransport | None) -> Callable[[], Awaitable[str]]:
         """What tells, when it is asked, why this connection is not the own user's."""
@@ -95,7 +97,7 @@ class Keyboard:
                 return _GONE
             if transport in self._proven:
                 return ""
-            async with self._looking:
+            async with self._one_look:
                 reason = await asyncio.to_thread(self.why_not_ours, before)
             # The far port was not given to another program during the look: the daemon's
             # own end is still connected, so what was found is what it is connected to.
@@ -119,7 +121,7 @@ class Keyboard:
         if self._procfs is None:
             return "" if self._is_held_by_own_process(ends) else _NOT_SEEN
         try:
-            owners = _owners(self._procfs, ends)
+            owners = _owners_of_far_end(self._procfs, ends)
             certain = self._uids_are_certain(self._procfs)
         except (OSError, ValueError, IndexError) as error:
             return f"the kernel does not tell whose socket it is ({type(error).__name__})"
@@ -146,8 +148,8 @@ class Keyboard:
                 for found in process.net_connections("tcp"):
                     if (
                         found.status == psutil.CONN_ESTABLISHED
-                        and _side(found.laddr) == ends.far
-                        and _side(found.raddr) == ends.near
+                        and _side_of(found.laddr) == ends.far
+                        and _side_of(found.raddr) == ends.near
                     ):
                         return True
             except (psutil.Error, OSError):
@@ -155,15 +157,15 @@ class Keyboard:
         return False
 
 
-def _owners(procfs: Path, ends: Ends) -> set[int]:
+def _owners_of_far_end(procfs: Path, ends: Ends) -> set[int]:
     """The uids of the far sockets that are open and connected to the near end."""
     for _ in range(_LOOKS):
-        if found := set(_rows(procfs, ends)):
+        if found := set(_uids_in_tables(procfs, ends)):
             return found
     return set()
 
 
-def _rows(procfs: Path, ends: Ends) -> Iterator[int]:
+def _uids_in_tables(procfs: Path, ends: Ends) -> Iterator[int]:
     for table, far, near in _as_in_tables(ends):
         path = procfs / "net" / table
         if table == "tcp6" and not path.exists():  # a machine without IPv6
@@ -179,7 +181,7 @@ def _rows(procfs: Path, ends: Ends) -> Iterator[int]:
                 yield uid
 
 
-def _side(address: tuple[str, int] | tuple[()]) -> Side | None:
+def _side_of(address: tuple[str, int] | tuple[()]) -> Side | None:
     return Side(plain_address(address[0]), address[1]) if address else None
 
 
@@ -189,12 +191,16 @@ def _as_in_tables(ends: Ends) -> list[tuple[str, str, str]]:
     four = ":" not in ends.far.address
     families = [("tcp", False), ("tcp6", True)] if four else [("tcp6", False)]
     return [
-        (table, _written(ends.far, mapped=mapped), _written(ends.near, mapped=mapped))
+        (
+            table,
+            _as_kernel_writes(ends.far, mapped=mapped),
+            _as_kernel_writes(ends.near, mapped=mapped),
+        )
         for table, mapped in families
     ]
 
 
-def _written(side: Side, *, mapped: bool) -> str:
+def _as_kernel_writes(side: Side, *, mapped: bool) -> str:
     """0100007F:1F90 for 127.0.0.1:8080: words of four bytes as this machine reads them."""
     address = f"::ffff:{side.address}" if mapped else side.address
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -88,7 +88,7 @@ class Listener:
         """Raises NotReady when the address cannot be used."""
         await self._runner.setup()
         try:
-            self._sockets = await _bound(host, port)
+            self._sockets = await _listening_sockets(host, port)
         except (OSError, UnicodeError) as exc:
             await self._runner.cleanup()
             reason = getattr(exc, "strerror", None) or str(exc)
@@ -96,7 +96,7 @@ class Listener:
                 f"nvsx cannot listen on {host}:{port}: {reason}", "choose another --host or --port"
             ) from None
         for listening in self._sockets:
-            self._resume(listening)
+            self._resume_accepting(listening)
         bound = self._sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if self._tls else 'http'}://{shown}:{bound}"
@@ -129,11 +129,11 @@ class Listener:
         """It was answered; by then its socket's number may be another's."""
         self._connections.release(guest)
 
-    def _resume(self, listening: socket.socket) -> None:
+    def _resume_accepting(self, listening: socket.socket) -> None:
         if listening in self._sockets:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+            asyncio.get_running_loop().add_reader(listening, self._accept_some, listening)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept_some(self, listening: socket.socket) -> None:
         for _ in range(_AT_ONCE):
             try:
                 accepted, address = listening.accept()
@@ -143,13 +143,13 @@ class Listener:
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
                 self._connections.shed()
-                loop.call_later(_PAUSE, self._resume, listening)
+                loop.call_later(_PAUSE, self._resume_accepting, listening)
                 self._say_once(f"no connection can be accepted now: {exc.strerror}")
                 return
             accepted.setblocking(False)
-            self._welcome(_Connection(accepted), address[0])
+            self._give_place(_AcceptedSocket(accepted), address[0])
 
-    def _welcome(self, connection: _Connection, address: str) -> None:
+    def _give_place(self, connection: _AcceptedSocket, address: str) -> None:
         """Give it a place, before any TLS handshake, or turn it away."""
         before = self._connections.evicted
         admitted = self._connections.admit(connection, peer_group(address))
@@ -161,27 +161,25 @@ class Listener:
         if not admitted:
             connection.turn_away(b"" if self._tls else _FULL)
             return
-        task = asyncio.get_running_loop().create_task(self._open(connection))
+        task = asyncio.get_running_loop().create_task(self._open_transport(connection))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
+        task.add_done_callback(connection.close_unless_opened)
         connection.opening = task
 
-    async def _open(self, connection: _Connection) -> None:
+    async def _open_transport(self, connection: _AcceptedSocket) -> None:
         loop = asyncio.get_running_loop()
         if self._tls is not None:
             self._tls.refresh(loop.time())
-        try:
-            transport, _ = await loop.connect_accepted_socket(
-                self._protocol,
-                connection.socket,
-                ssl=self._tls.context if self._tls else None,
-                ssl_handshake_timeout=10.0 if self._tls else None,
-            )
-            connection.transport = weakref.ref(transport)
-        except OSError:  # it left, or speaks no TLS
-            connection.socket.close()
+        transport, _ = await loop.connect_accepted_socket(
+            self._new_handler,
+            connection.socket,
+            ssl=self._tls.context if self._tls else None,
+            ssl_handshake_timeout=10.0 if self._tls else None,
+        )
+        connection.transport = weakref.ref(transport)
 
-    def _protocol(self) -> asyncio.BaseProtocol:
+    def _new_handler(self) -> asyncio.BaseProtocol:
         server = self._runner.server
         if server is None:
             raise ConnectionAbortedError
@@ -195,7 +193,7 @@ class Listener:
             log.warning("%s", text)
 
 
-class _Connection:
+class _AcceptedSocket:
     """An accepted socket, from before its transport exists until it is closed. It keeps
     nothing alive but the socket: what a closed connection had read is free."""
 
@@ -212,7 +210,11 @@ class _Connection:
             transport.abort()
         elif self.opening is not None:
             self.opening.cancel()
-            self.opening.add_done_callback(lambda _: self.socket.close())
+
+    def close_unless_opened(self, opening: asyncio.Task[None]) -> None:
+        """It left, speaks no TLS, or was given up before it began."""
+        if opening.cancelled() or opening.exception() is not None:
+            self.socket.close()
 
     def turn_away(self, words: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -224,7 +226,7 @@ def _no_transport() -> None:
     return None
 
 
-async def _bound(host: str, port: int) -> list[socket.socket]:
+async def _listening_sockets(host: str, port: int) -> list[socket.socket]:
     """A listening socket for each address of the host. Raises OSError when there is none."""
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
