@@ -160,25 +160,28 @@ class Keyboard:
 def _owners_of_far_end(procfs: Path, ends: Ends) -> set[int]:
     """The uids of the far sockets that are open and connected to the near end."""
     for _ in range(_LOOKS):
-        if found := set(_uids_in_tables(procfs, ends)):
-            return found
+        for table, far, near in _as_in_tables(ends):
+            path = procfs / "net" / table
+            if table == "tcp6" and not path.exists():  # a machine without IPv6
+                continue
+            wanted = f" {far} {near} {_ESTABLISHED} ".encode()
+            if found := set(_uids_in_rows(wanted, path.read_bytes())):
+                return found
     return set()
 
 
-def _uids_in_tables(procfs: Path, ends: Ends) -> Iterator[int]:
-    for table, far, near in _as_in_tables(ends):
-        path = procfs / "net" / table
-        if table == "tcp6" and not path.exists():  # a machine without IPv6
-            continue
-        wanted = f" {far} {near} {_ESTABLISHED} "
-        for line in path.read_text(encoding="ascii").splitlines():
-            if wanted not in line:
-                continue
-            fields = line.split()
-            uid, inode = int(fields[7]), int(fields[9])
-            # A socket its program has closed has no inode, and then uid 0 means nobody.
-            if inode:
-                yield uid
+def _uids_in_rows(wanted: bytes, table: bytes) -> Iterator[int]:
+    """The owner in each row that has these words and whose socket a program has open. A busy
+    machine has many thousand rows, so they are not split to be looked at."""
+    at = table.find(wanted)
+    while at >= 0:
+        end = table.find(b"\n", at)
+        fields = table[table.rfind(b"\n", 0, at) + 1 : end if end >= 0 else None].split()
+        uid, inode = int(fields[7]), int(fields[9])
+        # A socket its program has closed has no inode, and then uid 0 means nobody.
+        if inode:
+            yield uid
+        at = table.find(wanted, at + 1)
 
 
 def _side_of(address: tuple[str, int] | tuple[()]) -> Side | None:
