@@ -203,6 +203,24 @@ async def test_a_socket_that_its_program_closed_is_nobodys() -> None:
         assert Keyboard().why_not_ours(ends)
 
 
+async def test_a_request_left_behind_by_another_account_is_not_the_daemons() -> None:
+    """Its program has gone before anybody looks: the socket has no owner any more."""
+    account = as_other()
+    head = f"POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n"
+    head += "Content-Type: application/json\r\n\r\n"
+    async with serving() as daemon:
+        process = await asyncio.create_subprocess_exec(
+            *(*account, program("socat"), "-u", "STDIN", f"TCP:127.0.0.1:{daemon.port}"),
+            stdin=asyncio.subprocess.PIPE,
+        )
+        await process.communicate((head + BODY).encode())
+        async with asyncio.timeout(DEADLINE):
+            while not daemon.counted:  # noqa: ASYNC110 - the deadline bounds it
+                await asyncio.sleep(0.01)
+        assert daemon.counted == [("webhook", "unauthorized")]
+        assert daemon.intake.offered == []
+
+
 # --- proxies and forwarders -------------------------------------------------------------------
 
 NGINX = """
