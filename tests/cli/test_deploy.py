@@ -41,6 +41,12 @@ def container() -> dict[str, Any]:
     return dict(found)
 
 
+def test_services_ask_everybody_for_the_token() -> None:
+    """Nobody sits at the keyboard of a service: the exception is switched off."""
+    assert "--require-auth" in shlex.split(unit()["ExecStart"][0])
+    assert "--require-auth" in container()["args"]
+
+
 class _Repeated(dict[str, Any]):
     """systemd lets a key come again: values of one key are kept together, as lines."""
 

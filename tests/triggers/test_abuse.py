@@ -133,22 +133,6 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert statuses(answer) == [200] * 50 + [503] * 451
 
 
-async def test_connections_have_a_limit() -> None:
-    """The one too many is told 503 and closed; when one leaves, the next gets in."""
-    async with serving(limits=HttpLimits(connections=3)) as daemon:
-        idle = [await asyncio.open_connection("127.0.0.1", daemon.port) for _ in range(3)]
-        async with asyncio.timeout(5):
-            while len(daemon.server._listener._runner.server.connections) < 3:  # type: ignore[union-attr] # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        assert statuses(await daemon.raw(HEAD + CLOSE + LENGTH + BODY)) == [503]
-        idle[0][1].close()
-        async with asyncio.timeout(5):
-            while statuses(await daemon.raw(HEAD + CLOSE + LENGTH + BODY)) != [200]:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        for _, writer in idle:
-            writer.close()
-
-
 async def test_a_caller_that_leaves_does_no_harm() -> None:
     """In the middle of the head, of the body, and before the answer."""
     async with serving() as daemon:

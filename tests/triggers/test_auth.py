@@ -33,41 +33,72 @@ def request(**headers: str) -> RawRequest:
     return RawRequest(body=b"", headers=Headers(named))
 
 
+async def ours() -> str:
+    """The kernel says that the caller's socket is the daemon's own user's."""
+    return ""
+
+
+async def reason_not(words: RawRequest, peer: str = "127.0.0.1", minor: int = 1) -> str:
+    """Why a request over a socket of the own user is not the operator's."""
+    return await why_not_operator(words, Caller(peer, (1, minor), ours))
+
+
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8080"])
-def test_the_operator_is_on_this_machine(peer: str, host: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:8080"]
+)
+async def test_the_operator_is_on_this_machine(peer: str, host: str) -> None:
     """By the connection's address and by the name that was called."""
-    assert why_not_operator(request(host=host), Caller(peer)) == ""
+    assert await reason_not(request(host=host), peer) == ""
+
+
+async def test_what_is_not_shown_is_not_the_operator() -> None:
+    """A request with nothing against it still needs the kernel's word."""
+
+    async def another_account() -> str:
+        return "the socket is uid 33's"
+
+    assert await why_not_operator(request(), Caller("127.0.0.1"))
+    why = await why_not_operator(request(), Caller("127.0.0.1", (1, 1), another_account))
+    assert why == "the socket is uid 33's"
 
 
 @pytest.mark.parametrize(
     "peer", ["", "10.0.0.1", "127.0.0.2", "::ffff:10.0.0.1", "::2", "localhost"]
 )
-def test_another_address_is_not_the_operator(peer: str) -> None:
+async def test_another_address_is_not_the_operator(peer: str) -> None:
     """Not even another loopback address: only the two that are fixed."""
-    assert why_not_operator(request(), Caller(peer))
+    assert await reason_not(request(), peer)
 
 
 @pytest.mark.parametrize(
     "host",
-    ["", "example.com", "localhost.", "localhost:", "localhost:80:80", "0.0.0.0", "[::1]", "127.1"],
+    [
+        *("", "example.com", "localhost.", "localhost:", "localhost:80:80", "0.0.0.0", "127.1"),
+        *("::1", "[::1", "[::1]:", "[::2]", "[::1].example.com", "localhost:٨٠", "local\nhost"),
+    ],
 )
-def test_another_name_is_not_the_operator(host: str) -> None:
+async def test_another_name_is_not_the_operator(host: str) -> None:
     """A name that an attacker's DNS points at this machine is another name."""
-    assert why_not_operator(request(host=host), Caller("127.0.0.1"))
+    assert await reason_not(RawRequest(body=b"", headers=Headers({"host": host})))
 
 
 @pytest.mark.parametrize(
-    "name", ["forwarded", "via", "x_forwarded_for", "x_forwarded_x", "x_real_ip", "origin"]
+    "name",
+    [
+        *("forwarded", "via", "x_forwarded_for", "x_forwarded_x", "x_real_ip", "x_request_id"),
+        *("x_envoy_expected_rq_timeout_ms", "cdn_loop", "cf_ray", "proxy_connection"),
+        *("origin", "referer", "cookie", "sec_fetch_site", "sec_ch_ua", "Sec_Fetch_Mode"),
+    ],
 )
-def test_what_was_passed_on_is_not_the_operator(name: str) -> None:
-    """A forwarding header, or a web page, even with an empty value."""
-    assert why_not_operator(request(**{name: ""}), Caller("127.0.0.1"))
+async def test_what_was_passed_on_is_not_the_operator(name: str) -> None:
+    """A header that a proxy or a browser adds, even with an empty value."""
+    assert await reason_not(request(**{name: ""}))
 
 
-def test_http_1_0_is_not_the_operator() -> None:
+async def test_http_1_0_is_not_the_operator() -> None:
     """nginx speaks it to what is behind it, and by itself adds no forwarding header."""
-    assert why_not_operator(request(), Caller("127.0.0.1", (1, 0)))
+    assert await reason_not(request(), minor=0)
 
 
 def test_the_token_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
@@ -158,14 +189,14 @@ def test_a_source_that_cannot_work_stops_the_start(
         )
 
 
-def test_a_gate_with_a_secret_has_no_other_way_in() -> None:
+async def test_a_gate_with_a_secret_has_no_other_way_in() -> None:
     """The doorman is not asked."""
     doorman = Doorman(FixedSecret([b"token"]), operator=True)
     gate = Gate("alertmanager", doorman, Rule("bearer"), FixedSecret([b"am"]))
-    gate.admit(request(authorization="Bearer am"), Caller("10.0.0.1"), NOW)
+    await gate.admit(request(authorization="Bearer am"), Caller("10.0.0.1"), NOW)
     for wrong in (request(), request(authorization="Bearer token")):
         with pytest.raises(Refused):
-            gate.admit(wrong, Caller("127.0.0.1"), NOW)
+            await gate.admit(wrong, Caller("127.0.0.1", why_not_ours=ours), NOW)
 
 
 # --- the token endpoint -------------------------------------------------------------------

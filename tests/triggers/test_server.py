@@ -45,6 +45,7 @@ async def test_the_operator_fires_a_run_with_a_plain_curl() -> None:
         {"Forwarded": "for=127.0.0.1"},
         {"Via": "1.1 proxy"},
         {"X-Real-IP": "127.0.0.1"},
+        {"Sec-Fetch-Site": "same-origin"},
         {"Authorization": "Bearer wrong"},
         {"Authorization": "Bearer "},
     ],

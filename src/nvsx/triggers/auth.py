@@ -1,26 +1,28 @@
 """Who may call. Every caller needs a token or a valid signature, but for one exception.
 
-The exception is the operator at the keyboard: connected from this machine, to a local
-name, through nothing that forwards, not from a web page, outside a pod. `Gate` decides
-for one source; it gives a reason for the log, and the caller gets none.
+The exception is the operator at the keyboard: connected from this machine by a socket of
+the daemon's own user, to a local name, through nothing that forwards, not from a web page,
+outside a pod. `Gate` decides for one source; it gives a reason for the log, and the caller
+gets none.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import re
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from nvsx.core.sources import Kind
 from nvsx.triggers import signatures
+from nvsx.triggers.keyboard import LOOPBACK, plain_address
 from nvsx.triggers.oauth import TokenEndpoint
 from nvsx.triggers.refusals import unauthorized
 from nvsx.triggers.request import RawRequest
 from nvsx.triggers.secretfiles import Secret
 
-_LOOPBACK = ("127.0.0.1", "::1")
-_LOCAL_NAMES = ("localhost", "127.0.0.1")
-_FORWARDING = (
+_LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
+_ADDED_BY_PROXIES = (
     "forwarded",
     "via",
     "x-real-ip",
@@ -28,52 +30,69 @@ _FORWARDING = (
     "x-cluster-client-ip",
     "x-original-for",
     "x-original-host",
+    "x-original-url",
     "x-originating-ip",
     "x-remote-ip",
     "x-remote-addr",
-    "x-envoy-external-address",
+    "x-request-id",
+    "x-rewrite-url",
     "x-appengine-user-ip",
     "true-client-ip",
-    "cf-connecting-ip",
+    "client-ip",
     "fly-client-ip",
     "fastly-client-ip",
+    "cdn-loop",
+    "proxy-authorization",
+    "proxy-connection",
 )
+_ADDED_BY_BROWSERS = ("origin", "referer", "cookie", "upgrade-insecure-requests")
+_PREFIXES_OF_PROXIES = ("x-forwarded", "x-envoy-", "x-amzn-", "cf-", "x-azure-", "x-b3-")
+_PREFIXES_OF_BROWSERS = ("sec-fetch-", "sec-ch-", "access-control-")
+
+
+async def _nothing_shown() -> str:
+    return "nothing shows whose connection it is"
 
 
 class Caller(msgspec.Struct, frozen=True):
     """How the request came in. `peer` is the connection's far address, "" when unknown;
-    `version` the HTTP version as (major, minor)."""
+    `version` the HTTP version as (major, minor).
+
+    `why_not_ours` asks the kernel, only where all else speaks for the operator: why the
+    connection's other end is not a socket of the daemon's own user; "" when it is.
+    """
 
     peer: str = ""
     version: tuple[int, int] = (1, 1)
+    why_not_ours: Callable[[], Awaitable[str]] = _nothing_shown
 
 
-def why_not_operator(request: RawRequest, caller: Caller) -> str:
-    """The reason why this is not the operator at the keyboard; "" when it is."""
-    if _plain_address(caller.peer) not in _LOOPBACK:
+async def why_not_operator(request: RawRequest, caller: Caller) -> str:
+    """The reason why this is not the operator at the keyboard; "" when it is.
+
+    `curl localhost:8080/webhook` from the shell that started nvsx      ""
+    the same from another account's shell                               uid 1001's
+    through nginx as www-data, which adds nothing, over HTTP/1.1        uid 33's
+    through nginx of the daemon's own user with X-Forwarded-For         forwarded
+    from a page in the operator's browser                               Origin
+    """
+    return _why_not_local(request, caller) or await caller.why_not_ours()
+
+
+def _why_not_local(request: RawRequest, caller: Caller) -> str:
+    """What the request itself says against the operator."""
+    if plain_address(caller.peer) not in LOOPBACK:
         return "not called from this machine"
-    host = request.headers.get("host").lower()
-    name, colon, port = host.partition(":")
-    if name not in _LOCAL_NAMES or (colon and not port.isdigit()):
+    if not _LOCAL_NAME.fullmatch(request.headers.get("host")):
         return "the Host is not localhost"
-    names = request.headers.names()
-    if through := [n for n in names if n in _FORWARDING or n.startswith("x-forwarded")]:
-        return f"it was forwarded ({through[0]})"
-    if "origin" in request.headers:
-        return "it comes from a web page (Origin)"
+    for name in request.headers.names():
+        if name in _ADDED_BY_PROXIES or name.startswith(_PREFIXES_OF_PROXIES):
+            return f"it was forwarded ({name})"
+        if name in _ADDED_BY_BROWSERS or name.startswith(_PREFIXES_OF_BROWSERS):
+            return f"it comes from a web page ({name})"
     if caller.version < (1, 1):
         return "it is HTTP/1.0, as many proxies send without a forwarding header"
     return ""
-
-
-def _plain_address(peer: str) -> str:
-    """::ffff:127.0.0.1 is 127.0.0.1 on a socket for both families."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return ""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
 
 
 class Doorman:
@@ -89,7 +108,7 @@ class Doorman:
         self._operator = operator
         self.endpoint = endpoint
 
-    def admit(self, request: RawRequest, caller: Caller, kind: Kind, now: float) -> None:
+    async def admit(self, request: RawRequest, caller: Caller, kind: Kind, now: float) -> None:
         """Let in who has the token, an access token for NVSentinel's events, or is the
         operator. Raises Refused (401)."""
         if "authorization" in request.headers:
@@ -102,7 +121,7 @@ class Doorman:
             raise unauthorized("the bearer token is not valid")
         reason = "a token is required"
         if self._operator:
-            reason = why_not_operator(request, caller)
+            reason = await why_not_operator(request, caller)
             if not reason:
                 return
         raise unauthorized(f"no bearer token; {reason}")
@@ -130,9 +149,9 @@ class Gate:
         before it is read."""
         return self._rule is not None and self._rule.scheme not in signatures.HEADER_ONLY
 
-    def admit(self, request: RawRequest, caller: Caller, now: float) -> None:
+    async def admit(self, request: RawRequest, caller: Caller, now: float) -> None:
         """Raises Refused (401) with a reason for the log."""
         if self._rule is None or self._secret is None:
-            self._doorman.admit(request, caller, self._kind, now)
+            await self._doorman.admit(request, caller, self._kind, now)
         elif reason := signatures.check(self._rule, request, self._secret.values(), now):
             raise unauthorized(reason)

@@ -26,8 +26,10 @@ from nvsx.triggers import answers
 from nvsx.triggers.answers import Reply
 from nvsx.triggers.auth import Caller, Doorman
 from nvsx.triggers.channels import WEBHOOK, Channel
+from nvsx.triggers.connections import Places, peer_group
 from nvsx.triggers.decoders import decode
-from nvsx.triggers.listening import Listener, TlsFiles
+from nvsx.triggers.keyboard import Keyboard
+from nvsx.triggers.listening import Listener, TlsFiles, places_here
 from nvsx.triggers.rates import RateLimit
 from nvsx.triggers.refusals import Refused, unauthorized
 from nvsx.triggers.request import Headers, RawRequest
@@ -47,7 +49,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     body_timeout: float = 10.0
     header_timeout: float = 15.0
     offer_timeout: float = 4.0
-    connections: int = 512
+    places: Places = msgspec.field(default_factory=places_here)
     in_flight: int = 2000
     per_peer: tuple[float, float] = (1000.0, 10_000.0)
     in_all: tuple[float, float] = (2000.0, 20_000.0)
@@ -92,6 +94,7 @@ class WebhookServer:
         self._clock = clock
         self._probes = probes or Probes()
         self._limits = limits or HttpLimits()
+        self._keyboard = Keyboard()
         self._rates = RateLimit(self._limits.per_peer, self._limits.in_all)
         self._buffered = 0
         self._in_flight = 0
@@ -101,7 +104,7 @@ class WebhookServer:
         self._draining = False
         self._listener = Listener(
             self._application(),
-            connections=self._limits.connections,
+            places=self._limits.places,
             header_timeout=self._limits.header_timeout,
             tls=tls,
         )
@@ -151,8 +154,13 @@ class WebhookServer:
     ) -> web.StreamResponse:
         """Limits around, and errors made answers. Probes are for the kubelet: they pass."""
         probe = request.path in _PROBES
+        guest = self._listener.guest(request.transport)
+        if not probe and guest is not None and guest.reserved:
+            return _response(answers.later("too many connections at once", close=True))
         if not probe and (busy := self._why_busy(request)):
             return _response(answers.later(busy))
+        if probe:
+            self._listener.keep(request.transport)
         self._in_flight += 1
         self._idle.clear()
         try:
@@ -170,6 +178,7 @@ class WebhookServer:
             log.error("%s failed: %s", request.path, type(exc).__name__, exc_info=traceback)  # noqa: TRY400
             return _response(Reply(500, {"status": "error"}, "error"))
         finally:
+            self._listener.release(guest)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -179,7 +188,7 @@ class WebhookServer:
             return "nvsx is shutting down"
         if self._in_flight >= self._limits.in_flight:
             return "too many requests at once"
-        if not self._rates.take(request.remote or "", self._clock.now()):
+        if not self._rates.take(peer_group(request.remote or ""), self._clock.now()):
             return "too many requests"
         return ""
 
@@ -209,23 +218,29 @@ class WebhookServer:
     async def _take(self, request: web.Request, channel: Channel | None) -> Reply:
         headers = Headers(request.headers.items())
         now = self._clock.now()
-        caller = Caller(request.remote or "", (request.version.major, request.version.minor))
+        caller = Caller(
+            request.remote or "",
+            (request.version.major, request.version.minor),
+            self._keyboard.proof(request.transport),
+        )
         if channel is None:
-            self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
+            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
             raise Refused(404, "there is no such source", "nvsx.yaml names them: serve.sources")
         self._require_size(request)
         if not channel.gate.needs_body:
-            self._admit(channel, RawRequest(body=b"", headers=headers), caller, now)
+            await self._admit(channel, RawRequest(body=b"", headers=headers), caller, now)
+            self._listener.keep(request.transport)
         body = await self._read(request)
         raw = RawRequest(body=body, headers=headers, received=now)
         if channel.gate.needs_body:
-            self._admit(channel, raw, caller, now)
+            await self._admit(channel, raw, caller, now)
+            self._listener.keep(request.transport)
         events = decode(raw, channel.setup)
         return await self._offer(events, strict=channel.setup.kind == "generic")
 
-    def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
+    async def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
         try:
-            channel.gate.admit(raw, caller, now)
+            await channel.gate.admit(raw, caller, now)
         except Refused as exc:  # two Authorization headers are a 401 as well
             raise unauthorized(exc.message) from None
 
