@@ -2,7 +2,7 @@
 # ARGS goes to the program a target runs: make test ARGS='tests/core -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock test check format format-check lint types imports shell docs docs-check bench clean
+.PHONY: help env lock test test-rest test-all check format format-check lint types imports shell docs docs-check bench clean
 
 ARGS ?=
 PY := .venv/bin/python
@@ -25,8 +25,18 @@ env: ## build or update .venv with everything tests and checks need
 lock: ## choose anew, and lock, the versions that are installed; ARGS="--upgrade-package rich" for one
 	requirements/renew $(or $(ARGS),--upgrade)
 
-test: env ## run the tests; those that lack kubectl or a server say so and skip
-	$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+# What needs more than Python and git, or minutes: the markers in pyproject.toml.
+APART := kubectl or server or processes or slow
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test: env ## run the tests that need Python and git only, in a few minutes
+	$(PYTEST) -m "not ($(APART))" $(ARGS)
+
+test-rest: env ## run the others: kubectl, servers, real processes, slow ones
+	$(PYTEST) -m "$(APART)" $(ARGS)
+
+test-all: env ## run all tests; those that lack kubectl or a server say so and skip
+	$(PYTEST) $(ARGS)
 
 check: format-check lint types imports shell docs-check ## everything CI checks besides the tests
 
