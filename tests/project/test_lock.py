@@ -58,7 +58,7 @@ def locked(file: str) -> dict[str, Locked]:
 
 def test_there_is_a_lock_for_each_extra() -> None:
     """The launcher finds a file by the extra's name, beside what nvsx and its build need."""
-    assert FILES == sorted(["base", "build", *EXTRAS])
+    assert sorted(["base", "build", *EXTRAS]) == FILES
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -108,3 +108,12 @@ def test_what_is_installed_is_what_is_locked() -> None:
     entries = {**locked("base"), **locked("build"), **locked("dev")}.values()
     wanted = {e.name: e.version for e in entries if e.is_for_this_machine()}
     assert {name: version(name) for name in wanted} == wanted
+
+
+def test_the_image_installs_what_is_locked() -> None:
+    """Each installation in the Containerfile checks hashes, or takes no dependency at all."""
+    text = (REPO / "deploy" / "Containerfile").read_text().replace("\\\n", " ")
+    commands = re.findall(r"/bin/pip [^&\n]+", text)
+    assert len(commands) == 4
+    for command in commands:
+        assert "--require-hashes -r /requirements/" in command or "--no-deps" in command
