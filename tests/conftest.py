@@ -35,7 +35,7 @@ OF_PROCESSES = ("e2e", "serve")
 # Markers that `make test` leaves out, with the words it says so in.
 APART = {
     "kubectl": "that need kubectl",
-    "server": "that need server programs",
+    "server": "that need a server or another program",
     "processes": "with real processes",
     "slow": "slow ones",
 }

@@ -111,5 +111,8 @@ def test_what_is_left_out_is_said(tmp_path: Path, workers: str) -> None:
         text=True,
         check=False,
     )
-    assert "left out: 1 that need kubectl, 1 that need server programs, 2 with" in ended.stdout
+    assert (
+        "left out: 1 that need kubectl, 1 that need a server or another program, 2 with"
+        in ended.stdout
+    )
     assert ended.stdout.splitlines()[-1].startswith("=")
