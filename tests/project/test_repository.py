@@ -19,7 +19,7 @@ import pytest
 def test_needs_a_server():
     raise AssertionError("ran without its server")
 
-@pytest.mark.kubectl
+@pytest.mark.server("sh")
 def test_skips_itself():
     pytest.skip("no cluster")
 
@@ -112,7 +112,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, workers: str) -> None:
         check=False,
     )
     assert (
-        "left out: 1 that need kubectl, 1 that need a server or another program, 2 with"
+        "left out: 2 that need a server or another program, 2 with"
         in ended.stdout
     )
     assert ended.stdout.splitlines()[-1].startswith("=")
