@@ -111,8 +111,5 @@ def test_what_is_left_out_is_said(tmp_path: Path, workers: str) -> None:
         text=True,
         check=False,
     )
-    assert (
-        "left out: 2 that need a server or another program, 2 with"
-        in ended.stdout
-    )
+    assert "left out: 2 that need a server or another program, 2 with" in ended.stdout
     assert ended.stdout.splitlines()[-1].startswith("=")
