@@ -2,7 +2,7 @@
 # ARGS goes to the program a target runs: make test ARGS='tests/core -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env test check format format-check lint types imports shell docs docs-check bench clean
+.PHONY: help env lock test test-rest test-all check format format-check lint types imports shell docs docs-check bench clean
 
 ARGS ?=
 PY := .venv/bin/python
@@ -11,7 +11,7 @@ PY := .venv/bin/python
 # One line for each; the target for people is `make docs`.
 GENERATED_DOCS := nvsx.ops.schemadoc nvsx.ops.eventdoc nvsx.cli.reference nvsx.cli.helptext nvsx.cli.completing nvsx.cli.sample
 
-SHELL_SCRIPTS = nvsx .ci/run .ci/servers $(shell git ls-files '*.sh')
+SHELL_SCRIPTS = nvsx requirements/renew .ci/run .ci/servers $(shell git ls-files '*.sh')
 
 # Test files side by side: most of them wait for processes and clocks, not for the processor.
 JOBS ?= 2
@@ -22,8 +22,21 @@ help: ## list the targets
 env: ## build or update .venv with everything tests and checks need
 	@NVSX_EXTRAS=dev NVSX_BUILD_ONLY=1 ./nvsx
 
-test: env ## run the tests; those that lack kubectl or a server say so and skip
-	$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+lock: ## choose anew, and lock, the versions that are installed; ARGS="--upgrade-package rich" for one
+	requirements/renew $(or $(ARGS),--upgrade)
+
+# What needs more than Python and git, or minutes: the markers in pyproject.toml.
+APART := kubectl or server or processes or slow
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test: env ## run the tests that need Python and git only, in a few minutes
+	$(PYTEST) -m "not ($(APART))" $(ARGS)
+
+test-rest: env ## run the others: kubectl, servers, real processes, slow ones
+	$(PYTEST) -m "$(APART)" $(ARGS)
+
+test-all: env ## run all tests; those that lack kubectl or a server say so and skip
+	$(PYTEST) $(ARGS)
 
 check: format-check lint types imports shell docs-check ## everything CI checks besides the tests
 

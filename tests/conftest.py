@@ -11,8 +11,10 @@ import itertools
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +28,19 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 MUST_RUN_IN_CI = ("kubectl", "server")
+
+# Folders in which every test starts real programs.
+OF_PROCESSES = ("e2e", "serve")
+
+# Markers that `make test` leaves out, with the words it says so in.
+APART = {
+    "kubectl": "that need kubectl",
+    "server": "that need a server or another program",
+    "processes": "with real processes",
+    "slow": "slow ones",
+}
+_left_out: Counter[str] = Counter()
+_HERE = Path(__file__).parent
 
 # Read before any test starts, for the suites that may be pointed at a real API server.
 _REAL_KUBECONFIG = os.environ.get("KUBECONFIG")
@@ -66,6 +81,42 @@ def _own_environment(_homes_folder: Path) -> Iterator[None]:
         # A name that leads nowhere, since without one kubectl and nvsx look further.
         patch.setenv("KUBECONFIG", str(home / "no-kubeconfig"))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts real programs in every test of its folder."""
+    for item in items:
+        if (
+            item.path.is_relative_to(_HERE)
+            and item.path.relative_to(_HERE).parts[0] in OF_PROCESSES
+        ):
+            item.add_marker("processes")
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count what `make test` leaves out, by the first reason for it."""
+    for item in items:
+        if reasons := [name for name in APART if item.get_closest_marker(name)]:
+            _left_out[reasons[0]] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under pytest-xdist the workers collect, and each of them collects everything."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["left_out"] = dict(_left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended."""
+    _left_out.update(Counter(getattr(node, "workeroutput", {}).get("left_out", {})) - _left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and how to run it."""
+    if _left_out:
+        parts = ", ".join(f"{_left_out[name]} {APART[name]}" for name in APART if _left_out[name])
+        terminalreporter.write_line(f"left out: {parts}. All of them: make test-all")
 
 
 def missing_programs(item: pytest.Item) -> list[str]:

@@ -56,6 +56,7 @@ def verdict(report: Report, check: str) -> str:
     return said(report, check).status
 
 
+@pytest.mark.kubectl
 async def test_a_full_installation_is_well(clinic: Clinic) -> None:
     """With the whole chain installed nothing about the cluster is wrong, and the exit is 0."""
     report = await clinic.examine()
@@ -70,6 +71,7 @@ async def test_a_full_installation_is_well(clinic: Clinic) -> None:
     assert said(report, "gpu-nodes").evidence.startswith("4 of 5 nodes: ")
 
 
+@pytest.mark.kubectl
 @pytest.mark.parametrize("clinic", [("monitor-only", 4)], indirect=True)
 async def test_monitor_only_is_said_and_is_no_failure(clinic: Clinic) -> None:
     """Without fault-quarantine doctor warns, says what never comes, and exits with 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 TOOLS = ("bash", "cat", "mkdir", "mv", "rm", "ln", "awk", "readlink", "sleep", "env")
+LOCKS = ("base", "build", "convert", "dev")
 DEADLINE = 20.0
 
 # What a stand-in installs as .venv/bin/nvsx.
@@ -70,7 +72,7 @@ esac
 
 
 class Clone:
-    """A clone of nothing but the launcher and pyproject.toml, with stand-ins beside it."""
+    """A clone of nothing but the launcher, pyproject.toml and a lock, with stand-ins beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,6 +83,9 @@ class Clone:
             path.mkdir(parents=True)
         shutil.copy(REPO / "nvsx", self.root)
         shutil.copy(REPO / "pyproject.toml", self.root)
+        (self.root / "requirements").mkdir()
+        for name in LOCKS:
+            self.lock(name).write_text(f"{name}-package==1.0 --hash=sha256:0\n")
         for tool in TOOLS:
             self.provide(tool)
         (self.fake / "chmod").symlink_to(str(shutil.which("chmod")))
@@ -102,6 +107,9 @@ class Clone:
     def with_python(self) -> None:
         (self.bin / "python3").symlink_to(self.fake / "python")
 
+    def lock(self, name: str) -> Path:
+        return self.root / "requirements" / f"{name}.txt"
+
     def mark(self, name: str) -> None:
         (self.fake / name).touch()
 
@@ -115,7 +123,8 @@ class Clone:
 
     @property
     def installs(self) -> list[str]:
-        return [line for line in self.log if " install" in line]
+        """The installations of what is locked; one of nvsx itself follows each."""
+        return [line for line in self.log if "--require-hashes" in line]
 
     @property
     def venv(self) -> Path:
@@ -180,7 +189,7 @@ def test_first_use_builds_with_uv_and_keeps_stdout_for_nvsx(uv_clone: Clone) -> 
     assert out.splitlines()[1:] == [f"cwd={uv_clone.folder}", "arg=run", "arg=a b", "arg="]
     assert "preparing" in err
     assert "noise on stdout" in err
-    assert [line.split()[1] for line in uv_clone.log] == ["venv", "pip"]
+    assert [line.split()[1] for line in uv_clone.log] == ["venv", "pip", "pip"]
 
 
 def test_second_start_builds_nothing_and_says_nothing(uv_clone: Clone) -> None:
@@ -239,8 +248,58 @@ def test_extras_stay_installed(uv_clone: Clone) -> None:
     uv_clone.run(NVSX_EXTRAS="dev")
     uv_clone.run()
     uv_clone.run(NVSX_EXTRAS="convert,dev")
-    asked = [line.rpartition("a clone")[2] for line in uv_clone.installs]
-    assert asked == ["[dev]", "[dev,convert]"]
+    assert [locks_in(line) for line in uv_clone.installs] == [
+        ["base", "build", "dev"],
+        ["base", "build", "dev", "convert"],
+    ]
+
+
+def locks_in(line: str) -> list[str]:
+    """The lock files that an installation was given."""
+    return re.findall(r"-r \S*a clone/requirements/(\w+)\.txt", line)
+
+
+@pytest.mark.parametrize("extra", ["base", "mongodb", "dev,nothing"])
+def test_an_unknown_extra_is_refused(uv_clone: Clone, extra: str) -> None:
+    """A misspelt extra is an error that names it, and nothing is installed."""
+    code, out, err = uv_clone.run(NVSX_EXTRAS=extra)
+    assert (code, out, uv_clone.installs) == (1, "", [])
+    assert f"names {extra.rpartition(',')[2]}, which is no extra" in err
+    assert "convert, mongo, postgres and dev" in err
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_only_what_is_locked_is_installed(clone: Clone, tool: str) -> None:
+    """With uv and with pip: locked packages with their hashes, then nvsx with nothing besides."""
+    clone.with_python()
+    if tool == "uv":
+        clone.with_uv()
+    clone.run()
+    _, packages, itself = clone.log
+    assert locks_in(packages) == ["base", "build"]
+    assert itself.endswith(f"--no-deps --no-build-isolation --editable {clone.root}")
+
+
+@pytest.mark.parametrize(
+    ("name", "installs"), [("base", 2), ("build", 2), ("dev", 2), ("convert", 1)]
+)
+def test_a_changed_lock_is_installed(uv_clone: Clone, name: str, installs: int) -> None:
+    """Other versions in a lock that is in use are installed, once; in any other they are not."""
+    uv_clone.run(NVSX_EXTRAS="dev")
+    was = uv_clone.lock(name).stat()
+    uv_clone.lock(name).write_text(uv_clone.lock(name).read_text().replace("1.0", "1.1"))
+    os.utime(uv_clone.lock(name), ns=(was.st_atime_ns, was.st_mtime_ns))
+    uv_clone.run()
+    uv_clone.run()
+    assert len(uv_clone.installs) == installs
+
+
+def test_an_extra_that_is_no_more_is_left_out(uv_clone: Clone) -> None:
+    """An extra asked for once, which a later version does not have, stops nothing."""
+    uv_clone.run(NVSX_EXTRAS="convert")
+    uv_clone.lock("convert").unlink()
+    assert uv_clone.run()[0] == 0
+    assert locks_in(uv_clone.installs[-1]) == ["base", "build"]
 
 
 def test_build_only_does_not_start_nvsx(uv_clone: Clone) -> None:
@@ -346,7 +405,7 @@ def test_environment_made_by_hand_is_repaired_in_place(uv_clone: Clone) -> None:
     (uv_clone.venv / "mine").touch()
     assert uv_clone.run()[0] == 0
     assert (uv_clone.venv / "mine").exists()
-    assert [line.split()[1] for line in uv_clone.log] == ["pip"]
+    assert [line.split()[1] for line in uv_clone.log] == ["pip", "pip"]
 
 
 def test_vanished_interpreter_leads_to_a_new_environment(uv_clone: Clone) -> None:

@@ -19,7 +19,7 @@ import pytest
 def test_needs_a_server():
     raise AssertionError("ran without its server")
 
-@pytest.mark.kubectl
+@pytest.mark.server("sh")
 def test_skips_itself():
     pytest.skip("no cluster")
 
@@ -93,3 +93,23 @@ def test_tests_do_not_see_the_developers_environment(tmp_path: Path) -> None:
         env={**os.environ, **mine},
         check=True,
     )
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_is_left_out_is_said(tmp_path: Path, workers: str) -> None:
+    """A run of some tests counts the others by their marker, with pytest-xdist and without."""
+    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
+    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    (tmp_path / "test_marked.py").write_text(MARKED)
+    (tmp_path / "serve").mkdir()
+    (tmp_path / "serve" / "test_daemon.py").write_text("def test_one(): ...\ndef test_two(): ...\n")
+    chosen = ["-m", "not (kubectl or server or processes)", "."]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", workers, *chosen],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "left out: 2 that need a server or another program, 2 with" in ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("=")

@@ -82,3 +82,10 @@ def test_a_rule_finds_a_text(expression: str, found: tuple[str, str]) -> None:
     body = {"alert": {"labels": {"node": "gpu-1"}}, "number": 79, "empty": ""}
     assert cel.check_value(expression) == ""
     assert cel.value(expression, body) == found
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_beyond_64_bits_does_not_spoil_the_message(number: int) -> None:
+    """CEL has no such whole number; a rule finds what it asks for beside one."""
+    body = {"node": "gpu-1", "alerts": [{"sequence": number}]}
+    assert cel.value("body.node", body) == ("gpu-1", "")

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.starters.conftest import Hook, Services
 
+pytestmark = pytest.mark.server("curl")
+
 HOOKS = Path(__file__).resolve().parents[2] / "runbooks" / "hooks"
 PAGERDUTY_KEY = "R0123456789abcdef0123456789abcde"
 KEY = "prod/gpu-07/68a5f2e7"

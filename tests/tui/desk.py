@@ -15,12 +15,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 40.0
 """How long a screen may take to show something on a machine with other work to do."""
 
+MODES = "stty -a | grep -owE -e '-?(icanon|echo|isig)' | sort | xargs"
+"""Prints which of these modes the terminal has, with a minus for one that is off."""
+
 
 class Desk:
     """A shell in tmux, on a server of its own."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self._asked = 0
         env = {k: v for k, v in os.environ.items() if k not in ("TMUX", "TMUX_PANE")}
         self._env = env | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         shell = ["-x", "100", "-y", "30", "exec bash --norc --noprofile"]
@@ -85,10 +89,20 @@ class Desk:
         self.sees("j/k stage")
 
     def is_plain_again(self) -> None:
-        """The shell takes a command, echoes it once and shows what it prints."""
+        """The shell takes a command, echoes it once and shows what it prints, in the usual modes.
+        The modes come back a moment after the screen, so they are asked for until they are right.
+        """
         self.until(lambda _: not self.in_alternate_screen(), "the normal screen")
-        self.runs("echo o''k")
-        self.until(lambda s: "\nok\n" in s, "the output of echo")
-        self.runs("stty -a | grep -cwE -e 'icanon|echo' -e 'isig'")
-        self.until(lambda s: "\n0\n" not in s, "a terminal in its usual mode")
-        assert "o''k" in self.screen()
+        deadline = time.monotonic() + PATIENCE_S
+        while (modes := self.modes()) != "echo icanon isig":
+            assert time.monotonic() < deadline, f"the terminal's modes stay {modes}"
+
+    def modes(self) -> str:
+        """What the shell says of the terminal. Every question has a number of its own, because
+        the answers before it stay on the screen."""
+        self._asked += 1
+        self.runs(f"echo a''nswer {self._asked}: $({MODES})")
+        before = f"\nanswer {self._asked}: "
+        screen = self.until(lambda s: before in s, "the shell's answer")
+        assert f"a''nswer {self._asked}" in screen
+        return screen.partition(before)[2].partition("\n")[0].rstrip()

@@ -78,10 +78,23 @@ def check_value(expression: str) -> str:
     return ""
 
 
+def _with_numbers_cel_has(value: Any) -> Any:
+    """The value with whole numbers beyond 64 bits as doubles: CEL has no such whole numbers, and
+    would refuse the whole message for one."""
+    if isinstance(value, Mapping):
+        return {key: _with_numbers_cel_has(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_numbers_cel_has(inner) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
 def value(expression: str, body: Mapping[str, object]) -> Computed:
     """The text an expression finds in `body`. Never raises for what a body contains."""
     try:
-        result = _compiled(expression, "body").eval(data={"body": dict(body)})
+        program = _compiled(expression, "body")
+        result = program.eval(data={"body": _with_numbers_cel_has(body)})
     except (ValueError, RuntimeError) as exc:
         return Computed("", str(exc).splitlines()[0])
     plain, kind = result.plain_value(), result.type().name().upper()

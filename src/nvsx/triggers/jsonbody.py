@@ -90,11 +90,11 @@ def _finite(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int | float:
-    """What 64 bits hold stays whole. More is a number as any other reader of JSON has it (RFC
-    8259 section 6): neither the store nor CEL has whole numbers without an end."""
-    value = int(text) if len(text) <= 20 else 2**63
-    return value if -(2**63) <= value < 2**63 else _finite(text)
+def _whole(text: str) -> int:
+    """Every digit stays, also beyond 64 bits: such a number may be somebody's key. What not even
+    a double can hold, no other reader of JSON could take (RFC 8259 section 6)."""
+    _finite(text)
+    return int(text)
 
 
 def _no_constant(name: str) -> NoReturn:
