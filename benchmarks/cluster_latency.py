@@ -21,7 +21,7 @@ from cluster_server import serving
 from nvsx.cluster import projections
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.cluster.reflector import Reflector
-from nvsx.core.snapshot import Node
+from nvsx.core.watches.snapshot import Node
 
 NODES = 1000
 ROUNDS = 4

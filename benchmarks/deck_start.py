@@ -26,7 +26,7 @@ AIM_S = 0.7
 PROGRAM = """
 import asyncio
 from nvsx.core import journal as j
-from nvsx.tui.flight import fly
+from nvsx.screens.deck.flight import fly
 
 async def run(view):
     stage = j.StagePlan(id="detect", title="first", watches=("the node exists",))

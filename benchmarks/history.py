@@ -20,10 +20,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from nvsx.bootstrap import pastruns
-from nvsx.bootstrap.home import Home
-from nvsx.core.pastruns import RunFilter
-from nvsx.core.schema import STAGE_ORDER
+from nvsx.core.journal.past_runs import RunFilter
+from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.project.home import Home
+from nvsx.screens.report import past_reports
 from nvsx.store import open_store
 
 RUNBOOKS = ("gpu-off-bus", "ecc-double-bit", "nvlink-fault", "thermal-throttle", "driver-hang")
@@ -81,16 +81,16 @@ def main(arguments: list[str]) -> int:
         print(f"{count} runs, {(Path(folder) / 'nvsx.db').stat().st_size / 1e6:.0f} MB")
         any_ = RunFilter()
         month = RunFilter(since=NOW - 30 * 86_400)
-        timed("history, the newest 50", lambda: pastruns.history(home, any_, 50))
+        timed("history, the newest 50", lambda: past_reports.history(home, any_, 50))
         node = RunFilter(node="gpu-node-0042")
-        timed("history of one node", lambda: pastruns.history(home, node, 50))
+        timed("history of one node", lambda: past_reports.history(home, node, 50))
         failed = RunFilter(outcome="failed", tag="infra")
-        timed("history, failed, by tag", lambda: pastruns.history(home, failed, 50))
-        timed("history, all", lambda: pastruns.history(home, any_, None))
-        timed("stats of 30 days", lambda: pastruns.stats(home, month, "runbook"))
-        timed("stats of everything, by runbook", lambda: pastruns.stats(home, any_, "runbook"))
-        timed("stats of everything, by node", lambda: pastruns.stats(home, any_, "node"))
-        timed("stats of everything, by fault", lambda: pastruns.stats(home, any_, "fault"))
+        timed("history, failed, by tag", lambda: past_reports.history(home, failed, 50))
+        timed("history, all", lambda: past_reports.history(home, any_, None))
+        timed("stats of 30 days", lambda: past_reports.stats(home, month, "runbook"))
+        timed("stats of everything, by runbook", lambda: past_reports.stats(home, any_, "runbook"))
+        timed("stats of everything, by node", lambda: past_reports.stats(home, any_, "node"))
+        timed("stats of everything, by fault", lambda: past_reports.stats(home, any_, "fault"))
     return 0
 
 

@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 from cel_expr_python import cel as bare_cel  # type: ignore[import-untyped]
 
-from nvsx.core.routing import Router, TriggerFacts
-from nvsx.core.schema import Runbook
+from nvsx.core.routing.route import Router, TriggerFacts
+from nvsx.core.runbook.schema import Runbook
 from nvsx.project import cel
 
 GOAL_MS = 10.0

@@ -79,7 +79,7 @@ def fault(node: dict[str, Any]) -> None:
 
 async def main(folder: Path, count: int) -> None:
     """Serve until killed."""
-    from nvsx.sandbox.host import Sandbox
+    from nvsentinel_sandbox.host import Sandbox
 
     sandbox = Sandbox(state_dir=folder, nodes=count, seed=1)
     await sandbox.start()

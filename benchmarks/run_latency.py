@@ -24,7 +24,7 @@ import aiohttp
 from run_cluster import Cluster, serving
 from run_world import Place, passed, until, waiting
 
-from nvsx.bootstrap.world import World
+from nvsx.follow.wiring import World
 
 GOAL = 2.0
 POLLS = 8

@@ -20,7 +20,7 @@ import psutil
 from run_cluster import Cluster, serving
 from run_world import Place, passed, until, waiting
 
-from nvsx.bootstrap.world import World
+from nvsx.follow.wiring import World
 
 GOAL_KB, GOAL_CPU = 40.0, 1.0
 IDLE = 20.0

@@ -11,15 +11,15 @@ from typing import Any
 
 from run_cluster import Cluster
 
-from nvsx.bootstrap.assemble import context_of
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.world import World, open_world
-from nvsx.core import journal as j
-from nvsx.core.catalog import LoadedRunbook
-from nvsx.core.ports import NewRun
-from nvsx.engine.request import RunRequest
-from nvsx.engine.runner import Runner
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.follow.assembly import context_of
+from nvsx.follow.run_request import RunRequest
+from nvsx.follow.runner import Runner
+from nvsx.follow.wiring import World, open_world
 from nvsx.project import loader
+from nvsx.project.home import Home
 
 RUNBOOK = """\
 apiVersion: nvsx/v1

@@ -22,8 +22,8 @@ from typing import Any
 
 import aiohttp
 
-from nvsx.sandbox.host import Sandbox
-from nvsx.sandbox.objects import Change
+from nvsentinel_sandbox.host import Sandbox
+from nvsentinel_sandbox.kube.objects import Change
 
 SPEED = 2.0
 WATCHERS, CHANGES = 100, 2_000

@@ -28,8 +28,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.fakes.fake_observer import FakeObserver
+
 from nvsx.core.ports import Fault
-from nvsx.testing.fake_observer import FakeObserver
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES, CONNECTIONS = 1000, 64
@@ -83,18 +84,18 @@ class Nodes(FakeObserver):
 
 async def serve_nvsx(folder: Path) -> None:
     """The real thing, from the socket to the store."""
-    from nvsx.bootstrap.shelf import RunbookShelf
-    from nvsx.bootstrap.world import SystemClock
-    from nvsx.engine.intake import Identity, TriggerIntake
-    from nvsx.engine.limits import Limits
+    from nvsx.follow.wiring import SystemClock
     from nvsx.nvsentinel import decoding
     from nvsx.project import cel
-    from nvsx.render.logs import start_logging
+    from nvsx.project.secret_files import FixedSecret
+    from nvsx.serve.intake import Identity, TriggerIntake
+    from nvsx.serve.limits import Limits
+    from nvsx.serve.logs import start_logging
+    from nvsx.serve.runbook_shelf import RunbookShelf
+    from nvsx.serve.webhook.auth import Doorman
+    from nvsx.serve.webhook.channels import open_channels
+    from nvsx.serve.webhook.http_server import WebhookServer
     from nvsx.store import inbox_of, open_store
-    from nvsx.triggers.auth import Doorman
-    from nvsx.triggers.channels import open_channels
-    from nvsx.triggers.secretfiles import FixedSecret
-    from nvsx.triggers.server import WebhookServer
 
     start_logging(io.StringIO(), as_json=False, mask=str)
     journal, clock = open_store(folder), SystemClock()

@@ -1,4 +1,4 @@
-"""Write src/nvsx/sandbox/kubernetes_types.json from a Kubernetes source tree.
+"""Write src/nvsentinel_sandbox/kube/kubernetes_types.json from a Kubernetes source tree.
 
     python docs/kubernetes_types.py KUBERNETES API APIMACHINERY
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "src/nvsx/sandbox/kubernetes_types.json"
+TARGET = ROOT / "src/nvsentinel_sandbox/kube/kubernetes_types.json"
 GROUPS = (
     "api__v1", "apis__apps__v1", "apis__batch__v1", "apis__coordination.k8s.io__v1",
     "apis__policy__v1", "apis__rbac.authorization.k8s.io__v1", "apis__authorization.k8s.io__v1",

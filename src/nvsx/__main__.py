@@ -2,7 +2,7 @@
 
 import sys
 
-from nvsx.cli.main import main
+from nvsx.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

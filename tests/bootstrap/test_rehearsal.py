@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.e2e.live import pass_for_real
 
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.onedaemon import daemon_serving, only_daemon
-from nvsx.bootstrap.rehearsal import refuse_watched_drill
-from nvsx.bootstrap.world import World, open_world
+from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.errors import Conflict, Forbidden
-from nvsx.sandbox.host import Sandbox
+from nvsx.follow.one_daemon import daemon_serving, only_daemon
+from nvsx.follow.rehearsal import refuse_watched_drill
+from nvsx.follow.wiring import World, open_world
+from nvsx.project.home import Home
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from nvsx.bootstrap.assemble import placed_request
-from nvsx.bootstrap.surroundings import (
+from nvsx.cluster.door import Cluster
+from nvsx.cluster.gateway import Gateway, Params
+from nvsx.core.errors import ClusterError, Forbidden
+from nvsx.core.journal.entries import Start
+from nvsx.core.whereabouts import Whereabouts
+from nvsx.follow.assembly import placed_request
+from nvsx.follow.run_request import RunRequest, request_of
+from nvsx.follow.surroundings import (
     find_whereabouts,
     refuse_stale_kubeconfig,
     runs_in_pod,
     uses_service_account,
 )
-from nvsx.cluster.door import Cluster
-from nvsx.cluster.gateway import Gateway, Params
-from nvsx.core.errors import ClusterError, Forbidden
-from nvsx.core.journal import Start
-from nvsx.core.whereabouts import Whereabouts
-from nvsx.engine.request import RunRequest, request_of
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 VERSION, IDENTITY = "/version", "/api/v1/namespaces/kube-system"

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nvsx.cluster.clock import Skew
+from nvsx.cluster.cluster_clock import Skew
 from nvsx.cluster.gateway import DirectGateway
 
 NOW = 1_767_600_000.0

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tests.cluster.scripted import Sleeps, until
 
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsx.cluster import discovery
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway, Gateway
 from nvsx.core.errors import NotFound, Unreachable
-from nvsx.core.snapshot import LogLine, LogSource, PodSource, ResourceSource
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.objects import ObjectStore
+from nvsx.core.watches.snapshot import LogLine, LogSource, PodSource, ResourceSource
 
 RESET = ResourceSource("rebootnodes", "janitor.dgxc.nvidia.com")
 

@@ -11,7 +11,7 @@ from tests.cluster.conftest import Tls
 from tests.cluster.scripted import TinyServer
 
 from nvsx import __version__
-from nvsx.cluster import answers
+from nvsx.cluster import api_answers
 from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.core.errors import (
     ClusterError,
@@ -67,7 +67,7 @@ def test_a_gateway_cannot_write() -> None:
         (410, {"reason": "Expired"}, Gone, "no longer has that version"),
         (500, {"reason": "Expired"}, Gone, "no longer"),
         (504, {"message": "Too large resource version"}, Gone, "no longer"),
-        (429, {"message": "busy"}, answers.Throttled, "asks to wait"),
+        (429, {"message": "busy"}, api_answers.Throttled, "asks to wait"),
         (503, {"message": "starting"}, Unreachable, "answered 503"),
         (400, {"message": "bad selector"}, ClusterError, "answered 400 to /p: bad selector"),
     ],
@@ -76,7 +76,7 @@ def test_every_refusal_is_one_clear_error(
     status: int, body: dict[str, str], kind: type[ClusterError], words: str
 ) -> None:
     """A Status becomes the one error that fits it, with its words."""
-    error = answers.refusal("c1", "/p", status, json.dumps({"kind": "Status", **body}).encode())
+    error = api_answers.refusal("c1", "/p", status, json.dumps({"kind": "Status", **body}).encode())
     assert type(error) is kind
     assert words in error.message
     assert "c1" in error.message
@@ -107,7 +107,7 @@ def test_refusals_in_plain_text(
     status: int, body: bytes, kind: type[ClusterError], words: str
 ) -> None:
     """kubectl's proxy and load balancers speak text: it is cleaned, shortened and understood."""
-    error = answers.refusal("c1", "/p", status, body)
+    error = api_answers.refusal("c1", "/p", status, body)
     assert type(error) is kind
     assert words in error.message
     assert len(error.message) < 400
@@ -117,8 +117,8 @@ def test_refusals_in_plain_text(
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", 1.0), ("soon", 1.0)])
 def test_retry_after_is_honoured(header: str, seconds: float) -> None:
     """The seconds a server asks for, or one."""
-    error = answers.refusal("c1", "/p", 429, b"{}", header)
-    assert isinstance(error, answers.Throttled)
+    error = api_answers.refusal("c1", "/p", 429, b"{}", header)
+    assert isinstance(error, api_answers.Throttled)
     assert error.retry_after == seconds
 
 
@@ -170,7 +170,7 @@ async def test_a_stream_ends_with_its_own_time(monkeypatch: pytest.MonkeyPatch) 
             async for _ in chunks:
                 pass
 
-    with pytest.raises(answers.Broken, match="sent nothing in time"):
+    with pytest.raises(api_answers.Broken, match="sent nothing in time"):
         await asyncio.wait_for(read(), 5)
     await gateway.close()
     await server.stop()

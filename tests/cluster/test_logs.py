@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvsx.cluster.logs import Position, split_stamp
+from nvsx.cluster.pod_logs import Position, split_stamp
 
 SECOND = 1_000_000_000
 

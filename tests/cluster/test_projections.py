@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvsx.cluster import projections
-from nvsx.core.snapshot import Condition, Event, Node, Pod, Taint
+from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, Taint
 
 
 def encoded(body: object) -> bytes:

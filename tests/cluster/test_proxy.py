@@ -20,13 +20,13 @@ from aiohttp import web
 from tests.cluster.conftest import Tls
 from tests.cluster.scripted import Sleeps, until
 
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
+from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsx.cluster import kubeconfig, projections
-from nvsx.cluster.proxy import ProxyGateway
+from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import ClusterError, Forbidden, Unauthorized, Unreachable, UsageError
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.kubeconfig import write_kubeconfig
-from nvsx.sandbox.objects import ObjectStore
 
 pytestmark = pytest.mark.kubectl
 
@@ -169,13 +169,13 @@ async def test_closing_leaves_no_process(behind: Behind) -> None:
 PROGRAM = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from nvsx.cluster import children, proxy
+from nvsx.cluster import kubectl_children, kubectl_proxy
 
 if sys.argv[2] == "watcher alone":
-    children.ends_with_parent = lambda: ()
+    kubectl_children.ends_with_parent = lambda: ()
 
 async def main():
-    gateway = proxy.ProxyGateway(kubeconfig=Path(sys.argv[1]))
+    gateway = kubectl_proxy.ProxyGateway(kubeconfig=Path(sys.argv[1]))
     await gateway.start()
     print(gateway.pid, gateway._folder, flush=True)
     if sys.argv[3] == "exception":

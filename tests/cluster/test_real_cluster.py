@@ -7,7 +7,7 @@ import os
 import pytest
 
 from nvsx.cluster.door import Cluster
-from nvsx.cluster.proxy import ProxyGateway
+from nvsx.cluster.kubectl_proxy import ProxyGateway
 
 
 async def test_a_real_cluster(real_kubeconfig: str | None) -> None:

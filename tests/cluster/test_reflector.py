@@ -14,7 +14,7 @@ from nvsx.cluster import projections
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.cluster.pace import Backoff
 from nvsx.cluster.reflector import Reflector
-from nvsx.core.snapshot import Node
+from nvsx.core.watches.snapshot import Node
 
 
 class Bench:

@@ -10,13 +10,13 @@ import psutil
 import pytest
 from tests.cluster.scripted import Sleeps, TinyServer, node, until
 
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.objects import ObjectStore
+from nvsentinel_sandbox.kube.streamfaults import StreamFaults
 from nvsx.cluster import projections
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.cluster.reflector import Reflector
-from nvsx.core.snapshot import Node
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.objects import ObjectStore
-from nvsx.sandbox.streamfaults import StreamFaults
+from nvsx.core.watches.snapshot import Node
 
 NODES = "/api/v1/nodes"
 

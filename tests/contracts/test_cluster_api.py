@@ -19,10 +19,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.sandbox.conftest import Client
+from tests.nvsentinel_sandbox.conftest import Client
 
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.objects import ObjectStore
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.objects import ObjectStore
 
 # Read before any test starts: tests themselves see no NVSX_ variable.
 KUBECONFIG = os.environ.get("NVSX_TEST_KUBECONFIG")

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.fake_inbox import FakeInbox
+from tests.fakes.fake_journal import FakeJournal
+from tests.fakes.virtual_clock import VirtualClock
 
 from nvsx.core.errors import UsageError
-from nvsx.core.inbox import Ask, Decision, Draft, Inbox, Ledger, Silence, Taken
-from nvsx.core.incident import Session
-from nvsx.core.intake import Outcome
-from nvsx.core.journal import CancelAsked, Finish, SessionSeen
-from nvsx.core.ports import Journal, NewRun
-from nvsx.core.routing import Explanation, RuleResult, TriggerFacts
+from nvsx.core.incident.session import Session
+from nvsx.core.journal.entries import CancelAsked, Finish, SessionSeen
+from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.ports import Journal
+from nvsx.core.routing.inbox import Ask, Decision, Draft, Inbox, Ledger, Silence, Taken
+from nvsx.core.routing.route import Explanation, RuleResult, TriggerFacts
+from nvsx.core.routing.trigger_event import Outcome
 from nvsx.store import inbox_of, open_store
-from nvsx.store.journal import SqliteJournal
-from nvsx.testing.fake_inbox import FakeInbox
-from nvsx.testing.fake_journal import FakeJournal
-from nvsx.testing.virtual_clock import VirtualClock
+from nvsx.store.sqlite_journal import SqliteJournal
 
 DONE = Finish(ok=True, status="passed")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes.fake_journal import FakeJournal
+from tests.fakes.virtual_clock import VirtualClock
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
-from nvsx.core.incident import Session
-from nvsx.core.journal import (
+from nvsx.core.incident.session import Session
+from nvsx.core.journal.entries import (
     Armed,
     Entry,
     Finish,
@@ -20,11 +22,10 @@ from nvsx.core.journal import (
     Start,
     Target,
 )
-from nvsx.core.ports import Journal, NewRun
+from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.ports import Journal
 from nvsx.store import open_store
-from nvsx.store.journal import SqliteJournal
-from nvsx.testing.fake_journal import FakeJournal
-from nvsx.testing.virtual_clock import VirtualClock
+from nvsx.store.sqlite_journal import SqliteJournal
 
 START = Start(runbook="gpu-off-bus", nickname="rogue-moose", target_node="n1")
 DONE = Finish(ok=True, status="passed", mttr_s=812.5, degraded=True, reason="all stages passed")

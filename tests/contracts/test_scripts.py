@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.fakes.fake_scripts import Behaviour, FakeScripts
+from tests.fakes.virtual_clock import VirtualClock
 
-from nvsx.core.journal import ScriptKind
+from nvsx.core.journal.entries import ScriptKind
 from nvsx.core.ports import ProcessIdentity, Script, ScriptResult, Scripts
-from nvsx.procs.runner import LocalScripts
-from nvsx.testing.fake_scripts import Behaviour, FakeScripts
-from nvsx.testing.virtual_clock import VirtualClock
+from nvsx.follow.processes.local_scripts import LocalScripts
 
 Line = tuple[Literal["stdout", "stderr"], str]
 

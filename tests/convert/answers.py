@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nvsx.ops.convert import offline, session
-from nvsx.ops.convert.checking import Desk
+from nvsx.convert import conversion, offline
+from nvsx.convert.checking import Desk
 
 
 def good(paths: list[Path], name: str, desk: Desk) -> dict[str, Any]:
     """An answer that accounts for everything."""
-    source = session.read(paths)
+    source = conversion.read(paths)
     draft = offline.draft(name, source.pages, source.blocks, desk.words)
     return {
         "runbook": draft.files[draft.runbook_file],

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from nvsx.convert.checking import LIBRARY, Desk
 from nvsx.nvsentinel.names import VOCABULARY
-from nvsx.ops.convert.checking import LIBRARY, Desk
 from nvsx.project import cel, loader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ class Project:
 
     def nvsx(self, *args: object) -> int:
         """One command, in this process; its exit code."""
-        from nvsx.cli.main import main
+        from nvsx.commands.main import main
 
         return main(["--project", str(self.root), *map(str, args)])
 
@@ -178,7 +178,7 @@ def claude(monkeypatch: pytest.MonkeyPatch) -> Iterator[Claude]:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test-key-of-nobody")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", state.url)
     monkeypatch.delenv("NVSX_CONVERT_MODEL", raising=False)
-    monkeypatch.setattr("nvsx.ops.convert.model.time.sleep", lambda _: None)
+    monkeypatch.setattr("nvsx.convert.model.time.sleep", lambda _: None)
     yield state
     server.shutdown()
     thread.join()

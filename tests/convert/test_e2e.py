@@ -13,10 +13,10 @@ from tests.convert import answers
 from tests.convert.conftest import SAMPLE, tool
 from tests.e2e.sandboxed import Seen
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
-from nvsx.core.fold import RunState
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
+from nvsx.core.journal.fold import RunState
+from nvsx.project.home import Home
 
 if TYPE_CHECKING:
     from tests.convert.conftest import Claude, Project

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nvsx.ops.convert import facts, reader
-from nvsx.ops.convert.blocks import Page, clean
-from nvsx.ops.convert.commands import core_verb
-from nvsx.ops.convert.facts import Fact
+from nvsx.convert import facts, reader
+from nvsx.convert.blocks import Page, clean
+from nvsx.convert.commands import core_verb
+from nvsx.convert.facts import Fact
 
 PAGES = Path(__file__).parent / "pages"
 MARKDOWN = (PAGES / "nested.md").read_text()

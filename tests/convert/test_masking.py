@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nvsx.ops.convert.blocks import Page, clean
-from nvsx.ops.convert.masking import masked
+from nvsx.convert.blocks import Page, clean
+from nvsx.convert.page_masking import masked
 
 
 def mask(text: str) -> tuple[str, list[str]]:

@@ -244,7 +244,7 @@ def test_each_new_attempt_waits_twice_as_long(
     """Overload that shows inside a stream is given 1, 2, then 4 seconds to pass."""
     waits: list[float] = []
     own = SimpleNamespace(monotonic=time.monotonic, sleep=waits.append)
-    monkeypatch.setattr("nvsx.ops.convert.model.time", own)
+    monkeypatch.setattr("nvsx.convert.model.time", own)
     overload = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     claude.answers = [*[sse(overload)] * 3, tool(answer)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
@@ -261,7 +261,7 @@ def test_progress_is_told_while_the_answer_comes(
     """The characters so far, at most once a second, growing up to the whole answer."""
     clock = itertools.count(1000.0, 0.25)
     own = SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep)
-    monkeypatch.setattr("nvsx.ops.convert.model.time", own)
+    monkeypatch.setattr("nvsx.convert.model.time", own)
     claude.answers = [tool(answer)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 0
     told = [
@@ -371,7 +371,7 @@ def test_offline_network_is_said(
     """Nobody answers: one message with the address and the way without a network."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test-key-of-nobody")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("nvsx.ops.convert.model.RETRIES", 0)
+    monkeypatch.setattr("nvsx.convert.model.RETRIES", 0)
     assert project.nvsx("convert", SAMPLE, "--yes") == 1
     assert "127.0.0.1:9 cannot be reached" in capsys.readouterr().err.replace("/ ", " ")
 
@@ -414,7 +414,7 @@ def test_nothing_is_accepted_without_a_yes(
 def test_help_and_list_do_not_import_the_sdk() -> None:
     """Neither the SDK nor the Markdown parser is paid for by other commands."""
     code = (
-        "import sys; from nvsx.cli.main import main; main(['list']);"
+        "import sys; from nvsx.commands.main import main; main(['list']);"
         "print([m for m in ('anthropic', 'markdown_it', 'httpx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.convert.conftest import PAGES, ROOT, SAMPLE
 
-from nvsx.cli import sample
-from nvsx.ops import linter
-from nvsx.ops.convert import session
+from nvsx.commands import sample_conversion
+from nvsx.convert import conversion
+from nvsx.lint import linter
 
 if TYPE_CHECKING:
     from tests.convert.conftest import Project
@@ -29,8 +29,8 @@ CORE = ("kubectl cordon", "kubectl drain", "kubectl uncordon", "kubectl taint", 
 @pytest.mark.parametrize("page", ALL, ids=lambda p: p.name)
 def test_every_kind_of_page_is_accounted_for(project: Project, page: Path) -> None:
     """Whatever its form or language, a page converts with no fact missing and no error."""
-    source = session.read([page])
-    draft, report = session.convert_offline(source, "page", project.desk())
+    source = conversion.read([page])
+    draft, report = conversion.convert_offline(source, "page", project.desk())
     assert source.facts
     assert report.ledger is not None
     assert [e.fact.text for e in report.ledger.missing] == []
@@ -71,9 +71,9 @@ def test_windows_files_convert(project: Project, tmp_path: Path) -> None:
     """A byte order mark and Windows line ends change nothing."""
     page = tmp_path / "windows.txt"
     page.write_bytes(b"\xef\xbb\xbf" + (PAGES / "plain.txt").read_bytes().replace(b"\n", b"\r\n"))
-    unix, windows = (session.read([p]) for p in (PAGES / "plain.txt", page))
+    unix, windows = (conversion.read([p]) for p in (PAGES / "plain.txt", page))
     assert [f.text for f in windows.facts] == [f.text for f in unix.facts]
-    draft, report = session.convert_offline(windows, "windows", project.desk())
+    draft, report = conversion.convert_offline(windows, "windows", project.desk())
     assert report.good
     assert not any("\r" in text for text in draft.files.values())
 
@@ -86,7 +86,7 @@ def test_shellcheck_finds_nothing_in_any_hook(
     """Hooks made of the hostile page, and of those with foreign typography, are clean shell."""
     assert linter.find_shellcheck()
     with monkeypatch.context() as quick:
-        quick.setattr("nvsx.ops.lint_hooks.find_shellcheck", lambda: None)
+        quick.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
         for name in ("adversarial.md", "deutsch.md", "confluence.html"):
             slug = name.partition(".")[0]
             page = PAGES / name
@@ -126,7 +126,7 @@ def test_core_remediation_leaves_and_is_watched(project: Project) -> None:
 def test_the_converted_example_is_fresh(project: Project) -> None:
     """What the repository shows as converted is what convert makes of the sample today."""
     assert project.root.is_dir()  # its fixture keeps the real shellcheck out of this
-    assert sample.main(["--check"]) == 0
+    assert sample_conversion.main(["--check"]) == 0
 
 
 def test_a_stale_example_is_named_and_renewed(
@@ -140,7 +140,7 @@ def test_a_stale_example_is_named_and_renewed(
     (hooks / "lib/notify.sh").write_text("# older\n")
     (hooks / "sample-runbook/on-drain.sh").unlink()
     (hooks / "sample-runbook/on-detect.sh").chmod(0o644)
-    assert sample.main(["--check", str(folder)]) == 1
+    assert sample_conversion.main(["--check", str(folder)]) == 1
     said = capsys.readouterr().err
     assert "run make docs" in said
     assert [line.strip() for line in said.splitlines()[1:]] == [
@@ -148,15 +148,15 @@ def test_a_stale_example_is_named_and_renewed(
         "hooks/sample-runbook/on-detect.sh",
         "hooks/sample-runbook/on-drain.sh",
     ]
-    assert sample.main([str(folder)]) == 0
-    assert sample.main(["--check", str(folder)]) == 0
+    assert sample_conversion.main([str(folder)]) == 0
+    assert sample_conversion.main(["--check", str(folder)]) == 0
 
 
 def test_a_hook_reads_as_a_person_works(project: Project) -> None:
     """What the hook sends is marked so, what is left to do has a box, and a command stands
     under the sentence it belongs to."""
-    source = session.read([SAMPLE])
-    draft, _ = session.convert_offline(source, "sample-runbook", project.desk())
+    source = conversion.read([SAMPLE])
+    draft, _ = conversion.convert_offline(source, "sample-runbook", project.desk())
     said = {
         path.rsplit("/", 1)[-1]: [x[6:-1] for x in text.splitlines() if x.startswith("echo '")]
         for path, text in draft.hooks.items()
@@ -201,8 +201,8 @@ def test_a_page_of_200_kb_loses_nothing(project: Project, tmp_path: Path) -> Non
             "- Background text that says nothing in particular, at some length.\n"
         )
     page.write_text("".join(parts))
-    source = session.read([page])
-    draft, report = session.convert_offline(source, "long", project.desk())
+    source = conversion.read([page])
+    draft, report = conversion.convert_offline(source, "long", project.desk())
     assert report.ledger is not None
     assert len(report.ledger.entries) > 5000
     assert report.good
@@ -260,9 +260,9 @@ def test_files_land_all_or_none(
 
 _KILLED = """
 import os, pathlib, signal, sys
-from nvsx.cli.main import main
-from nvsx.ops.convert import writer
-from nvsx.ops import lint_hooks
+from nvsx.commands.main import main
+from nvsx.convert import project_writer as writer
+from nvsx.lint import lint_hooks
 lint_hooks.find_shellcheck = lambda: None
 left = int(sys.argv[1])
 def dying(real):

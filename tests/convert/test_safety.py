@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nvsx.ops.convert import safety
+from nvsx.convert import safety
 
 SHELL = Path(__file__).parent / "shell"
 HOSTS = {"wiki.example.com"}

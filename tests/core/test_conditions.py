@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from tests.fakes import fake_observer as build
+from tests.fakes.fake_observer import AT, EVENT_ID
 
-from nvsx.core import conditions, happenings, look
-from nvsx.core.incident import HealthEvent, Session
-from nvsx.core.look import Look, Scope
-from nvsx.core.snapshot import Event, LogLine, LogSource, Snapshot, Taint
-from nvsx.core.verdict import Verdict
-from nvsx.core.watches import AnyOf, Watch
+from nvsx.core.incident.session import HealthEvent, Session
+from nvsx.core.watches import conditions, happenings, look
+from nvsx.core.watches.kinds import AnyOf, Watch
+from nvsx.core.watches.look import Look, Scope
+from nvsx.core.watches.snapshot import Event, LogLine, LogSource, Snapshot, Taint
+from nvsx.core.watches.verdict import Verdict
 from nvsx.nvsentinel.chain import NvsentinelChain
-from nvsx.testing import fake_observer as build
-from nvsx.testing.fake_observer import AT, EVENT_ID
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Watch)
 RUN = AT + 10

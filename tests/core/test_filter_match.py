@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nvsx.core.filter_match import matches
+from nvsx.core.watches.filter_match import matches
 
 DOCUMENT = {
     "createdAt": datetime(2026, 1, 1, tzinfo=UTC),

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from nvsx.core import filters
+from nvsx.core.watches import filters
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsx.core import journal as j
-from nvsx.core.fold import OUTPUT_KEPT, RunState
-from nvsx.core.incident import Session
+from nvsx.core.incident.session import Session
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import OUTPUT_KEPT, RunState
 
 
 def entries(*bodies: j.RunEvent) -> list[j.Entry]:

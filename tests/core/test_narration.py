@@ -1,4 +1,4 @@
-from nvsx.core import narration
+from nvsx.core.runbook import narration
 
 
 def test_tokens_are_replaced() -> None:

@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 
-from nvsx.core.incident import HealthEvent
-from nvsx.core.routing import EVENT_KEYS, Holds, TriggerFacts, Truth, route, unknown_event_keys
-from nvsx.core.schema import Runbook
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.routing.route import (
+    EVENT_KEYS,
+    Holds,
+    TriggerFacts,
+    Truth,
+    route,
+    unknown_event_keys,
+)
+from nvsx.core.runbook.schema import Runbook
 
 XID_79 = TriggerFacts(
     node="gpu-1",

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from nvsx.core import schema
 from nvsx.core.aliases import alias_of
-from nvsx.core.schema import Prerequisite, Runbook, Stage, Trigger
-from nvsx.core.watches import AnyOf
+from nvsx.core.runbook import schema
+from nvsx.core.runbook.schema import Prerequisite, Runbook, Stage, Trigger
+from nvsx.core.watches.kinds import AnyOf
 
 
 def runbook(**changes: Any) -> Runbook:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nvsentinel_sandbox.kube import discovery
 from nvsx.core.whereabouts import Whereabouts, decide_whereabouts
-from nvsx.sandbox import discovery
 
 
 def _decided(version: dict[str, object] | None, name: str = "prod") -> Whereabouts:

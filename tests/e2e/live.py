@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 import yaml
 
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.host import Sandbox
-from nvsx.sandbox.kubeconfig import write_kubeconfig
+from nvsentinel_sandbox.host import Sandbox
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
 
 #: Seconds; generous, since a busy machine takes ten times as long as an idle one.
 DEADLINE = 90.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
-from nvsx.core import journal as j
-from nvsx.core.fold import RunState
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import RunState
+from nvsx.project.home import Home
 
 SPEED = 6.0
 

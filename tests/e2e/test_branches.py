@@ -13,11 +13,11 @@ from typing import NamedTuple
 import pytest
 from tests.e2e.sandboxed import SPEED, Seen, play
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
-from nvsx.core import journal as j
-from nvsx.core.fold import RunState
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import RunState
+from nvsx.project.home import Home
 
 AT_ONCE = 6
 OFF_BUS, ECC = "gpu-off-bus", "ecc-double-bit"

@@ -9,14 +9,14 @@ import pytest
 from tests.e2e.live import SPEED, STAGES, STEP_BEFORE, Event, Live, Nvsx, Project, until
 from tests.e2e.sandboxed import Seen
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
+from nvsentinel_sandbox.host import Sandbox
+from nvsentinel_sandbox.kube.apiserver import ApiServer
+from nvsentinel_sandbox.kube.streamfaults import StreamFaults
 from nvsx.cluster.reflector import Reflector
-from nvsx.core import journal as j
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.host import Sandbox
-from nvsx.sandbox.streamfaults import StreamFaults
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
+from nvsx.core.journal import entries as j
+from nvsx.project.home import Home
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -56,7 +56,7 @@ async def test_run_passes_whatever_happens_to_its_watches(
                 FAULTS[fault](servers[0].faults)
                 servers[0].end_watches()
 
-    monkeypatch.setattr("nvsx.sandbox.host.Sandbox", Faulty)
+    monkeypatch.setattr("nvsentinel_sandbox.host.Sandbox", Faulty)
     # Real silence is noticed after 70 s; here after half a second.
     monkeypatch.setitem(Reflector.__init__.__kwdefaults__ or {}, "idle", 0.5)
     project = Project(tmp_path / "project")

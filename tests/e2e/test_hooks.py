@@ -11,12 +11,12 @@ import pytest
 from tests.e2e.live import HOOK, Project, running
 from tests.e2e.sandboxed import Seen
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
-from nvsx.core import journal as j
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
 from nvsx.core.errors import UsageError
-from nvsx.core.fold import RunState
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import RunState
+from nvsx.project.home import Home
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -12,10 +12,10 @@ import pytest
 from tests.e2e.live import HOOK, Project
 from tests.e2e.sandboxed import Seen
 
-from nvsx.bootstrap.byhand import run_by_hand
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.options import RunOptions
+from nvsx.commands.run.by_hand import run_by_hand
+from nvsx.commands.run.run_options import RunOptions
 from nvsx.project import locate
+from nvsx.project.home import Home
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,9 +10,9 @@ import pytest
 from tests.e2e.live import CHAIN, Live, living
 from tests.e2e.sandboxed import play
 
-from nvsx.bootstrap import pastruns
-from nvsx.bootstrap.home import Home
-from nvsx.core.pastruns import RunFilter
+from nvsx.core.journal.past_runs import RunFilter
+from nvsx.project.home import Home
+from nvsx.screens.report import past_reports
 
 
 @pytest.mark.slow
@@ -21,7 +21,7 @@ async def test_a_sandbox_incident_is_reported_as_it_was() -> None:
     with hashes, it says that it is a sandbox run, and history keeps it apart."""
     state = await play("gpu-off-bus")
     home = Home()
-    report = await pastruns.report(home, state.run_id)
+    report = await past_reports.report(home, state.run_id)
     times = state.times
     assert times.generated is not None
     assert times.unquarantined is not None
@@ -36,8 +36,8 @@ async def test_a_sandbox_incident_is_reported_as_it_was() -> None:
     folder = home.artifacts_dir / state.run_id
     assert "run.json" in Path(folder / "report.md").read_text("utf-8")
     assert Path(folder / "report.html").is_file()
-    assert await pastruns.history(home, RunFilter(), None) == []
-    (row,) = await pastruns.history(home, RunFilter(kind="sandbox", tag="xid-79"), None)
+    assert await past_reports.history(home, RunFilter(), None) == []
+    (row,) = await past_reports.history(home, RunFilter(kind="sandbox", tag="xid-79"), None)
     assert row.run_id == state.run_id
 
 
@@ -45,7 +45,7 @@ async def test_a_sandbox_incident_is_reported_as_it_was() -> None:
 async def test_a_refused_signal_is_reported_as_the_failure_it_is() -> None:
     """No time to repair, with the reason, and the stage's cause among what failed."""
     state = await play("gpu-off-bus", "signal-refused")
-    report = await pastruns.report(Home(), state.run_id)
+    report = await past_reports.report(Home(), state.run_id)
     measure = next(m for m in report.measures if m.key == "time_to_repair")
     assert measure.seconds is None
     assert "still in quarantine" in measure.why
@@ -144,13 +144,13 @@ async def test_without_a_repair_there_is_no_time_to_repair(variant: str, why: st
     """Replaced, and taken out of quarantine by hand: the report has no time to repair in any form,
     and says why."""
     state = await play("gpu-off-bus", variant)
-    report = await pastruns.report(Home(), state.run_id)
+    report = await past_reports.report(Home(), state.run_id)
     repair = {m.key: (m.seconds, m.why) for m in report.measures if "time_to_repair" in m.key}
     assert [seconds for seconds, _ in repair.values()] == [None, None]
     assert all(why in reason for _, reason in repair.values())
     page = (Home().artifacts_dir / state.run_id / "report.html").read_text()
     assert "</b><span>time to repair" not in page
-    row = await pastruns.history(Home(), RunFilter(kind="sandbox"), 1)
+    row = await past_reports.history(Home(), RunFilter(kind="sandbox"), 1)
     assert row[0].mttr_s is None
 
 
@@ -158,7 +158,7 @@ async def test_without_a_repair_there_is_no_time_to_repair(variant: str, why: st
 async def test_all_faults_of_an_incident_are_reported() -> None:
     """Three checks saw the fault: the report names three, and one time to repair."""
     state = await play("gpu-off-bus", "three-checks")
-    report = await pastruns.report(Home(), state.run_id)
+    report = await past_reports.report(Home(), state.run_id)
     assert len({f.check for f in report.faults}) == 3
     assert state.finish is not None
     figures = {m.key: m.seconds for m in report.measures}

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from tests.e2e.live import CHAIN, Live, until
 
-from nvsx.bootstrap.masked import MaskedArtifacts, MaskedIntake
-from nvsx.core.incident import HealthEvent
-from nvsx.core.intake import Answer, TriggerEvent
+from nvsx.core.incident.session import HealthEvent
 from nvsx.core.masking import Masker
-from nvsx.core.routing import TriggerFacts
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.core.routing.trigger_event import Answer, TriggerEvent
+from nvsx.follow.masked_ports import MaskedArtifacts, MaskedIntake
 from nvsx.store import file_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

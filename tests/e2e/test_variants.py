@@ -10,7 +10,7 @@ import re
 import pytest
 from tests.e2e.sandboxed import play, said
 
-from nvsx.core.fold import RunState
+from nvsx.core.journal.fold import RunState
 
 pytestmark = pytest.mark.timeout(240)
 

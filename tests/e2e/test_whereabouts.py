@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.live import DEADLINE, FAULT, NODE, ROOT, Nvsx, living, until
 
-from nvsx.sandbox.kubeconfig import write_kubeconfig
+from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 

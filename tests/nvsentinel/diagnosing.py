@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from tests.fakes import fake_observer as fake
 
-from nvsx.core.snapshot import Note, Snapshot
+from nvsx.core.watches.snapshot import Note, Snapshot
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact, Module
-from nvsx.testing import fake_observer as fake
 
 NOW = fake.AT + 300
 INSTALLED = Installation(

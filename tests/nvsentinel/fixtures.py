@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from nvsx.cluster import projections
-from nvsx.core.snapshot import Event, Node, Resource
+from nvsx.core.watches.snapshot import Event, Node, Resource
 from nvsx.nvsentinel import names
 
 FOLDER = Path(__file__).with_name("samples")

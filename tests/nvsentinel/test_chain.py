@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from pydantic import TypeAdapter
+from tests.fakes import fake_observer as build
 
-from nvsx.core.watches import Watch
+from nvsx.core.watches.kinds import Watch
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.nvsentinel.installation import Repair
-from nvsx.testing import fake_observer as build
 
 CHAIN = NvsentinelChain()
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Watch)

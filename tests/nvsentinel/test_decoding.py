@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.nvsentinel import fixtures as f
 
-from nvsx.core import filter_match
+from nvsx.core.watches import filter_match
 from nvsx.nvsentinel import decoding, names
 
 

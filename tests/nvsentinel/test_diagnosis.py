@@ -2,15 +2,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick
 
-from nvsx.core.snapshot import Snapshot
+from nvsx.core.watches.snapshot import Snapshot
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation, Repair
 from nvsx.nvsentinel.workloads import Fact, Module
-from nvsx.testing import fake_observer as fake
 
 
 def test_breaker_comes_first_in_quarantine_and_recover() -> None:

@@ -1,11 +1,11 @@
 import asyncio
 
 import pytest
+from tests.fakes import fake_observer as fake
 
 from nvsx.core.errors import NotFound, Unreachable
 from nvsx.core.ports import NodeFeed, Observer
-from nvsx.core.snapshot import Needs
-from nvsx.testing import fake_observer as fake
+from nvsx.core.watches.snapshot import Needs
 
 
 async def test_fake_is_an_observer() -> None:

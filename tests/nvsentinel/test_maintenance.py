@@ -2,8 +2,8 @@ import msgspec
 import pytest
 from tests.nvsentinel import fixtures as f
 
-from nvsx.core.incident import NO_SESSION, Session
-from nvsx.core.snapshot import Condition
+from nvsx.core.incident.session import NO_SESSION, Session
+from nvsx.core.watches.snapshot import Condition
 from nvsx.nvsentinel import maintenance
 from nvsx.nvsentinel.sessions import SessionTracker
 

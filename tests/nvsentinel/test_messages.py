@@ -2,7 +2,7 @@ import msgspec
 import pytest
 from tests.nvsentinel import fixtures as f
 
-from nvsx.core.snapshot import Condition
+from nvsx.core.watches.snapshot import Condition
 from nvsx.nvsentinel import messages
 
 ONE = "ErrorCode:79 PCI:0000:b3:00 NVRM: Xid (PCI:0000:b3:00): 79 Recommended Action=RESTART_BM"

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from nvsentinel_sandbox.chain.simulator import Simulator
+from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.core.errors import NotFound, StoreError
-from nvsx.core.incident import HealthEvent, Times
+from nvsx.core.incident.session import HealthEvent, Times
 from nvsx.core.ports import Fault, HealthEventStore, NodeFeed, Observer
-from nvsx.core.snapshot import LogSource, Needs, PodSource, Snapshot
+from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, Snapshot
 from nvsx.nvsentinel import maintenance, names, times
 from nvsx.nvsentinel.observer import NvsentinelObserver
-from nvsx.sandbox.apiserver import ApiServer
-from nvsx.sandbox.simulator import Simulator
 
 DEADLINE = 20.0
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 import pytest
+from tests.fakes import fake_observer as fake
 from tests.nvsentinel.test_observer import DEADLINE, World, until
 
 from nvsx.core.errors import NotFound
 from nvsx.core.ports import Observer
-from nvsx.core.snapshot import Needs
-from nvsx.testing import fake_observer as fake
+from nvsx.core.watches.snapshot import Needs
 
 
 class Subject(NamedTuple):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.nvsentinel import fixtures as f
 
-from nvsx.core.incident import Session
-from nvsx.core.snapshot import Node
+from nvsx.core.incident.session import Session
+from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import names, sessions
 from nvsx.nvsentinel.sessions import SessionTracker
 

@@ -1,12 +1,12 @@
 import msgspec
 import pytest
+from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 
-from nvsx.core.incident import Times
-from nvsx.core.snapshot import Snapshot
+from nvsx.core.incident.session import Times
+from nvsx.core.watches.snapshot import Snapshot
 from nvsx.nvsentinel import times
 from nvsx.nvsentinel.sessions import SessionTracker
-from nvsx.testing import fake_observer as fake
 
 T0 = 1755706600.0
 STORY = (

@@ -2,13 +2,13 @@
 
 import msgspec
 import pytest
+from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick, untouched
 
-from nvsx.core.snapshot import Condition
+from nvsx.core.watches.snapshot import Condition
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact
-from nvsx.testing import fake_observer as fake
 
 
 @pytest.mark.parametrize("stage", ["drain", "remediate"])

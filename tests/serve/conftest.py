@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from nvsx.core.fold import RunState
-from nvsx.core.inbox import Received
-from nvsx.core.ports import RunRow
-from nvsx.sandbox.host import Sandbox
+from nvsentinel_sandbox.host import Sandbox
+from nvsx.core.journal.fold import RunState
+from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.routing.inbox import Received
 from nvsx.store import inbox_of, open_store
 
 ROOT = Path(__file__).resolve().parents[2]

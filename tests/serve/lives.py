@@ -18,12 +18,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nvsx.bootstrap import daemon as _loaded  # noqa: F401 - before the forks, for all of them
-from nvsx.bootstrap import webhooks as _loaded_too  # noqa: F401
-from nvsx.bootstrap.home import Home
-from nvsx.bootstrap.serving import ServeOptions, serve
-from nvsx.store.inbox import SqliteInbox
-from nvsx.store.journal import SqliteJournal
+from nvsx.project.home import Home
+from nvsx.serve import daemon as _loaded  # noqa: F401 - before the forks, for all of them
+from nvsx.serve.service_process import ServeOptions, serve
+from nvsx.serve.webhook import web_service as _loaded_too  # noqa: F401
+from nvsx.store.sqlite_inbox import SqliteInbox
+from nvsx.store.sqlite_journal import SqliteJournal
 
 
 class Points:

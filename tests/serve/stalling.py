@@ -13,9 +13,9 @@ import signal
 import sys
 from typing import Any
 
-from nvsx.bootstrap import watchdog
-from nvsx.cli.main import main
-from nvsx.engine import watcher
+from nvsx.commands.main import main
+from nvsx.follow import watcher
+from nvsx.serve import watchdog
 
 watchdog.SAY_AFTER, watchdog.ACT_AFTER, watchdog.LATER = 1, 3, 1
 

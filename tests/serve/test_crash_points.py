@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.serve.conftest import ROOT
 
-from nvsx.core import journal as j
+from nvsx.core.journal import entries as j
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Site

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.serve.conftest import until
 
-from nvsx.core import journal as j
+from nvsx.core.journal import entries as j
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Daemon, Site

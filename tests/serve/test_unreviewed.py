@@ -8,12 +8,12 @@ import pytest
 from tests.serve.conftest import until
 from tests.serve.test_operating import post, url_of
 
-from nvsx.core.review import UNREVIEWED
+from nvsx.core.runbook.review import UNREVIEWED
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Site
 
-    from nvsx.core.fold import HookState
+    from nvsx.core.journal.fold import HookState
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(120)]
 

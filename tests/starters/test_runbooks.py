@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nvsx.core import schema, watches
-from nvsx.core.catalog import LoadedRunbook
-from nvsx.core.needs import every_watch
+from nvsx.core.runbook import schema
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.runbook.needs import every_watch
+from nvsx.core.watches import kinds
 from nvsx.project.loader import load_runbook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def load(name: str) -> LoadedRunbook:
     return load_runbook(ROOT / "runbooks" / f"{name}.yaml", ROOT)
 
 
-def watches_of(name: str, stage: str) -> tuple[watches.Watch | watches.AnyOf, ...]:
+def watches_of(name: str, stage: str) -> tuple[kinds.Watch | kinds.AnyOf, ...]:
     """What a starter waits for in one stage."""
     return next(s.watch for s in load(name).runbook.stages if s.id == stage)
 
@@ -69,23 +70,23 @@ def test_throttling_waits_for_nothing_that_never_comes() -> None:
     assert [s.id for s in runbook.stages] == ["detect", "recover", "postmortem"]
     assert runbook.prerequisites == ()
     assert [t.fatal for t in runbook.triggers or ()] == ["any"]
-    kinds = {w.kind for w in every_watch(runbook) if not w.absent}
-    assert kinds == {"node-event", "node-condition"}
+    seen = {w.kind for w in every_watch(runbook) if not w.absent}
+    assert seen == {"node-event", "node-condition"}
     (detect,) = watches_of("thermal-throttle", "detect")
-    assert isinstance(detect, watches.AnyOf)
-    assert {w.kind for w in detect.any_of} == kinds
+    assert isinstance(detect, kinds.AnyOf)
+    assert {w.kind for w in detect.any_of} == seen
 
 
 @pytest.mark.parametrize("name", CHAINED)
 def test_a_repair_is_believed_only_when_it_finished(name: str) -> None:
     """Remediate waits for the outcome of a request, never for the label that one was made."""
     for item in watches_of(name, "remediate"):
-        members = item.any_of if isinstance(item, watches.AnyOf) else (item,)
+        members = item.any_of if isinstance(item, kinds.AnyOf) else (item,)
         for w in members:
-            if isinstance(w, watches.NvsentinelState):
+            if isinstance(w, kinds.NvsentinelState):
                 assert w.state == ("remediation-failed",)
             else:
-                assert isinstance(w, watches.Crd)
+                assert isinstance(w, kinds.Crd)
                 assert w.resource == "maintenance"
                 assert w.completed or w.absent
 
@@ -93,9 +94,9 @@ def test_a_repair_is_believed_only_when_it_finished(name: str) -> None:
 @pytest.mark.parametrize("name", CHAINED)
 def test_recovery_means_released_by_nvsentinel(name: str) -> None:
     """Recover waits for health, readiness and both marks gone, not for somebody's cordon."""
-    found = [w for w in watches_of(name, "recover") if not isinstance(w, watches.AnyOf)]
+    found = [w for w in watches_of(name, "recover") if not isinstance(w, kinds.AnyOf)]
     assert {w.kind for w in found} == {"node-condition", "node", "node-annotation", "node-label"}
-    assert not [w for w in found if isinstance(w, watches.NodeField) and w.field != "ready"]
+    assert not [w for w in found if isinstance(w, kinds.NodeField) and w.field != "ready"]
     assert all(w.absent for w in found if w.kind != "node")
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, StoreBusy, StoreError
-from nvsx.core.journal import Entry, Finish, Narrated, NoteMade, Start
-from nvsx.core.ports import NewRun
+from nvsx.core.journal.entries import Entry, Finish, Narrated, NoteMade, Start
+from nvsx.core.journal.run_rows import NewRun
 from nvsx.store import migrations, open_store
 from nvsx.store.database import FILE, translate
-from nvsx.store.journal import SqliteJournal
+from nvsx.store.sqlite_journal import SqliteJournal
 
 RUN = NewRun(runbook="gpu-off-bus", cluster="c1", node="n1")
 DONE = Finish(ok=True, status="passed")
@@ -55,7 +55,7 @@ def other(folder: Path) -> Iterator[sqlite3.Connection]:
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from nvsx.core.journal import Narrated
+from nvsx.core.journal.entries import Narrated
 from nvsx.core.ports import NewRun
 from nvsx.store import open_store
 
@@ -240,7 +240,7 @@ async def test_disk_full(store: SqliteJournal, other: sqlite3.Connection) -> Non
         def work(db: object) -> None:
             db.exec_driver_sql(f"PRAGMA max_page_count={number}")  # type: ignore[attr-defined]
 
-        from nvsx.store.writer import Job
+        from nvsx.store.commit_writer import Job
 
         await store._writer.do(Job(work))
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert
 
-from nvsx.core import journal as j
-from nvsx.core.incident import HealthEvent, Session
-from nvsx.core.pastruns import RunFilter
-from nvsx.core.ports import NewRun
-from nvsx.core.schema import STAGE_ORDER
-from nvsx.store import migrations, open_store, queries, upkeep
+from nvsx.core.incident.session import HealthEvent, Session
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.past_runs import RunFilter
+from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.store import history_upkeep, migrations, open_store, queries
 from nvsx.store.inbox_tables import storms
-from nvsx.store.journal import SqliteJournal
+from nvsx.store.sqlite_journal import SqliteJournal
 
 NOW = 1_767_600_000.0
 DAY = 86_400.0
@@ -240,7 +240,7 @@ async def test_a_backup_beside_a_writer_is_one_moment(
             while written < before + 20:  # noqa: ASYNC110 - the writer is left alone
                 await asyncio.sleep(0.001)
             least, file = written, tmp_path / f"{number}.db"
-            await journal.look(partial(upkeep.backup, file=file))
+            await journal.look(partial(history_upkeep.backup, file=file))
             with closing(sqlite3.connect(file)) as db:
                 assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 (lines,) = db.execute(

@@ -12,21 +12,22 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.fakes.fake_observer import FakeObserver
+from tests.fakes.virtual_clock import VirtualClock
 
-from nvsx.core.inbox import Decision, Draft, Taken
-from nvsx.core.incident import HealthEvent
-from nvsx.core.intake import TriggerEvent
-from nvsx.core.journal import Finish
-from nvsx.core.ports import Fault, NewRun
-from nvsx.core.routing import Explanation, RuleResult, TriggerFacts, no_expressions
-from nvsx.core.schema import Runbook
-from nvsx.engine.intake import Identity, TriggerIntake
-from nvsx.engine.limits import Limits
-from nvsx.store import inbox, inbox_of, migrations, open_store
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.journal.entries import Finish
+from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.ports import Fault
+from nvsx.core.routing.inbox import Decision, Draft, Taken
+from nvsx.core.routing.route import Explanation, RuleResult, TriggerFacts, no_expressions
+from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.runbook.schema import Runbook
+from nvsx.serve.intake import Identity, TriggerIntake
+from nvsx.serve.limits import Limits
+from nvsx.store import inbox_of, migrations, open_store, sqlite_inbox
 from nvsx.store.database import FILE
-from nvsx.store.journal import SqliteJournal
-from nvsx.testing.fake_observer import FakeObserver
-from nvsx.testing.virtual_clock import VirtualClock
+from nvsx.store.sqlite_journal import SqliteJournal
 
 WHY = (Explanation("gpu-off-bus", (RuleResult("triggers[0]", False, "check is X, not Y"),)),)
 IGNORED = Decision(outcome="ignored", reason="no runbook matches")
@@ -106,7 +107,7 @@ async def _decided_elsewhere(folder: Path) -> Taken:
 
 async def test_prune_goes_in_parts(store: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """More old events than go in one transaction go all the same, and all are counted."""
-    monkeypatch.setattr(inbox, "_FORGET_AT_ONCE", 2)
+    monkeypatch.setattr(sqlite_inbox, "_FORGET_AT_ONCE", 2)
     box = inbox_of(store)
     for number in range(5):
         await box.take(draft(f"k{number}", at=100.0 + number), lambda _: IGNORED)

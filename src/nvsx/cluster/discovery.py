@@ -13,7 +13,7 @@ import msgspec
 
 from nvsx.cluster.gateway import Gateway
 from nvsx.core.errors import NotFound, Unreachable
-from nvsx.core.snapshot import ResourceSource
+from nvsx.core.watches.snapshot import ResourceSource
 
 _T = TypeVar("_T")
 

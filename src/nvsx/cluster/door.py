@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from nvsx.cluster import discovery, projections
-from nvsx.cluster.bynode import LIMIT, ByNode, NodeView
+from nvsx.cluster.by_node import LIMIT, ByNode, NodeView
 from nvsx.cluster.gateway import Gateway, Params
-from nvsx.cluster.logs import LogFollower
 from nvsx.cluster.pace import Pace
+from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
 from nvsx.core.errors import Forbidden, Unreachable
-from nvsx.core.snapshot import (
+from nvsx.core.watches.snapshot import (
     Event,
     LogLine,
     LogSource,

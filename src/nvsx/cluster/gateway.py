@@ -4,7 +4,7 @@ A gateway turns a path into bytes (`get`) or into a stream of chunks (`stream`),
 every way this can fail into one error of core.errors with its next step. It has no
 method that writes. Reflectors, log followers and the door stand on it; it knows nothing of
 Kubernetes objects. `DirectGateway` talks to a sandbox, `InClusterGateway` to the API
-server from inside a pod; `nvsx.cluster.proxy` goes through the operator's own kubectl.
+server from inside a pod; `nvsx.cluster.kubectl_proxy` goes through the operator's own kubectl.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 import aiohttp
 
 from nvsx import __version__
-from nvsx.cluster import answers
-from nvsx.cluster.clock import Skew
+from nvsx.cluster import api_answers
+from nvsx.cluster.cluster_clock import Skew
 from nvsx.core.errors import ClusterError, Unauthorized, Unreachable
 
 Params = Mapping[str, str]
@@ -119,9 +119,9 @@ class HttpGateway(Gateway):
                 yield chunk
         except TimeoutError as error:
             waited = f" for {idle:g}s" if idle else " in time"
-            raise answers.Broken(f"{self.name} sent nothing{waited}") from error
+            raise api_answers.Broken(f"{self.name} sent nothing{waited}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise answers.Broken(
+            raise api_answers.Broken(
                 f"the stream from {self.name} broke off: {_words(error)}"
             ) from error
 
@@ -140,13 +140,13 @@ class HttpGateway(Gateway):
         ) as response:
             self._skew.heard(response.headers.get("Date", ""), sent, time.time())
             if response.status != 200:
-                body = await response.content.read(answers.LIMIT)
+                body = await response.content.read(api_answers.LIMIT)
                 raise self._refusal(path, response, body)
             yield response
 
     def _refusal(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> ClusterError:
         retry = response.headers.get("Retry-After", "")
-        return answers.refusal(self.name, path, response.status, body, retry)
+        return api_answers.refusal(self.name, path, response.status, body, retry)
 
     def _client(self) -> aiohttp.ClientSession:
         if self._closed:

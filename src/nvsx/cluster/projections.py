@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from nvsx.core.snapshot import Condition, Event, Node, Pod, Resource, Taint, raw_mapping
+from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, Resource, Taint, raw_mapping
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _GPU = ("nvidia.com/gpu", "nvidia.com/mig-")

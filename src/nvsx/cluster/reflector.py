@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from nvsx.cluster import answers
+from nvsx.cluster import api_answers
 from nvsx.cluster.framing import Lines
 from nvsx.cluster.gateway import Gateway
 from nvsx.cluster.listeners import Listeners, Unsubscribe
@@ -89,7 +89,7 @@ class _WatchEvent(msgspec.Struct):
 _pages = msgspec.json.Decoder(_Page)
 _events = msgspec.json.Decoder(_WatchEvent)
 _versions = msgspec.json.Decoder(_Versioned)
-_statuses = msgspec.json.Decoder(answers.Status)
+_statuses = msgspec.json.Decoder(api_answers.Status)
 
 
 class Reflector(Generic[T]):
@@ -223,14 +223,14 @@ class Reflector(Generic[T]):
 
     def _failed(self, error: ClusterError) -> float:
         """Take note of a failure; returns the least seconds to wait."""
-        if isinstance(error, answers.Broken):
+        if isinstance(error, api_answers.Broken):
             return 0.0
         if isinstance(error, Unauthorized) and not self._refused:
             # The next request makes kubectl, or us, fetch credentials once more.
             self._refused = True
             return 0.0
         self._report(error)
-        if isinstance(error, answers.Throttled):
+        if isinstance(error, api_answers.Throttled):
             return error.retry_after
         return SLOW_RETRY if isinstance(error, Unauthorized | Forbidden | NotFound) else 0.0
 
@@ -344,7 +344,7 @@ class Reflector(Generic[T]):
         try:
             return lines.feed(chunk)
         except ValueError as error:
-            raise answers.Broken(f"{self.path}: {error}") from error
+            raise api_answers.Broken(f"{self.path}: {error}") from error
 
     def _event(self, line: bytes) -> None:
         if not line.strip():
@@ -355,7 +355,7 @@ class Reflector(Generic[T]):
                 raise self._error(event.object)
             version = _version_of(event.object)
         except msgspec.DecodeError as error:
-            raise answers.Broken(f"{self.path}: not a watch event: {error}") from error
+            raise api_answers.Broken(f"{self.path}: not a watch event: {error}") from error
         if event.type != "BOOKMARK":
             self._apply(event)
         if version:
@@ -364,7 +364,7 @@ class Reflector(Generic[T]):
 
     def _error(self, raw: msgspec.Raw) -> ClusterError:
         status = _statuses.decode(raw)
-        return answers.from_status(self._gateway.name, self.path, status)
+        return api_answers.from_status(self._gateway.name, self.path, status)
 
     def _apply(self, event: _WatchEvent) -> None:
         decoded = self._project(event.object)

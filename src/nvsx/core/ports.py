@@ -1,7 +1,7 @@
-"""The ports: what the engine asks of the world. Each ships with a fake in nvsx.testing.
+"""The ports: what the engine asks of the world. Each ships with a fake in tests.fakes.
 
-Adapters live in cluster, nvsentinel, store and procs and are put together in
-bootstrap. A port is small, asynchronous where it waits, and raises only errors of
+Adapters live in nvsentinel, store and follow.processes and are put together in
+follow.wiring. A port is small, asynchronous where it waits, and raises only errors of
 core.errors.
 """
 
@@ -13,10 +13,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from nvsx.core.incident import HealthEvent, Session, Times
-from nvsx.core.journal import Entry, RunEvent, ScriptKind
-from nvsx.core.snapshot import Condition, Needs, Note, Resource, Snapshot
-from nvsx.core.watches import Watch
+from nvsx.core.incident.session import HealthEvent, Session
+from nvsx.core.journal.entries import Entry, RunEvent, ScriptKind
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.watches.snapshot import Needs, Note, Snapshot
 
 
 class Clock(Protocol):
@@ -108,62 +108,6 @@ class HealthEventStore(Protocol):
         ...
 
 
-#: `escalated`: it failed, and NVSentinel goes on by itself with another repair.
-Outcome = Literal["succeeded", "failed", "escalated", "in-progress", "manual"]
-
-
-class DeadEnd(msgspec.Struct, frozen=True):
-    """Why a stage cannot pass any more. `overrules` even watches that hold: after a manual
-    uncordon the marks of the incident are gone, and that is no recovery."""
-
-    reason: str
-    overrules: bool = False
-
-
-class Chain(Protocol):
-    """What NVSentinel's marks mean. Pure functions of what was observed: no I/O, no clock."""
-
-    def state_rank(self, state: str) -> int | None:
-        """How far along the chain a state-label value is; None for an unknown value."""
-        ...
-
-    def error_codes(self, condition: Condition) -> frozenset[str]:
-        """The error codes in a node condition's message."""
-        ...
-
-    def is_maintenance(self, resource: Resource) -> bool:
-        """Whether `resource: maintenance` means this kind."""
-        ...
-
-    def belongs(self, resource: Resource, snapshot: Snapshot) -> bool:
-        """Whether a custom resource is part of the snapshot's session."""
-        ...
-
-    def outcome(self, resource: Resource) -> tuple[Outcome, str]:
-        """How far a maintenance resource is, in a word and in a sentence."""
-        ...
-
-    def prove(
-        self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
-    ) -> str:
-        """What proves that `watch` held earlier in this session; "" when nothing does."""
-        ...
-
-    def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
-        """Why the absence of a mark that `watch` waits for is no release of the node yet;
-        "" when it is."""
-        ...
-
-    def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:
-        """Why `stage` cannot pass any more, if so."""
-        ...
-
-    def tell_times(self, known: Times, snapshot: Snapshot, trigger: HealthEvent | None) -> Times:
-        """`known` with the marks that `snapshot` adds. `trigger` is the event that fired the
-        run; without a quarantine session it alone tells when the fault was generated."""
-        ...
-
-
 # --- scripts --------------------------------------------------------------------------
 
 
@@ -227,47 +171,6 @@ class Scripts(Protocol):
 
 
 # --- the journal ------------------------------------------------------------------------
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """The right to append to one run: void as soon as another owner has a higher epoch."""
-
-    run_id: str
-    owner: str
-    epoch: int
-
-
-class NewRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run to be created. `node` is "" while armed; `cluster` scopes the node claim."""
-
-    runbook: str
-    cluster: str = ""
-    node: str = ""
-    trigger: str = "cli"
-    sandbox: bool = False
-    drill: bool = False
-    project: str = ""
-
-
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run in the store's index; derived from its journal, kept for quick lists."""
-
-    run_id: str
-    runbook: str
-    cluster: str
-    node: str
-    trigger: str
-    status: str
-    created: float
-    finished: float | None = None
-    session_key: str = ""
-    mttr_s: float | None = None
-    degraded: bool = False
-    reason: str = ""
-    sandbox: bool = False
-    drill: bool = False
-    project: str = ""
-    alive: bool = False
 
 
 class Journal(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from nvsx.core.snapshot import Condition, Resource, Snapshot
+from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import Installation
 

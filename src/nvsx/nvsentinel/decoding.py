@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from nvsx.core.incident import HealthEvent
+from nvsx.core.incident.session import HealthEvent
 from nvsx.nvsentinel import names
 
 #: Enum names of earlier versions: action 27 changed its name in 2026.

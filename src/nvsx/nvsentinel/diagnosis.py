@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from nvsx.core import durations
-from nvsx.core.snapshot import Note, Pod, Snapshot
-from nvsx.nvsentinel import findings, maintenance, messages, names
+from nvsx.core.watches.snapshot import Note, Pod, Snapshot
+from nvsx.nvsentinel import maintenance, messages, names, waiting_findings
 from nvsx.nvsentinel.case import Case
 from nvsx.nvsentinel.installation import Installation
 
@@ -154,7 +154,7 @@ def _holder(case: Case) -> tuple[str, str]:
     if case.inst is not None and case.inst.breaker.value == "TRIPPED":
         return (
             "the tripped circuit breaker blocks recoveries",
-            findings.reset_breaker(case),
+            waiting_findings.reset_breaker(case),
         )
     if not session.open and (session.cordon_preexisting or seen.cordon_preexisting):
         return (
@@ -265,7 +265,7 @@ def _awaited(case: Case) -> str:
         )
     if case.stage == "drain":
         pods = [p for p in case.snap.pods_on_node() if _drainable(p)]
-        listed = findings.listed([f"{p.namespace}/{p.name}" for p in pods])
+        listed = waiting_findings.listed([f"{p.namespace}/{p.name}" for p in pods])
         left = f": {listed} still on the node" if pods else ""
         return f"waiting for node-drainer{left}"
     if case.stage == "remediate":
@@ -284,38 +284,46 @@ def _drainable(pod: Pod) -> bool:
 
 
 _FINDINGS: dict[str, tuple[Callable[[Case], Iterator[Note]], ...]] = {
-    "detect": (findings.opted_out, findings.no_effect, findings.node_not_ready),
-    "quarantine": (
-        findings.breaker,
-        findings.dry_run,
-        findings.opted_out,
-        findings.missing("fault-quarantine"),
-        findings.no_effect,
-        findings.no_rule,
-        findings.not_quarantined,
-        findings.node_not_ready,
+    "detect": (
+        waiting_findings.opted_out,
+        waiting_findings.no_effect,
+        waiting_findings.node_not_ready,
     ),
-    "drain": (findings.dry_run, findings.missing("node-drainer"), findings.drain),
+    "quarantine": (
+        waiting_findings.breaker,
+        waiting_findings.dry_run,
+        waiting_findings.opted_out,
+        waiting_findings.missing("fault-quarantine"),
+        waiting_findings.no_effect,
+        waiting_findings.no_rule,
+        waiting_findings.not_quarantined,
+        waiting_findings.node_not_ready,
+    ),
+    "drain": (
+        waiting_findings.dry_run,
+        waiting_findings.missing("node-drainer"),
+        waiting_findings.drain,
+    ),
     "remediate": (
-        findings.dry_run,
-        findings.drain,
+        waiting_findings.dry_run,
+        waiting_findings.drain,
         _repair,
-        findings.actions,
-        findings.not_created,
-        findings.missing("fault-remediation", "janitor"),
+        waiting_findings.actions,
+        waiting_findings.not_created,
+        waiting_findings.missing("fault-remediation", "janitor"),
         _manual_configured,
     ),
     "recover": (
-        findings.breaker,
-        findings.dry_run,
+        waiting_findings.breaker,
+        waiting_findings.dry_run,
         _replacement,
         _handed_over,
         _healthy_but_cordoned,
         _repair,
-        findings.actions,
-        findings.not_created,
-        findings.missing("fault-quarantine"),
-        findings.node_not_ready,
+        waiting_findings.actions,
+        waiting_findings.not_created,
+        waiting_findings.missing("fault-quarantine"),
+        waiting_findings.node_not_ready,
         _still_sick,
     ),
 }

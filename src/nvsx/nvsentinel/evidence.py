@@ -14,7 +14,7 @@ import msgspec
 
 from nvsx.cluster.door import Cluster
 from nvsx.core.errors import ClusterError, NotFound
-from nvsx.core.snapshot import Resource
+from nvsx.core.watches.snapshot import Resource
 
 LIMIT = 500
 MOST_RESOURCES = 20

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterable
 
 from nvsx.core import durations
-from nvsx.core.incident import Session
-from nvsx.core.ports import Outcome
-from nvsx.core.snapshot import Condition, Resource
+from nvsx.core.incident.session import Session
+from nvsx.core.watches.chain_port import Outcome
+from nvsx.core.watches.snapshot import Condition, Resource
 from nvsx.nvsentinel import names, sessions
 
 #: Creation times are whole seconds, and the clocks of monitor and API server differ.

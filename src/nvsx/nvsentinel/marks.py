@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import msgspec
 
-from nvsx.core.incident import HealthEvent
-from nvsx.core.snapshot import Node
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import decoding, names
 
 

@@ -13,8 +13,8 @@ import re
 
 import msgspec
 
-from nvsx.core.incident import HealthEvent
-from nvsx.core.snapshot import Condition, Event
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.watches.snapshot import Condition, Event
 from nvsx.nvsentinel import decoding, names
 
 _CODE = re.compile(r"ErrorCode:(\S+)(?:\s+|$)")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import NamedTuple
 
-from nvsx.core.vocabulary import Vocabulary
+from nvsx.core.routing.vocabulary import Vocabulary
 
 NAMESPACE = "nvsentinel"
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import ClusterError, NotFound
-from nvsx.core.incident import Session
+from nvsx.core.incident.session import Session
 from nvsx.core.ports import Clock, Fault, HealthEventStore
-from nvsx.core.snapshot import Needs, Node, Note, Resource, ResourceSource, Snapshot
-from nvsx.nvsentinel import diagnosis, evidence, faults, marks, names, readiness
-from nvsx.nvsentinel.feed import Feed
+from nvsx.core.watches.snapshot import Needs, Node, Note, Resource, ResourceSource, Snapshot
+from nvsx.nvsentinel import diagnosis, evidence, marks, names, new_faults, readiness
 from nvsx.nvsentinel.installation import Installation, inspect
+from nvsx.nvsentinel.node_feed import Feed
 from nvsx.nvsentinel.sessions import SessionTracker
 from nvsx.nvsentinel.workloads import as_map
 
@@ -45,7 +45,7 @@ class NvsentinelObserver:
         self._store = health_events
         self._nodes: Reflector[Node] | None = None
         self._trackers: dict[str, SessionTracker] = {}
-        self._hub = faults.FaultHub(cluster, self._session_key)
+        self._hub = new_faults.FaultHub(cluster, self._session_key)
         self._installation: tuple[float, Installation] | None = None
         self._kinds: tuple[ResourceSource, ...] | None = None
         self._undo: Callable[[], object] = lambda: None
@@ -161,11 +161,11 @@ class NvsentinelObserver:
         for node in sorted(nodes.items(), key=lambda n: n.name):
             known = self._trackers.get(node.name)
             if known is not None and known.session.open:
-                found = faults.existing(node)
+                found = new_faults.existing(node)
                 events = known.session.events or ((found.event,) if found else ())
                 if events:
                     quarantined.append(Fault(node.name, events[0], known.session.key))
-            elif found := faults.existing(node):
+            elif found := new_faults.existing(node):
                 unhealthy.append(found)
         return [*quarantined, *unhealthy]
 

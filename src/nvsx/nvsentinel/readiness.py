@@ -13,7 +13,7 @@ from typing import Any
 from nvsx.cluster import discovery
 from nvsx.cluster.door import Cluster
 from nvsx.core.errors import NotFound
-from nvsx.core.snapshot import ResourceSource
+from nvsx.core.watches.snapshot import ResourceSource
 from nvsx.nvsentinel.workloads import as_map
 
 _NAME_LABEL = "app.kubernetes.io/name"

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from nvsx.core.incident import NO_SESSION, Ending, HealthEvent, Session
-from nvsx.core.snapshot import Node
+from nvsx.core.incident.session import NO_SESSION, Ending, HealthEvent, Session
+from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.marks import Marks
 

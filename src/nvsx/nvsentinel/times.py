@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from nvsx.core.incident import HealthEvent, Session, Times
-from nvsx.core.snapshot import Condition, Resource, Snapshot
+from nvsx.core.incident.session import HealthEvent, Session, Times
+from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, messages, names
 
 #: A condition's times have whole seconds, a generatedTimestamp has nanoseconds.

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from nvsx.core.routing import Holds, Truth
-from nvsx.core.sources import Computed
+from nvsx.core.routing.route import Holds, Truth
+from nvsx.core.routing.sources import Computed
 
 _MAX_LENGTH = 2000
 

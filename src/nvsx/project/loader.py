@@ -16,13 +16,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nvsx.core.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import inside
-from nvsx.core.schema import NAME_PATTERN, Runbook, stage_problems
-from nvsx.project import cel, yamltree
-from nvsx.project.findings import findings
-from nvsx.project.yamltree import Tree
+from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
+from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, stage_problems
+from nvsx.project import cel, yaml_tree
+from nvsx.project.yaml_findings import findings
+from nvsx.project.yaml_tree import Tree
 
 Entry = LoadedRunbook | BrokenRunbook
 
@@ -34,7 +34,7 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
     path = path.absolute()
     file = shown(path, root)
     raw = _read(path, file)
-    tree = yamltree.load(raw, file)
+    tree = yaml_tree.load(raw, file)
     problems: list[Problem] = []
     runbook: Runbook | None = None
     try:
@@ -53,8 +53,8 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
 
 def _read(path: Path, file: str) -> bytes:
     try:
-        if path.stat().st_size > yamltree.MAX_BYTES:
-            limit = yamltree.MAX_BYTES // 1024
+        if path.stat().st_size > yaml_tree.MAX_BYTES:
+            limit = yaml_tree.MAX_BYTES // 1024
             problem = Problem(f"the file is larger than {limit} KB", file, 1, 1)
             raise InvalidRunbook(path.stem, [problem])
         return path.read_bytes()

@@ -15,14 +15,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from nvsx.core import patterns
-from nvsx.core.catalog import Positions, YamlPath
 from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Model, Text, Texts
-from nvsx.core.sources import KINDS, Extract, OAuth, Source, Sources, Token, kind_of, misplaced
-from nvsx.project import cel, yamltree
-from nvsx.project.findings import findings, located, nearest
-from nvsx.project.yamltree import Tree
+from nvsx.core.routing.sources import (
+    KINDS,
+    Extract,
+    OAuth,
+    Source,
+    Sources,
+    Token,
+    kind_of,
+    misplaced,
+)
+from nvsx.core.runbook.catalog import Positions, YamlPath
+from nvsx.project import cel, yaml_tree
+from nvsx.project.yaml_findings import findings, located, nearest
+from nvsx.project.yaml_tree import Tree
 
 FILE = "nvsx.yaml"
 
@@ -215,7 +224,7 @@ def _file(path: Path) -> Tree:
         return Tree({}, Positions())
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from None
-    return yamltree.load(raw, FILE, allow_empty=True)
+    return yaml_tree.load(raw, FILE, allow_empty=True)
 
 
 def _with_environment(tree: Tree, changes: Mapping[YamlPath, str]) -> Settings:

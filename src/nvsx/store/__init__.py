@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from nvsx.store.artifacts import file_artifacts
 
 if TYPE_CHECKING:
-    from nvsx.store.inbox import SqliteInbox
-    from nvsx.store.journal import SqliteJournal
+    from nvsx.store.sqlite_inbox import SqliteInbox
+    from nvsx.store.sqlite_journal import SqliteJournal
 
 __all__ = ["file_artifacts", "inbox_of", "open_store"]
 
@@ -29,13 +29,13 @@ def open_store(
     to wait for another process's lock. Raises StoreBusy (locked, disk full) and StoreError
     (not writable, corrupt, written by a newer nvsx), each with the next step.
     """
-    from nvsx.store.journal import SqliteJournal
+    from nvsx.store.sqlite_journal import SqliteJournal
 
     return SqliteJournal(state_dir, now, busy_timeout)
 
 
 def inbox_of(journal: SqliteJournal) -> SqliteInbox:
     """The daemon's inbox in the same database; it lives as long as its journal."""
-    from nvsx.store.inbox import SqliteInbox
+    from nvsx.store.sqlite_inbox import SqliteInbox
 
     return SqliteInbox(journal)

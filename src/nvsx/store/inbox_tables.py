@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Integer, PrimaryKeyConstraint, Table, Text
 
-from nvsx.store.schema import metadata
+from nvsx.store.journal_tables import metadata
 
 events = Table(
     "events",

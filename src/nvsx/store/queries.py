@@ -24,11 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.pastruns import By, Hit, RunFilter, Sample
-from nvsx.core.ports import RunRow
+from nvsx.core.journal.past_runs import By, Hit, RunFilter, Sample
+from nvsx.core.journal.run_rows import RunRow
 from nvsx.store import database
 from nvsx.store.inbox_tables import storms
-from nvsx.store.schema import run_lengths, run_words, runs
+from nvsx.store.journal_tables import run_lengths, run_words, runs
 
 
 def past_runs(db: Connection, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:

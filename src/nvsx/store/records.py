@@ -16,13 +16,13 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from nvsx.core.errors import StaleOwner, UsageError
-from nvsx.core.journal import Entry, RunEvent, StageEnd, encode_body, kind_of
-from nvsx.core.ports import Lease, NewRun, RunRow
-from nvsx.core.runindex import first_row, index, words
-from nvsx.core.schema import STAGE_ORDER
-from nvsx.store.schema import claims, journal, runs
+from nvsx.core.journal.entries import Entry, RunEvent, StageEnd, encode_body, kind_of
+from nvsx.core.journal.run_index import first_row, index, words
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.store.commit_writer import Job
+from nvsx.store.journal_tables import claims, journal, runs
 from nvsx.store.statements import Prepared, Row
-from nvsx.store.writer import Job
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 """Without i, l, o and u: an id is read out over the phone."""

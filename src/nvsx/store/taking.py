@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, text, update
 
-from nvsx.core.inbox import Ask, Decision, Draft, Received
-from nvsx.core.ports import Lease
-from nvsx.core.routing import Explanation
+from nvsx.core.journal.run_rows import Lease
+from nvsx.core.routing.inbox import Ask, Decision, Draft, Received
+from nvsx.core.routing.route import Explanation
 from nvsx.store.inbox_tables import events, requests, storms
 from nvsx.store.statements import Prepared
 

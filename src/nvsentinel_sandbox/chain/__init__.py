@@ -1,0 +1,1 @@
+"""NVSentinel's modules, simulated, and the people beside them."""

@@ -1,0 +1,1 @@
+"""The sandbox's Kubernetes API server: HTTP on loopback in front of an object store."""

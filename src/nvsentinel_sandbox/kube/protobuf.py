@@ -1,0 +1,157 @@
+"""Reads the protobuf bodies that kubectl's typed commands send, such as `create configmap`.
+
+Field numbers are those of the Kubernetes .proto files, by way of shapes. Answers are
+always JSON, which every client accepts. What an envelope holds that is not known here is
+refused, never dropped (https://kubernetes.io/docs/reference/using-api/api-concepts/
+#protobuf-encoding).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from nvsentinel_sandbox.kube import shapes
+from nvsentinel_sandbox.kube.shapes import Shape
+from nvsentinel_sandbox.kube.statuses import BadRequest, UnsupportedMediaType
+
+MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
+_MAGIC = b"k8s\x00"
+# Pointers in Go: sent only when set, so that zero is meant.
+_ZERO_COUNTS = frozenset({"gracePeriodSeconds", "parallelism", "replicas"})
+Wire = Iterator[tuple[int, int | bytes]]
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The object in a runtime.Unknown envelope. BadRequest, UnsupportedMediaType."""
+    if not body.startswith(_MAGIC):
+        raise BadRequest("the body is not a Kubernetes protobuf envelope")
+    try:
+        envelope = dict(_wire(body[len(_MAGIC) :]))
+        meta = {n: _text(v) for n, v in _wire(_bytes(envelope.get(1, b"")))}
+        version, kind = meta.get(1, ""), meta.get(2, "")
+        shape = shapes.built_in(version, kind)
+        if kind == "DeleteOptions":
+            shape = shapes.named("DeleteOptions")
+        if shape is None:
+            raise UnsupportedMediaType(
+                f"the sandbox does not read {version} {kind} as protobuf: send JSON"
+            )
+        found = _message(shape, _bytes(envelope.get(2, b"")))
+    except (IndexError, ValueError) as error:
+        raise BadRequest(f"the body is not the protobuf of an object: {error}") from None
+    return {"apiVersion": version, "kind": kind, **found}
+
+
+def _message(shape: Shape, raw: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, value in _wire(raw):
+        name = shape.numbers.get(number)
+        if name is None:
+            if value in (b"", 0):
+                continue
+            raise UnsupportedMediaType(
+                f"the sandbox does not read field {number} of {shape.type} as protobuf: send JSON"
+            )
+        inner = shape.fields[name]
+        if inner.kind == "array":
+            found.setdefault(name, []).append(_value(inner.item, value))
+        elif inner.kind == "map":
+            entry = dict(_wire(_bytes(value)))
+            key = _text(entry.get(1, b""))
+            found.setdefault(name, {})[key] = _value(inner.item, entry.get(2, b""))
+        else:
+            read = _value(inner, value)
+            # Go sends every field that is not a pointer; JSON leaves the empty ones out.
+            if read or name in _ZERO_COUNTS or name in shape.required:
+                found[name] = read
+    return {k: v for k, v in found.items() if v is not None}
+
+
+def _value(shape: Shape, value: int | bytes) -> Any:
+    if shape.kind == "object":
+        return _message(shape, _bytes(value))
+    reader = _READERS.get(shape.type if shape.kind == "scalar" else "any")
+    if reader is None:
+        raise UnsupportedMediaType(f"the sandbox does not read {shape.type} as protobuf")
+    return reader(value)
+
+
+def _time(value: int | bytes) -> str | None:
+    fields = dict(_wire(_bytes(value)))
+    if not fields:
+        return None
+    at = datetime.fromtimestamp(_signed(fields.get(1, 0)), UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _int_or_string(value: int | bytes) -> int | str:
+    fields = dict(_wire(_bytes(value)))
+    return _text(fields.get(3, b"")) if fields.get(1) else _signed(fields.get(2, 0))
+
+
+def _signed(value: int | bytes) -> int:
+    number = value if isinstance(value, int) else 0
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _bytes(value: int | bytes) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError("a message was expected")
+    return value
+
+
+def _text(value: int | bytes) -> str:
+    return _bytes(value).decode()
+
+
+_READERS: dict[str, Callable[[int | bytes], Any]] = {
+    "string": _text,
+    "integer": _signed,
+    "boolean": bool,
+    "bytes": lambda v: base64.b64encode(_bytes(v)).decode(),
+    "Time": _time,
+    "MicroTime": _time,
+    "Quantity": lambda v: _text(dict(_wire(_bytes(v))).get(1, b"")),
+    "IntOrString": _int_or_string,
+    "any": lambda v: msgspec.json.decode(_bytes(dict(_wire(_bytes(v))).get(1, b"null"))),
+}
+
+
+def _wire(message: bytes) -> Wire:
+    """The fields of a message in order: number, and the varint or the bytes."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        number, form = key >> 3, key & 7
+        if form == 0:
+            value, at = _varint(message, at)
+            yield number, value
+        elif form == 2:
+            size, at = _varint(message, at)
+            if at + size > len(message):
+                raise IndexError("it ends too early")
+            yield number, message[at : at + size]
+            at += size
+        elif form in (1, 5):
+            size = 8 if form == 1 else 4
+            yield number, int.from_bytes(message[at : at + size], "little")
+            at += size
+        else:
+            raise ValueError(f"wire type {form}")
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number is too long")

@@ -1,0 +1,271 @@
+"""Server-side tables: the columns people know from `kubectl get`.
+
+The kinds that people look at in an incident have the columns that `kubectl get` and `-o wide`
+show; custom kinds bring their printer columns; all others show name and age. Used by formats
+alone. Cells are text, numbers or true and false, never objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nvsentinel_sandbox.kube import podcells
+from nvsentinel_sandbox.kube.ages import age, parsed
+from nvsentinel_sandbox.kube.resources import Resource
+
+Object = Mapping[str, Any]
+Cell = Callable[[Any, float], Any]
+_NONE = "<none>"
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """One column. `priority` above 0 shows with -o wide only."""
+
+    name: str
+    cell: Cell
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+
+    def definition(self) -> dict[str, Any]:
+        """The meta/v1 TableColumnDefinition."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": self.format,
+            "description": "",
+            "priority": self.priority,
+        }
+
+
+def partial(obj: Object) -> dict[str, Any]:
+    """The object's metadata, as meta/v1 PartialObjectMetadata."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }
+
+
+def columns(resource: Resource) -> list[TableColumn]:
+    """The columns of a kind; name and age for kinds without their own."""
+    if resource.custom:
+        return [_NAME, *_printer_columns(resource)]
+    return _COLUMNS.get(resource.name, [_NAME, _AGE])
+
+
+def json_path(obj: Any, path: str) -> Any:
+    """The first value at a JSONPath of the kind printer columns use, or None.
+
+    Fields, escaped dots, indices, `[*]` and equality filters are understood.
+    """
+    found = [obj]
+    for field, inside in _STEP.findall(path):
+        if field:
+            name = field.replace("\\.", ".")
+            found = [v[name] for v in found if isinstance(v, Mapping) and name in v]
+            continue
+        items = [item for v in found if isinstance(v, list) for item in v]
+        if wanted := _FILTER.fullmatch(inside):
+            found = [
+                i for i in items if isinstance(i, Mapping) and str(i.get(wanted[1])) == wanted[2]
+            ]
+        elif inside == "*":
+            found = items
+        else:
+            found = items[int(inside) : int(inside) + 1] if inside.isdigit() else []
+    return found[0] if found else None
+
+
+_STEP = re.compile(r"\.((?:[^.\[\\]|\\.)+)|\[([^\]]*)\]")
+_FILTER = re.compile(r"\?\(\s*@\.(\w+)\s*==\s*['\"](.*?)['\"]\s*\)")
+
+
+def _printer_columns(resource: Resource) -> list[TableColumn]:
+    found = [
+        TableColumn(c.name, _path_cell(c.path, c.type), c.type, "", c.priority)
+        for c in resource.columns
+    ]
+    return found or [_AGE]
+
+
+def _path_cell(path: str, kind: str) -> Cell:
+    def cell(obj: Any, now: float) -> Any:
+        value = json_path(obj, path)
+        if kind == "date":
+            return age(value, now)
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        return str(value)
+
+    return cell
+
+
+def _at(path: str, default: Any = None) -> Cell:
+    parts = path.split(".")
+
+    def cell(obj: Any, _now: float) -> Any:
+        for part in parts:
+            obj = obj.get(part) if isinstance(obj, Mapping) else None
+        return default if obj is None else obj
+
+    return cell
+
+
+def _count(path: str) -> Cell:
+    inner = _at(path, ())
+    return lambda obj, now: len(inner(obj, now))
+
+
+def _ratio(part: str, whole: str, default: int = 0) -> Cell:
+    top, bottom = _at(part, 0), _at(whole, default)
+    return lambda obj, now: f"{top(obj, now)}/{bottom(obj, now)}"
+
+
+def _pairs(path: str) -> Cell:
+    inner = _at(path, {})
+
+    def cell(obj: Any, now: float) -> str:
+        return ",".join(f"{k}={v}" for k, v in sorted(inner(obj, now).items())) or _NONE
+
+    return cell
+
+
+def _node_status(obj: Any, _now: float) -> str:
+    conditions = obj.get("status", {}).get("conditions") or ()
+    ready = next((c for c in conditions if c.get("type") == "Ready"), None)
+    told = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    return f"{told},SchedulingDisabled" if obj.get("spec", {}).get("unschedulable") else told
+
+
+def _node_roles(obj: Any, _now: float) -> str:
+    prefix = "node-role.kubernetes.io/"
+    labels = obj["metadata"].get("labels") or {}
+    roles = [k.removeprefix(prefix) for k in sorted(labels) if k.startswith(prefix)]
+    return ",".join(filter(None, roles)) or _NONE
+
+
+def _node_address(kind: str) -> Cell:
+    def cell(obj: Any, _now: float) -> str:
+        found = obj.get("status", {}).get("addresses") or ()
+        return next((a["address"] for a in found if a.get("type") == kind), _NONE)
+
+    return cell
+
+
+def _event_object(obj: Any, _now: float) -> str:
+    involved = obj.get("involvedObject") or {}
+    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+
+
+def _event_seen(obj: Any, now: float) -> str:
+    seen = obj.get("lastTimestamp") or obj.get("eventTime") or obj.get("firstTimestamp")
+    return age(seen, now)
+
+
+def _containers(field: str) -> Cell:
+    inner = _at("spec.template.spec.containers", ())
+    return lambda obj, now: ",".join(str(c.get(field, "")) for c in inner(obj, now))
+
+
+def _job_status(obj: Any, _now: float) -> str:
+    held = {
+        c["type"] for c in obj.get("status", {}).get("conditions") or () if c["status"] == "True"
+    }
+    return next((told for told in ("Complete", "Failed", "Suspended") if told in held), "Running")
+
+
+def _job_duration(obj: Any, now: float) -> str:
+    status = obj.get("status", {})
+    if not status.get("startTime"):
+        return ""
+    ended = status.get("completionTime")
+    return age(status["startTime"], parsed(ended) if ended else now)
+
+
+def _int(name: str, path: str, default: Any = 0) -> TableColumn:
+    return TableColumn(name, _at(path, default), "integer")
+
+
+def _wide(name: str, cell: Cell) -> TableColumn:
+    return TableColumn(name, cell, priority=1)
+
+
+_NAME = TableColumn("Name", _at("metadata.name"), format="name")
+_AGE = TableColumn("Age", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
+_WORKLOAD = [
+    _wide("Containers", _containers("name")),
+    _wide("Images", _containers("image")),
+    _wide("Selector", _pairs("spec.selector.matchLabels")),
+]
+_INFO = "status.nodeInfo."
+_COLUMNS: dict[str, list[TableColumn]] = {
+    "nodes": [
+        _NAME,
+        TableColumn("Status", _node_status),
+        TableColumn("Roles", _node_roles),
+        _AGE,
+        TableColumn("Version", _at(_INFO + "kubeletVersion", "")),
+        _wide("Internal-IP", _node_address("InternalIP")),
+        _wide("External-IP", _node_address("ExternalIP")),
+        _wide("OS-Image", _at(_INFO + "osImage", "<unknown>")),
+        _wide("Kernel-Version", _at(_INFO + "kernelVersion", "<unknown>")),
+        _wide("Container-Runtime", _at(_INFO + "containerRuntimeVersion", "<unknown>")),
+    ],
+    "pods": [
+        _NAME,
+        TableColumn("Ready", podcells.ready),
+        TableColumn("Status", podcells.status),
+        TableColumn("Restarts", podcells.restarts),
+        _AGE,
+        _wide("IP", _at("status.podIP", _NONE)),
+        _wide("Node", _at("spec.nodeName", _NONE)),
+        _wide("Nominated Node", _at("status.nominatedNodeName", _NONE)),
+        _wide("Readiness Gates", lambda _obj, _now: _NONE),
+    ],
+    "events": [
+        TableColumn("Last Seen", _event_seen),
+        TableColumn("Type", _at("type", "")),
+        TableColumn("Reason", _at("reason", "")),
+        TableColumn("Object", _event_object),
+        _wide("Subobject", _at("involvedObject.fieldPath", "")),
+        _wide("Source", _at("source.component", "")),
+        TableColumn("Message", lambda obj, _now: str(obj.get("message", "")).strip()),
+        _wide("First Seen", lambda obj, now: age(obj.get("firstTimestamp"), now)),
+        _wide("Count", _at("count", 1)),
+        TableColumn("Name", _at("metadata.name"), format="name", priority=1),
+    ],
+    "namespaces": [_NAME, TableColumn("Status", _at("status.phase", "")), _AGE],
+    "configmaps": [_NAME, TableColumn("Data", _count("data"), "integer"), _AGE],
+    "deployments.apps": [
+        _NAME,
+        TableColumn("Ready", _ratio("status.readyReplicas", "spec.replicas", 1)),
+        _int("Up-to-date", "status.updatedReplicas"),
+        _int("Available", "status.availableReplicas"),
+        _AGE,
+        *_WORKLOAD,
+    ],
+    "daemonsets.apps": [
+        _NAME,
+        _int("Desired", "status.desiredNumberScheduled"),
+        _int("Current", "status.currentNumberScheduled"),
+        _int("Ready", "status.numberReady"),
+        _int("Up-to-date", "status.updatedNumberScheduled"),
+        _int("Available", "status.numberAvailable"),
+        TableColumn("Node Selector", _pairs("spec.template.spec.nodeSelector")),
+        _AGE,
+        *_WORKLOAD,
+    ],
+    "jobs.batch": [
+        _NAME,
+        TableColumn("Status", _job_status),
+        TableColumn("Completions", _ratio("status.succeeded", "spec.completions", 1)),
+        TableColumn("Duration", _job_duration),
+        _AGE,
+        *_WORKLOAD,
+    ],
+}

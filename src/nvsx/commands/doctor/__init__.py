@@ -1,0 +1,1 @@
+"""`nvsx doctor`: is this machine, the cluster and its NVSentinel ready?"""

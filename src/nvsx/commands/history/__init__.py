@@ -1,0 +1,1 @@
+"""`nvsx history`, `report` and `stats`, and the upkeep of the record."""

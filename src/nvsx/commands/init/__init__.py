@@ -1,0 +1,1 @@
+"""`nvsx init`: a runbook to start from."""

@@ -1,0 +1,89 @@
+"""The entry point of the `nvsx` command, and its single error boundary.
+
+`nvsx --help` and `--version` are answered before anything is imported. All else goes to
+the Typer application; whatever it raises becomes one message and an exit code here, and
+nowhere else. `nvsx.commands.help_text` keeps the text of the former current.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nvsx import __version__
+
+# Not a Path: that import alone would be a fifth of the time `--help` takes.
+HELP = os.path.join(os.path.dirname(__file__), "help.txt")  # noqa: PTH118, PTH120
+GLOBAL = ("--project", "--context")
+"""The options of every command; each takes a value."""
+READER_LEFT = 141
+"""The exit code after a broken pipe: what a shell reports for a program that SIGPIPE ended."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the process's exit code and never raises.
+
+    Whoever reads the output may leave early (`nvsx history | head -1`). Every command then
+    ends without a word and with the same code; what it had not printed was for nobody. A run
+    is the exception: it does not depend on its readers, goes on, and has its own code.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: what is said is for nobody
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    try:
+        code = _answer(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()  # what is left would break in the interpreter's end, with a traceback
+    except OSError as error:
+        from nvsx.screens.line_writer import point_at_nothing
+
+        point_at_nothing(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            point_at_nothing(sys.stderr)
+            return READER_LEFT
+        sys.stderr.write(f"nvsx: the output cannot be written: {error.strerror}\n")
+        return 1
+    return code
+
+
+def _answer(args: list[str]) -> int:
+    if os.environ.get("_NVSX_COMPLETE", "") in ("complete_bash", "complete_zsh", "complete_fish"):
+        from nvsx.commands import completing
+
+        return completing.answer(os.environ)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
+    if args in (["--version"], ["-V"]):
+        return _print(f"nvsx {__version__}\n")
+    if args in (["--help"], ["-h"]) and "COLUMNS" not in os.environ and os.path.isfile(HELP):  # noqa: PTH113
+        with open(HELP, encoding="utf-8") as file:  # noqa: PTH123
+            return _print(file.read())
+    from nvsx.commands import boundary
+
+    return boundary.run(hoisted(args))
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    return 0
+
+
+def hoisted(args: list[str]) -> list[str]:
+    """`args` with the global options first, wherever they were written (before `--`)."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in GLOBAL:
+            value = next(words, None)
+            front += [word] if value is None else [word, value]
+        elif word.partition("=")[0] in GLOBAL:
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`nvsx run`: one run by hand."""

@@ -1,0 +1,1 @@
+"""The commands on a daemon's runs: `runs`, `attach`, `silence`."""

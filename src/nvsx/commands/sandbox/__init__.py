@@ -1,0 +1,1 @@
+"""`nvsx sandbox`: a cluster in a process."""

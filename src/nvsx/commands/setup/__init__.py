@@ -1,0 +1,1 @@
+"""`nvsx setup`: the first-run wizard."""

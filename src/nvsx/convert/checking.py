@@ -1,0 +1,129 @@
+"""Whether a draft is good: schema, lint, shellcheck and ledger, on a copy outside the project.
+
+The project is read and never touched. For shell that a model wrote, `safety` comes on top.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nvsx.convert.blocks import Page
+from nvsx.convert.draft import HOOKS, Draft
+from nvsx.convert.facts import Fact
+from nvsx.convert.ledger import Ledger, account
+from nvsx.core.errors import InvalidRunbook, Problem
+from nvsx.core.routing.route import Evaluate, route
+from nvsx.core.routing.vocabulary import Vocabulary
+from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
+from nvsx.lint import lint_rules, linter
+from nvsx.lint.findings import Finding
+
+LIBRARY = f"{HOOKS}/lib"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The project a page is converted into, and what reads it.
+
+    `library` maps the file names of the packaged notification library to their bytes; it is
+    used where the project has none of its own.
+    """
+
+    root: Path
+    words: Vocabulary
+    catalog: Sequence[LoadedRunbook | BrokenRunbook]
+    load: Callable[[Path, Path], LoadedRunbook]
+    evaluate: Evaluate
+    library: Mapping[str, bytes]
+
+    @property
+    def has_library(self) -> bool:
+        return (self.root / LIBRARY).is_dir()
+
+    def library_files(self) -> dict[str, bytes]:
+        """The library that hooks of this project source: its own, else the packaged one."""
+        if not self.has_library:
+            return dict(self.library)
+        folder = self.root / LIBRARY
+        return {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the checks found. `ledger` is None when the runbook could not be read."""
+
+    findings: tuple[Finding, ...]
+    ledger: Ledger | None
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity == "error")
+
+    @property
+    def good(self) -> bool:
+        return not self.errors and self.ledger is not None and not self.ledger.missing
+
+
+def examine(
+    draft: Draft,
+    facts: Sequence[Fact],
+    pages: Sequence[Page],
+    desk: Desk,
+    extra: Callable[[LoadedRunbook], Sequence[Finding]] = lambda _: (),
+) -> Report:
+    """Everything that can be known about a draft without running it."""
+    with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
+        root = Path(folder)
+        _lay_out(draft, desk, root)
+        try:
+            loaded = desk.load(root / draft.runbook_file, root)
+        except InvalidRunbook as exc:
+            problems = [Finding("error", "schema", p, draft.name) for p in exc.problems]
+            return Report(tuple(problems), None)
+        others = [entry for entry in desk.catalog if entry.name != draft.name]
+        found = linter.lint([*others, loaded], desk.words, [draft.name], desk.evaluate)
+        found = [f for f in found if f.rule != "hook-unreviewed"]  # that is what acceptance is for
+        found += extra(loaded)
+        ledger = account(facts, pages, loaded.runbook, draft.hooks, draft.by)
+        found += unused_hooks(loaded, draft)
+        return Report(tuple(dict.fromkeys(found)), ledger)
+
+
+def rival(draft: Draft, desk: Desk) -> str:
+    """The runbook of the project that fires for the same events, "" when there is none."""
+    with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
+        root = Path(folder)
+        _lay_out(draft, desk, root)
+        loaded = desk.load(root / draft.runbook_file, root)
+    others = [e for e in desk.catalog if isinstance(e, LoadedRunbook) and e.name != draft.name]
+    for event, _ in lint_rules.sample_events(loaded.runbook):
+        tie = route(event, [*(o.runbook for o in others), loaded.runbook], desk.evaluate).tie
+        if tie and draft.name in tie:
+            return next(name for name in tie if name != draft.name)
+    return ""
+
+
+def unused_hooks(loaded: LoadedRunbook, draft: Draft) -> list[Finding]:
+    """Hooks that no stage fires say their words to nobody."""
+    used = {f"runbooks/{hook.path}" for hook in loaded.runbook.hooks()}
+    return [
+        Finding("error", "hook-unused", Problem("no stage fires this hook", path), draft.name)
+        for path in draft.hooks
+        if path not in used
+    ]
+
+
+def _lay_out(draft: Draft, desk: Desk, root: Path) -> None:
+    """The draft's files as they would be in the project, all of them able to start."""
+    for path, text in draft.files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o755)
+    folder = root / LIBRARY
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in desk.library_files().items():
+        (folder / name).write_bytes(content)

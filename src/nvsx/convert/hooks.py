@@ -1,0 +1,156 @@
+# ruff: noqa: E501, RUF001 - patterns stay in one piece, in the languages of pages
+"""The hooks of a split page, as shell: the page's words, said and sent.
+
+They use the notification library beside them (`hooks/lib`), so a channel that is not set
+up says what it would have sent, and a repeated hook sends nothing twice. All words of a
+page are single-quoted: nothing in them is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from nvsx.convert.page_patterns import NODE_PLACE
+from nvsx.convert.splitter import Line
+
+_HEAD = """\
+#!/usr/bin/env bash
+# {purpose}
+# Made by `nvsx convert --offline` from {source}; its words are the page's.
+{quotes}set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
+source "$(dirname "${{BASH_SOURCE[0]}}")/../lib/incident.sh"
+
+"""
+_PURPOSE = {
+    "preflight": "What the page says about everything: read it before you act.",
+    "detect": "The fault was seen, and NVSentinel is about to quarantine the node.",
+    "quarantine": "The node takes no new work, and its drain has begun.",
+    "drain": "The node is empty, and its repair is next.",
+    "remediate": "The repair request has finished: the time for checks.",
+    "recover": "The node is healthy and released: the wrap-up.",
+    "postmortem": "The run is over, whatever its outcome: what to keep and to write.",
+    "failure": "A stage failed or ran out of time: nvsx has stopped following.",
+}
+#: Nothing of the page's: what every recovery needs, whoever was paged before.
+_REPAIR = [
+    "",
+    'REPAIR=$(human_ms "${NVSX_MTTR_MS:-}")',
+    'echo "Time to repair: ${REPAIR:-not known}"',
+    "for part in '' overdue people; do",
+    "  page_over 'Recovered.' \"$part\"",
+    "done",
+]
+_BEYOND_ASCII_QUOTES = "‘’“”„‚`´–—\u00a0"
+_SAYS = {
+    "slack": 'slack_post "$(headline "$TITLE")" {words} Node "$(node_name)" Stage "${{NVSX_STAGE:-?}}"',
+    "page": 'page {severity} "$(headline "$TITLE")" {words}',
+    "jira-new": 'jira_ticket "$(headline "$TITLE")" {words}',
+    "jira": "jira_comment {words}",
+}
+
+
+def file_name(target: str) -> str:
+    """`on-drain.sh`, `on-drain-overdue.sh`, `on-failure.sh`."""
+    return f"on-{target}.sh"
+
+
+def script(
+    target: str, lines: Sequence[Line], *, title: str, source: str, severity: str, ticket: bool
+) -> str:
+    """One hook. `ticket` says that this is the hook that opens the Jira ticket."""
+    stage = target.removesuffix("-overdue")
+    what = {"remediate": "repair", "recover": "recovery"}.get(stage, stage)
+    title += f": {what} overdue" if stage != target else ""
+    purpose = (
+        f"The {what} takes longer than the page allows." if stage != target else _PURPOSE[target]
+    )
+    body = [*_said([x for x in lines if x.channel == "say"])]
+    if target == "recover":
+        body += _REPAIR
+    for channel in ("page", "slack", "jira"):
+        words = [x.text for x in lines if x.channel == channel]
+        if not words:
+            continue
+        key = "jira-new" if channel == "jira" and ticket else channel
+        part = " overdue" if channel == "page" and stage != target else ""
+        text = quoted("\n".join(words))
+        if target == "recover" and channel != "page":
+            text += '"${REPAIR:+ Time to repair: $REPAIR.}"'
+        call = _SAYS[key].format(words=text, severity=severity) + part
+        body += ["", f"# {_places(x for x in lines if x.channel == channel)}", call]
+    if target == "failure":
+        said = "The page does not say what to do then."
+        if lines:
+            said = "What the page says about it is in the log of this run."
+        body += ["", f'failure_told "$TITLE" {quoted(said)}']
+    else:
+        body += ["", "notify_result"]
+    text = "\n".join(body).lstrip("\n")
+    quotes = ""
+    if any(c in text for c in _BEYOND_ASCII_QUOTES):
+        quotes = (
+            "# shellcheck disable=SC1110,SC1111,SC1112,SC2016,SC1018 # the page's own typography\n"
+        )
+    head = _HEAD.format(purpose=purpose, source=_comment(source), quotes=quotes)
+    if '"$TITLE"' in text:
+        head += f"TITLE={shlex.quote(title)}\n"
+    node = "NODE=${NVSX_TARGET_NODE:-the node}\n" if '"$NODE"' in text else ""
+    named = head + node
+    return named + ("" if named.endswith("\n\n") else "\n") + text + "\n"
+
+
+def _said(lines: Sequence[Line]) -> list[str]:
+    out: list[str] = []
+    for line in _merged(lines):
+        lead = "" if line.mark == "   " else f"{line.mark} " if line.mark else ""
+        indent = "    " if line.mark == "   " else ""
+        out.append(f"echo {quoted(indent + lead + line.text)}")
+    return ["", *out] if out else []
+
+
+def _merged(lines: Iterable[Line]) -> Iterator[Line]:
+    """The sentences of one paragraph that belong together as one line."""
+    held: Line | None = None
+    for line in lines:
+        same = held and (held.block, held.page, held.mark) == (line.block, line.page, line.mark)
+        if held and same and line.mark not in ("   ", "=="):
+            held = replace(held, text=f"{held.text} {line.text}")
+            continue
+        if held:
+            yield held
+        held = line
+    if held:
+        yield held
+
+
+def _places(lines: Iterable[Line]) -> str:
+    at: list[str] = []
+    for line in lines:
+        place = f"{line.page.rsplit('/', 1)[-1]}:{line.line}"
+        if place not in at:
+            at.append(place)
+    shown = ", ".join(at[:6]) + (" …" if len(at) > 6 else "")
+    return _comment(shown)
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "/")
+
+
+def quoted(text: str) -> str:
+    """Words of a page as one word of shell, the node's name in the places kept for it."""
+    parts = []
+    at = 0
+    for match in NODE_PLACE.finditer(text):
+        parts += [text[at : match.start()], None]
+        at = match.end()
+    parts.append(text[at:])
+    out = "".join('"$NODE"' if part is None else _single(part) for part in parts if part != "")
+    return out or "''"
+
+
+def _single(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

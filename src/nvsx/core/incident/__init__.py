@@ -1,0 +1,1 @@
+"""The incident of a node: its faults, sessions, attempts and times."""

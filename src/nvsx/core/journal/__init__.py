@@ -1,0 +1,1 @@
+"""A run's journal: its entries, and all that is folded from them."""

@@ -1,0 +1,1 @@
+"""From an event to the runbook it fires: senders, trigger events, routing, the inbox."""

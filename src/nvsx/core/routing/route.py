@@ -1,0 +1,393 @@
+"""Which runbook an event fires, and why the others did not.
+
+Routing is pure: the same event and runbooks always give the same answer, so `explain`,
+lint and serve agree. A `Router` has its runbooks' rules made ready for many events; `route`
+is for one. Names match exactly and without regard to case, never as parts of
+words. The most specific rule wins; a tie fires nothing.
+
+Specificity, first difference decides: names an error code · names a check or has a
+`when` · number of criteria · triggers before tags before detect watches · fewer
+alternatives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.runbook.schema import Runbook, Trigger
+from nvsx.core.watches.kinds import NodeCondition
+
+#: The keys of `event` in a `when` expression.
+EVENT_KEYS = (
+    "checkName",
+    "errorCode",
+    "isFatal",
+    "isHealthy",
+    "recommendedAction",
+    "processingStrategy",
+    "entities",
+    "nodeName",
+    "message",
+    "agent",
+    "componentClass",
+    "labels",
+    "source",
+    "cluster",
+    "generatedAt",
+)
+
+
+class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as a source decoded it. "" and () stand for "the source did not say".
+
+    `recommended_action` and `processing_strategy` are enum names, `entities` are
+    (type, value) pairs, `generated_at` is Unix seconds.
+    """
+
+    node: str = ""
+    check_name: str = ""
+    error_codes: tuple[str, ...] = ()
+    is_fatal: bool = False
+    is_healthy: bool = False
+    recommended_action: str = ""
+    processing_strategy: str = "EXECUTE_REMEDIATION"
+    entities: tuple[tuple[str, str], ...] = ()
+    message: str = ""
+    agent: str = ""
+    component_class: str = ""
+    labels: Mapping[str, str] = {}
+    source: str = ""
+    cluster: str = ""
+    generated_at: float | None = None
+
+    @classmethod
+    def of(cls, event: HealthEvent, *, source: str = "", cluster: str = "") -> TriggerFacts:
+        """A health event of NVSentinel; its metadata serve as labels."""
+        return cls(
+            node=event.node,
+            check_name=event.check,
+            error_codes=event.error_codes,
+            is_fatal=event.fatal,
+            is_healthy=event.healthy,
+            recommended_action=event.action,
+            processing_strategy=event.strategy,
+            entities=event.entities,
+            message=event.message,
+            agent=event.agent,
+            component_class=event.component_class,
+            labels=event.metadata,
+            source=source,
+            cluster=cluster,
+            generated_at=event.generated_at or None,
+        )
+
+    def event(self) -> dict[str, object]:
+        """The `event` of a `when` expression; what the source did not say is no key of it."""
+        said: dict[str, object] = {
+            "checkName": self.check_name,
+            "recommendedAction": self.recommended_action,
+            "processingStrategy": self.processing_strategy,
+            "nodeName": self.node,
+            "message": self.message,
+            "agent": self.agent,
+            "componentClass": self.component_class,
+            "source": self.source,
+            "cluster": self.cluster,
+            "generatedAt": self.generated_at,
+        }
+        return {
+            **{key: value for key, value in said.items() if value},
+            "errorCode": list(self.error_codes),
+            "isFatal": self.is_fatal,
+            "isHealthy": self.is_healthy,
+            "entities": [{"entityType": t, "entityValue": v} for t, v in self.entities],
+            "labels": dict(self.labels),
+        }
+
+
+class Truth(NamedTuple):
+    """What a `when` expression came to; `reason` says why it could not, or did not, hold."""
+
+    holds: bool
+    reason: str = ""
+
+
+Holds = Callable[[str], Truth]
+Evaluate = Callable[[Mapping[str, object]], Holds]
+"""Makes an event ready, then evaluates any number of `when` expressions for it."""
+
+
+def no_expressions(event: Mapping[str, object]) -> Holds:  # noqa: ARG001
+    """The evaluator where none is wired: no `when` ever holds, and it says so."""
+    return lambda _: Truth(False, "`when` is not evaluated here")
+
+
+class RuleResult(msgspec.Struct, frozen=True):
+    """One rule of one runbook against the event. `rule` reads `triggers[0]`, `tag xid-79`."""
+
+    rule: str
+    matched: bool
+    reason: str
+    specificity: tuple[int, ...] = ()
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """All rules of one runbook."""
+
+    runbook: str
+    rules: tuple[RuleResult, ...]
+
+    @property
+    def best(self) -> RuleResult | None:
+        """Its most specific match."""
+        return max((r for r in self.rules if r.matched), key=_by_specificity, default=None)
+
+
+class RouteResult(msgspec.Struct, frozen=True):
+    """Where the event goes. `tie` names the runbooks that match equally well; then, and when
+    nothing matches, `winner` is None. `reason` is one sentence for a person."""
+
+    winner: Runbook | None
+    reason: str
+    tie: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
+
+
+def _by_specificity(result: RuleResult) -> tuple[int, ...]:
+    return result.specificity
+
+
+class Router:
+    """The rules of these runbooks, made ready once for any number of events."""
+
+    def __init__(self, runbooks: Iterable[Runbook]) -> None:
+        self._books = {r.name: (r, tuple(_rules_of(r))) for r in runbooks}
+
+    def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
+        """The runbook this event fires, with the reasons for and against every rule."""
+        said = _Said(event, evaluate)
+        explanations = tuple(
+            Explanation(name, tuple([rule.judge(said) for rule in rules]))
+            for name, (_, rules) in self._books.items()
+        )
+        best = ((e.runbook, e.best) for e in explanations)
+        matches = {name: rule for name, rule in best if rule is not None}
+        if not matches:
+            reason = "a healthy event fires nothing" if event.is_healthy else "no runbook matches"
+            return RouteResult(None, reason, (), explanations)
+        top = max(rule.specificity for rule in matches.values())
+        winners = [name for name, rule in matches.items() if rule.specificity == top]
+        if len(winners) > 1:
+            reason = f"{' and '.join(winners)} match equally well, so none fires"
+            return RouteResult(None, reason, tuple(winners), explanations)
+        [name] = winners
+        winner, _ = self._books[name]
+        return RouteResult(winner, f"{name}: {matches[name].reason}", (), explanations)
+
+
+def route(
+    event: TriggerFacts, runbooks: Iterable[Runbook], evaluate: Evaluate = no_expressions
+) -> RouteResult:
+    """As Router.route, for one event."""
+    return Router(runbooks).route(event, evaluate)
+
+
+# --- an event, ready to be compared -------------------------------------------------------------
+
+_KEYS = ("check", "errorCode", "agent", "componentClass", "recommendedAction")
+
+
+class _Said:
+    """What an event says under each key that rules compare; each is folded and put into words
+    once, however many rules ask."""
+
+    def __init__(self, event: TriggerFacts, evaluate: Evaluate) -> None:
+        self.event = event
+        self._evaluate = evaluate
+        values = (
+            (event.check_name,),
+            event.error_codes,
+            (event.agent,),
+            (event.component_class,),
+            (event.recommended_action,),
+        )
+        self.folded = {key: _folded(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.shown = {key: _shown(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.tags = {f"xid-{code}" for code in self.folded["errorCode"]}
+
+    @cached_property
+    def holds(self) -> Holds:
+        return self._evaluate(self.event.event())
+
+    @cached_property
+    def closed(self) -> str:
+        """Why it fires nothing unless a `triggers` entry widens that; "" when it may."""
+        event = self.event
+        if event.is_healthy:
+            return "the event is healthy"
+        if not event.is_fatal:
+            return "the event is not fatal; only a `triggers` entry with `fatal: any` takes it"
+        if event.processing_strategy != "EXECUTE_REMEDIATION":
+            strategy = event.processing_strategy
+            return f"its strategy is {strategy}; only a `triggers` entry with `strategy` takes it"
+        return ""
+
+
+def _folded(values: Iterable[str]) -> frozenset[str]:
+    """The values that say something, without regard to case."""
+    return frozenset(value.casefold() for value in values if value)
+
+
+def _shown(values: Iterable[str]) -> str:
+    return " or ".join(v for v in values if v) or "not said"
+
+
+# --- rules, ready to judge ----------------------------------------------------------------------
+
+
+class _Rule(Protocol):
+    def judge(self, said: _Said) -> RuleResult: ...
+
+
+def _rules_of(runbook: Runbook) -> Iterator[_Rule]:
+    if runbook.stage("inject"):
+        yield _NeverRule()
+    elif runbook.triggers:
+        for index, trigger in enumerate(runbook.triggers):
+            yield _TriggerRule(f"triggers[{index}]", trigger)
+    else:
+        yield from map(_TagRule, runbook.metadata.tags)
+        yield from map(_DetectRule, detect_conditions(runbook))
+
+
+class _NeverRule:
+    _result = RuleResult("stage inject", False, "it causes a fault: people start it, events never")
+
+    def judge(self, said: _Said) -> RuleResult:  # noqa: ARG002
+        return self._result
+
+
+class _TriggerRule:
+    """One entry of `triggers`: all its keys must match, and the expression last of all."""
+
+    def __init__(self, rule: str, trigger: Trigger) -> None:
+        self._rule = rule
+        self._trigger = trigger
+        listed = (
+            trigger.check,
+            trigger.error_code,
+            trigger.agent,
+            trigger.component_class,
+            trigger.recommended_action,
+        )
+        wanted = [(key, values) for key, values in zip(_KEYS, listed, strict=True) if values]
+        self._wanted = [(key, _folded(values), _shown(values)) for key, values in wanted]
+        labels = trigger.labels.items()
+        self._labels = [(label, _folded(values), _shown(values)) for label, values in labels]
+        named = [f"{key} {'|'.join(values)}" for key, values in wanted]
+        if labels:
+            named.append("labels " + "|".join(f"{k}={'|'.join(v)}" for k, v in labels))
+        if trigger.when:
+            named.append("when")
+        specificity = (
+            int(bool(trigger.error_code)),
+            int(bool(trigger.check or trigger.when)),
+            len(trigger.criteria) + max(0, len(trigger.labels) - 1),
+            2,
+            -sum(len(values) for values in (*listed, *trigger.labels.values())),
+        )
+        self._match = RuleResult(rule, True, f"{rule} matches {', '.join(named)}", specificity)
+
+    def judge(self, said: _Said) -> RuleResult:
+        against = self._objection(said)
+        return RuleResult(self._rule, False, against) if against else self._match
+
+    def _objection(self, said: _Said) -> str:
+        """Why this entry does not match: the first reason; "" when it does."""
+        event, trigger = said.event, self._trigger
+        if event.is_healthy:
+            return "the event is healthy"
+        if trigger.fatal not in ("any", event.is_fatal):
+            kind = "fatal" if event.is_fatal else "not fatal"
+            return f"the event is {kind}; `fatal: any` would let it through"
+        if event.processing_strategy not in trigger.strategy:
+            strategy = event.processing_strategy
+            return f"its strategy is {strategy}; `strategy: [{strategy}]` would let it through"
+        for key, wanted, shown in self._wanted:
+            if wanted.isdisjoint(said.folded[key]):
+                return f"{key} is {said.shown[key]}, not {shown}"
+        for label, wanted, shown in self._labels:
+            got = (event.labels.get(label, ""),)
+            if wanted.isdisjoint(_folded(got)):
+                return f"label {label} is {_shown(got)}, not {shown}"
+        if trigger.when:
+            truth = said.holds(trigger.when)
+            if not truth.holds:
+                return f"when: {truth.reason or 'is false'}"
+        return ""
+
+
+class _TagRule:
+    """A tag that is the event's check, or `xid-` and its error code."""
+
+    def __init__(self, tag: str) -> None:
+        self._rule = f"tag {tag}"
+        self._folded = tag.casefold()
+        self._other = RuleResult(self._rule, False, "it is neither the check nor xid-<error code>")
+        self._code = RuleResult(
+            self._rule, True, f"{self._rule} is its error code", (1, 0, 1, 1, -1)
+        )
+        self._check = RuleResult(self._rule, True, f"{self._rule} is its check", (0, 1, 1, 1, -1))
+
+    def judge(self, said: _Said) -> RuleResult:
+        has_code = self._folded in said.tags
+        if not has_code and self._folded not in said.folded["check"]:
+            return self._other
+        if said.closed:
+            return RuleResult(self._rule, False, said.closed)
+        return self._code if has_code else self._check
+
+
+class _DetectRule:
+    """A node condition of the detect stage that the event's check sets."""
+
+    def __init__(self, watch: NodeCondition) -> None:
+        self._rule = f"detect watch {'|'.join(watch.type)}"
+        self._types = _folded(watch.type)
+        self._codes, self._codes_shown = _folded(watch.error_code), _shown(watch.error_code)
+        code = int(bool(watch.error_code))
+        order = (code, 1, 1 + code, 0, -len(watch.type) - len(watch.error_code))
+        self._match = RuleResult(self._rule, True, f"{self._rule} is its check", order)
+
+    def judge(self, said: _Said) -> RuleResult:
+        if self._types.isdisjoint(said.folded["check"]):
+            return RuleResult(self._rule, False, f"the check is {said.shown['check']}")
+        if self._codes and self._codes.isdisjoint(said.folded["errorCode"]):
+            got = said.shown["errorCode"]
+            return RuleResult(self._rule, False, f"errorCode is {got}, not {self._codes_shown}")
+        if said.closed:
+            return RuleResult(self._rule, False, said.closed)
+        return self._match
+
+
+def detect_conditions(runbook: Runbook) -> tuple[NodeCondition, ...]:
+    """The node conditions whose appearance the detect stage waits for."""
+    stage = runbook.stage("detect")
+    return tuple(
+        w
+        for w in (stage.watches if stage else ())
+        if isinstance(w, NodeCondition) and w.status == "True" and not w.absent
+    )
+
+
+def unknown_event_keys(expression: str) -> tuple[str, ...]:
+    """Keys of `event` that a `when` expression uses and no event will ever have."""
+    without_texts = re.sub(r"\"[^\"]*\"|'[^']*'", '""', expression)
+    used = re.findall(r"\bevent\s*\.\s*([A-Za-z_]\w*)", without_texts)
+    return tuple(dict.fromkeys(key for key in used if key not in EVENT_KEYS))

@@ -1,0 +1,1 @@
+"""The runbook as it is written and read: schema, catalog, narration, what its watches need."""

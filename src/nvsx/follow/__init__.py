@@ -1,0 +1,1 @@
+"""Follows a run: stages, watching, scripts, evidence. Sees the cluster through the observer."""

@@ -1,0 +1,185 @@
+"""A run in hand: its journal, its folded state, its ports, and the facts scripts get.
+
+Every part of the engine works on a `RunContext` and nothing else, so that each operation
+(prerequisites, action, watches, hook, postmortem) can be called by itself. All writing
+goes through `record`: append first, then fold, then show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from nvsx.core.aliases import alias_of
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import RunState
+from nvsx.core.journal.run_rows import Lease
+from nvsx.core.masking import Masker
+from nvsx.core.ports import Artifacts, Clock, Journal, NodeFeed, Observer, Scripts, View
+from nvsx.core.runbook.schema import Runbook
+from nvsx.core.watches.chain_port import Chain
+from nvsx.follow.cancelling import Cancellation
+from nvsx.follow.run_request import Patience, RunRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a run needs of the world."""
+
+    clock: Clock
+    observer: Observer
+    chain: Chain
+    journal: Journal
+    scripts: Scripts
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run being worked on by this process.
+
+    `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
+    `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
+    `over_since` is when this process first saw that the incident was over.
+    """
+
+    ports: Ports
+    runbook: Runbook
+    request: RunRequest
+    lease: Lease
+    artifacts: Artifacts
+    root: Path
+    views: Sequence[View] = ()
+    runbook_hash: str = ""
+    more_facts: Callable[[], Mapping[str, str]] = dict
+    patience: Patience = field(default_factory=Patience)
+    masker: Masker = field(default_factory=Masker)
+    clock_ahead: float = 0.0
+    state: RunState = field(default_factory=RunState)
+    feed: NodeFeed | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+    lines_reported: int = 0
+    event_told: bool = False
+    over_since: float | None = None
+    _pending: list[j.RunEvent] = field(default_factory=list)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def run_id(self) -> str:
+        return self.lease.run_id
+
+    @property
+    def node(self) -> str:
+        return self.state.target_node or self.request.node
+
+    @property
+    def trigger(self) -> HealthEvent | None:
+        return self.request.event
+
+    @property
+    def now(self) -> float:
+        return self.ports.clock.now()
+
+    def later(self, *events: j.RunEvent) -> None:
+        """Put events into the next `record`: they share its commit, in this order."""
+        self._pending.extend(events)
+
+    async def record(self, *events: j.RunEvent, durable: bool = False) -> None:
+        """Append, then fold, then show. Raises StaleOwner and StoreError.
+
+        Whoever is cancelled in here is so only after all three: what the journal took must
+        not be missing from the state and the views.
+        """
+        work = asyncio.ensure_future(self._record(events, durable=durable))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            raise
+
+    async def _record(self, events: Sequence[j.RunEvent], *, durable: bool) -> None:
+        async with self._writing:
+            batch = [self.masker.value(event) for event in (*self._pending, *events)]
+            self._pending.clear()
+            if not batch:
+                return
+            entries = await self.ports.journal.append(self.lease, batch, durable=durable)
+            for entry in entries:
+                self.state.apply(entry)
+                self._show(entry)
+
+    def replay(self, entries: Sequence[j.Entry]) -> None:
+        """Take what an earlier owner wrote, and show it as replayed."""
+        for entry in entries:
+            self.state.apply(entry)
+            self._show(entry, replayed=True)
+            if isinstance(entry.body, j.Target) and entry.body.trigger_event:
+                event = msgspec.convert(entry.body.trigger_event, HealthEvent)
+                self.request = msgspec.structs.replace(self.request, event=event)
+        self.lines_reported = len(self.state.reported)
+
+    def _show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        """A view that breaks is its own problem: never the run's."""
+        for view in self.views:
+            try:
+                view.show(entry, replayed=replayed)
+            except Exception:
+                log.exception("view %s failed", type(view).__name__)
+
+    def facts(self, stage: str, **more: str) -> dict[str, str]:
+        """The NVSX_* variables for a script of `stage`."""
+        state, times = self.state, self.state.times
+        current = state.stage(stage)
+        began = current.began if current is not None and current.began else self.now
+        failed = state.failed_stage
+        status = "failed" if failed else "cancelled" if state.cancelled else "running"
+        ended = failed or state.cancelled
+        cause = ended.reason if ended is not None else state.replaced
+        generated = times.generated or (self.trigger.generated_at if self.trigger else None)
+        mttr = times.time_to_repair() if stage in ("recover", "postmortem") else None
+        folder = self.artifacts.folder
+        facts = {
+            "NVSX_STAGE": stage,
+            "NVSX_RUNBOOK": self.runbook.metadata.name,
+            "NVSX_TARGET_NODE": self.node,
+            "NVSX_TARGET_ALIAS": alias_of(self.node) if self.node else "",
+            "NVSX_ELAPSED_MS": _ms(self.now - began),
+            "NVSX_PROJECT_ROOT": str(self.root),
+            "NVSX_PLAYGROUND": str(self.root),
+            "NVSX_RUN_ID": self.run_id,
+            "NVSX_INCIDENT_KEY": self.incident_key,
+            "NVSX_TRIGGER": self.request.trigger,
+            "NVSX_CLUSTER": self.request.cluster,
+            "NVSX_RUN_STATUS": status,
+            "NVSX_FAILED_STAGE": failed.id if failed else "",
+            "NVSX_REASON": cause,
+            "NVSX_INCIDENT_MS": _ms(self.now - generated) if generated else "",
+            "NVSX_MTTR_MS": _ms(mttr) if mttr is not None else "",
+            "NVSX_EVENT_FILE": str(folder / "event.json"),
+            "NVSX_REPORT_FILE": str(folder / "report.txt"),
+            "NVSX_IMPACT_FILE": str(folder / "impact.json"),
+            "NVSX_ARTIFACT_DIR": str(folder),
+        }
+        if self.request.sandbox:
+            facts["NVSX_SANDBOX"] = "1"
+        if self.request.drill:
+            facts["NVSX_DRILL"] = "1"
+        return facts | dict(self.more_facts()) | more
+
+    @property
+    def incident_key(self) -> str:
+        """Cluster, node and session; without the session while none was seen."""
+        parts = (self.request.cluster, self.node, self.state.session.key)
+        return "/".join(p for p in parts if p)
+
+
+def _ms(seconds: float) -> str:
+    return str(max(0, round(seconds * 1000)))

@@ -1,0 +1,362 @@
+"""Runs one runbook from claim to finish, or goes on with one that was cut short.
+
+The runner owns the order of things and nothing else: who the target is, prerequisites,
+stages, the failure hook, postmortem, the end. Each operation reads the folded journal to
+know what has been done already, so that calling it again is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from nvsx.core.aliases import alias_of
+from nvsx.core.errors import NodeClaimed, NotReady, NvsxError
+from nvsx.core.journal import entries as j
+from nvsx.core.ports import Fault
+from nvsx.core.runbook.needs import needs_of
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.watches.kinds import describe
+from nvsx.follow import evidence_keeper, prerequisites, scripts, stage
+from nvsx.follow.run_context import RunContext
+from nvsx.follow.watcher import note_progress
+
+Matches = Callable[[Fault], bool]
+REPORT_FILE = "report.txt"
+
+
+def start_event(run: RunContext) -> j.Start:
+    """The first event of a new run."""
+    request, meta = run.request, run.runbook.metadata
+    return j.Start(
+        runbook=meta.name,
+        nickname=meta.nickname,
+        title=meta.title,
+        target_node=request.node,
+        target_alias=alias_of(request.node) if request.node else "",
+        trigger=request.trigger,
+        cluster=request.cluster,
+        context=request.context,
+        project=request.project,
+        runbook_hash=run.runbook_hash,
+        sandbox=request.sandbox,
+        drill=request.drill,
+        live_hooks=request.live_hooks,
+        clock_ahead_s=run.clock_ahead,
+        late=request.late,
+        strict=request.strict,
+        tags=tuple(meta.tags),
+        stages=tuple(
+            j.StagePlan(
+                id=s.id,
+                title=s.title,
+                timeout_s=s.effective_timeout,
+                budget_s=stage.budget_of(run, s),
+                watches=tuple(describe(w) for w in s.watch),
+            )
+            for s in run.runbook.stages
+        ),
+        trigger_event=_as_mapping(request.event),
+    )
+
+
+def _as_mapping(event: Any) -> dict[str, Any] | None:
+    return None if event is None else dict(msgspec.to_builtins(event))
+
+
+class Runner:
+    """One run in this process. `run` works it to the end; `cancel` ends it early."""
+
+    def __init__(self, run: RunContext, *, matches: Matches | None = None) -> None:
+        self.run = run
+        self._matches = matches
+        self._refused = NotReady.exit_code
+
+    def cancel(self, by: str, reason: str, exit_code: int = 1) -> None:
+        """End the run: the current script is stopped, then postmortem runs."""
+        cancellation = self.run.cancellation
+        first = cancellation.ask(j.CancelAsked(by=by, reason=reason, exit_code=exit_code))
+        if first and not cancellation.stops_work:
+            telling = asyncio.ensure_future(self._tell_that_postmortem_runs_on(reason))
+            self.run.background.add(telling)
+            telling.add_done_callback(self.run.background.discard)
+
+    async def _tell_that_postmortem_runs_on(self, reason: str) -> None:
+        text = f"{reason or 'cancelled'}: only postmortem is left, and it runs always"
+        note = j.NoteMade(
+            stage="postmortem",
+            code="cancel-late",
+            text=text,
+            remedy="ask again to stop it at once",
+        )
+        with suppress(NvsxError):
+            await self.run.record(note)
+
+    async def work(self) -> j.Finish:
+        """Run, or go on with, the run; returns how it finished.
+
+        Raises StaleOwner when another process took it over, and StoreError; the run then
+        stays as it is in the journal.
+        """
+        run = self.run
+        try:
+            if run.state.finish is not None:
+                return run.state.finish
+            if run.state.start is None:
+                await run.record(start_event(run), durable=True)
+            self._compare(run.state.start)
+            if run.state.cancelled is not None:  # resumed: what a person ended stays ended
+                run.cancellation.ask(run.state.cancelled)
+            problem = await self._prepare()
+            if not problem:
+                for item in run.runbook.stages:
+                    if item.id != "postmortem" and not await self._go_through(item):
+                        break
+            await self._skip_rest(problem)
+            return await self._finish(problem)
+        finally:
+            await self._close()
+
+    def _compare(self, start: j.Start | None) -> None:
+        """Say so when a resumed run goes on with another text of its runbook."""
+        before = start.runbook_hash if start is not None else ""
+        if before and self.run.runbook_hash and before != self.run.runbook_hash:
+            text = "the runbook has changed since the run began; it goes on as it is now"
+            self.run.later(j.NoteMade(stage="", code="runbook-changed", text=text))
+
+    # -- before the first stage ---------------------------------------------------------
+
+    async def _prepare(self) -> str:
+        """Know the node, follow it, check prerequisites. Why not, when the run must end."""
+        run = self.run
+        try:
+            if not run.node:
+                await self._guard(self._arm())
+            if run.cancellation.stops_work:
+                return ""
+            await self._files()
+            run.feed = await run.ports.observer.follow(
+                run.node,
+                needs_of(run.runbook),
+                run.state.session if run.state.session.key else None,
+            )
+            note_progress(run, run.feed.current)
+        except NvsxError as error:
+            self._refused = error.exit_code
+            return f"{error.message} ({error.hint})" if error.hint else error.message
+        unmet = await self._guard(prerequisites.check(run)) or []
+        if not unmet or run.cancellation.stops_work or any(s.began for s in run.state.stages):
+            return ""
+        text = "; ".join(f"{p.name}: {p.detail}" for p in unmet)
+        if run.request.by_hand or any(p.required for p in unmet):
+            return f"prerequisites not met: {text}"
+        await run.record(
+            j.NoteMade(stage="", code="prerequisites", text=f"prerequisites not met: {text}")
+        )
+        return ""
+
+    async def _arm(self) -> None:
+        """Wait for the first fault this runbook's triggers match; then claim its node."""
+        run = self.run
+        faults = run.ports.observer.faults()
+        if run.state.status != "armed":
+            await run.record(j.Armed(waiting_for=_waiting_for(run)))
+        # What broke just before listening began, or while nobody worked the run, is in no
+        # stream any more. Of several such nodes none is chosen: that would be a guess.
+        there = await run.ports.observer.nodes_in_incident()
+        claimed = (await run.ports.journal.run(run.run_id)).node
+        if claimed:  # killed between the claim and the entry that tells of it
+            fault = next((f for f in there if f.node == claimed), None)
+            await self._take(claimed, fault, "claimed before nvsx died")
+            return
+        mine = [f for f in there if self._fires(f)]
+        if len(mine) == 1:
+            with suppress(NodeClaimed):  # another run is on it already: wait for the next
+                await self._aim(mine[0])
+                return
+        async for fault in faults:
+            if self._fires(fault):
+                await self._aim(fault)
+                return
+
+    def _fires(self, fault: Fault) -> bool:
+        return self._matches is not None and self._matches(fault)
+
+    async def _aim(self, fault: Fault) -> None:
+        """Claim the fault's node for this run."""
+        await self.run.ports.journal.claim(self.run.lease, fault.node)
+        codes = ", ".join(fault.event.error_codes)
+        await self._take(fault.node, fault, f"{fault.event.check} {codes}".strip())
+
+    async def _take(self, node: str, fault: Fault | None, reason: str) -> None:
+        """Make the claimed `node` this run's; `fault` is what broke, where that is known."""
+        run, event = self.run, fault.event if fault is not None else None
+        run.request = msgspec.structs.replace(run.request, node=node, event=event)
+        target = j.Target(
+            target_node=node,
+            target_alias=alias_of(node),
+            reason=reason,
+            trigger_event=_as_mapping(event),
+        )
+        await run.record(target)
+
+    async def _files(self) -> None:
+        """The files that hooks are told of."""
+        run = self.run
+        await evidence_keeper.write_event(run)
+        if not (run.artifacts.folder / REPORT_FILE).exists():
+            with suppress(NvsxError, OSError):  # event.json beside it has told why
+                await run.artifacts.write(REPORT_FILE, b"")
+
+    # -- stages -------------------------------------------------------------------------
+
+    async def _go_through(self, item: Stage) -> bool:
+        """Run one stage, and its failure hook; whether the next one may begin."""
+        run = self.run
+        if run.cancellation.stops_work:
+            return False
+        if run.state.failed_stage is None:
+            await self._guard(stage.run_stage(run, item))
+        failed = run.state.failed_stage
+        if failed is None:
+            await self._dwell(item)
+            return not run.cancellation.stops_work
+        if failed.id == item.id:
+            await self._guard(self._on_failure(item))
+            return False
+        state = run.state.stage(item.id)
+        return state is not None and state.done  # resumed: this one lies before the failure
+
+    async def _on_failure(self, item: Stage) -> None:
+        path = item.on_failure or self.run.runbook.on_failure
+        if path:
+            await scripts.run_hook(self.run, item, path, "failure")
+
+    async def _dwell(self, item: Stage) -> None:
+        if self.run.request.dwell and item.dwell:
+            await self._guard(self.run.ports.clock.sleep(item.dwell))
+
+    async def _guard(self, work: Awaitable[Any]) -> Any:
+        """Do `work` until it is done or the run is cancelled; cancelled work returns None."""
+        run = self.run
+        task = asyncio.ensure_future(work)
+        asked = asyncio.ensure_future(run.cancellation.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await self._record_cancel()
+                task.cancel()
+                await asyncio.wait({task})
+            return None if task.cancelled() else task.result()
+        finally:
+            asked.cancel()
+            if not task.done():  # nvsx is going down: nothing of the run may outlive this
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _record_cancel(self) -> None:
+        """Keep who asked, once: before anything is stopped for it."""
+        asked = self.run.cancellation.asked
+        if asked is not None and self.run.state.cancelled is None:
+            await self.run.record(asked, durable=True)
+
+    # -- the end ------------------------------------------------------------------------
+
+    async def _skip_rest(self, problem: str) -> None:
+        run, failed = self.run, self.run.state.failed_stage
+        if run.cancellation.stops_work:
+            await self._record_cancel()
+        why = problem or (f"{failed.id} did not pass" if failed else "the run was cancelled")
+        if not run.node and not problem:
+            why = "no node was ever targeted"
+        events = [
+            j.StageEnd(
+                stage=s.id,
+                status="cancelled"
+                if s.began is not None and run.cancellation.stops_work
+                else "skipped",
+                elapsed_s=round(max(0.0, run.now - (s.began or run.now)), 3),
+                reason=why,
+            )
+            for s in run.state.stages
+            if not s.done and (s.id != "postmortem" or problem or not run.node)
+        ]
+        await run.record(*events)
+
+    async def _finish(self, problem: str) -> j.Finish:
+        run = self.run
+        last = next((s for s in run.runbook.stages if s.id == "postmortem"), None)
+        if last is not None and run.node and not problem:
+            await self._postmortem(last)
+        evidence_keeper.capture(run, "postmortem", "end")
+        await evidence_keeper.settle(run)
+        if run.feed is not None:
+            note_progress(run, run.feed.current)
+        await run.record()
+        finish = self._verdict(problem)
+        summary = msgspec.json.format(msgspec.json.encode({"run_id": run.run_id, "finish": finish}))
+        with suppress(OSError, NvsxError):
+            await run.artifacts.write("run.json", summary)
+        await run.record(finish, durable=True)
+        return finish
+
+    async def _postmortem(self, item: Stage) -> None:
+        """Runs whatever came before, a cancel too. A second cancel stops it from outside."""
+        run = self.run
+        run.cancellation.begin_postmortem()
+        await stage.run_stage(run, item)
+        failed = run.state.failed_stage
+        if failed is not None and failed.id == item.id:
+            await self._on_failure(item)
+
+    def _verdict(self, problem: str) -> j.Finish:
+        run, state = self.run, self.run.state
+        failed = state.failed_stage
+        status: j.RunStatus
+        if state.cancelled is not None:
+            status, reason, code = "cancelled", state.cancelled.reason, state.cancelled.exit_code
+        elif problem:
+            status, reason, code = "failed", problem, self._refused
+        elif failed is not None:
+            status, reason, code = "failed", f"{failed.id}: {failed.reason}", 1
+        else:
+            status, reason, code = "passed", state.replaced, 0
+        times = state.times
+        repaired = state.session.ending == "recovered"
+        mttr = times.time_to_repair() if repaired else None
+        bare = times.time_to_repair_without_drain() if repaired else None
+        cleared = None
+        if not state.session.known and times.generated and times.healthy:
+            cleared = max(0.0, times.healthy - times.generated)
+        return j.Finish(
+            ok=status == "passed",
+            status=status,
+            degraded=state.degraded or bool([p for p in state.prerequisites if not p.ok]),
+            total_s=round(max(0.0, run.now - state.began), 3),
+            mttr_s=_rounded(mttr),
+            mttr_without_drain_s=_rounded(bare),
+            condition_cleared_s=_rounded(cleared),
+            reason=reason,
+            exit_code=code,
+        )
+
+    async def _close(self) -> None:
+        run = self.run
+        for task in set(run.background):
+            task.cancel()
+        if run.feed is not None:
+            with suppress(NvsxError):
+                await run.feed.close()
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _waiting_for(run: RunContext) -> str:
+    checks = sorted({c for t in run.runbook.triggers for c in t.check})
+    return "the first fault of " + (", ".join(checks) if checks else run.runbook.metadata.name)

@@ -1,0 +1,220 @@
+"""Runs a run's scripts: hooks with retries, the action once, and nothing twice.
+
+A script is written as begun before it starts and as ended after. What an earlier owner
+finished is not run again; what it left cut in the middle is stopped first, then a hook
+runs again with the same idempotency key, and an action only when it is `idempotent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from nvsx.core.journal import entries as j
+from nvsx.core.journal.fold import HookState
+from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult
+from nvsx.core.runbook.schema import Stage
+from nvsx.follow import evidence_keeper
+from nvsx.follow.run_context import RunContext
+
+
+class _Pump:
+    """Carries output lines from a callback into the journal, in batches and in order."""
+
+    def __init__(self, run: RunContext, stage: str, source: j.ScriptKind) -> None:
+        self._run, self._stage, self._source = run, stage, source
+        self._lines: list[j.RunEvent] = []
+        self._some = asyncio.Event()
+        self._closed = False
+        self._task = asyncio.create_task(self._carry())
+        self.text: list[str] = []
+
+    def take(self, stream: Literal["stdout", "stderr"], line: str) -> None:
+        self.text.append(line)
+        self._lines.append(
+            j.Output(stage=self._stage, source=self._source, stream=stream, line=line)
+        )
+        self._some.set()
+
+    async def _carry(self) -> None:
+        while not self._closed or self._lines:
+            await self._some.wait()
+            self._some.clear()
+            lines, self._lines = self._lines, []
+            await self._run.record(*lines)
+
+    async def close(self) -> None:
+        """Write what has come; raises what writing raised."""
+        self._closed = True
+        self._some.set()
+        await self._task
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How a script ended. `cut` is true when a cancelled run stopped it: then its end is
+    written down first, and `go_on` lets the cancellation take its course."""
+
+    result: ScriptResult
+    lines: list[str]
+    cut: bool
+
+    def go_on(self) -> None:
+        if self.cut:
+            raise asyncio.CancelledError
+
+
+async def run_hook(
+    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose = "hook"
+) -> bool:
+    """Run a hook until it succeeds or its attempts are used up; whether it succeeded.
+
+    `path` is relative to `runbooks/`. Raises only store errors and cancellation.
+    """
+    key = idempotency_key(run, stage.id, purpose)
+    mine = [s for s in _scripts(run, stage.id) if s.purpose == purpose and s.script == path]
+    attempt = max((s.attempt for s in mine), default=0)
+    if mine and mine[-1].ended is not None and (mine[-1].ok or attempt > stage.hook_retries):
+        return mine[-1].ok
+    if mine and mine[-1].ended is None:
+        await _clear_orphan(run, stage.id, mine[-1], key)
+    tries_left = max(1, stage.hook_retries + 1 - sum(s.ended is not None for s in mine))
+    for turn in range(tries_left):
+        if turn:
+            await run.ports.clock.sleep(run.patience.retry_pause * 2 ** (turn - 1))
+        if await _attempt(run, stage, path, purpose, attempt + turn + 1):
+            return True
+    return False
+
+
+async def _attempt(
+    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, attempt: int
+) -> bool:
+    key = idempotency_key(run, stage.id, purpose)
+    begin = j.HookBegin(
+        stage=stage.id, hook=path, attempt=attempt, idempotency_key=key, purpose=purpose
+    )
+    await run.record(begin, durable=True)
+    script = Script(
+        kind="hook",
+        path=str(run.root / "runbooks" / path),
+        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(attempt)),
+        timeout=stage.hook_timeout or run.patience.hook_timeout,
+    )
+    done = await _execute(run, script, stage.id, path)
+    result = done.result
+    end = j.HookEnd(
+        stage=stage.id,
+        hook=path,
+        exit_code=result.exit_code,
+        attempt=attempt,
+        purpose=purpose,
+        duration_s=round(result.duration, 3),
+        detail=result.detail,
+    )
+    await run.record(end, durable=True)
+    done.go_on()
+    return result.ok
+
+
+async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
+    """Run the stage's action once; "" when it succeeded, else why the stage fails."""
+    action = stage.action
+    if action is None:
+        return ""
+    key = idempotency_key(run, stage.id, "action")
+    mine = [s for s in _scripts(run, stage.id) if s.purpose == "action"]
+    if mine and mine[-1].ended is not None:
+        return "" if mine[-1].ok else _why_failed(action.script, mine[-1])
+    if mine:
+        await _clear_orphan(run, stage.id, mine[-1], key)
+        if not action.idempotent:
+            why = "was cut in the middle when nvsx died; it is not idempotent, so not repeated"
+            await run.record(
+                j.ActionEnd(stage=stage.id, script=action.script, exit_code=None, detail=why),
+                durable=True,
+            )
+            return f"action {action.script} {why}"
+    facts = run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(len(mine) + 1))
+    await run.record(j.ActionBegin(stage=stage.id, script=action.script), durable=True)
+    script = Script(
+        kind="action",
+        path=str(run.root / action.script),
+        args=tuple(action.args),
+        facts=facts,
+        timeout=limit,
+    )
+    done = await _execute(run, script, stage.id, action.script)
+    result = done.result
+    missing = [t for t in stage.expect if not any(t in line for line in done.lines)]
+    detail = result.detail
+    if result.ok and missing:
+        detail = f"did not print {missing[0]!r}"
+    code = result.exit_code if not (result.ok and missing) else 1
+    await run.record(
+        j.ActionEnd(stage=stage.id, script=action.script, exit_code=code, detail=detail),
+        durable=True,
+    )
+    done.go_on()
+    return "" if code == 0 else _why_failed(action.script, _scripts(run, stage.id)[-1])
+
+
+def idempotency_key(run: RunContext, stage: str, purpose: str) -> str:
+    """Stable for one run, stage and hook, whatever the attempt."""
+    return f"{run.run_id}.{stage}.{purpose}"
+
+
+def _why_failed(script: str, end: HookState) -> str:
+    if end.detail:
+        return f"action {script}: {end.detail}"
+    return f"action {script} ended with exit code {end.exit_code}"
+
+
+def _scripts(run: RunContext, stage: str) -> list[HookState]:
+    found = run.state.stage(stage)
+    return found.scripts if found is not None else []
+
+
+async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str) -> None:
+    seen = script.process
+    identity = ProcessIdentity(seen.pid, seen.started) if seen else None
+    if await run.ports.scripts.stop_orphan(identity, key):
+        run.later(
+            j.NoteMade(
+                stage=stage,
+                code="orphan-stopped",
+                text=f"{script.script} was still running from before; it was stopped",
+            )
+        )
+
+
+async def _execute(run: RunContext, script: Script, stage: str, name: str) -> _Done:
+    await evidence_keeper.write_event(run)
+    pump = _Pump(run, stage, "action" if script.kind == "action" else "hook")
+    sink: LineSink = pump.take
+
+    async def started(identity: ProcessIdentity) -> None:
+        await run.record(
+            j.ProcessSeen(stage=stage, script=name, pid=identity.pid, started=identity.started)
+        )
+
+    cut = False
+    try:
+        result = await run.ports.scripts.run(script, sink, started)
+    except asyncio.CancelledError:
+        if run.state.cancelled is None:
+            raise  # nvsx is going down: the script stays begun, and a resume repeats it
+        cut = True
+        result = ScriptResult(exit_code=None, detail=f"stopped: {run.state.cancelled.reason}")
+    finally:
+        await pump.close()
+    _take_report(run, stage, result)
+    return _Done(result, pump.text, cut)
+
+
+def _take_report(run: RunContext, stage: str, result: ScriptResult) -> None:
+    """The lines that are new in the report file go into the next record."""
+    new = result.report[run.lines_reported :]
+    run.lines_reported += len(new)
+    run.later(*(j.Reported(stage=stage, line=line) for line in new))

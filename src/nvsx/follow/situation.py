@@ -1,0 +1,174 @@
+"""What is going on now: NVSentinel's modules, nodes in an incident, runs under way.
+
+The shell's `status` and its completion ask here. Each part is read by itself: a cluster
+that does not answer is said in `problems`, and the runs are told all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nvsx.core.aliases import alias_of
+from nvsx.core.errors import NvsxError, Unreachable
+from nvsx.core.journal.run_rows import RunRow
+from nvsx.project.home import Home
+from nvsx.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nvsx.follow.wiring import World
+    from nvsx.nvsentinel.workloads import Fact
+
+PATIENCE = 20.0
+"""Seconds for everything that is asked of the cluster."""
+
+
+class ModuleStatus(msgspec.Struct, frozen=True):
+    """A module of NVSentinel; `ready` of `desired` pods."""
+
+    name: str
+    ready: int
+    desired: int
+    version: str = ""
+
+
+class IncidentStatus(msgspec.Struct, frozen=True):
+    """A node in an incident: what struck it, NVSentinel's state label, and who is on it.
+
+    `state` is "" on a node NVSentinel does nothing about. `since` is in Unix seconds.
+    """
+
+    node: str
+    alias: str
+    state: str
+    check: str
+    error_codes: tuple[str, ...] = ()
+    message: str = ""
+    since: float = 0.0
+    cordoned: bool = False
+    conditions: tuple[str, ...] = ()
+    run_id: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """`namespace` is "" when the cluster could not be read; `problems` says why."""
+
+    context: str = ""
+    sandbox: bool = False
+    namespace: str = ""
+    installed: bool | None = None
+    modules: tuple[ModuleStatus, ...] = ()
+    monitor_only: bool | None = None
+    dry_run: bool | None = None
+    breaker: str = ""
+    incidents: tuple[IncidentStatus, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+async def status(home: Home) -> Status:
+    """Look once. Never raises for what cannot be read."""
+    problems: list[str] = []
+    runs: Sequence[RunRow] = ()
+    try:
+        runs = await recent_runs(home, active=True)
+    except NvsxError as error:
+        problems.append(str(error))
+    found = Status()
+    try:
+        async with _cluster(home) as world:
+            found = await _look(world, runs)
+    except NvsxError as error:
+        problems.append(str(error))
+    return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
+
+
+async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
+    """The newest runs of the journal; `active` keeps those under way. Raises StoreError."""
+    with closing(open_store(home.state_dir)) as journal:
+        return await journal.runs(active=active, limit=100)
+
+
+async def node_names(home: Home) -> Sequence[str]:
+    """All node names of the cluster. Raises ClusterError and StoreError."""
+    async with _cluster(home) as world:
+        return await world.observer.node_names()
+
+
+@asynccontextmanager
+async def _cluster(home: Home) -> AsyncIterator[World]:
+    from nvsx.follow.wiring import open_world
+
+    try:
+        async with asyncio.timeout(PATIENCE), open_world(home) as world:
+            yield world
+    except TimeoutError:
+        raise Unreachable(
+            f"the cluster did not answer within {PATIENCE:g}s", "try `kubectl get nodes`"
+        ) from None
+
+
+async def _look(world: World, runs: Sequence[RunRow]) -> Status:
+    installation = await world.observer.installation()
+    modules = [
+        ModuleStatus(m.name, m.ready, m.desired, m.version)
+        for m in sorted(installation.modules.values(), key=lambda m: m.name)
+    ]
+    return Status(
+        context=world.where.name,
+        sandbox=world.where.sandbox,
+        namespace=installation.namespace,
+        installed=_yes(installation.found),
+        modules=tuple(modules),
+        monitor_only=_yes(installation.monitor_only),
+        dry_run=_yes(installation.dry_run),
+        breaker=str(installation.breaker.value or ""),
+        incidents=await _incidents(world, runs),
+    )
+
+
+def _yes(fact: Fact) -> bool | None:
+    return fact.value if isinstance(fact.value, bool) else None
+
+
+async def _incidents(world: World, runs: Sequence[RunRow]) -> tuple[IncidentStatus, ...]:
+    from nvsx.nvsentinel import marks, messages
+
+    on_it = {row.node: row.run_id for row in runs if row.cluster == world.where.cluster}
+    faults = await world.observer.nodes_in_incident()
+    nodes = await world.cluster.nodes()
+    try:
+        known = {node.name: node for node in nodes.items()}
+    finally:
+        await world.cluster.release(nodes)
+    told = []
+    for fault in faults:
+        node = known.get(fault.node)
+        if node is None:
+            continue  # it went away between the two looks
+        event = fault.event
+        told.append(
+            IncidentStatus(
+                node=fault.node,
+                alias=alias_of(fault.node),
+                state=marks.read(node).state,
+                check=event.check,
+                error_codes=event.error_codes,
+                message=event.message,
+                since=event.generated_at or event.created_at,
+                cordoned=node.unschedulable,
+                conditions=tuple(
+                    c.type
+                    for c in node.conditions
+                    if messages.is_check(c) and messages.is_unhealthy(c)
+                ),
+                run_id=on_it.get(fault.node, ""),
+            )
+        )
+    return tuple(told)

@@ -1,0 +1,273 @@
+"""Waits until a stage's watches hold, level-triggered on the node's snapshots.
+
+Nothing is polled: the loop wakes when the snapshot changes, or when time alone can change
+an answer (a `for`, the hard limit). Each pass writes what changed in one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import NamedTuple
+
+import msgspec
+
+from nvsx.core import durations
+from nvsx.core.incident.session import Session
+from nvsx.core.journal import entries as j
+from nvsx.core.ports import NodeFeed
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.watches import conditions
+from nvsx.core.watches.kinds import AnyOf, Pod, Watch, describe
+from nvsx.core.watches.look import Look, Scope
+from nvsx.core.watches.snapshot import Snapshot
+from nvsx.core.watches.verdict import Verdict
+from nvsx.follow.run_context import RunContext
+
+#: Stages that NVSentinel can have gone through before nvsx looked.
+CHAIN = ("detect", "quarantine", "drain", "remediate")
+
+#: Real time between two looks at the clock while a limit is far away.
+LONGEST_WAIT = 3600.0
+
+
+class Ended(NamedTuple):
+    """How a stage, or a part of it, ended."""
+
+    status: j.StageStatus
+    reason: str = ""
+
+
+async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -> Ended:
+    """Wait for all watches of `stage`; at once `pass` when it has none.
+
+    Ends with `fail` when one cannot hold any more, `skipped` when the incident was over
+    before the stage was seen, and `timeout` at `deadline` (Unix seconds).
+    """
+    feed = run.feed
+    if feed is None:
+        return Ended("pass") if not stage.watch else Ended("fail", "no node to watch")
+    told: dict[int, Verdict] = {}
+    held: dict[int, float] = {}
+    seen: Snapshot | None = None
+    while True:
+        snap = feed.current
+        verdicts = look(run, stage, snap, held)
+        _tell(run, stage, verdicts, told, only_kinds=snap is seen)
+        note_progress(run, snap)
+        late = _late_until(run, stage, snap, verdicts)
+        ended = _decide(run, stage, snap, verdicts, patient=late is not None)
+        if ended is not None and ended.status == "pass":
+            return ended  # what is pending goes into the next commit, before any hook
+        await run.record()
+        if ended is not None:
+            return ended
+        seen = snap
+        seeing = late is None and "node" not in snap.unread
+        if deadline is not None and run.now >= deadline and seeing:
+            return Ended("timeout", _why_late(stage, verdicts))
+        # A limit that has passed waits until nvsx sees again, not for the clock.
+        limit = deadline if deadline is not None and deadline > run.now else None
+        await _wait(run, feed, snap, [limit, late, *(v.recheck_at for v in verdicts)])
+
+
+def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
+    """The verdicts of the stage's watches on `snap`."""
+    state = run.state.stage(stage.id)
+    scope = Scope(
+        now=run.now,
+        stage=stage.id,
+        run_began=run.state.began or run.now,
+        stage_began=(state.began if state else None) or run.now,
+        trigger=run.trigger,
+        boot_id=run.state.boot_id,
+        pace=run.patience.hold_scale,
+    )
+    eye = Look(_own(run, snap), scope, run.ports.chain)
+    return [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
+
+
+def note_progress(run: RunContext, snap: Snapshot) -> None:
+    """Put into the next commit what `snap` adds to session, times and baseline."""
+    state, session = run.state, snap.session
+    if session != state.session:  # what is known of it went through the masks
+        session = run.masker.value(session)
+    if session != state.session and _mine(run, snap) and (session.open or _counts(run, session)):
+        run.later(j.SessionSeen(session=session))
+        if session.replaced_at is not None and state.session.replaced_at is None:
+            stage = state.current.id if state.current is not None else ""
+            text = f"{run.node} is another machine now: {session.ending_detail}"
+            run.later(j.NoteMade(stage=stage, code="node-replaced", text=text))
+    if _mine(run, snap):
+        times = run.ports.chain.tell_times(state.times, snap, run.trigger)
+        if times != state.times:
+            run.later(j.TimesSeen(times=times))
+    if not state.boot_id and snap.node is not None and snap.node.boot_id and not _late(run, snap):
+        run.later(j.Baseline(boot_id=snap.node.boot_id))
+
+
+def _late(run: RunContext, snap: Snapshot) -> bool:
+    rank = run.ports.chain.state_rank("remediating") or 0
+    ranks = [run.ports.chain.state_rank(s) or 0 for s, _ in snap.session.states]
+    return any(r >= rank for r in ranks) or snap.session.ending != ""
+
+
+def _counts(run: RunContext, session: Session) -> bool:
+    """Whether an ended session is this run's own, and not the one before it.
+
+    One that ended before nvsx first looked has no key: its marks are gone, its end is not.
+    """
+    if session.ended_at is None:
+        return False
+    if session.known and run.state.session.key == session.key:
+        return True
+    if run.trigger is not None and run.trigger.generated_at > session.ended_at:
+        return False  # the fault is younger than that end
+    slack = 0.0 if run.request.fresh else run.patience.late_window
+    return session.ended_at >= run.state.began - slack
+
+
+def _decide(
+    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict], *, patient: bool
+) -> Ended | None:
+    wrong = next((v for v in verdicts if v.kind == "invalid"), None)
+    if wrong is not None:
+        return Ended("fail", f"the runbook is wrong: {wrong.detail}")
+    dead = run.ports.chain.dead_end(stage.id, snap) if _mine(run, snap) else None
+    if dead is not None and dead.overrules and stage.watch:
+        return Ended("fail", dead.reason)
+    if _replaced(run, snap) and stage.id in (*CHAIN, "recover"):
+        return _left_behind(run, stage)
+    over = _over(run, stage, snap)
+    if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
+        return Ended("pass")
+    if over:
+        how = snap.session.ending or "over"
+        unseen = f"passed unseen: the incident was {how} before this was seen"
+        return None if patient else Ended("skipped", unseen)
+    cause = next((v for v in verdicts if v.kind == "failed"), None)
+    if cause is not None:
+        return Ended("fail", cause.detail)
+    return Ended("fail", dead.reason) if dead is not None else None
+
+
+def _over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
+    """Whether the incident ended before the stage did."""
+    return stage.id in CHAIN and not snap.session.open and _counts(run, snap.session)
+
+
+def _late_until(
+    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict]
+) -> float | None:
+    """Until when a stage that has not seen all of an incident that is over may still see it.
+
+    A repair, an Event or a log line comes by a watch of its own, which can lag behind the
+    node's, or be cut for longer. None when that has passed, or when nothing more can come.
+    """
+    if not _over(run, stage, snap):
+        return None
+    if "node" in snap.unread:
+        run.over_since = None
+        return math.inf
+    if run.over_since is None:
+        run.over_since = run.now
+    missing = [w for w, v in zip(stage.watch, verdicts, strict=True) if v.kind != "satisfied"]
+    until = run.over_since + run.patience.laggards
+    waits = run.state.seen_open and run.now < until and any(map(_comes_apart, missing))
+    return until if waits else None
+
+
+def _comes_apart(item: Watch | AnyOf) -> bool:
+    """Whether what the watch reads does not come with the node itself."""
+    members = item.any_of if isinstance(item, AnyOf) else [item]
+    return any(w.happening or isinstance(w, Pod) for w in members)
+
+
+def _replaced(run: RunContext, snap: Snapshot) -> bool:
+    """Whether the node is in another session than the run's: then that one is over."""
+    own, session = run.state.session, snap.session
+    return own.known and session.known and own.key != session.key
+
+
+def _left_behind(run: RunContext, stage: Stage) -> Ended:
+    """What a stage ends with once the node shows another incident's marks, not this one's.
+
+    The run has to end: the other incident waits for its node.
+    """
+    if stage.id == "recover" and run.state.session.ending == "recovered":
+        return Ended("pass", "NVSentinel had released the node before another incident began")
+    return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
+
+
+def _own(run: RunContext, snap: Snapshot) -> Snapshot:
+    """`snap` without a session that is not this run's: an earlier one proves nothing."""
+    if _mine(run, snap):
+        return snap
+    return msgspec.structs.replace(snap, session=Session(previous_end=snap.session.ended_at))
+
+
+def _mine(run: RunContext, snap: Snapshot) -> bool:
+    """Whether the snapshot's session, open or ended, is the one this run follows."""
+    session = snap.session
+    if _replaced(run, snap):
+        return False
+    if session.open or session.ended_at is None:
+        return True
+    return _counts(run, session)
+
+
+def _tell(
+    run: RunContext,
+    stage: Stage,
+    verdicts: list[Verdict],
+    told: dict[int, Verdict],
+    *,
+    only_kinds: bool,
+) -> None:
+    """Note the verdicts that changed. A detail that only counts time is no change."""
+    for i, verdict in enumerate(verdicts):
+        before = told.get(i)
+        same_kind = before is not None and before.kind == verdict.kind
+        if before is not None and same_kind and (only_kinds or before.detail == verdict.detail):
+            continue
+        told[i] = verdict
+        item = stage.watch[i]
+        run.later(
+            j.WatchChange(
+                stage=stage.id,
+                index=i,
+                kind="anyOf" if isinstance(item, AnyOf) else item.kind,
+                verdict=verdict.kind,
+                detail=verdict.detail,
+                describe=describe(item),
+            )
+        )
+
+
+async def _wait(run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[float | None]) -> None:
+    """Until the snapshot is another one, or time alone can change something: at `looks`."""
+    times = [t for t in looks if t is not None]
+    if not times:
+        await feed.changed(snap)
+        return
+    pause = min(t - run.now for t in times)
+    changed = asyncio.ensure_future(feed.changed(snap))
+    sleeping = asyncio.ensure_future(run.ports.clock.sleep(min(max(pause, 0.001), LONGEST_WAIT)))
+    try:
+        await asyncio.wait({changed, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (changed, sleeping):
+            task.cancel()
+    if changed.done() and not changed.cancelled():
+        changed.result()  # a broken feed ends the run with its own error, not with silence
+
+
+def _why_late(stage: Stage, verdicts: list[Verdict]) -> str:
+    limit = stage.effective_timeout
+    after = f" after {durations.format(limit)}" if limit is not None else ""
+    open_ = [
+        f"{describe(item)} ({v.detail or v.kind})"
+        for item, v in zip(stage.watch, verdicts, strict=True)
+        if v.kind != "satisfied"
+    ]
+    return f"still waiting{after} for: {'; '.join(open_)}"

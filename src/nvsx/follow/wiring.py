@@ -1,0 +1,220 @@
+"""Wires the adapters: one cluster, one journal, and what stands between them and a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.cluster import kubeconfig
+from nvsx.cluster.door import Cluster
+from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
+from nvsx.cluster.kubectl_proxy import ProxyGateway
+from nvsx.core.errors import Unreachable, UsageError
+from nvsx.core.whereabouts import Whereabouts
+from nvsx.follow.masked_ports import secret_variables
+from nvsx.follow.processes.kubectl_guard import install_guard
+from nvsx.follow.processes.local_scripts import LocalScripts
+from nvsx.follow.repeats import RepeatScripts
+from nvsx.follow.run_context import Ports
+from nvsx.follow.surroundings import (
+    SANDBOX_CONTEXT,
+    SANDBOX_IS_GONE,
+    find_whereabouts,
+    refuse_stale_kubeconfig,
+    uses_service_account,
+)
+from nvsx.nvsentinel.chain import NvsentinelChain
+from nvsx.nvsentinel.event_store.credentials import CredentialSource
+from nvsx.nvsentinel.event_store.opening import HealthEvents, Inspect, Reach, open_health_events
+from nvsx.nvsentinel.event_store.port_forward import Kubectl
+from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.project.home import Home
+from nvsx.store import open_store
+from nvsx.store.sqlite_journal import SqliteJournal
+
+if TYPE_CHECKING:
+    from nvsentinel_sandbox.host import Sandbox
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What runs share: the cluster, NVSentinel's marks on it, the journal, a scratch folder.
+
+    `where` says what the cluster is, a sandbox or a real one, and which.
+
+    `health_events` is NVSentinel's own store, None where there is none to ask.
+    `kubeconfig` is the private file that child processes get; None in a pod, where kubectl
+    finds the service account by itself. `hook_kubeconfig` is for hooks and prerequisites
+    instead of it, where the project names one.
+    """
+
+    home: Home
+    cluster: Cluster
+    observer: NvsentinelObserver
+    chain: NvsentinelChain
+    journal: SqliteJournal
+    where: Whereabouts
+    kubeconfig: Path | None
+    hook_kubeconfig: Path | None
+    scratch: Path
+    health_events: HealthEvents | None = None
+    _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
+
+    def ports(self, *, root: Path, sandboxed: bool = False, live_hooks: bool = False) -> Ports:
+        """The engine's ports, with scripts of the project at `root`; runs of a kind share them.
+
+        On a sandbox scripts are `sandboxed`, whatever the run says of itself.
+        """
+        sandboxed = sandboxed or self.where.sandbox
+        kind = (root, sandboxed, live_hooks)
+        if kind not in self._ports:
+            hooks, namespace = self.home.settings.hooks, self.home.nvsentinel_namespace
+            env = {"NVSENTINEL_NAMESPACE": namespace} if namespace else {}
+            own = set(secret_variables(self.home.settings))
+            env |= {name: value for name, value in self.home.env.items() if name not in own}
+            scripts = LocalScripts(
+                root,
+                env,
+                kubeconfig=self.kubeconfig,
+                hook_kubeconfig=self.hook_kubeconfig,
+                guard_dir=install_guard(self.scratch / "guard"),
+                sandboxed=sandboxed,
+                live_hooks=live_hooks,
+                kubectl_writes=hooks.kubectl_writes == "allow",
+                masker=self.home.masker,
+            )
+            aware = RepeatScripts(scripts, self.journal, self.home.settings.history.repeat_window)
+            self._ports[kind] = Ports(SystemClock(), self.observer, self.chain, self.journal, aware)
+        return self._ports[kind]
+
+
+@asynccontextmanager
+async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[World]:
+    """Connect to the cluster (or `sandbox`) and open the journal.
+
+    Raises ClusterError and StoreError; everything opened is closed again.
+    """
+    async with AsyncExitStack() as opened:
+        journal = open_store(home.state_dir)
+        opened.callback(journal.close)
+        scratch = _scratch(home.state_dir, journal.owner)
+        opened.callback(shutil.rmtree, scratch, ignore_errors=True)
+        gateway, context, config = _gateway(home, sandbox, scratch)
+        cluster = Cluster(gateway)
+        opened.push_async_callback(cluster.close)
+        where = await _arrive(cluster, context, home.env)
+        health_events = None
+        if sandbox is None:
+
+            async def installation() -> Installation:
+                return await observer.installation()
+
+            health_events = _health_events(home, installation, context, config, scratch)
+        if health_events is not None:
+            opened.push_async_callback(health_events.close)
+        observer = NvsentinelObserver(
+            cluster,
+            namespace=home.nvsentinel_namespace,
+            health_events=health_events,
+            clock=SystemClock(),
+        )
+        opened.push_async_callback(observer.close)
+        yield World(
+            home=home,
+            cluster=cluster,
+            observer=observer,
+            chain=NvsentinelChain((await observer.installation()).repairs),
+            journal=journal,
+            where=where,
+            kubeconfig=config,
+            hook_kubeconfig=None if where.sandbox else _hook_kubeconfig(home),
+            scratch=scratch,
+            health_events=health_events,
+        )
+
+
+async def _arrive(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whereabouts:
+    """Reach the cluster and find out what it is. Raises ClusterError."""
+    try:
+        await cluster.start()
+        return await find_whereabouts(cluster, context, env)
+    except Unreachable as error:
+        if context != SANDBOX_CONTEXT:
+            raise
+        raise Unreachable(error.message, f"has the sandbox ended? {SANDBOX_IS_GONE}") from error
+
+
+def _scratch(state_dir: Path, owner: str) -> Path:
+    """A private folder of this process. It holds credentials, so what a killed process left
+    goes at the next start, once nobody can still need it: an owner's lock file stays for as
+    long as a run of it is unfinished."""
+    parent = state_dir / "scratch"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    for left in parent.iterdir():
+        if not (state_dir / "owners" / f"{left.name}.lock").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / owner
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _hook_kubeconfig(home: Home) -> Path | None:
+    """The account that hooks and prerequisites use, where the project names one."""
+    named = home.settings.hooks.kubeconfig
+    if not named:
+        return None
+    path = home.project.root / Path(named).expanduser()
+    if not os.access(path, os.R_OK):
+        raise UsageError(
+            f"hooks.kubeconfig names {path}, which cannot be read",
+            "correct it in nvsx.yaml, or remove it to give hooks the run's own context",
+        )
+    return path
+
+
+def _health_events(
+    home: Home, inspect: Inspect, context: str, config: Path | None, scratch: Path
+) -> HealthEvents | None:
+    """NVSentinel's store as the project names it; nothing is connected to before it is read."""
+    wanted = home.settings.health_events
+    named = wanted.credentials
+    environ = dict(home.env)
+    kubectl = Kubectl(context, {**environ, "KUBECONFIG": str(config)}) if config else Kubectl()
+    return open_health_events(
+        wanted.uri,
+        CredentialSource(named.file or "", named.secret or "", named.env or "") if named else None,
+        inspect=inspect,
+        reach=Reach(environ, scratch / "store", kubectl, in_pod=config is None),
+        clock=SystemClock(),
+    )
+
+
+def _gateway(
+    home: Home, sandbox: Sandbox | None, scratch: Path
+) -> tuple[Gateway, str, Path | None]:
+    if sandbox is not None:
+        return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
+    if uses_service_account(home.env, home.context):
+        return InClusterGateway(), "in-cluster", None
+    refuse_stale_kubeconfig(home.env, home.context)
+    context = kubeconfig.context_named(home.context)
+    config = kubeconfig.pinned_kubeconfig(context.name, scratch / "kubeconfig")
+    return ProxyGateway(context.name), context.name, config

@@ -1,0 +1,63 @@
+"""`nvsx lint`: everything that can be known about runbooks without running them.
+
+It takes runbooks that were discovered already and returns findings; printing and the exit
+code are the command's. Nothing is executed but shellcheck, and no cluster is contacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from nvsx.core.routing.route import Evaluate, no_expressions
+from nvsx.core.routing.vocabulary import Vocabulary
+from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
+from nvsx.lint import lint_hooks, lint_patterns, lint_rules, lint_waits, stored_ledgers
+from nvsx.lint.findings import Finding
+from nvsx.lint.lint_hooks import find_shellcheck
+
+__all__ = ["Finding", "find_shellcheck", "lint"]
+
+_RULES = (
+    lint_rules.sense,
+    lint_rules.triggers,
+    lint_waits.waits,
+    lint_waits.unrepaired,
+    lint_patterns.slow,
+    stored_ledgers.source_changed,
+)
+
+
+def lint(
+    catalog: Sequence[LoadedRunbook | BrokenRunbook],
+    words: Vocabulary,
+    names: Collection[str] = (),
+    evaluate: Evaluate = no_expressions,
+    *,
+    shellcheck: bool = True,
+) -> list[Finding]:
+    """The findings about the runbooks called `names` (all, when empty), in file order.
+
+    All of the catalog is looked at for what concerns several, such as ambiguous routing.
+    shellcheck takes seconds; doctor and setup leave it out.
+    """
+    books = [b for b in catalog if isinstance(b, LoadedRunbook)]
+    wanted = [b for b in books if not names or b.name in names]
+    found = [
+        Finding("error", "schema", problem, entry.name)
+        for entry in catalog
+        if isinstance(entry, BrokenRunbook)
+        for problem in entry.problems
+    ]
+    for book in wanted:
+        for rule in _RULES:
+            found += rule(book, words)
+    found += lint_hooks.files(wanted, shellcheck=shellcheck)
+    found += lint_rules.ties(books, evaluate)
+    found += lint_rules.nicknames(books)
+    kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]
+    return sorted(kept, key=_place)
+
+
+def _place(finding: Finding) -> tuple[str, str, int, int, str]:
+    problem = finding.problem
+    return (finding.runbook, problem.file, problem.line, problem.column, problem.message)

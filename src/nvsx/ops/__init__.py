@@ -1,1 +1,0 @@
-"""Setup, doctor, scaffolder, converter and linter: they return values and never print or exit."""

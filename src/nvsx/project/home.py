@@ -1,0 +1,65 @@
+"""Where a command works: its project, settings, state folder and environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.project import locate
+from nvsx.project.locate import Project
+
+if TYPE_CHECKING:
+    from nvsx.core.masking import Masker
+    from nvsx.project.settings import Settings
+
+
+@dataclass
+class Home:
+    """What the global options come to. Reads nothing before it is asked for.
+
+    `context` is the kubeconfig context named on the command line, None for the current
+    one. Raises UsageError and InvalidRunbook from the properties that read files.
+    """
+
+    project_flag: str | None = None
+    context: str | None = None
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return os.environ
+
+    @cached_property
+    def project(self) -> Project:
+        return locate.find_project(self.project_flag, self.env, Path.cwd())
+
+    @cached_property
+    def settings(self) -> Settings:
+        from nvsx.project import settings
+
+        return settings.load(self.project.root, self.env)
+
+    @property
+    def nvsentinel_namespace(self) -> str:
+        """Where the project says that NVSentinel is; "" to look for it, which is better than
+        the settings' default: any release namespace is possible."""
+        said = self.settings.nvsentinel
+        return said.namespace if "namespace" in said.model_fields_set else ""
+
+    @cached_property
+    def state_dir(self) -> Path:
+        return locate.state_dir(self.env)
+
+    @cached_property
+    def masker(self) -> Masker:
+        """What keeps the secrets nvsx can know of out of everything shown and stored."""
+        from nvsx.follow.masked_ports import masker_of
+
+        return masker_of(self)
+
+    @property
+    def artifacts_dir(self) -> Path:
+        return self.project.artifacts_dir(self.state_dir)

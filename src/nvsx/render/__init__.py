@@ -1,1 +1,0 @@
-"""Plain text, JSONL and report views of a run's journal."""

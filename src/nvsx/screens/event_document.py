@@ -1,0 +1,157 @@
+"""The published schema of a run's events: what a line of JSONL may hold.
+
+Made from `core.journal`, so that it cannot differ from what is written. Programs read
+these lines, so the format only ever grows: writing refuses to drop an event, a field or a
+value that was published. `python -m nvsx.screens.event_document [--check|--write [FOLDER]]` keeps
+`events.schema.json` and `events.md` current; the checks of the repository fail when they
+are stale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from nvsx.core.journal import entries
+
+FOLDER = Path("docs")
+SCHEMA = "events.schema.json"
+PAGE = "events.md"
+
+Json = dict[str, Any]
+
+_ENVELOPE: Json = {
+    "v": {"const": entries.VERSION, "description": "Version of the format."},
+    "run_id": {"type": "string"},
+    "seq": {"type": "integer", "minimum": 1, "description": "Its place, from 1, without gaps."},
+    "t": {"type": "number", "description": "When it was written, in Unix seconds."},
+    "replayed": {"const": True, "description": "Only where a resumed run repeats its journal."},
+}
+_ALWAYS = ["v", "event", "run_id", "seq", "t"]
+_HEAD = f"""\
+# Events of a run
+
+`nvsx run … -o jsonl` and `nvsx runs follow … -o jsonl` write one JSON object a line. It is the
+run's journal, as it is stored. [{SCHEMA}]({SCHEMA}) is the JSON Schema of a line. The format only
+ever grows: pass over events and fields you do not know.
+
+Every line has `v` ({entries.VERSION}), `event`, `run_id`, `seq` (from 1, no gaps) and `t` (Unix
+seconds). A resumed run first repeats its journal, with `replayed: true`.
+
+This page is generated from `src/nvsx/core/journal/entries.py`.
+"""
+
+
+def json_schema() -> Json:
+    """JSON Schema (2020-12) of one line."""
+    bodies = get_args(entries.RunEvent)
+    refs, components = msgspec.json.schema_components(bodies, ref_template="#/$defs/{name}")
+    definitions = {name: _described(schema) for name, schema in components.items()}
+    for body in bodies:
+        schema = definitions[body.__name__]
+        schema["properties"] = {**_ENVELOPE, **schema["properties"]}
+        schema["required"] = list(dict.fromkeys([*_ALWAYS, *schema["required"]]))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "one line of nvsx JSONL",
+        "oneOf": list(refs),
+        "$defs": definitions,
+    }
+
+
+def _described(schema: Json) -> Json:
+    text = schema.get("description")
+    return {**schema, "description": inspect.cleandoc(text)} if text else dict(schema)
+
+
+def removed(old: Json, new: Json) -> Iterator[str]:
+    """What `old` promises and `new` does not: events, fields, and values of enumerations."""
+    for name, schema in old.get("$defs", {}).items():
+        now = new.get("$defs", {}).get(name)
+        if now is None:
+            yield f"{name} is gone"
+            continue
+        for field, was in schema.get("properties", {}).items():
+            found = now.get("properties", {}).get(field)
+            if found is None:
+                yield f"{name}.{field} is gone"
+                continue
+            for value in was.get("enum", ()):
+                if value not in found.get("enum", (value,)):
+                    yield f"{name}.{field} is never {value!r} any more"
+
+
+def markdown() -> str:
+    """The events as a page for people."""
+    schema = json_schema()
+    parts = [_HEAD]
+    events = [ref["$ref"].rpartition("/")[2] for ref in schema["oneOf"]]
+    others = [name for name in schema["$defs"] if name not in events]
+    for name in (*events, *others):
+        definition = schema["$defs"][name]
+        event = definition["properties"].get("event", {}).get("enum", [""])[0]
+        parts.append(f"## `{event}`" if event else f"## {name}")
+        if "description" in definition:
+            parts.append(" ".join(definition["description"].split()))
+        parts.append("\n".join(_rows(definition)))
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _rows(definition: Json) -> Iterator[str]:
+    fields = {k: v for k, v in definition["properties"].items() if k not in (*_ENVELOPE, "event")}
+    yield "| field | type |\n|---|---|"
+    for name, schema in fields.items():
+        yield f"| `{name}` | {_type(schema)} |"
+
+
+def _type(schema: Json) -> str:
+    """A type in words, as it can stand in a table."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " or ".join(_type(s) for s in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{json.dumps(v)}`" for v in schema["enum"])
+    if schema.get("type") == "array" and isinstance(schema.get("items"), dict):
+        return f"list of {_type(schema['items'])}"
+    return str(schema.get("type", "any value"))
+
+
+def main(arguments: list[str]) -> int:
+    """`--check` fails when a file is stale; `--write`, the default, renews both."""
+    mode = arguments[0] if arguments else "--write"
+    folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
+    if mode not in ("--check", "--write"):
+        sys.stderr.write(
+            "usage: python -m nvsx.screens.event_document [--check|--write [FOLDER]]\n"
+        )
+        return 2
+    wanted = {SCHEMA: json.dumps(json_schema(), indent=1) + "\n", PAGE: markdown()}
+    before = {name: _read(folder / name) for name in wanted}
+    if before == wanted:
+        return 0
+    if before[SCHEMA] and (lost := list(removed(json.loads(before[SCHEMA]), json_schema()))):
+        sys.stderr.write(f"the published format only grows, but: {'; '.join(lost)}\n")
+        return 1
+    if mode == "--check":
+        stale = ", ".join(str(folder / n) for n, text in wanted.items() if before[n] != text)
+        sys.stderr.write(f"stale: {stale}: run python -m nvsx.screens.event_document\n")
+        return 1
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.items():
+        (folder / name).write_text(text, "utf-8")
+    return 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""Past runs: history, reports and statistics, and the report each run leaves behind.
+
+The commands and the runner's wiring call these. They read the journal's database, and of
+the artifact folder the files to list them. Into that folder only `ReportView` writes, and
+whoever reads a run overwrites secrets that a killed one left in its report file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nvsx.core.errors import NvsxError, UsageError
+from nvsx.core.journal import entries as j
+from nvsx.core.journal import statistics
+from nvsx.core.journal.past_runs import By, RunFilter
+from nvsx.core.journal.run_index import as_seen
+from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.ports import Artifacts, Journal
+from nvsx.follow.processes.report_file import hide
+from nvsx.follow.runner import REPORT_FILE
+from nvsx.project.home import Home
+from nvsx.screens.report import incident_report as reports
+from nvsx.screens.report.report_html import page
+from nvsx.screens.report.report_markdown import markdown
+from nvsx.screens.report.report_merge import merge
+from nvsx.store import open_store, queries
+from nvsx.store.artifacts import listing
+
+if TYPE_CHECKING:
+    from nvsx.store.sqlite_journal import SqliteJournal
+
+log = logging.getLogger(__name__)
+
+OWN = frozenset({"report.md", "report.html"})
+"""What a report does not list, since it is what it is written into."""
+
+
+@asynccontextmanager
+async def _store(home: Home) -> AsyncIterator[SqliteJournal]:
+    with closing(open_store(home.state_dir)) as journal:
+        yield journal
+
+
+async def history(home: Home, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
+    """The runs that fit, newest first, as they are now. Raises StoreError."""
+    async with _store(home) as journal:
+        rows = await journal.look(lambda db: queries.past_runs(db, wanted, limit))
+        open_ = [row.run_id for row in rows if row.finished is None]
+        owners = await journal.look(lambda db: queries.owners(db, open_))
+        return [as_seen(r, r.run_id in owners and journal.alive(owners[r.run_id])) for r in rows]
+
+
+async def stats(
+    home: Home, wanted: RunFilter, by: By, window: float = statistics.REPEAT_WINDOW
+) -> statistics.Stats:
+    """Statistics over the finished runs that fit. Raises StoreError."""
+    with _uncollected():
+        async with _store(home) as journal:
+            samples = await journal.look(lambda db: queries.samples(db, wanted, by))
+            hits = await journal.look(lambda db: queries.hits(db, wanted))
+        return statistics.Stats(
+            tuple(statistics.groups(samples)), tuple(statistics.repeats(hits, window))
+        )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles: of hundreds of thousands of rows it is a third of the time, and
+    they have none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+async def report(home: Home, run_id: str) -> reports.Report:
+    """The report of one run, as of now. Raises UsageError for an unknown run, StoreError."""
+    async with _store(home) as journal:
+        row = await journal.run(run_id)
+        entries = await journal.read(run_id)
+    folder = folder_of(home, row)
+    hide(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
+    built = await asyncio.to_thread(_built, entries, folder)
+    return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
+
+
+async def merged_report(home: Home, wanted: str, since: float) -> reports.Report:
+    """One report of the runs of an incident that began since (Unix seconds). `wanted` is one of
+    them, or the node (name or alias): then its newest run. Raises UsageError, StoreError."""
+    async with _store(home) as journal:
+        run_id = wanted
+        if not wanted.startswith("r-"):
+            on_node = RunFilter(node=wanted, since=since)
+            newest = await journal.look(lambda db: queries.past_runs(db, on_node, 1))
+            if not newest:
+                raise UsageError(
+                    f"no run and no node with runs since then is called {wanted}",
+                    "list them with `nvsx history`",
+                )
+            run_id = newest[0].run_id
+        await journal.run(run_id)
+        told = []
+        for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
+            row, entries = await journal.run(one), await journal.read(one)
+            if any(isinstance(e.body, j.Start) for e in entries):
+                folder = folder_of(home, row)
+                hide(folder / REPORT_FILE, home.masker)
+                told.append((entries, await asyncio.to_thread(_files, folder)))
+    if all(entries[0].run_id != run_id for entries, _ in told):
+        raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
+    return home.masker.value(await asyncio.to_thread(merge, told, run_id))
+
+
+def folder_of(home: Home, row: RunRow) -> Path:
+    """The run's artifacts; its project need not be the one we are in."""
+    here = home.artifacts_dir / row.run_id
+    there = Path(row.project) / home.artifacts_dir.name / row.run_id
+    return there if row.project and not here.is_dir() and there.is_dir() else here
+
+
+def _built(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
+    return reports.build(entries, _files(folder))
+
+
+def _files(folder: Path) -> list[reports.Artifact]:
+    return [reports.Artifact(*file) for file in listing(folder) if file[0] not in OWN]
+
+
+class ReportView:
+    """Writes report.md and report.html beside a run's artifacts when it has finished.
+
+    A view, so that the run neither waits for it nor breaks with it. `close` waits until
+    they are written.
+    """
+
+    def __init__(self, journal: Journal, artifacts: Artifacts) -> None:
+        self._journal, self._artifacts = journal, artifacts
+        self._task: asyncio.Task[None] | None = None
+
+    def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+        if isinstance(entry.body, j.Finish) and self._task is None and not replayed:
+            self._task = asyncio.create_task(self._write(entry.run_id))
+
+    async def _write(self, run_id: str) -> None:
+        began = time.monotonic()
+        try:
+            entries = await self._journal.read(run_id)
+            await self._mask_lines()
+            built = await asyncio.to_thread(_built, entries, self._artifacts.folder)
+            await self._artifacts.write("report.md", markdown(built).encode(errors="replace"))
+            await self._artifacts.write("report.html", page(built).encode(errors="replace"))
+        except NvsxError as error:
+            log.warning("the report of %s was not written: %s", run_id, error)
+        except Exception:
+            log.exception("the report of %s was not written", run_id)
+        log.debug("report of %s written in %.2fs", run_id, time.monotonic() - began)
+
+    async def _mask_lines(self) -> None:
+        """Hooks wrote NVSX_REPORT_FILE themselves; now that none will, it loses its secrets."""
+        with suppress(OSError):
+            data = await asyncio.to_thread((self._artifacts.folder / REPORT_FILE).read_bytes)
+            await self._artifacts.write(REPORT_FILE, data)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await asyncio.wait({self._task})

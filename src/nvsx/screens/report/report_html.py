@@ -1,0 +1,240 @@
+"""An incident report as one HTML file: no script, no request, light and dark, printable.
+
+Everything that was not written here is escaped: a hook's output is text and never markup.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from nvsx.core import plain_text
+from nvsx.core.durations import format as length
+from nvsx.screens.report.incident_report import (
+    Moment,
+    Report,
+    StageRow,
+    budget_words,
+    clock,
+    clock_words,
+    headline,
+    moment,
+    nodes_of,
+    part_words,
+)
+from nvsx.screens.report.report_chart import chart
+
+STYLE = """
+:root{color-scheme:light dark;--fg:#1c2024;--dim:#60646c;--bg:#fff;--line:#d9d9e0;--soft:#f4f4f7;
+--good:#18794e;--bad:#c62a2f;--warn:#ad5700;--mark:#3e63dd}
+@media(prefers-color-scheme:dark){:root{--fg:#edeef0;--dim:#a2a6ae;--bg:#111214;--line:#363a3f;
+--soft:#1b1d20;--good:#4cc38a;--bad:#ff6369;--warn:#f1a10d;--mark:#849dff}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:62rem;background:var(--bg);color:var(--fg);
+font:15px/1.5 system-ui,sans-serif}
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem}
+h2{font-size:1.1rem;margin:2.25rem 0 .5rem}
+h3{font-size:.9rem;color:var(--dim);margin:1.25rem 0 .25rem;font-weight:600}
+p{margin:.5rem 0}
+code,pre,.t{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.86em}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;
+border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+th{color:var(--dim);font-weight:500;white-space:nowrap}
+td:first-child{overflow-wrap:normal}td code{overflow-wrap:anywhere}
+.big{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0}
+.big div{background:var(--soft);border-radius:.5rem;padding:.6rem .9rem;min-width:9rem}
+.big b{display:block;font-size:1.35rem;font-weight:600}
+.big span,.dim{color:var(--dim)}
+.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}.head{font-weight:600}
+ul.story{list-style:none;margin:0;padding:0}
+ul.story li{padding:.1rem 0 .1rem 5.5rem;position:relative;overflow-wrap:anywhere}
+ul.story .t{position:absolute;left:0;color:var(--dim)}
+pre{background:var(--soft);border-radius:.4rem;padding:.5rem .75rem;margin:.25rem 0;
+white-space:pre-wrap;overflow-wrap:anywhere}
+.tag{border:1px solid var(--line);border-radius:.3rem;padding:0 .35rem;font-size:.8em;
+color:var(--mark)}
+svg{width:100%;height:auto;display:block;margin:1rem 0}
+svg text{font:12px system-ui,sans-serif;fill:var(--fg);paint-order:stroke;
+stroke:var(--bg);stroke-width:4px}svg .dim{fill:var(--dim)}
+@media print{:root{color-scheme:light;--fg:#000;--dim:#444;--bg:#fff;--line:#ccc;--soft:#f4f4f7;
+--good:#18794e;--bad:#c62a2f;--warn:#ad5700;--mark:#3e63dd}body{max-width:none;padding:0}
+h2,h3{break-after:avoid}tr{break-inside:avoid}}
+"""
+
+
+def page(report: Report) -> str:
+    """The whole file."""
+    body = "\n".join(_body(report))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{_e(headline(report))}</title>\n<style>{STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _e(text: str) -> str:
+    return escape(plain_text.lines(text), quote=True)
+
+
+def _code(text: str) -> str:
+    return f"<code>{_e(text)}</code>" if text else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells are HTML already."""
+    top = "".join(f"<th>{_e(h)}</th>" for h in head)
+    lines = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
+    heading = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
+    return f"<table>{heading}<tbody>{''.join(lines)}</tbody></table>"
+
+
+def _body(report: Report) -> Iterator[str]:
+    yield f"<h1>{_e(headline(report))}</h1>"
+    when = f"{moment(report.began)} to {moment(report.finished)}" if report.finished else ""
+    yield f'<p class="dim">{_e(when or moment(report.began) + ", not finished")}</p>'
+    if report.kind != "incident":
+        yield f'<p class="warn">This was a {_e(report.kind)} run, not an incident.</p>'
+    yield _big(report)
+    yield chart(report)
+    if report.failures:
+        yield "<h2>What failed</h2><ul>"
+        yield "".join(f'<li class="bad">{_e(line)}</li>' for line in report.failures) + "</ul>"
+    yield "<h2>The incident</h2>" + _head(report)
+    yield "<h2>Times</h2>" + "".join(_times(report))
+    yield from _runs(report)
+    yield "<h2>Who was told</h2>" + "".join(_told(report))
+    if report.notes:
+        rows = ((f'<span class="t">{clock(t)}</span>', _e(note)) for t, note in report.notes)
+        yield "<h2>Notes</h2>" + _table(("", ""), rows)
+    yield "<h2>What happened</h2>"
+    yield from _story(report)
+    yield "<h2>Artifacts</h2>" + _artifacts(report)
+
+
+def _big(report: Report) -> str:
+    shown = ("time_to_repair", "time_to_first_notice", "drain", "condition_cleared")
+    cells = [
+        f"<div><b>{_e(length(m.seconds))}</b><span>{_e(m.label)}</span></div>"
+        for key in shown
+        for m in report.measures
+        if m.key == key and m.seconds is not None
+    ]
+    if report.total_s is not None:
+        cells.append(
+            f"<div><b>{_e(length(report.total_s))}</b><span>length of the run</span></div>"
+        )
+    return f'<div class="big">{"".join(cells)}</div>' if cells else ""
+
+
+def _head(report: Report) -> str:
+    tone = "good" if report.status == "passed" else "bad"
+    rows = [
+        ("outcome", f'<b class="{tone}">{_e(report.status)}</b> {_e(report.reason)}'),
+        ("run", _code(report.run_id)),
+        ("runbook", f"{_code(report.runbook)} (#{_e(report.nickname)})"),
+        ("node", f"{_code(report.node)} ({_e(report.alias)})" if report.node else "none"),
+        ("cluster", _code(report.cluster) or "unknown"),
+        ("fired by", _e(report.trigger)),
+    ]
+    for fault in report.faults:
+        codes = f" {', '.join(fault.error_codes)}" if fault.error_codes else ""
+        gpus = ", ".join(f"{kind} {value}" for kind, value in fault.entities)
+        what = f"<b>{_e(fault.check + codes)}</b> {_e(gpus)}"
+        rows.append(("fault", f"{what}<br><span class=dim>{_e(fault.message)}</span>"))
+    return _table(("", ""), rows)
+
+
+def _times(report: Report) -> Iterator[str]:
+    for one in nodes_of(report):
+        if len(report.nodes) > 1:
+            yield f"<h3>{_code(one.node)} ({_e(one.alias)})</h3>"
+        yield _table(
+            ("", ""),
+            (
+                (
+                    _e(m.label),
+                    f"<b>{_e(length(m.seconds))}</b>"
+                    if m.seconds is not None
+                    else f'<span class="dim">unknown: {_e(m.why)}</span>',
+                )
+                for m in one.measures
+            ),
+        )
+        if one.marks:
+            yield "<h3>Marks</h3>"
+            yield _table(("", ""), ((_e(m.label), _e(moment(m.at))) for m in one.marks))
+    if told := clock_words(report):
+        yield f'<p class="warn">{_e(told)}</p>'
+
+
+def _runs(report: Report) -> Iterator[str]:
+    """The stages, of each run when several are merged."""
+    if not report.parts:
+        yield "<h2>Stages</h2>" + _stages(report.stages)
+        return
+    yield "<h2>Runs</h2>"
+    for part in report.parts:
+        yield f"<h3>{_code(part.run_id)} {_e(part_words(part))}</h3>" + _stages(part.stages)
+
+
+def _stages(stages: Iterable[StageRow]) -> str:
+    tones = {"pass": "good", "fail": "bad", "timeout": "bad", "cancelled": "warn"}
+    rows = []
+    for s in stages:
+        took = length(s.elapsed_s) if s.elapsed_s is not None else ""
+        late = ' class="warn"' if s.over_s is not None else ""
+        rows.append(
+            (
+                f"<b>{_e(s.id)}</b> <span class=dim>{_e(s.title)}</span>",
+                f'<span class="{tones.get(s.status, "dim")}">{_e(s.status)}</span>',
+                _e(took),
+                f"<span{late}>{_e(budget_words(s))}</span>",
+                _e(s.reason),
+            )
+        )
+    return _table(("stage", "status", "took", "budget", "reason"), rows)
+
+
+def _told(report: Report) -> Iterator[str]:
+    if not report.told:
+        yield "<p>Nobody was told, as far as hooks reported.</p>"
+    else:
+        rows = ((clock(t.at), _e(t.target), _code(t.reference), _e(t.stage)) for t in report.told)
+        yield _table(("time (UTC)", "target", "reference", "stage"), rows)
+    if report.said:
+        yield "<h3>What hooks reported</h3>"
+        yield _table(("", ""), ((clock(t), _e(line)) for t, line in report.said))
+
+
+def _story(report: Report) -> Iterator[str]:
+    minute, opened = "", False
+    for m in report.moments:
+        if (now := moment(m.at)[:16]) != minute:
+            yield ("</ul>" if opened else "") + f'<h3>{now} UTC</h3><ul class="story">'
+            minute, opened = now, True
+        yield _moment(m)
+    if opened:
+        yield "</ul>"
+    if report.moments_left_out:
+        yield f"<p>{report.moments_left_out} more are in the journal.</p>"
+
+
+def _moment(m: Moment) -> str:
+    origin = m.source if m.source != "nvsx" else m.run
+    tag = f'<span class="tag">{_e(origin)}</span> ' if origin else ""
+    more = f"\n… {m.more} more lines" if m.more else ""
+    details = f"<pre>{_e(chr(10).join(m.details) + more)}</pre>" if m.details else ""
+    text = f'<span class="{_e(m.tone)}">{_e(m.text)}</span>'
+    return f'<li><span class="t">{clock(m.at)}</span>{tag}{text}{details}</li>'
+
+
+def _artifacts(report: Report) -> str:
+    if not report.artifacts:
+        return "<p>None.</p>"
+    rows = ((_code(a.path), str(a.bytes), _code(a.sha256)) for a in report.artifacts)
+    return _table(("file", "bytes", "SHA-256"), rows)

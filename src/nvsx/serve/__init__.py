@@ -1,0 +1,1 @@
+"""The daemon: sources, intake, dispatcher, recovery, and what only time tells."""

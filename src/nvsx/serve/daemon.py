@@ -1,0 +1,341 @@
+"""The daemon, put together: intake, dispatcher, sources, and what only time tells.
+
+`begin` takes up what a dead process left, listens for new faults and adopts what is open
+already; `end` begins nothing more, gives running scripts their grace, and leaves the rest
+to the next start. Its process, signals and webhook socket are serving's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nvsx.core.aliases import alias_of
+from nvsx.core.errors import ClusterError, NvsxError, StoreError
+from nvsx.core.journal.run_rows import Lease
+from nvsx.core.ports import Fault
+from nvsx.core.routing.inbox import Decision, Taken
+from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.follow.assembly import context_of, fires
+from nvsx.follow.masked_ports import MaskedIntake
+from nvsx.follow.run_context import RunContext
+from nvsx.follow.run_request import RunRequest
+from nvsx.follow.runner import Matches
+from nvsx.follow.stalls import StallBook
+from nvsx.follow.wiring import SystemClock, World
+from nvsx.project import cel
+from nvsx.screens.report.past_reports import ReportView
+from nvsx.serve.dispatcher import Dispatcher
+from nvsx.serve.history_keeping import DailyPrune
+from nvsx.serve.intake import Identity, TriggerIntake
+from nvsx.serve.limits import Limits
+from nvsx.serve.logs import LogView
+from nvsx.serve.lookout import Lookout
+from nvsx.serve.metrics import Metrics
+from nvsx.serve.poll_source import PollSource
+from nvsx.serve.recovery import Recovery
+from nvsx.serve.runbook_shelf import RunbookShelf
+from nvsx.serve.watch_source import WatchSource
+from nvsx.store import inbox_of
+from nvsx.store.artifacts import file_artifacts
+
+if TYPE_CHECKING:
+    from nvsx.project.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK = 30.0
+"""Seconds between two looks at what only time tells: silences, incidents, runbook files."""
+PRUNE_EVERY = 3600.0
+RESTART_PAUSE = 5.0
+STALE_AFTER = 180.0
+"""A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The engine's limits, as the project sets them."""
+    limits = settings.limits
+    throttle = limits.throttle
+    return Limits(
+        max_concurrent_runs=limits.max_concurrent_runs,
+        max_event_age=limits.max_event_age,
+        storm_nodes=limits.storm.nodes,
+        storm_window=limits.storm.window,
+        throttle_runs=throttle.runs if throttle else None,
+        throttle_window=throttle.window if throttle else 3600.0,
+    )
+
+
+class Counted:
+    """The Intake port, with a count of what could not be stored: a sender that is told to
+    come again, or a source that tries again, is else seen in the log alone."""
+
+    def __init__(self, intake: Intake, metrics: Metrics) -> None:
+        self._intake, self._metrics = intake, metrics
+
+    async def offer(self, event: TriggerEvent) -> Answer:
+        try:
+            return await self._intake.offer(event)
+        except StoreError:
+            self._metrics.event(event.source, "unavailable")
+            raise
+
+
+class Daemon:
+    """What serves. `begin` it, offer events through `intake`, `end` it."""
+
+    def __init__(
+        self,
+        world: World,
+        modes: tuple[str, ...],
+        *,
+        poll_interval: float = 10.0,
+        live_hooks: bool = False,
+    ) -> None:
+        self.world = world
+        self.modes = modes
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self.shelf = RunbookShelf(world.home.project.root)
+        self.inbox = inbox_of(world.journal)
+        settings = world.home.settings
+        self.identity = Identity(
+            uid=world.where.cluster,
+            names=tuple(settings.cluster.names) or (world.where.name,),
+            context=world.where.name,
+            project=str(world.home.project.root),
+            sandbox=world.where.sandbox,
+            live_hooks=live_hooks,
+        )
+        limits = limits_of(settings)
+        stalls = StallBook(world.home.state_dir)
+        self.dispatcher = Dispatcher(
+            journal=world.journal,
+            inbox=self.inbox,
+            clock=self.clock,
+            assemble=self._assemble,
+            limits=limits,
+            crashed=lambda _: self.metrics.crashed(),
+            ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
+            stalled=stalls.note_of,
+        )
+        self.recovery = Recovery(
+            world.journal,
+            self.dispatcher,
+            self.clock,
+            cluster=self.identity.uid,
+            project=self.identity.project,
+            set_aside=stalls.is_set_aside,
+        )
+        self.intake = TriggerIntake(
+            inbox=self.inbox,
+            observer=world.observer,
+            clock=self.clock,
+            identity=self.identity,
+            shelf=self.shelf,
+            evaluate=cel.evaluate,
+            limits=limits,
+            started=self._taken,
+            told=self._told,
+        )
+        self.door = MaskedIntake(Counted(self.intake, self.metrics), world.home.masker)
+        self.watch = WatchSource(world.observer, self.door, self.clock)
+        self.lookout = Lookout(self.watch, self.clock)
+        self.poll: PollSource | None = None
+        if "poll" in modes and world.health_events is not None:
+            self.poll = PollSource(
+                world.health_events,
+                self.door,
+                self.inbox,
+                self.clock,
+                poll_interval,
+                lookback=limits.max_event_age,
+                name=f"poll:{world.where.cluster}",
+            )
+        self._limits = limits
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pruned = float("-inf")
+        self._history = DailyPrune(world.journal, settings.history.keep)
+        self._silent: frozenset[int] = frozenset()
+        self._gauges()
+
+    # --- beginning and ending -------------------------------------------------------------
+
+    async def begin(self) -> tuple[int, int]:
+        """Take up what was left, then what is open: (resumed, adopted) runs."""
+        resumed = await self.recovery.recover()
+        self.dispatcher.start()
+        if "watch" in self.modes:
+            self._spawn(self._watching(), "watch")
+        if self.poll is not None:
+            self._spawn(self.poll.follow(), "poll")
+        adopted = await self.watch.adopt()
+        self._silent = await self._silences()
+        self._spawn(self._housekeeping(), "housekeeping")
+        self._spawn(self.lookout.keep(), "lookout")
+        return resumed, adopted
+
+    async def _watching(self) -> None:
+        """Follow faults for good; whatever breaks, begin again and look at what was missed."""
+        following = self.watch.follow()
+        while True:
+            try:
+                await following
+            except Exception:
+                log.exception("following faults failed; it begins again")
+            await self.clock.sleep(RESTART_PAUSE)
+            following = self.watch.follow()
+            self.watch.forget()
+            await self._adopt(all_ages=True)
+
+    async def end(self, *, grace: float | None = None) -> None:
+        """Take nothing more and leave what is unfinished to the next start."""
+        self.intake.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatcher.stop(grace)
+
+    def _spawn(self, work: Awaitable[Any], name: str) -> None:
+        task = asyncio.ensure_future(work)
+        task.set_name(name)
+        self._tasks.add(task)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended: %r", task.get_name(), error, exc_info=error)
+
+    # --- runs -----------------------------------------------------------------------------
+
+    def _assemble(
+        self, lease: Lease, runbook: str, request: RunRequest
+    ) -> tuple[RunContext, Matches]:
+        loaded = self.shelf.get(runbook)
+        artifacts = file_artifacts(self.world.home.artifacts_dir / lease.run_id)
+        report = ReportView(self.world.journal, artifacts)
+        views = (self.metrics.view(loaded.name), LogView(), report)
+
+        def matches(fault: Fault) -> bool:
+            return fires(loaded, fault)
+
+        return context_of(self.world, loaded, lease, request, views=views), matches
+
+    def _taken(self, taken: Taken) -> None:
+        self.dispatcher.taken(taken)
+        decision = taken.decision
+        joined = decision.outcome == "attached" and decision.asks
+        if joined and not self.dispatcher.has(decision.run_id):
+            # The run it met is another process's; if that has died, it is ours now.
+            self._spawn(self.recovery.rescue(decision.run_id), "rescue")
+
+    def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
+        outcome = "throttled" if decision.throttled else answer.outcome
+        self.metrics.event(event.source, outcome)
+        node = event.facts.node
+        where = f" on {node} ({alias_of(node)})" if node else ""
+        what = f"{event.facts.check_name} {','.join(event.facts.error_codes)}".strip() or "event"
+        run = f" run {answer.run_id}" if answer.run_id not in answer.reason else ""
+        fields = {"event_id": answer.event_id, "outcome": outcome, "run_id": answer.run_id}
+        log.info(
+            "%s: %s%s: %s%s: %s",
+            event.source,
+            what,
+            where,
+            outcome,
+            run,
+            answer.reason,
+            extra={"nvsx": fields | {"source": event.source, "node": node}},
+        )
+        if event.unseen:
+            self.lookout.everywhere()
+        if decision.throttled:
+            self.lookout.later(node)
+
+    # --- what only time tells -------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self.clock.sleep(TICK)
+            try:
+                await self._tidy()
+            except NvsxError as error:
+                log.warning("housekeeping waits: %s", error)
+            except Exception:
+                log.exception("housekeeping failed; it goes on")
+
+    async def _tidy(self) -> None:
+        changed = await self.shelf.refresh()
+        silent = await self._silences()
+        ended, self._silent = self._silent - silent, silent
+        if changed or ended:
+            self.watch.forget()
+        if "watch" in self.modes or ended:
+            await self._adopt(all_ages=bool(changed or ended))
+        self.lookout.again()
+        await self._close_incidents()
+        now = self.clock.now()
+        if now - self._pruned >= PRUNE_EVERY:
+            self._pruned = now
+            await self.inbox.prune(now - self._limits.keep_events)
+        await self._history.maybe(now)
+
+    async def _adopt(self, *, all_ages: bool) -> None:
+        with suppress(ClusterError):
+            await self.watch.adopt(all_ages=all_ages)
+
+    async def _silences(self) -> frozenset[int]:
+        return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
+
+    async def _close_incidents(self) -> None:
+        """Faults without a session are over once their node shows none any more."""
+        uid = self.identity.uid
+        open_ = {node for node, _ in await self.inbox.incidents(uid)}
+        if open_:
+            with suppress(ClusterError):
+                sick = {fault.node for fault in await self.world.observer.nodes_in_incident()}
+                await self.inbox.close_incidents(uid, sorted(open_ - sick))
+
+    # --- how it is ------------------------------------------------------------------------
+
+    async def readyz(self) -> tuple[bool, dict[str, str]]:
+        """Ready: the store can be written, the nodes are followed, the sources run."""
+        told = {"store": "ok", "cluster": self._cluster_state(), "sources": self._source_state()}
+        try:
+            async with asyncio.timeout(2.0):
+                await self.inbox.probe()
+        except (StoreError, TimeoutError) as error:
+            told["store"] = getattr(error, "message", "no answer")
+        return all(v == "ok" for v in told.values()), told
+
+    def _cluster_state(self) -> str:
+        age = self._watch_age()
+        if age < 0:
+            return "the nodes have not been read yet"
+        return "ok" if age <= STALE_AFTER else f"nothing heard of the nodes for {age:.0f} s"
+
+    def _source_state(self) -> str:
+        running = {task.get_name() for task in self._tasks}
+        lost = [m for m in self.modes if m in ("watch", "poll") and m not in running]
+        if lost:
+            return f"not running: {', '.join(lost)}"
+        polled = "ok" if self.poll is None else self.poll.state()
+        return polled if polled == "ok" else f"poll: {polled}"
+
+    def _watch_age(self) -> float:
+        """Seconds since the cluster said anything about nodes; -1 before the first list."""
+        nodes = next((h for h in self.world.cluster.health() if h.path == "/api/v1/nodes"), None)
+        if nodes is None or not nodes.last_seen:
+            return -1.0
+        return max(0.0, self.clock.now() - nodes.last_seen)
+
+    def _gauges(self) -> None:
+        gauge = self.metrics.gauge
+        gauge("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
+        gauge("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
+        gauge("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
+        gauge("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))

@@ -1,0 +1,162 @@
+"""`nvsx serve`: one daemon as a process, from its options to its last line.
+
+Order matters: the daemon has begun before senders are let in, and they are shut out before
+it ends. One process serves a cluster and state folder; signals end it cleanly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
+from dataclasses import dataclass
+
+from nvsx.core.errors import UsageError
+from nvsx.follow.one_daemon import only_daemon
+from nvsx.follow.wiring import open_world
+from nvsx.project.home import Home
+from nvsx.serve.daemon import Daemon
+from nvsx.serve.webhook.web_service import Webhooks
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """The options of `nvsx serve`; None stands for what nvsx.yaml says."""
+
+    modes: tuple[str, ...] | None = None
+    host: str | None = None
+    port: int | None = None
+    poll_interval: float | None = None
+    require_auth: bool | None = None
+    live_hooks: bool = False
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+def modes_of(home: Home, options: ServeOptions) -> tuple[str, ...]:
+    """The modes to serve in. Raises UsageError for one that is not known, or not there yet."""
+    asked = home.settings.serve.modes if options.modes is None else options.modes
+    modes = tuple(dict.fromkeys(asked))
+    unknown = [m for m in modes if m not in ("webhook", "poll", "watch")]
+    if unknown or not modes:
+        raise UsageError(
+            f"mode {', '.join(unknown) or 'nothing'} is not known", "use webhook, poll or watch"
+        )
+    if "poll" in modes and home.settings.health_events.uri == "none":
+        raise UsageError(
+            "poll mode reads NVSentinel's store, and healthEvents.uri is none",
+            "use --mode watch: it needs no database and sees the same faults",
+        )
+    return modes
+
+
+@asynccontextmanager
+async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon]:
+    """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
+    modes = modes_of(home, options)
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(open_world(home))
+        if options.live_hooks and not world.where.sandbox:
+            raise UsageError(
+                f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",
+                "leave it out: on a real cluster runs page people anyway",
+            )
+        stack.enter_context(only_daemon(home.state_dir, world.where.cluster))
+        daemon = Daemon(
+            world,
+            modes,
+            poll_interval=options.poll_interval or home.settings.serve.poll_interval,
+            live_hooks=options.live_hooks,
+        )
+        yield daemon
+
+
+async def serve(
+    home: Home,
+    options: ServeOptions,
+    announce: Announce,
+    show: Announce = lambda _: None,
+    watched: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period. `show` gets the
+    header that callers need, which `announce` must not. The loop is `watched` once the store
+    is open: to bring a large one up to date may take its time."""
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, asked)
+    try:
+        async with open_daemon(home, options) as daemon:
+            with watched():
+                await _serve_until(stop, at_once, daemon, options, announce, show)
+        announce("stopped")
+    finally:
+        for number in _STOPS:
+            loop.remove_signal_handler(number)
+
+
+async def _serve_until(
+    stop: asyncio.Event,
+    at_once: asyncio.Event,
+    daemon: Daemon,
+    options: ServeOptions,
+    announce: Announce,
+    show: Announce,
+) -> None:
+    webhooks = Webhooks(daemon, options)
+    try:
+        resumed, adopted = await daemon.begin()
+        for line in _greeting(daemon, resumed, adopted):
+            announce(line)
+        for line in await webhooks.start():
+            announce(line)
+        show(webhooks.authorization)
+        announce("ready")
+        await stop.wait()
+        announce("stopping: running scripts may end; the rest resumes at the next start")
+    finally:
+        daemon.intake.close()
+        await webhooks.stop()
+        await _end(daemon, at_once)
+
+
+async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
+    ending = asyncio.ensure_future(daemon.end())
+    hurry = asyncio.ensure_future(at_once.wait())
+    await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if not ending.done():
+        ending.cancel()
+        await asyncio.wait({ending})
+        await daemon.end(grace=0.0)
+    else:
+        ending.result()
+
+
+def _greeting(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
+    world, project = daemon.world, daemon.world.home.project
+    count = len(daemon.shelf.loaded)
+    yield f"project {project.root} ({count} runbook{'s' if count != 1 else ''})"
+    names = ", ".join(daemon.identity.names)
+    paged = "its runs page people" if daemon.identity.live_hooks else "nobody is paged"
+    kind = f", a sandbox: {paged}" if world.where.sandbox else ""
+    yield f"cluster {world.where.name} ({daemon.identity.uid}{kind}); events may call it {names}"
+    yield f"modes {', '.join(daemon.modes)}; state {world.home.state_dir}"
+    if resumed:
+        yield f"{resumed} interrupted runs go on"
+    if adopted:
+        yield f"{adopted} open incidents had no run: adopted, late"

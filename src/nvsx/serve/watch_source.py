@@ -1,0 +1,159 @@
+"""The watch source: faults that appear on nodes, and the open sessions nobody runs yet.
+
+Over the Observer port alone; no database and no sender. What appears while it watches
+fires within a second; what was open before, or slipped through a gap, is adopted as
+`late`. It offers to the intake and decides nothing: an event that could not be stored is
+offered again until it is, since nobody else would deliver it a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+
+from nvsx.core.errors import ClusterError, NotFound, StoreError
+from nvsx.core.incident.session import HealthEvent
+from nvsx.core.ports import Clock, Fault, Observer
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.core.watches.snapshot import Needs
+
+log = logging.getLogger(__name__)
+
+SOURCE = "watch"
+#: Offers at once: each waits for one commit, and a commit takes whatever waits.
+TOGETHER = 64
+#: A fault this young is still on its way through the stream.
+YOUNG = 30.0
+LONGEST_PAUSE = 30.0
+
+
+def identity(event: HealthEvent) -> str:
+    """What tells one health event from another: its database id, else a hash of its content."""
+    if event.id:
+        return event.id
+    entities = ",".join(f"{kind}={value}" for kind, value in sorted(event.entities))
+    said = (event.check, ",".join(sorted(event.error_codes)), entities, f"{event.generated_at:.6f}")
+    return hashlib.sha256("\0".join(said).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def event_of(fault: Fault, now: float, *, late: bool = False) -> TriggerEvent:
+    """A fault as a trigger. `now` is in Unix seconds."""
+    return TriggerEvent(
+        source=SOURCE,
+        delivery="/".join(p for p in (fault.node, fault.session_key, identity(fault.event)) if p),
+        facts=TriggerFacts.of(fault.event, source=SOURCE),
+        received=now,
+        event=fault.event,
+        session_key=fault.session_key,
+        there_since=fault.since or None,
+        late=late,
+    )
+
+
+class WatchSource:
+    """`follow` runs until it is cancelled; `adopt` looks once at what is open now."""
+
+    def __init__(self, observer: Observer, intake: Intake, clock: Clock) -> None:
+        self._observer = observer
+        self._intake = intake
+        self._clock = clock
+        self._gate = asyncio.Semaphore(TOGETHER)
+        self._settled: set[str] = set()
+
+    def follow(self) -> Coroutine[None, None, None]:
+        """What offers every fault from this call on, also those before it is awaited."""
+        return self._follow(self._observer.faults())
+
+    async def _follow(self, faults: AsyncIterator[Fault]) -> None:
+        running: set[asyncio.Task[Answer]] = set()
+        try:
+            async for fault in faults:
+                await self._gate.acquire()
+                offer = self._offer(event_of(fault, self._clock.now()))
+                task = asyncio.create_task(offer, name=f"fault on {fault.node}")
+                running.add(task)
+                task.add_done_callback(self._done)
+                task.add_done_callback(running.discard)
+        finally:
+            for task in running:
+                task.cancel()
+
+    def _done(self, task: asyncio.Task[Answer]) -> None:
+        self._gate.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a fault was not taken: %r", error, exc_info=error)
+
+    async def adopt(self, *, all_ages: bool = True, nodes: Collection[str] | None = None) -> int:
+        """Offer what is open now and has not been settled, as late; how many runs that fired.
+
+        Without `all_ages` a fault of this moment is left to the stream. With `nodes` only
+        these are looked at, settled or not: what joined a run that has ended there may have
+        been another incident. Raises ClusterError.
+        """
+        now = self._clock.now()
+        listed = await self._observer.nodes_in_incident()
+        if nodes is not None:
+            again = (fault for fault in listed if fault.node in nodes)
+            return sum(await asyncio.gather(*(self._adopt(fault) for fault in again)))
+        names = {_name(fault): fault for fault in listed}
+        self._settled &= names.keys()
+        fresh = [
+            fault
+            for name, fault in names.items()
+            if name not in self._settled and (all_ages or now - fault.event.generated_at >= YOUNG)
+        ]
+        self._settled |= {_name(fault) for fault in fresh}
+        return sum(await asyncio.gather(*(self._adopt(fault) for fault in fresh)))
+
+    def forget(self) -> None:
+        """Offer everything again at the next `adopt`: silences or runbooks have changed."""
+        self._settled.clear()
+
+    async def _adopt(self, fault: Fault) -> int:
+        answer = await self._offer_late(fault)
+        if answer.outcome == "ignored" and not answer.runbook:
+            for other in await self._others(fault):
+                answer = await self._offer_late(other)
+                if answer.outcome != "ignored":
+                    break
+        return int(answer.outcome == "fired")
+
+    async def _offer_late(self, fault: Fault) -> Answer:
+        async with self._gate:
+            return await self._offer(event_of(fault, self._clock.now(), late=True))
+
+    async def _others(self, fault: Fault) -> Iterable[Fault]:
+        """The session's further events: the one that opened it may match no runbook."""
+        if not fault.session_key:
+            return ()
+        try:
+            feed = await self._observer.follow(fault.node, Needs())
+        except (NotFound, ClusterError):
+            return ()
+        session = feed.current.session
+        await feed.close()
+        if session.key != fault.session_key:
+            return ()
+        return [
+            Fault(fault.node, event, session.key)
+            for event in session.events
+            if identity(event) != identity(fault.event) and not event.healthy
+        ]
+
+    async def _offer(self, event: TriggerEvent) -> Answer:
+        """Offer until it is stored."""
+        pause = 1.0
+        while True:
+            try:
+                return await self._intake.offer(event)
+            except StoreError as error:
+                log.warning("a fault on %s waits to be stored: %s", event.facts.node, error)
+            await self._clock.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+
+def _name(fault: Fault) -> str:
+    return "/".join((fault.node, fault.session_key or identity(fault.event)))

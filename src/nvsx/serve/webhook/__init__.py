@@ -1,0 +1,1 @@
+"""The webhook source: HTTP server, authentication, decoders, answers."""

@@ -1,0 +1,114 @@
+"""Channels: each source's decoder set-up and gate, made of `serve.sources` in nvsx.yaml.
+
+Every kind of sender has a source of its own name even where nvsx.yaml has none: its
+callers then need the daemon's token. Reads the files and variables that hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from nvsx.core import patterns
+from nvsx.core.errors import NotReady
+from nvsx.core.routing.sources import (
+    DEFAULT_SCHEME,
+    KINDS,
+    Compute,
+    Scheme,
+    Source,
+    kind_of,
+    no_computation,
+)
+from nvsx.project.secret_files import configured
+from nvsx.serve.webhook import signatures
+from nvsx.serve.webhook.auth import Doorman, Gate
+from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
+
+WEBHOOK = "webhook"
+"""The name of `POST /webhook` as a source."""
+
+
+class Channel(NamedTuple):
+    """One source, ready for requests."""
+
+    setup: Setup
+    gate: Gate
+
+
+def with_defaults(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """The configured sources, and one of each kind whose name is still free."""
+    return {**{kind: Source() for kind in KINDS}, **sources}
+
+
+def set_up(
+    name: str,
+    source: Source,
+    read_health_event: ReadHealthEvent,
+    compute: Compute = no_computation,
+) -> Setup:
+    """What a decoder needs of one source; no secret is read. Raises NotReady for a source
+    of no kind, which the settings refuse before."""
+    kind = kind_of(name, source)
+    if kind is None:
+        raise NotReady(f"source {name} has no kind")
+    for rule in (rule for rules in source.rules().values() for rule in rules):
+        try:
+            patterns.compiled(rule.pattern or "")
+        except ValueError as exc:
+            raise NotReady(f"source {name}: pattern {rule.pattern}: {exc}") from None
+    return Setup(
+        name=name,
+        kind=kind,
+        source=source,
+        scheme=_scheme(name, source),
+        read_health_event=read_health_event,
+        compute=compute,
+    )
+
+
+def _scheme(name: str, source: Source) -> Scheme | None:
+    kind = kind_of(name, source)
+    if kind is None or not (source.secret_file or source.secret_env):
+        return None
+    return source.signature or DEFAULT_SCHEME[kind]
+
+
+def open_channels(
+    sources: Mapping[str, Source],
+    doorman: Doorman,
+    *,
+    read_health_event: ReadHealthEvent,
+    compute: Compute = no_computation,
+    root: Path,
+    env: Mapping[str, str],
+) -> dict[str, Channel]:
+    """All sources by name, `webhook` for POST /webhook among them.
+
+    Raises NotReady with the source's name when a secret that is named is missing.
+    """
+    channels = {}
+    for name, source in with_defaults(sources).items():
+        setup = set_up(name, source, read_health_event, compute)
+        if source.signature and setup.scheme is None:
+            raise NotReady(
+                f"source {name} has a signature but no secret",
+                f"add serve.sources.{name}.secretFile to nvsx.yaml",
+            )
+        try:
+            secret = configured(source.secret_file, source.secret_env, root, env)
+        except NotReady as exc:
+            raise NotReady(f"source {name}: {exc.message}", exc.hint) from None
+        rule = None
+        if setup.scheme is not None and secret is not None:
+            rule = signatures.Rule(setup.scheme, source.header or "", source.timestamp_header or "")
+            bad = setup.scheme == "standard-webhooks" and any(
+                signatures.standard_key(value) is None for value in secret.values()
+            )
+            if bad:
+                raise NotReady(f"source {name}: its secret is not base64 after whsec_")
+        channels[name] = Channel(setup, Gate(setup.kind, doorman, rule, secret))
+    own = Setup(name=WEBHOOK, kind="generic", read_health_event=read_health_event)
+    channels[WEBHOOK] = Channel(own, Gate("generic", doorman))
+    return channels

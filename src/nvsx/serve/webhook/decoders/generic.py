@@ -1,0 +1,136 @@
+"""nvsx's own request, `POST /webhook` or signed at /hooks/<generic source>, and any JSON.
+
+The own request names a runbook. It is read strictly: an unknown key is refused, because a
+misspelt `dry_run` would otherwise be a real run. A generic source with rules takes any
+JSON object instead, and finds node, runbook and the rest by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+import msgspec
+
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.serve.webhook.decoders.event_checks import Setup, bounded, codes, digest, finish
+from nvsx.serve.webhook.http_request import RawRequest, require_json
+from nvsx.serve.webhook.json_body import parse_object
+from nvsx.serve.webhook.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.serve.webhook.refusals import Refused, quoted, wrong
+
+HORIZON = 24 * 3600.0
+"""Seconds; the senders are unknown, a day is generous."""
+
+
+class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of `POST /webhook`."""
+
+    runbook: str
+    target_node: str | None = None
+    source: str | None = None
+    payload: dict[str, Any] | None = None
+    idempotency_key: str | None = None
+    dry_run: bool = False
+    labels: dict[str, str] = {}
+
+
+def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+    """One event. Raises Refused (404, 422) for names that cannot be a runbook or node."""
+    require_json(request)
+    body = parse_object(request.body)
+    if any(setup.source.rules().values()):
+        return [_by_rules(body, request, setup)]
+    return [_run_request(body, request, setup)]
+
+
+def _run_request(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
+    asked = _convert(body)
+    node = asked.target_node or ""
+    if node and not is_node_name(node):
+        raise wrong(f"target_node {quoted(node)} is no node name", "DNS-1123: lower case, - and .")
+    if not is_runbook_name(asked.runbook):
+        raise Refused(404, f"there is no runbook {quoted(asked.runbook)}")
+    for name in ("source", "idempotency_key"):
+        said = getattr(asked, name) or ""
+        if len(said) > 255 or not said.isprintable():
+            raise wrong(f"{name} is longer than 255 characters, or has control characters")
+    key = asked.idempotency_key or ""
+    return TriggerEvent(
+        source=setup.name,
+        delivery=_delivery(request, setup, key),
+        facts=TriggerFacts(
+            node=node,
+            is_fatal=True,
+            labels=asked.labels,
+            source=asked.source or setup.name,
+        ),
+        received=request.received,
+        runbook=asked.runbook,
+        idempotency_key=key or _header_key(request),
+        payload=body,
+        dry_run=asked.dry_run,
+        horizon=HORIZON,
+        steps=(f"runbook: {asked.runbook} was asked for",),
+    )
+
+
+def _convert(body: Mapping[str, Any]) -> RunRequest:
+    try:
+        return msgspec.convert(body, RunRequest)
+    except msgspec.ValidationError as exc:
+        known = ", ".join(get_type_hints(RunRequest))
+        raise wrong(_plain(str(exc)), f"known keys: {known}") from None
+
+
+def _plain(message: str) -> str:
+    """msgspec's message, shortened where it repeats the sender's text."""
+    return quoted(message, 200)[1:-1].replace("Object ", "the body ")
+
+
+def _header_key(request: RawRequest) -> str:
+    key = request.headers.get("idempotency-key").strip('"')
+    if len(key) > 255 or not (key.isascii() and key.isprintable()):
+        raise wrong("Idempotency-Key is more than 255 characters, or not plain ASCII")
+    return key
+
+
+def _delivery(request: RawRequest, setup: Setup, key: str = "") -> str:
+    """What a repeated request has in common with the first, and a forged one has not.
+
+    Headers count only where nothing signs the body alone: whoever replays a signed body
+    could change them at will.
+    """
+    if key:
+        return bounded(f"key:{key}")
+    if setup.scheme == "standard-webhooks":
+        return bounded(request.headers.get("webhook-id"))
+    if setup.scheme in ("github", "websub", "grafana", "pagerduty"):
+        return digest("body", request.body.hex())
+    identity = _header_key(request) or request.headers.get("x-github-delivery")
+    return bounded(f"id:{identity}") if identity else ""
+
+
+def _by_rules(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
+    finder: Finder = setup.finder(body)
+    return finish(
+        TriggerEvent(
+            source=setup.name,
+            received=request.received,
+            delivery=_delivery(request, setup),
+            horizon=HORIZON,
+            facts=TriggerFacts(
+                node=finder.find("node"),
+                check_name=finder.find("check"),
+                error_codes=codes(finder.find("errorCode")),
+                cluster=finder.find("cluster"),
+                is_fatal=True,
+                source=setup.name,
+            ),
+            payload=body,
+            runbook=finder.find("runbook"),
+        ),
+        finder,
+        setup,
+    )

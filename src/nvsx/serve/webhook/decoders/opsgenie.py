@@ -1,0 +1,101 @@
+"""Opsgenie and Jira Service Management operations: the same outgoing webhook.
+
+`Create` starts a run, `Close` is a recovery notice, other actions are people's work on the
+alert. Details and description come only with some actions, and only when ticked.
+Source: https://docs.opsgenie.com/docs/marid-alert-action-data,
+https://support.atlassian.com/jira-service-management-cloud/docs/alert-action-data-for-jira-edge-connector
+"""
+
+from __future__ import annotations
+
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.serve.webhook.decoders.event_checks import (
+    Setup,
+    codes,
+    digest,
+    finish,
+    section,
+    text,
+    texts,
+    xid_tag,
+)
+from nvsx.serve.webhook.http_request import RawRequest, require_json
+from nvsx.serve.webhook.instants import epoch
+from nvsx.serve.webhook.json_body import parse_object
+from nvsx.serve.webhook.message_fields import from_stable_key, is_node_name
+from nvsx.serve.webhook.refusals import quoted, wrong
+
+HORIZON = 3600.0
+"""Seconds: a few tries."""
+
+STARTS = ("Create",)
+RESOLVES = "close"
+
+
+def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+    """Always one event."""
+    require_json(request)
+    body = parse_object(request.body)
+    if not isinstance(body.get("alert"), dict):
+        raise wrong("alert is no object", "this endpoint takes webhooks of Opsgenie and JSM")
+    alert = section(body, "alert")
+    action = text(body.get("action"))
+    resolved = action.lower() == RESOLVES
+    details = texts(alert.get("details"))
+    known = from_stable_key(alert.get("alias"))
+    entity = text(alert.get("entity"))
+    finder = setup.finder(body)
+    alias = "alert.alias"
+    facts = TriggerFacts(
+        node=finder.find(
+            "node",
+            ("alert.details.node", details.get("node")),
+            (alias, known.get("node")),
+            ("alert.entity", entity if is_node_name(entity) else ""),
+        ),
+        check_name=finder.find(
+            "check",
+            ("alert.details.check", details.get("check")),
+            (alias, known.get("check")),
+        ),
+        error_codes=codes(
+            finder.find(
+                "errorCode",
+                ("alert.details.xid", details.get("xid")),
+                (alias, known.get("errorCode")),
+                ("alert.tags xid-*", xid_tag(alert.get("tags"))),
+            )
+        ),
+        cluster=finder.find(
+            "cluster",
+            ("alert.details.cluster", details.get("cluster")),
+            (alias, known.get("cluster")),
+        ),
+        is_fatal=not resolved and text(alert.get("priority")).upper() not in ("P4", "P5"),
+        is_healthy=resolved,
+        message=text(alert.get("message")),
+        labels=details,
+        source=setup.name,
+        generated_at=epoch(alert.get("updatedAt" if resolved else "createdAt")),
+    )
+    refusal = ""
+    if not resolved and not setup.starts(action, STARTS):
+        refusal = f"action {quoted(action)} starts no run"
+    return [
+        finish(
+            TriggerEvent(
+                source=setup.name,
+                received=request.received,
+                delivery=digest("opsgenie", alert.get("alertId"), action, alert.get("updatedAt")),
+                horizon=HORIZON,
+                facts=facts,
+                payload=body,
+                runbook=finder.find("runbook"),
+                resolved=resolved,
+                refusal=refusal,
+            ),
+            finder,
+            setup,
+        )
+    ]

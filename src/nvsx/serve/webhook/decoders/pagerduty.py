@@ -1,0 +1,91 @@
+"""PagerDuty v3 webhooks: one event a request.
+
+The delivery is `event.id`, which the signature covers; the header X-Webhook-Id repeats as
+well, but whoever replays a request could change it. PagerDuty has no field for a node, so
+one comes from the operator's rules, or from nvsx's own incident key. Any JSON object is
+answered with 2xx: three refused deliveries in a row switch the subscription off for a day.
+Source: https://developer.pagerduty.com/docs/webhooks-overview
+(PagerDuty/developer-docs docs/webhooks/01-Overview.md, 02-Behavior.md).
+"""
+
+from __future__ import annotations
+
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.serve.webhook.decoders.event_checks import (
+    Setup,
+    bounded,
+    codes,
+    digest,
+    finish,
+    section,
+    text,
+)
+from nvsx.serve.webhook.http_request import RawRequest, require_json
+from nvsx.serve.webhook.instants import rfc3339
+from nvsx.serve.webhook.json_body import parse_object
+from nvsx.serve.webhook.message_fields import from_stable_key
+from nvsx.serve.webhook.refusals import quoted
+
+HORIZON = 48 * 3600.0
+"""Seconds: PagerDuty retries for up to 48 hours."""
+
+STARTS = ("incident.triggered",)
+RESOLVES = "incident.resolved"
+
+
+def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+    """Always one event."""
+    require_json(request)
+    body = parse_object(request.body)
+    event = section(body, "event")
+    data = section(event, "data")
+    kind = text(event.get("event_type"))
+    resolved = kind == RESOLVES
+    finder = setup.finder(body)
+    known = from_stable_key(data.get("incident_key"))
+    key = "event.data.incident_key"
+    facts = TriggerFacts(
+        node=finder.find("node", (key, known.get("node"))),
+        check_name=finder.find("check", (key, known.get("check"))),
+        error_codes=codes(finder.find("errorCode", (key, known.get("errorCode")))),
+        cluster=finder.find("cluster", (key, known.get("cluster"))),
+        is_fatal=not resolved and text(data.get("urgency")).lower() != "low",
+        is_healthy=resolved,
+        message=text(data.get("title")),
+        labels={
+            name: said
+            for name, said in (
+                ("service", text(section(data, "service").get("summary"))),
+                ("priority", text(section(data, "priority").get("summary"))),
+                ("urgency", text(data.get("urgency"))),
+                ("incident_type", text(section(data, "incident_type").get("name"))),
+            )
+            if said
+        },
+        source=setup.name,
+        generated_at=rfc3339(event.get("occurred_at")),
+    )
+    refusal = ""
+    if not event:
+        refusal = "it has no event, as PagerDuty's v3 webhooks do"
+    elif not resolved and not setup.starts(kind, STARTS):
+        refusal = f"event type {quoted(kind)} starts no run"
+    identity = text(event.get("id"))
+    return [
+        finish(
+            TriggerEvent(
+                source=setup.name,
+                received=request.received,
+                delivery=bounded(identity) if identity else digest("pagerduty", body),
+                horizon=HORIZON,
+                facts=facts,
+                payload=body,
+                runbook=finder.find("runbook"),
+                resolved=resolved,
+                refusal=refusal,
+            ),
+            finder,
+            setup,
+        )
+    ]

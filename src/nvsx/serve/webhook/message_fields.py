@@ -1,0 +1,172 @@
+"""Finding node, runbook, check, error code and cluster in a message.
+
+For each value the operator's rules come first, in their order; then whatever named groups
+of those rules found beside their own value; then the places where this kind of sender
+usually has it. Every step is kept in words, since "why this node?" must have an answer.
+No I/O: CEL comes in as a function, and the one clock is that of the patterns' patience.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nvsx.core import patterns
+from nvsx.core.patterns import TooSlow
+from nvsx.core.routing.sources import FOUND, Compute, Extract
+from nvsx.serve.webhook.refusals import quoted
+
+#: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
+MAX_SEARCHED = 1024
+
+#: Seconds all patterns together may take over one message. A usual one takes microseconds.
+PATIENCE = 0.1
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_STABLE_KEY = re.compile(r"nvsx/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
+
+
+def is_node_name(text: str) -> bool:
+    """Whether Kubernetes could have a node of this name: a DNS-1123 subdomain."""
+    return len(text) <= 253 and all(_LABEL.fullmatch(part) for part in text.split("."))
+
+
+def is_runbook_name(text: str) -> bool:
+    """Whether it could be a runbook's name or nickname. It is compared, never a path."""
+    return _RUNBOOK.fullmatch(text) is not None and ".." not in text
+
+
+def from_stable_key(key: object) -> Mapping[str, str]:
+    """The parts of the key nvsx itself gives to incidents elsewhere:
+    `nvsx/<cluster>/<node>/<check>/<code>`; nothing for any other key."""
+    found = _STABLE_KEY.fullmatch(key) if isinstance(key, str) else None
+    names = ("cluster", "node", "check", "errorCode")
+    return dict(zip(names, found.groups(), strict=True)) if found else {}
+
+
+class Patience:
+    """The time that is left for patterns over one message.
+
+    A pattern with nested repeats can take years over a text that somebody made for it, and
+    the whole daemon would wait. Matching is cut off in the middle instead.
+    """
+
+    def __init__(self, seconds: float = PATIENCE) -> None:
+        self._left = seconds
+
+    def search(self, pattern: str, text: str) -> patterns.Found | None:
+        """The first match. Raises TooSlow when there is no time left for it."""
+        if self._left <= 0:
+            raise TooSlow(pattern)
+        began = time.perf_counter()
+        try:
+            return patterns.search_within(pattern, text[:MAX_SEARCHED], self._left)
+        finally:
+            self._left -= time.perf_counter() - began
+
+
+class Finder:
+    """Applies a source's rules to one message. `steps` tells what was tried and found."""
+
+    def __init__(
+        self,
+        rules: Mapping[str, tuple[Extract, ...]],
+        document: Mapping[str, Any],
+        compute: Compute,
+        patience: Patience | None = None,
+    ) -> None:
+        self.steps: list[str] = []
+        self._document = document
+        self._compute = compute
+        self._patience = patience or Patience()
+        self._found: dict[str, str] = {}
+        self._beside: dict[str, str] = {}
+        for name in FOUND:
+            for rule in rules.get(name, ()):
+                if value := self._apply(name, rule):
+                    self._found[name] = value
+                    break
+
+    def find(self, name: str, *usual: tuple[str, object]) -> str:
+        """The value called `name`; "" when it is nowhere.
+
+        `usual` are (place in words, value there): where this kind of sender has it.
+        """
+        if name in self._found:
+            return self._found[name]
+        if name in self._beside:
+            return self._beside[name]
+        for place, value in usual:
+            if text := _text(value):
+                self.steps.append(f"{name}: {place} is {quoted(text)}")
+                return text
+        if usual:
+            self.steps.append(f"{name}: not in {', '.join(place for place, _ in usual)}")
+        return ""
+
+    def _apply(self, name: str, rule: Extract) -> str:
+        if rule.cel is not None:
+            where = f"cel {rule.cel}"
+            text, reason = self._compute(rule.cel, self._document)
+        else:
+            where = rule.from_ or ""
+            text, reason = look_up(self._document, where)
+        if not text:
+            self.steps.append(f"{name}: {where}: {reason}")
+            return ""
+        if rule.pattern is None:
+            self.steps.append(f"{name}: {where} is {quoted(text)}")
+            return text
+        try:
+            match = self._patience.search(rule.pattern, text)
+        except TooSlow:
+            match, why = None, "takes too long over it and was stopped: it has nested repeats"
+        else:
+            why = "does not match"
+        if match is None:
+            self.steps.append(f"{name}: {where} is {quoted(text)}; pattern {rule.pattern} {why}")
+            return ""
+        groups = {key: value for key, value in match.groupdict().items() if value}
+        for key in groups.keys() & set(FOUND) - {name}:
+            self._beside.setdefault(key, groups[key])
+            self.steps.append(f"{key}: {where} has {quoted(groups[key])}")
+        own = name if name in match.re.groupindex else min(match.re.groups, 1)
+        value = match[own]
+        found = quoted(value) if value else "nothing"
+        self.steps.append(f"{name}: {where} with pattern {rule.pattern} gives {found}")
+        return value or ""
+
+
+def look_up(document: Any, path: str) -> tuple[str, str]:
+    """(text, "") at a dotted path, or ("", why there is none). A key with dots in it is
+    found as well: the longest key that exists goes first."""
+    here, rest = document, path.split(".")
+    while rest:
+        here, rest = _step(here, rest)
+        if here is None:
+            return "", "it is not in the message"
+    text = _text(here)
+    return (text, "") if text else ("", "it is no text")
+
+
+def _step(here: Any, rest: list[str]) -> tuple[Any, list[str]]:
+    if isinstance(here, list):
+        index = int(rest[0]) if re.fullmatch("[0-9]{1,6}", rest[0]) else len(here)
+        return (here[index] if index < len(here) else None), rest[1:]
+    if isinstance(here, Mapping):
+        for size in range(len(rest), 0, -1):
+            if (key := ".".join(rest[:size])) in here:
+                return here[key], rest[size:]
+    return None, []
+
+
+def _text(value: object) -> str:
+    """Text of a text or whole number; "" for anything else."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return ""

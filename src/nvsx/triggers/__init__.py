@@ -1,1 +1,0 @@
-"""Where runs come from: webhook server, decoders, poll and watch loops."""

@@ -1,0 +1,104 @@
+"""What a quick command must not import, and the help that is printed without importing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from tests.commands.conftest import Command
+
+from nvsx.commands import help_text
+from nvsx.commands.app import MODULES, application, application_for
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = (
+    "aiohttp anthropic markdown_it prometheus_client prompt_toolkit psutil psycopg pymongo rich "
+)
+HEAVY += "sqlalchemy textual"
+
+PROGRAM = """
+import sys
+from nvsx.commands.main import main
+code = main({args!r})
+sys.stdout.flush()
+print("\\n".join(sorted(n for n in sys.modules if "." not in n)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def _imported(*args: str) -> set[str]:
+    """The top-level modules a fresh process has after `nvsx ARGS`."""
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(args=list(args))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env=env,
+        cwd=ROOT,
+    )
+    assert done.stdout
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("args", [("list",), ("show", "gpu-off-bus"), ("--context", "c", "list")])
+def test_list_imports_no_heavy_library(args: tuple[str, ...]) -> None:
+    """`nvsx list` and `show` load no HTTP, database, terminal or AI library, and nothing that
+    only other commands need."""
+    assert sorted(_imported(*args) & {*HEAVY.split(), "asyncio", "ssl"}) == []
+
+
+def test_each_command_is_found_where_it_lives() -> None:
+    """Every command of the application is in the table of modules, and no other word."""
+    root: Any = typer.main.get_command(application())
+    listed = [name for commands in MODULES.values() for name in commands]
+    assert sorted(root.commands) == sorted([*listed, "shell"])
+    for module, commands in MODULES.items():
+        for name in commands:
+            alone: Any = typer.main.get_command(application_for(["--project=x", name, "--help"]))
+            assert name in alone.commands, module
+            assert alone.commands.keys() <= {*commands, "shell"}
+
+
+def test_an_unknown_command_is_told_among_all(nvsx: Command) -> None:
+    """A word that is no command is refused by the whole application, with the nearest one."""
+    said = nvsx("lst")
+    assert said.code == 2
+    assert "list" in said.err
+
+
+@pytest.mark.parametrize("args", [("--help",), ("--version",)])
+def test_help_imports_nothing(args: tuple[str, ...]) -> None:
+    """--help and --version load neither Typer nor pydantic."""
+    assert sorted(_imported(*args) & {*HEAVY.split(), "typer", "pydantic", "yaml"}) == []
+
+
+def test_help_is_what_the_application_says(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text kept beside the code is current, and is what `nvsx --help` prints."""
+    assert help_text.main(["--check"]) == 0
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert nvsx("--help").out == nvsx("-h").out == help_text.text()
+
+
+def test_stale_help_is_told_and_renewed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--check fails on an old text and names the remedy; --write makes it current."""
+    file = tmp_path / "help.txt"
+    file.write_text("old")
+    assert help_text.main(["--check", str(file)]) == 1
+    assert "run python -m nvsx.commands.help_text" in capsys.readouterr().err
+    assert help_text.main(["--write", str(file)]) == 0
+    assert help_text.main(["--check", str(file)]) == 0
+
+
+def test_narrow_terminal_gets_its_own_help(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets COLUMNS gets help of that width."""
+    monkeypatch.setenv("COLUMNS", "50")
+    said = nvsx("--help")
+    assert max(map(len, said.out.splitlines())) <= 50
+    assert os.environ["COLUMNS"] == "50"

@@ -1,0 +1,91 @@
+import pytest
+
+from nvsx.core.routing.route import TriggerFacts
+from nvsx.project import cel
+
+EVENT = TriggerFacts(
+    check_name="SysLogsXIDError",
+    error_codes=("79",),
+    is_fatal=True,
+    entities=(("GPU", "3"),),
+    labels={"example.com/team": "ml"},
+    generated_at=1000.5,
+).event()
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ('event.checkName == "SysLogsXIDError"', True),
+        ('"79" in event.errorCode', True),
+        ("event.errorCode.exists(c, c == '48')", False),
+        ('event.labels["example.com/team"] == "ml"', True),
+        ('event.entities.exists(e, e.entityType == "GPU" && e.entityValue == "3")', True),
+        ("event.isFatal && !event.isHealthy", True),
+        ("event.generatedAt > 1000.0", True),
+        ('has(event.nodeName) && event.nodeName == "x"', False),
+        ('event.checkName.startsWith("SysLogs")', True),
+    ],
+)
+def test_expressions_are_evaluated(expression: str, holds: bool) -> None:
+    """Every documented key of `event` can be used."""
+    assert cel.check(expression) == ""
+    assert cel.evaluate(EVENT)(expression).holds is holds
+
+
+def test_a_missing_key_is_no_match_with_the_reason() -> None:
+    """An event without the key does not match, and the reason names the key."""
+    truth = cel.evaluate(EVENT)('event.nodeName == "x"')
+    assert truth == (False, "the event has no nodeName")
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("event.", "Syntax error"),
+        ("foo == 1", "undeclared reference to 'foo' at character 1"),
+        ("true &&\n bar", "at line 2, character 2"),
+        ("1 + 1", "the expression is int, not true or false"),
+        ("'x'", "not true or false"),
+        ("true" + " || true" * 400, "longer than"),
+    ],
+)
+def test_what_does_not_compile_is_explained(expression: str, says: str) -> None:
+    """A wrong expression is described in one line, with the place inside it."""
+    message = cel.check(expression)
+    assert says in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "expression", ["event", "event.checkName", "event.", "event.errorCode[5] == 'x'"]
+)
+def test_evaluation_never_raises(expression: str) -> None:
+    """What is neither true nor false does not hold, and says so."""
+    truth = cel.evaluate(EVENT)(expression)
+    assert not truth.holds
+    assert truth.reason
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("body.alert.labels.node", ("gpu-1", "")),
+        ("body.alert.labels.zone + '-1'", ("", "the body has no zone")),
+        ("body.number", ("79", "")),
+        ("body.alert", ("", "it gives no text")),
+        ("body.empty", ("", "it gives no text")),
+    ],
+)
+def test_a_rule_finds_a_text(expression: str, found: tuple[str, str]) -> None:
+    """A rule of a webhook source gives a text or a reason, whatever the body holds."""
+    body = {"alert": {"labels": {"node": "gpu-1"}}, "number": 79, "empty": ""}
+    assert cel.check_value(expression) == ""
+    assert cel.value(expression, body) == found
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_beyond_64_bits_does_not_spoil_the_message(number: int) -> None:
+    """CEL has no such whole number; a rule finds what it asks for beside one."""
+    body = {"node": "gpu-1", "alerts": [{"sequence": number}]}
+    assert cel.value("body.node", body) == ("gpu-1", "")

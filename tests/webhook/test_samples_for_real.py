@@ -1,0 +1,204 @@
+"""The samples through the whole way in: server, decoder, routing over the starter runbooks,
+and the decision about the incident. Only the cluster and the store are fakes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes import fake_observer as build
+from tests.fakes.fake_inbox import FakeInbox
+from tests.fakes.fake_journal import FakeJournal
+from tests.fakes.fake_observer import FakeObserver
+from tests.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
+from tests.webhook.serving import Daemon, StillClock, serving
+
+from nvsx.core.errors import UsageError
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.runbook.schema import Runbook
+from nvsx.core.watches.snapshot import Snapshot
+from nvsx.project import cel, loader
+from nvsx.serve.intake import Identity, TriggerIntake
+from nvsx.serve.limits import Limits
+
+ROOT = Path(__file__).resolve().parents[2]
+XID = {"check": {"cel": "'SysLogsXIDError'"}}
+#: What docs/webhooks.md tells operators to write: which check their system's alerts mean.
+MAPPED: dict[str, dict[str, Any]] = dict.fromkeys(
+    ("alertmanager", "grafana", "pagerduty", "opsgenie", "jsm"), XID
+)
+
+
+def now(sample: str) -> Any:
+    """The sample as of this test's time: those of Opsgenie's kind are a year older."""
+    message = body(sample)
+    if "createdAt" in message.get("alert", {}):
+        message["alert"]["createdAt"] = int((NOW - 60) * 1000)
+    return message
+
+
+class Starters:
+    """The runbooks that ship."""
+
+    def __init__(self) -> None:
+        found = loader.discover(ROOT)
+        self._books = [e.runbook for e in found if isinstance(e, LoadedRunbook)]
+
+    def runbooks(self) -> list[Runbook]:
+        return self._books
+
+    def find(self, wanted: str) -> Runbook:
+        for runbook in self._books:
+            if wanted in (runbook.name, runbook.nickname):
+                return runbook
+        raise UsageError(f"there is no runbook '{wanted}'")
+
+
+@asynccontextmanager
+async def whole(
+    sources: Mapping[str, Mapping[str, Any]] | None = None, *, clock: StillClock | None = None
+) -> AsyncIterator[tuple[Daemon, FakeInbox]]:
+    """A server before a real intake, on a cluster with the samples' nodes."""
+    clock = clock or StillClock()
+    observer = FakeObserver(cluster="uid-1")
+    for node in (NODE, "gb200-r07-n01", "gb200-r07-n02"):
+        observer.set(Snapshot(at=clock.now(), node_name=node, node=build.node(node)))
+    inbox = FakeInbox(FakeJournal(clock))
+    intake = TriggerIntake(
+        inbox=inbox,
+        observer=observer,
+        clock=clock,
+        identity=Identity(uid="uid-1", names=(CLUSTER,)),
+        shelf=Starters(),
+        evaluate=cel.evaluate,
+        limits=Limits(),
+        started=lambda _: None,
+    )
+    async with serving(sources, before=intake, clock=clock) as daemon:
+        yield daemon, inbox
+
+
+@pytest.mark.parametrize(
+    ("sample", "source"),
+    [
+        ("alertmanager-v4-firing", "alertmanager"),
+        ("grafana-alerting-firing", "grafana"),
+        ("pagerduty-v3-incident.triggered", "pagerduty"),
+        ("opsgenie-webhook-create", "opsgenie"),
+        ("jsm-ops-webhook-create", "jsm"),
+    ],
+)
+async def test_a_monitoring_systems_fault_needs_a_word_about_its_check(
+    sample: str, source: str
+) -> None:
+    """By its own alert's name it matches nothing, is answered 202 and kept with each rule's
+    reason; with the check named it fires gpu-off-bus, and its repeat is that run again."""
+    async with whole() as (daemon, inbox):
+        plain = await daemon.post(f"/hooks/{source}", now(sample), JSON)
+        assert (plain.status, plain.body["status"]) == (202, "ignored")
+        assert plain.body["reason"] == "no runbook matches"
+        kept = await inbox.event(plain.body["event_id"])
+        assert any("check is" in r.reason for e in kept.explanations for r in e.rules)
+    async with whole(MAPPED) as (daemon, _):
+        first = await daemon.post(f"/hooks/{source}", now(sample), JSON)
+        again = await daemon.post(f"/hooks/{source}", now(sample), JSON)
+    assert (first.status, first.body["status"], first.body["runbook"]) == (
+        202,
+        "fired",
+        "gpu-off-bus",
+    )
+    assert (again.status, again.body["status"], again.body["run_id"]) == (
+        202,
+        "duplicate",
+        first.body["run_id"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("sample", "source", "headers"),
+    [
+        ("cloudevents-structured-nvsentinel-recovered", "nvsentinel", STRUCTURED),
+        ("alertmanager-v4-resolved", "alertmanager", JSON),
+        ("pagerduty-v3-incident.resolved", "pagerduty", JSON),
+        ("opsgenie-webhook-close", "opsgenie", JSON),
+    ],
+)
+async def test_a_recovery_is_a_note_on_the_run_and_nothing_without_one(
+    sample: str, source: str, headers: dict[str, str]
+) -> None:
+    """Before any run it is ignored; on the run of its node it is noted, whoever fired that."""
+    async with whole(MAPPED) as (daemon, _):
+        early = await daemon.post(f"/hooks/{source}", raw(sample), headers)
+        fault = await daemon.post(
+            "/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED
+        )
+        noted = await daemon.post(f"/hooks/{source}", raw(sample), headers)
+    assert (early.status, early.body["status"]) == (202, "ignored")
+    assert (fault.body["status"], fault.body["runbook"]) == ("fired", "gpu-off-bus")
+    assert (noted.status, noted.body["status"], noted.body["run_id"]) == (
+        202,
+        "noted",
+        fault.body["run_id"],
+    )
+
+
+async def test_all_senders_of_one_fault_give_one_run() -> None:
+    """Exporter (structured, then binary by a gateway), Alertmanager, Grafana, PagerDuty and
+    Opsgenie report one fault: the first fires, the rest join it or are its repeats."""
+    wrapped = body("cloudevents-binary")
+    async with whole(MAPPED) as (daemon, _):
+        answers = [
+            await daemon.post(path, content, headers)
+            for path, content, headers in (
+                ("/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED),
+                ("/hooks/nvsentinel", wrapped["body"], wrapped["headers"]),
+                ("/hooks/alertmanager", raw("alertmanager-v4-firing"), JSON),
+                ("/hooks/grafana", raw("grafana-alerting-firing"), JSON),
+                ("/hooks/pagerduty", raw("pagerduty-v3-incident.triggered"), JSON),
+                ("/hooks/opsgenie", now("opsgenie-webhook-create"), JSON),
+            )
+        ]
+    assert [a.body["status"] for a in answers] == ["fired", "duplicate", *["attached"] * 4]
+    assert len({a.body["run_id"] for a in answers}) == 1
+
+
+async def test_a_group_of_mixed_states_is_taken_alert_by_alert() -> None:
+    """A firing group with one alert that is over fires for the one and closes nothing else."""
+    group = body("alertmanager-v4-firing")
+    fault = group["alerts"][0]
+    other = {**fault["labels"], "node": "gb200-r07-n01"}
+    over = {**fault, "labels": other, "status": "resolved", "fingerprint": "b"}
+    async with whole(MAPPED) as (daemon, _):
+        reply = await daemon.post("/hooks/alertmanager", {**group, "alerts": [over, fault]}, JSON)
+    assert [e["status"] for e in reply.body["events"]] == ["ignored", "fired"]
+    assert "recovery notice" in reply.body["events"][0]["reason"]
+
+
+async def test_what_the_exporter_backfills_fires_nothing() -> None:
+    """Events that lie weeks back are recorded as missed, 202, so that the exporter goes on."""
+    clock = StillClock()
+    clock.time += 20 * 86400
+    async with whole(clock=clock) as (daemon, inbox):
+        one = await daemon.post(
+            "/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED
+        )
+        batch = await daemon.post("/hooks/nvsentinel", raw("cloudevents-batch"), BATCH)
+        kept = await inbox.events()
+    assert (one.status, one.body["status"]) == (202, "missed")
+    assert {e["status"] for e in batch.body["events"]} <= {"missed", "ignored"}
+    assert not any(e.run_id for e in kept)
+
+
+async def test_people_and_dry_runs_start_nothing() -> None:
+    """A moved Jira issue is ignored; the signed sample is a dry run, answered with its plan."""
+    async with whole() as (daemon, inbox):
+        jira = await daemon.post("/hooks/jira", raw("jira-webhook-issue_updated"), JSON)
+        plan = await daemon.post("/hooks/generic", raw("generic-signed-nvsx"), JSON)
+        kept = await inbox.events()
+    assert (jira.status, jira.body["status"]) == (202, "ignored")
+    assert (plan.status, plan.body["plan"]["would"]) == (200, "fired")
+    assert plan.body["plan"]["target_node"] == NODE
+    assert [e.source for e in kept] == ["jira"]
