@@ -162,7 +162,7 @@ def _tell_change(d: Deciding, record: AttemptRecord, repair: SeenRepair | None) 
     earliest = d.previous.at if d.previous is not None else None
     booted = record.booted or (signal == "sent" and _has_booted(record, sight))
     finished = repair.finished if repair is not None else record.request_done is not None
-    back = booted or (record.began.effect != "boot" and signal == "sent" and finished)
+    back = booted or (not record.began.effect and signal == "sent" and finished)
     ready = record.ready is not None or (back and sight.node_is_there and sight.ready is True)
     change = AttemptChanged(
         attempt=record.no,

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from nvsx.core.incidents.incident_state import AttemptRecord, FaultRecord, IncidentState
 from nvsx.core.incidents.sight import NODE, SeenHold, Sight
-from nvsx.core.incidents.tolerances import QUARANTINED_WITHIN
+from nvsx.core.incidents.tolerances import CLEARED_AFTER_RELEASE, QUARANTINED_WITHIN
 
 IncidentStage = Literal["detect", "quarantine", "drain", "remediate", "recover"]
 Urgency = Literal["now", "later", "never"]
@@ -169,7 +169,9 @@ def _uncordoned(view: CauseView) -> Found:
 
 def _marks_removed(view: CauseView) -> Found:
     session = view.incident.session
-    if session is None or session.is_open or not view.serious:
+    if session is None or session.ended_seen is None or not view.serious:
+        return None
+    if session.ended_seen.age(view.sight) < CLEARED_AFTER_RELEASE:
         return None
     return (
         f"NVSentinel's marks are gone while {view.listed(view.serious)} is still there",

@@ -61,6 +61,11 @@ class Deciding:
         session = self.sight.session
         return self.sight.node_is_there and session.marked and not self.session_is_left(session)
 
+    @property
+    def session_goes_on(self) -> bool:
+        session = self.sight.session
+        return self.session_marked or (self.sight.node_is_there and session.labelled)
+
     def session_is_left(self, session: SeenSession) -> bool:
         for left in self.story.left_overs:
             if left.kind != "session":

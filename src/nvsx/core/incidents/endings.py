@@ -13,7 +13,7 @@ from nvsx.core.incidents.deciding import Deciding, name_of
 from nvsx.core.incidents.incident_events import IncidentEnded, IncidentEnding, LeftOver
 from nvsx.core.incidents.incident_state import IncidentState
 from nvsx.core.incidents.session_news import is_another_node
-from nvsx.core.incidents.sight import EVENTS, NODE, REPAIRS, SeenHold
+from nvsx.core.incidents.sight import EVENTS, NODE, REPAIRS, SeenFault, SeenHold
 
 
 def what_keeps_open(d: Deciding, incident: IncidentState) -> list[str]:
@@ -32,7 +32,7 @@ def what_keeps_open(d: Deciding, incident: IncidentState) -> list[str]:
 
 def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
     sight = d.sight
-    if d.session_marked:
+    if d.session_marked or (incident.open_session is not None and d.session_goes_on):
         yield "NVSentinel releases the node"
     for seen in d.standing_faults():
         if "condition" in seen.by and seen.fatal:
@@ -87,10 +87,10 @@ def tell_end(d: Deciding, calm_since: float | None) -> None:
             say_end(d, "removed")
         return
     only_alerts = bool(incident.alerts) and not (incident.faults or incident.sessions)
-    if only_alerts and incident.began.age(d.sight) >= d.limits.unseen:
-        if not all(a.resolved for a in incident.alerts):
-            say_end(d, "unconfirmed")
-            return
+    unanswered = only_alerts and not all(a.resolved for a in incident.alerts)
+    if unanswered and incident.began.age(d.sight) >= d.limits.unseen:
+        say_end(d, "unconfirmed")
+        return
     if calm_since is None or d.sight.mono - calm_since < _calm_needed(d, incident, only_alerts):
         return
     if is_replaced(incident, d):
@@ -169,6 +169,14 @@ def _hold_text(hold: SeenHold) -> str:
     return f"{hold.kind} by {hold.who}" + (f" ({hold.detail})" if hold.detail else "")
 
 
+def _is_recent(d: Deciding, incident: IncidentState, seen: SeenFault) -> bool:
+    """Whether an Event is the incident's, or new enough to be somebody's; the rest is history."""
+    if any(f.name == name_of(seen) for f in incident.faults):
+        return True
+    since = d.since_event(seen)
+    return since is not None and since < d.limits.clear
+
+
 def _left_overs(d: Deciding, incident: IncidentState, *, at_release: bool) -> tuple[LeftOver, ...]:
     found = dict.fromkeys(d.story.left_overs)
     for alert in incident.alerts:
@@ -177,7 +185,9 @@ def _left_overs(d: Deciding, incident: IncidentState, *, at_release: bool) -> tu
             found[LeftOver(kind="alert", name=name, started=started)] = None
     for seen in d.sight.faults:
         # Of what shows beside a new quarantine only an Event is the old incident's.
-        if (at_release and not seen.only_event) or (d.fault_is_left(seen)):
+        if (at_release and not seen.only_event) or d.fault_is_left(seen):
+            continue
+        if seen.only_event and not _is_recent(d, incident, seen):
             continue
         mark = seen.mark if seen.only_event else ""
         left = LeftOver(kind="fault", name=name_of(seen), ids=seen.ids, mark=mark)

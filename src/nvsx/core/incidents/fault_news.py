@@ -76,12 +76,18 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
         )
         return
     anew = record.cleared is not None
-    grown = _grown(record.latest, seen, anew)
+    grown = _grown(record, seen, anew)
     if grown != record.latest:
         d.say(grown)
 
 
-def _grown(known: FaultSeen, seen: SeenFault, anew: bool) -> FaultSeen:
+def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
+    known = record.latest
+    at = known.at
+    if at is not None and seen.ids and not known.ids and seen.generated_at:
+        # A condition has whole seconds; the event that was behind it has all of them.
+        if int(seen.generated_at) == int(known.generated or 0.0):
+            at = min(max(at, seen.generated_at), record.seen.at)
     return FaultSeen(
         fault=known.fault,
         check=known.check,
@@ -94,7 +100,7 @@ def _grown(known: FaultSeen, seen: SeenFault, anew: bool) -> FaultSeen:
         routed=known.routed or seen.routed,
         planned=known.planned or seen.planned,
         message=known.message or seen.message,
-        at=known.at,
+        at=at,
         generated=known.generated,
         skew_s=known.skew_s,
         side_effect_of=known.side_effect_of,

@@ -77,6 +77,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     planned: bool = False
     ended: ev.SessionEnded | None = None
+    ended_seen: Stamp | None = None
 
     @property
     def is_open(self) -> bool:
@@ -288,8 +289,8 @@ def _session_changed(
     return {"sessions": _put(state.sessions, changed)}
 
 
-def _session_ended(state: IncidentState, event: ev.SessionEnded, _: Stamp) -> dict[str, Any]:
-    return {"sessions": _with(state.sessions, event.session, ended=event)}
+def _session_ended(state: IncidentState, event: ev.SessionEnded, at: Stamp) -> dict[str, Any]:
+    return {"sessions": _with(state.sessions, event.session, ended=event, ended_seen=at)}
 
 
 def _alert_attached(state: IncidentState, event: ev.AlertAttached, at: Stamp) -> dict[str, Any]:

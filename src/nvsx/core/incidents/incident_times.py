@@ -73,7 +73,7 @@ def _began(incident: IncidentState) -> float | None:
     broke = [f for f in incident.faults if not f.latest.planned] or list(incident.faults)
     if not broke:
         return min((a.attached.started for a in incident.alerts), default=incident.began.at)
-    times = [f.first.at for f in broke]
+    times = [f.latest.at for f in broke]
     known = [t for t in times if t is not None]
     return min(known) if len(known) == len(times) else None
 
@@ -86,14 +86,14 @@ def times_of_fault(incident: IncidentState, fault: FaultRecord) -> FaultTimes:
     released = None if fault.latest.planned else _released(incident, fault)
     return FaultTimes(
         fault=fault.no,
-        generated=fault.first.at,
+        generated=fault.latest.at,
         seen=fault.seen.at,
         quarantined=held.at if held is not None else None,
         cleared=fault.cleared.at if fault.cleared is not None else None,
         released=released,
-        to_detect_s=_between(fault.first.at, fault.seen.at),
-        to_quarantine_s=_between(fault.first.at, own),
-        to_repair_s=_between(fault.first.at, released),
+        to_detect_s=_between(fault.latest.at, fault.seen.at),
+        to_quarantine_s=_between(fault.latest.at, own),
+        to_repair_s=_between(fault.latest.at, released),
     )
 
 

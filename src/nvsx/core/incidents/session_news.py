@@ -30,7 +30,7 @@ def tell_session_end(d: Deciding) -> None:
         return
     if d.sight.node_is_gone or is_another_node(incident, d):
         d.say(SessionEnded(session=session.no, how="node gone", at=d.sight.at))
-    elif d.sight.node_is_there and not d.session_marked:
+    elif d.sight.node_is_there and not d.session_goes_on:
         d.say(
             SessionEnded(session=session.no, how=_how_it_ended(d, session), at=_release(d, session))
         )
@@ -148,7 +148,9 @@ def tell_node(d: Deciding) -> None:
     if first or changed:
         earliest = d.previous.at if d.previous is not None and not first else None
         ready_at = known.ready_at
-        if first or sight.ready != known.ready:
+        if known.uid and known.uid != sight.node_uid:
+            ready_at = sight.at  # another machine: its own times may be older than itself here
+        elif first or sight.ready != known.ready:
             ready_at = hold_between(sight.ready_at, earliest, sight.at)
         d.say(
             NodeChanged(

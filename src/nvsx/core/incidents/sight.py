@@ -79,7 +79,8 @@ class SeenAlert(msgspec.Struct, frozen=True):
 
 class SeenSession(msgspec.Struct, frozen=True):
     """NVSentinel's marks on the node. `marked` is false for an emptied annotation (`[]`), which
-    is the first half of a release.
+    is the first half of a release. `labelled`: only the state label is there; that goes on with a
+    session and never begins one, since it can be written after the end.
 
     `cordon_mark` and `release_mark` are NVSentinel's own texts of its last cordon and its last
     release: that one changed tells a new quarantine from an old one, whatever the clocks say.
@@ -89,6 +90,7 @@ class SeenSession(msgspec.Struct, frozen=True):
     """
 
     marked: bool = False
+    labelled: bool = False
     ids: tuple[str, ...] = ()
     state: str = ""
     emptied: bool = False

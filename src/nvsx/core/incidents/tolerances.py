@@ -10,6 +10,8 @@ SIDE_EFFECTS_AFTER_READY = 300.0
 REBOOT_DUE = 300.0
 #: After a poll error or a request that was refused NVSentinel tries again within minutes.
 PATIENCE = 300.0
+#: Marks and conditions travel by two queues: a condition can turn some time after the release.
+CLEARED_AFTER_RELEASE = 30.0
 #: NVSentinel's own acceptance test gives the cordon two minutes.
 QUARANTINED_WITHIN = 120.0
 #: An alert that the cluster does not confirm is said to be so after it.
