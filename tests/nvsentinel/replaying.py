@@ -125,9 +125,11 @@ def follow(
         story, memory, events = step(story, memory, sight, limits or IncidentLimits())
         told += [(sight.mono, event) for event in events]
         opened = sum(isinstance(event, IncidentOpened) for event in events)
-        if opened and story.last is not None and story.last.opened.key not in [
-            i.opened.key for i in incidents
-        ]:
+        if (
+            opened
+            and story.last is not None
+            and story.last.opened.key not in [i.opened.key for i in incidents]
+        ):
             incidents.append(story.last)
         if story.last is not None:
             incidents = [

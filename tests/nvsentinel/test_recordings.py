@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from tests.nvsentinel.replaying import NAMES, Followed, follow, going_on, load
 
 from nvsx.core.incidents.incident_events import StateChanged
 from nvsx.core.incidents.incident_state import AttemptRecord, IncidentState
 from nvsx.core.incidents.incident_times import times_of
-from tests.nvsentinel.replaying import NAMES, Followed, follow, going_on, load
 
 #: Longer than all quiet times together.
 AFTERWARDS = 1200.0
@@ -144,6 +144,7 @@ EXPECTED: dict[str, list[Shown]] = {
 
 
 def replay(name: str) -> tuple[Followed, float]:
+    """All of it, and twenty minutes after; with when it began."""
     recording = load(name)
     last = recording.sights[-1]
     followed = follow([*recording.sights, *going_on(last, AFTERWARDS)])
@@ -151,6 +152,7 @@ def replay(name: str) -> tuple[Followed, float]:
 
 
 def shown_attempt(attempt: AttemptRecord) -> tuple[str, str, str]:
+    """Kind, why and outcome."""
     ended = attempt.ended.outcome if attempt.ended else ""
     return attempt.began.kind, attempt.began.why, ended
 
@@ -191,7 +193,8 @@ def test_the_incidents_are_what_the_recording_shows(name: str) -> None:
         if shown.released is None:
             assert incident.ended is None
             continue
-        assert incident.ended is not None and incident.ended.at is not None
+        assert incident.ended is not None
+        assert incident.ended.at is not None
         assert shown.released[0] <= incident.ended.at - began <= shown.released[1]
 
 
@@ -231,15 +234,17 @@ def test_people_are_told_why_they_are_needed(name: str, code: str) -> None:
 
 
 def only(followed: Followed) -> IncidentState:
+    """The one incident."""
     (incident,) = followed.incidents
     return incident
 
 
 def test_a_reboot_counts_when_the_node_has_booted() -> None:
-    """Recording 00: the request is done at 35.65, the node boots at 44.63: the attempt ends then."""
+    """Recording 00: request done at 35.65, boot at 44.63: the attempt ends then."""
     followed, began = replay("00")
     (attempt,) = only(followed).attempts
-    assert attempt.ended is not None and attempt.ended.at is not None
+    assert attempt.ended is not None
+    assert attempt.ended.at is not None
     assert 43.8 <= attempt.ended.at - began <= 44.7
     told = [t for t, e in followed.events if str(e.__struct_config__.tag) == "attempt_ended"]
     assert told == [pytest.approx(44.626)]

@@ -31,7 +31,7 @@ def tell_beginning(d: Deciding) -> None:
     if d.incident is not None:
         if not (d.session_marked and _is_released_for_good(d, d.incident)):
             return
-        say_end(d, "cleared" if not d.incident.was_quarantined else "recovered", at_release=True)
+        say_end(d, "recovered", at_release=True)
     faults = [f for f in d.sight.faults if opens(f) and counts_now(d, f)]
     if d.session_marked:
         _open(d, "quarantine", faults[0] if faults else None)
@@ -53,6 +53,8 @@ def _is_released_for_good(d: Deciding, incident: IncidentState) -> bool:
     session = incident.session
     if session is None or session.ended is None or session.ended.how != "released":
         return False
+    if not incident.was_quarantined:
+        return False  # a dry run's: it wants its ten minutes of quiet
     if any(h.keeps_open and h.kind != "quarantine" for h in incident.holds):
         return False
     return not any(reboot_is_due(a, d.sight) for a in incident.attempts)

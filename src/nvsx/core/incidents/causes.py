@@ -109,6 +109,8 @@ def stage_of_incident(incident: IncidentState) -> IncidentStage:
         return "quarantine" if any(f.is_serious for f in incident.faults) else "detect"
     if is_repaired(incident):
         return "recover"
+    if incident.attempt is not None and not incident.attempt.has_worked:
+        return "remediate"  # whatever the label says: a request was made
     return "drain" if session.state in _DRAINING else "remediate"
 
 
@@ -143,8 +145,8 @@ def _replacement(view: CauseView) -> Found:
         return None
     return (
         (
-            "the Node object is gone, as NVSentinel's TerminateNode wants it: a new Node of the name, "
-            "or none, comes next"
+            "the Node object is gone, as NVSentinel's TerminateNode wants it: a new Node of the "
+            "name, or none, comes next"
         ),
         "kubectl get nodes; on some providers the new machine comes under another name",
     )
@@ -269,8 +271,8 @@ def _unsupported(view: CauseView) -> Found:
             "request for it, people have to act"
         ),
         (
-            f"node {view.sight.node} stays cordoned until its checks are healthy; the event says what "
-            "to do, the evidence is kept"
+            f"node {view.sight.node} stays cordoned until its checks are healthy; the event says "
+            "what to do, the evidence is kept"
         ),
     )
 
@@ -285,8 +287,8 @@ def _not_requested(view: CauseView) -> Found:
         return None
     return (
         (
-            f"NVSentinel reports that it could not ask for a repair of {view.listed(view.unserved)}; "
-            "it tries again by itself, with growing pauses of up to 16 minutes"
+            "NVSentinel reports that it could not ask for a repair of "
+            f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up to 16 minutes"
         ),
         f"kubectl -n nvsentinel logs deploy/fault-remediation | grep {view.sight.node}",
     )
@@ -311,8 +313,8 @@ def _breaker(view: CauseView) -> Found:
     return (
         "NVSentinel's circuit breaker is TRIPPED: no node is cordoned, and none is released",
         (
-            "find out why so many nodes failed; then set data.status of ConfigMap circuit-breaker to "
-            "CLOSED and restart fault-quarantine"
+            "find out why so many nodes failed; then set data.status of ConfigMap circuit-breaker "
+            "to CLOSED and restart fault-quarantine"
         ),
     )
 
@@ -376,8 +378,8 @@ def _not_quarantined(view: CauseView) -> Found:
         return None
     return (
         (
-            f"{view.listed(view.serious)} is there, and fault-quarantine has not cordoned the node: "
-            "perhaps none of its rule sets matches"
+            f"{view.listed(view.serious)} is there, and fault-quarantine has not cordoned the "
+            "node: perhaps none of its rule sets matches"
         ),
         f"kubectl -n nvsentinel logs deploy/fault-quarantine | grep {view.sight.node}",
     )

@@ -65,7 +65,7 @@ class FaultRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`states`: the state label's values as they were seen, each with when and its place in order."""
+    """`states`: the state label's values as seen, each with when and its place in order."""
 
     no: int
     began: ev.SessionBegan

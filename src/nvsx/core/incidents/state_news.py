@@ -28,6 +28,8 @@ def tell_state(d: Deciding, *, calm: bool) -> None:
     cause = None
     if not calm:
         cause = find_cause(CauseView(incident, d.sight, stage_of_incident(incident)))
+    if cause is None and _stays_with_people(incident):
+        return
     state = _state(incident, calm=calm)
     if cause is not None and _people_are_needed(d, incident, cause):
         state = "needs people"
@@ -39,6 +41,12 @@ def tell_state(d: Deciding, *, calm: bool) -> None:
     )
     if told != incident.cause:
         d.say(told)
+
+
+def _stays_with_people(incident: IncidentState) -> bool:
+    """A condition that comes and goes every few seconds, and nobody but people to look at it: they
+    are needed once, until it has been quiet for ten minutes."""
+    return incident.state == "needs people" and not (incident.sessions or incident.attempts)
 
 
 def _people_are_needed(d: Deciding, incident: IncidentState, cause: FoundCause) -> bool:
