@@ -37,11 +37,15 @@ class Recording(NamedTuple):
     sights: tuple[Sight, ...]
 
 
-def load(name: str) -> Recording:
-    """The recording whose name begins so."""
+def load(name: str, lags: dict[str, float] | None = None) -> Recording:
+    """The recording whose name begins so; `lags` are seconds by which a resource comes late."""
     found = next(p for p in FOLDER.glob("*.jsonl.gz") if p.name.startswith(name))
     lines = [json.loads(line) for line in gzip.decompress(found.read_bytes()).splitlines()]
     head, changes = lines[0], lines[1:]
+    for change in changes:
+        late = (lags or {}).get(change["resource"], 0.0)
+        change["at"] += late if change["at"] > 0 else 0.0
+    changes.sort(key=lambda change: change["at"])
     return Recording(head["began"], tuple(_sights(head["node"], head["began"], changes)))
 
 

@@ -64,11 +64,19 @@ def repair_is_ours(d: Deciding, incident: IncidentState | None, repair: SeenRepa
         return False
     if not repair.finished:
         return True
+    released = d.sight.session.released_at
+    if 0 < repair.finished_at <= released and not _is_our_release(d, incident):
+        return False  # it ended before the release of a session that is not this incident's
     before = d.previous
     if before is not None and before.was_read(REPAIRS):
         return all(request_id(r) != request_id(repair) for r in before.repairs)
     cordoned = d.sight.session.cordoned_at
     return bool(cordoned) and repair.created_at >= math.floor(cordoned)
+
+
+def _is_our_release(d: Deciding, incident: IncidentState | None) -> bool:
+    session = incident.session if incident is not None else None
+    return session is not None and session.began.release_mark != d.sight.session.release_mark
 
 
 def _record_of(incident: IncidentState, repair: SeenRepair) -> AttemptRecord | None:
@@ -164,11 +172,12 @@ def _tell_change(d: Deciding, record: AttemptRecord, repair: SeenRepair | None) 
     finished = repair.finished if repair is not None else record.request_done is not None
     back = booted or (not record.began.effect and signal == "sent" and finished)
     ready = record.ready is not None or (back and sight.node_is_there and sight.ready is True)
+    new_signal = repair is not None and repair.signal not in ("", record.signal)
     change = AttemptChanged(
         attempt=record.no,
-        signal=repair.signal if repair is not None and repair.signal != record.signal else "",
+        signal=repair.signal if repair is not None and new_signal else "",
         signal_at=hold_between(repair.signal_at, earliest, sight.at)
-        if repair is not None and repair.signal != record.signal
+        if repair is not None and new_signal
         else None,
         request=repair.outcome if repair is not None and repair.outcome != record.request else "",
         failure=repair.failure if repair is not None and repair.failure != record.failure else "",

@@ -288,7 +288,8 @@ def _not_requested(view: CauseView) -> Found:
     return (
         (
             "NVSentinel reports that it could not ask for a repair of "
-            f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up to 16 minutes"
+            f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up "
+            "to 16 minutes"
         ),
         f"kubectl -n nvsentinel logs deploy/fault-remediation | grep {view.sight.node}",
     )

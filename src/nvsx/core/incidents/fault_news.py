@@ -84,10 +84,10 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
 def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
     known = record.latest
     at = known.at
-    if at is not None and seen.ids and not known.ids and seen.generated_at:
+    finer = seen.ids and not known.ids and int(seen.generated_at) == int(known.generated or 0.0)
+    if at is not None and finer:
         # A condition has whole seconds; the event that was behind it has all of them.
-        if int(seen.generated_at) == int(known.generated or 0.0):
-            at = min(max(at, seen.generated_at), record.seen.at)
+        at = min(max(at, seen.generated_at), record.seen.at)
     return FaultSeen(
         fault=known.fault,
         check=known.check,

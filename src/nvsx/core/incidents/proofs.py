@@ -36,9 +36,9 @@ def prove_stage(incident: IncidentState, fault: FaultRecord, stage: str) -> Stag
             if fault.no in attempt.began.serves and attempt.has_worked:
                 return StageProof(stage, "own", attempt.ready_at)
         return None
-    if stage == "recover" and incident.ended is not None:
-        if incident.ended.how in ("recovered", "replaced"):
-            return StageProof(stage, "own", incident.ended.at)
+    ended = incident.ended
+    if stage == "recover" and ended is not None and ended.how in ("recovered", "replaced"):
+        return StageProof(stage, "own", ended.at)
     return None
 
 
