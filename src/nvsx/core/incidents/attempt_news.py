@@ -113,10 +113,9 @@ def _begun(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptB
 
 
 def _served(incident: IncidentState, repair: SeenRepair) -> tuple[int, ...]:
-    """The fault it was made for; where that is not known, all that were there."""
-    named = tuple(f.no for f in incident.faults if repair.event_id in f.latest.ids)
-    if repair.event_id and named:
-        return named
+    """The fault it was made for; where the request names none, all that were there."""
+    if repair.event_id:
+        return tuple(f.no for f in incident.faults if repair.event_id in f.latest.ids)
     return tuple(f.no for f in incident.faults if f.is_serious)
 
 
@@ -131,13 +130,16 @@ def _why(incident: IncidentState, repair: SeenRepair) -> AttemptReason:
     before = incident.attempt
     if before is None:
         return "first"
-    served = {no for attempt in incident.attempts for no in attempt.began.serves}
+    served = {no for attempt in incident.attempts for no in incident.served_by(attempt)}
     if repair.event_id and repair.event_id in {a.began.event_id for a in incident.attempts}:
         return "retry"
-    mine = [f for f in incident.faults if repair.event_id and repair.event_id in f.latest.ids]
-    mine = mine or [f for f in incident.faults if f.is_serious and f.no not in served]
+    if repair.event_id:
+        mine = [f for f in incident.faults if repair.event_id in f.latest.ids]
+    else:
+        mine = [f for f in incident.faults if f.is_serious and f.no not in served]
     if not mine:
-        return "retry"
+        # Made for an event that nvsx never saw: another one, which is all that is known.
+        return "other check" if repair.event_id else "retry"
     fault = mine[0]
     if fault.no in served:
         return "new fault"  # the same thing broke again: an event of its own was made for it

@@ -39,7 +39,7 @@ class CauseView(NamedTuple):
     @property
     def unserved(self) -> list[FaultRecord]:
         """Serious faults for which no repair has been asked yet, planned work apart."""
-        served = {no for a in self.incident.attempts for no in a.began.serves}
+        served = {no for a in self.incident.attempts for no in self.incident.served_by(a)}
         return [f for f in self.serious if f.no not in served and not f.latest.planned]
 
     @property
@@ -120,7 +120,7 @@ def is_repaired(incident: IncidentState) -> bool:
     serious = [f for f in incident.faults if f.is_serious]
     if attempt is None:
         return bool(incident.sessions) and not serious
-    worked = {no for a in incident.attempts if a.has_worked for no in a.began.serves}
+    worked = {no for a in incident.attempts if a.has_worked for no in incident.served_by(a)}
     return attempt.has_worked and all(f.no in worked for f in serious)
 
 

@@ -179,9 +179,10 @@ def _is_recent(d: Deciding, incident: IncidentState, seen: SeenFault) -> bool:
 
 def _left_overs(d: Deciding, incident: IncidentState, *, at_release: bool) -> tuple[LeftOver, ...]:
     found = dict.fromkeys(d.story.left_overs)
+    taken_back = {(a.key, a.started) for a in d.sight.alerts if not a.firing}
     for alert in incident.alerts:
-        if not alert.resolved:
-            name, started = alert.attached.key, alert.attached.started
+        name, started = alert.attached.key, alert.attached.started
+        if not alert.resolved and (name, started) not in taken_back:
             found[LeftOver(kind="alert", name=name, started=started)] = None
     for seen in d.sight.faults:
         # Of what shows beside a new quarantine only an Event is the old incident's.

@@ -6,6 +6,8 @@ wherever it shows: its condition, its entry in the quarantine annotation and its
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from nvsx.core.incidents.deciding import Deciding, hold_between, is_same_fault, name_of
 from nvsx.core.incidents.incident_events import (
     AlertAttached,
@@ -77,7 +79,7 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
         return
     anew = record.cleared is not None
     grown = _grown(record, seen, anew)
-    if grown != record.latest:
+    if anew or grown != replace(record.latest, anew=False):
         d.say(grown)
 
 
@@ -210,7 +212,8 @@ def tell_alerts(d: Deciding) -> None:
             ),
             None,
         )
-        if known is None and alert_is_news(d, alert):
+        again = known is not None and known.resolved and alert.firing
+        if again or (known is None and alert_is_news(d, alert)):
             d.say(
                 AlertAttached(
                     key=alert.key,

@@ -162,6 +162,13 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
     def attempt(self) -> AttemptRecord | None:
         return self.attempts[-1] if self.attempts else None
 
+    def served_by(self, attempt: AttemptRecord) -> tuple[int, ...]:
+        """The faults an attempt serves: those of its event, once that is known; a request can be
+        seen before the fault it was made for has its id, or without that fault at all."""
+        event_id = attempt.began.event_id
+        named = tuple(f.no for f in self.faults if event_id and event_id in f.latest.ids)
+        return named or attempt.began.serves
+
     @property
     def was_quarantined(self) -> bool:
         """In dry run NVSentinel writes its marks and does nothing."""
@@ -294,7 +301,10 @@ def _session_ended(state: IncidentState, event: ev.SessionEnded, at: Stamp) -> d
 
 
 def _alert_attached(state: IncidentState, event: ev.AlertAttached, at: Stamp) -> dict[str, Any]:
-    return {"alerts": (*state.alerts, AlertRecord(attached=event, seen=at))}
+    """Anew, when one that was taken back fires again."""
+    wanted = (event.key, event.started)
+    others = [a for a in state.alerts if (a.attached.key, a.attached.started) != wanted]
+    return {"alerts": (*others, AlertRecord(attached=event, seen=at))}
 
 
 def _alert_resolved(state: IncidentState, event: ev.AlertResolved, _: Stamp) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def prove_stage(incident: IncidentState, fault: FaultRecord, stage: str) -> Stag
         return _drain(incident, fault)
     if stage == "remediate":
         for attempt in incident.attempts:
-            if fault.no in attempt.began.serves and attempt.has_worked:
+            if fault.no in incident.served_by(attempt) and attempt.has_worked:
                 return StageProof(stage, "own", attempt.ready_at)
         return None
     ended = incident.ended
