@@ -87,7 +87,8 @@ class Timeline:
         return self
 
     def _see(self, seconds: float, changes: dict[str, Any]) -> None:
-        self.sight = msgspec.structs.replace(self.sight, at=NOON + seconds, mono=seconds, **changes)
+        changes = {"at": NOON + seconds, "mono": seconds} | changes
+        self.sight = msgspec.structs.replace(self.sight, **changes)
 
     def _take(self, seconds: float, done: Step) -> Timeline:
         self.story, self.memory = done.story, done.memory
