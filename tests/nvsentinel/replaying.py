@@ -10,7 +10,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from nvsx.core.snapshot import Event, Node, Resource, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.sights import sight_of
 
+T = TypeVar("T")
 FOLDER = Path(__file__).with_name("recordings")
 NAMES = sorted(p.name.removesuffix(".jsonl.gz") for p in FOLDER.glob("*.jsonl.gz"))
 _KINDS = {k.plural: k for k in names.MAINTENANCE_KINDS}
@@ -78,17 +79,22 @@ def _apply(
 ) -> None:
     raw = msgspec.json.encode(change["object"])
     plural = change["resource"]
-    kept: dict[str, Any]
+    gone = change["type"] == "DELETED"
     if plural == "nodes":
-        kept, (key, found) = nodes, projections.node(raw)
+        name, node = projections.node(raw)
+        _put(nodes, name, None if gone else node)
     elif plural == "events":
-        kept, (key, found) = events, projections.event(raw)  # type: ignore[assignment]
+        name, event = projections.event(raw)
+        _put(events, name, None if gone else event)
     else:
         kind = _KINDS[plural]
         decode = projections.resource(kind.group, kind.version, plural, kind.kind)
-        kept, (key, found) = resources, decode(raw)  # type: ignore[assignment]
-        key = f"{plural}/{key}"
-    if change["type"] == "DELETED":
+        name, resource = decode(raw)
+        _put(resources, f"{plural}/{name}", None if gone else resource)
+
+
+def _put(kept: dict[str, T], key: str, found: T | None) -> None:
+    if found is None:
         kept.pop(key, None)
     else:
         kept[key] = found

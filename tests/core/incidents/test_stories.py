@@ -118,7 +118,8 @@ def test_an_old_reboot_has_not_repaired_a_new_fault() -> None:
     assert prove_stage(line.incident, new, "drain") is None
     held = prove_stage(line.incident, new, "quarantine")
     assert held is not None
-    assert (held.kind, held.at) == ("already", pytest.approx(NOON, abs=16))
+    assert held.kind == "already"
+    assert held.at == pytest.approx(NOON, abs=16)
     assert times_of(line.incident).faults[1].to_quarantine_s is None
     line.at(6 * HOUR + 60, repairs=(*line.sight.repairs, reboot("e2", "u2")))
     assert line.attempts()[-1] == ("new fault", "at work")
