@@ -373,6 +373,8 @@ def _chain(node: Node | None, installation: Installation | None) -> SeenChain:
         monitor_only=monitor_only,
         missing=tuple(m for m in ACTING if not monitor_only and installation.missing(m)),
         repairing=repairing,
+        replacing=frozenset(r.action for r in installation.repairs if r.kind == "TerminateNode")
+        or frozenset({"REPLACE_VM"}),
         opted_out=opted_out,
     )
 

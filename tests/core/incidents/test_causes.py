@@ -95,7 +95,7 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
     ),
     "opted-out": ("later", lambda: chain(opted_out="managed=false")),
     "not-quarantined": ("later", lambda: Timeline().at(0, faults=(fault(),)).at(130)),
-    "marks-removed": (
+    "released-while-faulty": (
         "later",
         lambda: quarantined().at(10, faults=(fault(),), session=released()).at(50),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -103,7 +104,7 @@ def test_every_event_can_be_stored(kind: msgspec.inspect.StructType) -> None:
             given[field.encode_name] = {"kind": "fault"}
         else:
             given[field.encode_name] = samples[name]
-    body = msgspec.convert(given | {"event": kind.tag}, kind.cls)
+    body: Any = msgspec.convert(given | {"event": kind.tag}, kind.cls)
     entry = IncidentEntry("inc-1", 1, NOON, body)
     assert decode_incident_entry(encode_incident_entry(entry)) == entry
 

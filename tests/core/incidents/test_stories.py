@@ -355,6 +355,14 @@ def test_after_a_terminate_node_a_machine_under_another_name_is_removed() -> Non
     assert "needs people" not in line.states()
 
 
+def test_a_terminate_node_that_was_never_seen_is_no_theft() -> None:
+    """16: the request went with its Node, between two looks; the label had told it."""
+    replace = fault("SysLogsXIDError", "79", "e1", action="REPLACE_VM")
+    line = Timeline().at(0, faults=(replace,), session=session("e1", state="remediating"))
+    line.at(15, exists=False, node_uid="", ready=None, **HEALTHY)
+    assert (line.incident.state, line.incident.cause.code) == ("recovering", "replacement-awaited")
+
+
 def test_a_node_uncordoned_while_faulty_is_raised_once() -> None:
     """17: then nvsx restarts three times."""
     line = quarantined(0, "e1")

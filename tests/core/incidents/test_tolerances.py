@@ -136,7 +136,7 @@ def test_a_fault_is_quarantined_within_two_minutes(after: float, code: str) -> N
     assert Timeline().at(0, faults=(fault(),)).at(after).incident.cause.code == code
 
 
-@pytest.mark.parametrize(("after", "code"), [(29.9, ""), (30.0, "marks-removed")])
+@pytest.mark.parametrize(("after", "code"), [(29.9, ""), (30.0, "released-while-faulty")])
 def test_a_condition_may_turn_a_little_after_the_release(after: float, code: str) -> None:
     """Marks and conditions travel by two queues."""
     line = quarantined(0, "e1").at(60, session=released(), faults=(fault(),))

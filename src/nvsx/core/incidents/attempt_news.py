@@ -269,6 +269,16 @@ def reboot_is_due(record: AttemptRecord, sight: Sight) -> bool:
     return record.began.effect == "boot" and known and done.age(sight) < REBOOT_DUE
 
 
+def was_to_be_replaced(incident: IncidentState, sight: Sight) -> bool:
+    """Whether NVSentinel itself takes the machine away. The request goes with the Node, and may
+    never have been seen: then its label and the action of a fault tell it."""
+    if any(a.began.effect == "node gone" for a in incident.attempts):
+        return True
+    asked = any(f.latest.action in sight.chain.replacing for f in incident.faults)
+    labels = {state for s in incident.sessions for state, _, _ in s.states}
+    return asked and not labels.isdisjoint(("remediating", "remediation-succeeded"))
+
+
 def tell_unfinished_attempts(d: Deciding) -> None:
     """At the end of the incident nothing stays open: what was not seen to end is `unseen`."""
     incident = d.incident

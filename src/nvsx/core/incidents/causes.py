@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from nvsx.core.incidents.incident_state import AttemptRecord, FaultRecord, IncidentState
+from nvsx.core.incidents.attempt_news import was_to_be_replaced
+from nvsx.core.incidents.incident_state import AttemptRecord, FaultRecord, IncidentState, Stamp
 from nvsx.core.incidents.sight import NODE, SeenHold, Sight
 from nvsx.core.incidents.tolerances import CLEARED_AFTER_RELEASE, QUARANTINED_WITHIN
 
@@ -56,7 +57,14 @@ class CauseView(NamedTuple):
         return ", ".join(f.short for f in faults)
 
 
-Found = tuple[str, str] | None
+class CauseWords(NamedTuple):
+    """What people read: what holds, and what to do about it."""
+
+    text: str
+    remedy: str
+
+
+Found = CauseWords | None
 
 
 class CauseRule(NamedTuple):
@@ -128,14 +136,13 @@ def is_repaired(incident: IncidentState) -> bool:
 
 
 def _node_gone(view: CauseView) -> Found:
-    if not view.sight.node_is_gone or any(
-        a.began.effect == "node gone" for a in view.incident.attempts
-    ):
+    if not view.sight.node_is_gone or was_to_be_replaced(view.incident, view.sight):
         return None
     asked = view.incident.attempt
     waits = f" while {asked.title} waits for it" if asked and asked.ended is None else ""
-    return (
-        f"the Node object was taken away by somebody else{waits}; NVSentinel did not ask for it",
+    return CauseWords(
+        f"the Node object was taken away by somebody else{waits}: NVSentinel showed no request "
+        "for it",
         f"find out who deleted node {view.sight.node}; the machine behind it is not repaired",
     )
 
@@ -143,44 +150,43 @@ def _node_gone(view: CauseView) -> Found:
 def _replacement(view: CauseView) -> Found:
     if not view.sight.node_is_gone:
         return None
-    return (
-        (
-            "the Node object is gone, as NVSentinel's TerminateNode wants it: a new Node of the "
-            "name, or none, comes next"
-        ),
+    return CauseWords(
+        "the Node object is gone, as NVSentinel's TerminateNode wants it: a new Node of the "
+        "name, or none, comes next",
         "kubectl get nodes; on some providers the new machine comes under another name",
     )
 
 
 def _uncordoned(view: CauseView) -> Found:
     session = view.incident.session
-    if session is None or session.ended is None or session.ended.how != "by hand":
+    if session is None or session.ended is None or session.ended_seen is None or not view.serious:
         return None
-    if not view.serious:
+    removed = session.ended.how == "marks removed" and _is_settled(session.ended_seen, view)
+    if session.ended.how != "by hand" and not removed:
         return None
     upgrade = view.hold("driver upgrade")
     who = f"{upgrade.who}'s driver upgrade" if upgrade else "somebody"
-    return (
-        (
-            f"{who} put the node back in service while {view.listed(view.serious)} is there: "
-            "NVSentinel has stopped its work on it"
-        ),
+    return CauseWords(
+        f"{who} put the node back in service while {view.listed(view.serious)} is there: "
+        "NVSentinel has stopped its work on it",
         f"kubectl cordon {view.sight.node}, and repair it; or close the incident if it is known",
     )
 
 
-def _marks_removed(view: CauseView) -> Found:
+def _is_settled(ended: Stamp, view: CauseView) -> bool:
+    return ended.age(view.sight) >= CLEARED_AFTER_RELEASE
+
+
+def _released_while_faulty(view: CauseView) -> Found:
     session = view.incident.session
     if session is None or session.ended_seen is None or not view.serious:
         return None
-    if session.ended_seen.age(view.sight) < CLEARED_AFTER_RELEASE:
+    if not _is_settled(session.ended_seen, view):
         return None
-    return (
-        f"NVSentinel's marks are gone while {view.listed(view.serious)} is still there",
-        (
-            f"look whether node {view.sight.node} is fit for work; kubectl describe node "
-            f"{view.sight.node}"
-        ),
+    return CauseWords(
+        f"NVSentinel has released the node while {view.listed(view.serious)} is still there",
+        f"look whether node {view.sight.node} is fit for work; kubectl describe node "
+        f"{view.sight.node}",
     )
 
 
@@ -188,7 +194,7 @@ def _not_ready(view: CauseView) -> Found:
     if not view.sight.node_is_there or view.sight.ready is True:
         return None
     word = "unknown" if view.sight.ready is None else "not Ready"
-    return (
+    return CauseWords(
         f"the kubelet of node {view.sight.node} is {word}: nothing moves there until it is back",
         f"kubectl describe node {view.sight.node}; if it does not come back, look at its console",
     )
@@ -197,7 +203,7 @@ def _not_ready(view: CauseView) -> Found:
 def _unreadable(view: CauseView) -> Found:
     if view.sight.was_read(NODE):
         return None
-    return "the node cannot be read now, so nothing is known of it", "nvsx doctor"
+    return CauseWords("the node cannot be read now, so nothing is known of it", "nvsx doctor")
 
 
 # --- the repair -------------------------------------------------------------------------------
@@ -208,7 +214,9 @@ def _attempt_failed(*failures: str) -> Callable[[CauseView], Found]:
         attempt = view.failed
         if attempt is None or attempt.failure not in failures:
             return None
-        return f"{attempt.title}: {attempt.detail}", _REMEDIES[attempt.failure](view, attempt)
+        return CauseWords(
+            f"{attempt.title}: {attempt.detail}", _REMEDIES[attempt.failure](view, attempt)
+        )
 
     return find
 
@@ -233,12 +241,12 @@ def _manual(view: CauseView) -> Found:
     waits = attempt is not None and attempt.ended is None and attempt.request == "manual"
     configured = view.sight.chain.manual is True and view.unserved
     if waits and attempt is not None:
-        return (
+        return CauseWords(
             f"{attempt.title}: {attempt.detail or 'a person has to do it'}",
             f"do it on {view.sight.node} by hand; {attempt.began.look}",
         )
     if configured and view.incident.open_session is not None:
-        return (
+        return CauseWords(
             "janitor is in manual mode: it sends no signal",
             f"be ready to repair {view.sight.node} by hand once the request is there",
         )
@@ -251,7 +259,7 @@ def _taken_away(view: CauseView) -> Found:
         return None
     if view.incident.open_session is None:
         return None
-    return (
+    return CauseWords(
         f"{attempt.title} was taken away before it had ended: nothing repairs the node now",
         f"find out who deleted it; repair {view.sight.node} by hand",
     )
@@ -265,15 +273,11 @@ def _unsupported(view: CauseView) -> Found:
     if any(f.latest.action in repairing or f.latest.action in ("", "UNKNOWN") for f in faults):
         return None
     actions = ", ".join(sorted({f.latest.action for f in faults}))
-    return (
-        (
-            f"the recommended action for {view.listed(faults)} is {actions}: NVSentinel makes no "
-            "request for it, people have to act"
-        ),
-        (
-            f"node {view.sight.node} stays cordoned until its checks are healthy; the event says "
-            "what to do, the evidence is kept"
-        ),
+    return CauseWords(
+        f"the recommended action for {view.listed(faults)} is {actions}: NVSentinel makes no "
+        "request for it, people have to act",
+        f"node {view.sight.node} stays cordoned until its checks are healthy; the event says "
+        "what to do, the evidence is kept",
     )
 
 
@@ -285,12 +289,10 @@ def _not_requested(view: CauseView) -> Found:
     after = view.incident.attempt.order if view.incident.attempt else 0
     if not any(state == REQUEST_FAILED and order > after for state, _, order in session.states):
         return None
-    return (
-        (
-            "NVSentinel reports that it could not ask for a repair of "
-            f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up "
-            "to 16 minutes"
-        ),
+    return CauseWords(
+        "NVSentinel reports that it could not ask for a repair of "
+        f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up "
+        "to 16 minutes",
         f"kubectl -n nvsentinel logs deploy/fault-remediation | grep {view.sight.node}",
     )
 
@@ -299,7 +301,7 @@ def _drain_failed(view: CauseView) -> Found:
     session = view.incident.open_session
     if session is None or session.state != DRAIN_FAILED:
         return None
-    return (
+    return CauseWords(
         "NVSentinel reports that the drain failed, and goes no further by itself",
         f"kubectl -n nvsentinel logs deploy/node-drainer | grep {view.sight.node}",
     )
@@ -311,19 +313,17 @@ def _drain_failed(view: CauseView) -> Found:
 def _breaker(view: CauseView) -> Found:
     if view.sight.chain.breaker_tripped is not True or not view.serious:
         return None
-    return (
+    return CauseWords(
         "NVSentinel's circuit breaker is TRIPPED: no node is cordoned, and none is released",
-        (
-            "find out why so many nodes failed; then set data.status of ConfigMap circuit-breaker "
-            "to CLOSED and restart fault-quarantine"
-        ),
+        "find out why so many nodes failed; then set data.status of ConfigMap circuit-breaker "
+        "to CLOSED and restart fault-quarantine",
     )
 
 
 def _monitor_only(view: CauseView) -> Found:
     if view.sight.chain.monitor_only is not True or not view.serious:
         return None
-    return (
+    return CauseWords(
         f"NVSentinel only monitors here: it shows {view.listed(view.serious)} and does nothing",
         f"kubectl cordon {view.sight.node}, and repair it by hand",
     )
@@ -334,7 +334,7 @@ def _dry_run(view: CauseView) -> Found:
     dry = view.sight.chain.dry_run is True or (session is not None and session.dry_run)
     if not dry or not view.serious:
         return None
-    return (
+    return CauseWords(
         "NVSentinel runs dry: its labels move, nothing is cordoned, drained or repaired",
         f"repair {view.sight.node} by hand, or switch it off (Helm value global.dryRun)",
     )
@@ -353,7 +353,7 @@ def _module_missing(view: CauseView) -> Found:
         return None
     for name, (work, not_in) in _MODULES.items():
         if name in view.sight.chain.missing and view.stage not in not_in:
-            return (
+            return CauseWords(
                 f"{name} is not there, so NVSentinel does not {work}",
                 f"do it by hand, or bring it back: kubectl -n nvsentinel get deploy {name}",
             )
@@ -365,7 +365,7 @@ def _opted_out(view: CauseView) -> Found:
     if not label or not (view.serious or view.incident.open_session):
         return None
     key = label.partition("=")[0]
-    return (
+    return CauseWords(
         f"label {label} keeps NVSentinel away from this node: it also stops recoveries",
         f"kubectl label node {view.sight.node} {key}-",
     )
@@ -377,11 +377,9 @@ def _not_quarantined(view: CauseView) -> Found:
     oldest = max(f.seen.age(view.sight) for f in view.serious)
     if oldest < QUARANTINED_WITHIN:
         return None
-    return (
-        (
-            f"{view.listed(view.serious)} is there, and fault-quarantine has not cordoned the "
-            "node: perhaps none of its rule sets matches"
-        ),
+    return CauseWords(
+        f"{view.listed(view.serious)} is there, and fault-quarantine has not cordoned the "
+        "node: perhaps none of its rule sets matches",
         f"kubectl -n nvsentinel logs deploy/fault-quarantine | grep {view.sight.node}",
     )
 
@@ -397,8 +395,9 @@ def _held(
         if hold is None:
             return None
         words = {"name": hold.name, "who": hold.who, "node": view.sight.node}
-        return text.format(**words) + (f": {hold.detail}" if hold.detail else ""), remedy.format(
-            **words
+        return CauseWords(
+            text.format(**words) + (f": {hold.detail}" if hold.detail else ""),
+            remedy.format(**words),
         )
 
     return find
@@ -441,7 +440,12 @@ CAUSES: tuple[CauseRule, ...] = (
     CauseRule("drain-failed", "now", frozenset({"detect", "quarantine"}), _drain_failed),
     CauseRule("opted-out", "later", _ANYWHERE, _opted_out, in_flight=True),
     CauseRule("not-quarantined", "later", frozenset({"drain", "remediate"}), _not_quarantined),
-    CauseRule("marks-removed", "later", frozenset({"detect", "quarantine"}), _marks_removed),
+    CauseRule(
+        "released-while-faulty",
+        "later",
+        frozenset({"detect", "quarantine"}),
+        _released_while_faulty,
+    ),
     CauseRule(
         "driver-upgrade",
         "never",

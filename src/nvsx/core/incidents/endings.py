@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nvsx.core.incidents.attempt_news import reboot_is_due, tell_unfinished_attempts
+from nvsx.core.incidents.attempt_news import (
+    reboot_is_due,
+    tell_unfinished_attempts,
+    was_to_be_replaced,
+)
 from nvsx.core.incidents.deciding import Deciding, name_of
 from nvsx.core.incidents.incident_events import IncidentEnded, IncidentEnding, LeftOver
 from nvsx.core.incidents.incident_state import IncidentState
@@ -103,8 +107,8 @@ def tell_end(d: Deciding, calm_since: float | None) -> None:
 
 def _missed_for(d: Deciding, incident: IncidentState) -> float:
     """After a TerminateNode the next Node comes soon or under another name."""
-    terminated = any(a.began.effect == "node gone" for a in incident.attempts)
-    return d.limits.replacement if terminated else d.limits.gone
+    replaced = was_to_be_replaced(incident, d.sight)
+    return d.limits.replacement if replaced else d.limits.gone
 
 
 def _calm_needed(d: Deciding, incident: IncidentState, only_alerts: bool) -> float:

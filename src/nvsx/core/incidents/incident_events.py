@@ -158,8 +158,9 @@ class AlertResolved(IncidentBody, frozen=True, kw_only=True, tag="alert_resolved
 
 
 class AttemptBegan(IncidentBody, frozen=True, kw_only=True, tag="attempt_began"):
-    """NVSentinel asked for a repair. `attempt` counts from 1; `serves` are the numbers
-    of the faults that it was seen to serve then (`IncidentState.served_by` knows more). `boot_before` is "" where nvsx did not see it."""
+    """NVSentinel asked for a repair. `attempt` counts from 1. `serves` are the numbers of the
+    faults that it was seen to serve then (`IncidentState.served_by` knows more). `boot_before` is
+    "" where nvsx did not see it."""
 
     attempt: int
     kind: str

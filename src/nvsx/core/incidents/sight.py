@@ -159,7 +159,8 @@ class SeenCause(msgspec.Struct, frozen=True):
 class SeenChain(msgspec.Struct, frozen=True):
     """What is known of the NVSentinel that looks after the node; None stands for unknown.
 
-    `repairing` are the actions it makes requests for. `current`: its pipeline is known not to
+    `repairing` are the actions it makes requests for, `replacing` those for which it takes the
+    machine away. `current`: its pipeline is known not to
     be behind, so that what it does not show it does not have.
     """
 
@@ -169,6 +170,7 @@ class SeenChain(msgspec.Struct, frozen=True):
     monitor_only: bool | None = None
     missing: tuple[str, ...] = ()
     repairing: frozenset[str] | None = None
+    replacing: frozenset[str] = frozenset({"REPLACE_VM"})
     opted_out: str = ""
     current: bool | None = None
 
