@@ -220,13 +220,54 @@ def test_a_node_handed_over_is_held_without_the_annotation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "holds"), [("Running", [False]), ("Failed", [True]), ("Succeeded", []), ("", [False])]
+    ("phase", "cordoned", "holds"),
+    [
+        ("Running", False, [False]),
+        ("", False, [False]),
+        ("Failed", True, [True]),
+        ("Failed", False, []),
+        ("Succeeded", True, []),
+    ],
 )
-def test_a_validation_holds_until_it_has_succeeded(phase: str, holds: list[bool]) -> None:
-    """Failed is terminal, and holds as well."""
-    found = sight(node(), resources=(resource("ValidationRequest", "v1", phase=phase),))
-    assert [h.failed for h in found.holds] == holds
+def test_a_validation_holds_until_it_has_succeeded(
+    phase: str, cordoned: bool, holds: list[bool]
+) -> None:
+    """Failed is terminal; such a request stays, and holds nothing on a node in service."""
+    found = sight(
+        node(unschedulable=cordoned), resources=(resource("ValidationRequest", "v1", phase=phase),)
+    )
+    assert [h.failed for h in found.holds if h.kind == "validation"] == holds
     assert found.repairs == ()
+
+
+def test_the_newest_validation_counts() -> None:
+    """It was tried again after a failure."""
+    both = (
+        resource("ValidationRequest", "v1", phase="Failed", created=AT - 600),
+        resource("ValidationRequest", "v2", phase="Running", created=AT - 60),
+    )
+    found = sight(node(unschedulable=True), resources=both).holds
+    assert [h.name for h in found if h.kind == "validation"] == ["v2"]
+
+
+def test_a_cordon_from_before_stands_beside_nvsentinel_s_quarantine() -> None:
+    """NVSentinel notes it and leaves it alone."""
+    before = {names.CORDON_PREEXISTING_ANNOTATION: "True"}
+    found = sight(marked(LISTED, annotations=before)).holds
+    assert [(h.kind, h.who) for h in found] == [
+        ("quarantine", "NVSentinel"),
+        ("cordon", "somebody or something"),
+    ]
+
+
+def test_dry_run_holds_nothing() -> None:
+    """It says cordoned and does nothing."""
+    annotations = {
+        names.QUARANTINE_ANNOTATION: json.dumps([LISTED]),
+        names.IS_CORDONED_ANNOTATION: "True",
+    }
+    found = sight(node(XID, annotations=annotations))
+    assert (found.session.dry_run, found.holds) == (True, ())
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def _session(node: Node | None, seen: Marks) -> SeenSession:
         by_hand=bool(seen.by_hand),
         dry_run=seen.dry_run,
         planned=bool(seen.events) and all(_fault_of(e, "annotation").planned for e in seen.events),
-        handed_over=text is None and seen.handed_over and not seen.by_hand,
+        handed_over=_is_handed_over(node, seen),
     )
 
 
@@ -307,38 +307,50 @@ def _holds(
     if node is None:
         return
     # While the annotation is there the label is this quarantine's, however close the last release.
-    theirs = bool(marks.cordon_label(node, "cordon-by")) and not seen.cordon_preexisting
-    planned = [name for e in seen.events if (name := e.metadata.get(_MAINTENANCE_METADATA))]
+    label = bool(marks.cordon_label(node, "cordon-by")) and not seen.cordon_preexisting
     text = node.annotations.get(names.QUARANTINE_ANNOTATION)
-    if text is None and seen.handed_over and not seen.by_hand:
+    theirs = text is not None and label
+    handed_over = _is_handed_over(node, seen)
+    if handed_over:
         yield SeenHold("handed over", "NVSentinel", seen.cordoned_at, keeps_open=True)
-    elif node.unschedulable and theirs and text is not None:
+    elif (seen.annotated and not seen.dry_run) or (node.unschedulable and theirs):
         yield SeenHold("quarantine", "NVSentinel", seen.cordoned_at, keeps_open=seen.annotated)
-    elif node.unschedulable:
+    if node.unschedulable and not (theirs or handed_over):
         program, since = cordon_by
         yield SeenHold("cordon", program_of(program), since)
+    planned = [name for e in seen.events if (name := e.metadata.get(_MAINTENANCE_METADATA))]
     for name in dict.fromkeys(planned):
         yield SeenHold("maintenance", "NVSentinel", name=name)
-    for resource in snapshot.resources:
-        if resource.plural == VALIDATION_PLURAL and resource.node == snapshot.node_name:
-            yield from _validation(resource)
+    yield from _validation(snapshot, node)
     upgrade = node.labels.get(_UPGRADE_LABEL, "")
     if upgrade in _UPGRADE_AT_WORK or node.labels.get(_CLIENT_LABEL) == _CLIENT_PAUSED:
         yield SeenHold("driver upgrade", _GPU_OPERATOR, detail=upgrade)
 
 
-def _validation(resource: Resource) -> Iterable[SeenHold]:
-    """Failed is terminal; one that succeeded holds nothing."""
-    phase = resource.phase.lower()
-    if phase == "succeeded":
-        return
+def _is_handed_over(node: Node, seen: Marks) -> bool:
+    gone = names.QUARANTINE_ANNOTATION not in node.annotations
+    return gone and seen.handed_over and not seen.by_hand
+
+
+def _validation(snapshot: Snapshot, node: Node) -> Iterable[SeenHold]:
+    """The newest one. Failed is terminal, and such a request stays for weeks: it holds the node
+    only while that is cordoned."""
+    of_node = [
+        r
+        for r in snapshot.resources
+        if r.plural == VALIDATION_PLURAL and r.node == snapshot.node_name
+    ]
+    newest = max(of_node, key=lambda r: (r.created, r.name), default=None)
+    phase = newest.phase.lower() if newest is not None else "succeeded"
     failed = phase == "failed"
+    if newest is None or phase == "succeeded" or (failed and not node.unschedulable):
+        return
     yield SeenHold(
         "validation",
         "NVSentinel",
-        resource.created,
-        resource.name,
-        resource.phase,
+        newest.created,
+        newest.name,
+        newest.phase,
         failed=failed,
         keeps_open=True,
     )

@@ -240,7 +240,7 @@ def test_a_reboot_that_was_reported_as_done_is_due_for_five_minutes(
     assert line.at(6 + after + 30).ending == ending
 
 
-@pytest.mark.parametrize(("off", "noted"), [(2.0, None), (2.1, 2.1), (-2.1, -2.1)])
+@pytest.mark.parametrize(("off", "noted"), [(2.0, None), (2.1, 2.1), (-10.0, None), (-12.0, -12.0)])
 def test_a_clock_that_is_off_by_little_is_not_worth_a_note(off: float, noted: float | None) -> None:
     """Conditions have whole seconds."""
     line = Timeline().at(0)
@@ -249,3 +249,11 @@ def test_a_clock_that_is_off_by_little_is_not_worth_a_note(off: float, noted: fl
     assert line.incident.faults[0].first.skew_s == (
         None if noted is None else pytest.approx(noted, abs=0.01)
     )
+
+
+@pytest.mark.parametrize(("before", "at"), [(10.0, 20.0), (10.1, 30.0)])
+def test_a_fault_may_take_ten_seconds_to_show(before: float, at: float) -> None:
+    """nvsx looked at 30 s and did not see it; its sender says that it was there before that."""
+    line = Timeline().at(30)
+    line.at(31, faults=(fault("A", "1", "e1", generated_at=NOON + 30 - before),))
+    assert line.incident.faults[0].first.at == pytest.approx(NOON + at)

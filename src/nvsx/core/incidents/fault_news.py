@@ -21,6 +21,7 @@ from nvsx.core.incidents.incident_state import AttemptRecord, FaultRecord, Incid
 from nvsx.core.incidents.sight import EVENTS, SeenAlert, SeenFault, Sight
 from nvsx.core.incidents.tolerances import (
     CONFIRMED_WITHIN,
+    SHOWN_WITHIN,
     SIDE_EFFECTS_AFTER_READY,
     SKEW_WORTH_A_NOTE,
     STILL_FIRING,
@@ -112,7 +113,10 @@ def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
 
 def _time_of(d: Deciding, seen: SeenFault) -> tuple[float | None, float | None]:
     """When it began, and by how much the sender's clock is off, None where that is little."""
-    at = hold_between(seen.generated_at, d.last_look_without(seen), d.sight.at)
+    last_look = d.last_look_without(seen)
+    if last_look is not None and last_look - SHOWN_WITHIN <= seen.generated_at < last_look:
+        last_look = seen.generated_at
+    at = hold_between(seen.generated_at, last_look, d.sight.at)
     nearest = at if at is not None else d.sight.at
     off = seen.generated_at - nearest if seen.generated_at else 0.0
     return at, round(off, 3) if abs(off) > SKEW_WORTH_A_NOTE else None

@@ -20,6 +20,9 @@ CONFIRMED_WITHIN = 120.0
 AGAIN_WITHIN = 3600.0
 #: An alert that an ended incident has answered, and that fires on, gets one post after it.
 STILL_FIRING = 1800.0
+#: A fault shows in the cluster within seconds of its sender's time: so much older than nvsx's last
+#: look without it is the way there, and more is a clock that is wrong.
+SHOWN_WITHIN = 10.0
 #: A sender's clock that is off by less is not worth a word: conditions have whole seconds.
 SKEW_WORTH_A_NOTE = 2.0
 
