@@ -156,7 +156,8 @@ def fault(
 def warning(mark: str, *, routed: bool = True, **more: Any) -> SeenFault:
     """A thermal warning: an Event and nothing else."""
     given: dict[str, Any] = {"by": "event", "mark": mark, "routed": routed, "fatal": False}
-    return fault("GpuThermalWatch", "THROTTLE", **(given | {"action": "NONE"} | more))
+    check = more.pop("check", "GpuThermalWatch")
+    return fault(check, "THROTTLE", **(given | {"action": "NONE"} | more))
 
 
 def session(*ids: str, state: str = "quarantined", **more: Any) -> SeenSession:

@@ -27,14 +27,17 @@ def request_id(repair: SeenRepair) -> str:
     return f"{repair.kind}/{repair.name}/{repair.uid}"
 
 
-def tell_new_attempts(d: Deciding, *, only_known_events: bool = False) -> None:
+def tell_new_attempts(d: Deciding, *, only_known_faults: bool = False) -> None:
+    """With `only_known_faults` those made for faults that are told already: which reboots there
+    are must be known before it is said what a reboot itself has caused."""
     if not d.sight.was_read(REPAIRS):
         return
     for repair in sorted(d.sight.repairs, key=lambda r: (r.created_at, r.name)):
         incident = d.incident
         if incident is None or _record_of(incident, repair) is not None:
             continue
-        if only_known_events and repair.event_id not in known_events(incident):
+        told = {i for fault in incident.faults for i in fault.latest.ids}
+        if only_known_faults and repair.event_id not in told:
             continue
         if repair_is_ours(d, incident, repair):
             d.say(_begun(d, incident, repair))

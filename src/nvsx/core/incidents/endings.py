@@ -43,7 +43,7 @@ def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
             yield f"{name_of(seen)} clears"
     if sight.ready is not True:
         yield "the node is Ready"
-    for hold in sight.holds:
+    for hold in incident.holds:  # those of a source that cannot be read just now too
         if hold.keeps_open:
             yield f"{hold.kind} {hold.name}".strip() + " is over"
     for attempt in incident.attempts:

@@ -51,7 +51,9 @@ def record_of(incident: IncidentState, seen: SeenFault) -> FaultRecord | None:
 
 def _as_seen(record: FaultRecord) -> SeenFault:
     known = record.latest
-    return SeenFault(known.check, known.error_codes, known.entities, known.ids)
+    return SeenFault(
+        known.check, known.error_codes, known.entities, known.ids, truncated=known.truncated
+    )
 
 
 def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
@@ -70,6 +72,7 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
                 fatal=seen.fatal,
                 routed=seen.routed,
                 planned=seen.planned,
+                truncated=seen.truncated,
                 message=seen.message,
                 at=at,
                 generated=seen.generated_at or None,
@@ -102,6 +105,7 @@ def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
         fatal=known.fatal or seen.fatal,
         routed=known.routed or seen.routed,
         planned=known.planned or seen.planned,
+        truncated=known.truncated and seen.truncated,
         message=known.message or seen.message,
         at=at,
         generated=known.generated,

@@ -92,6 +92,7 @@ class FaultSeen(IncidentBody, frozen=True, kw_only=True, tag="fault_seen"):
     fatal: bool = False
     routed: bool = False
     planned: bool = False
+    truncated: bool = False
     message: str = ""
     at: float | None = None
     generated: float | None = None

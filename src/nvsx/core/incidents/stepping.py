@@ -76,7 +76,7 @@ def close_by_hand(
 def _tell_the_rest(d: Deciding) -> Step:
     fault_news.tell_faults(d, passing=False)
     session_news.tell_session(d)
-    attempt_news.tell_new_attempts(d, only_known_events=True)
+    attempt_news.tell_new_attempts(d, only_known_faults=True)
     fault_news.tell_faults(d, passing=True)
     attempt_news.tell_new_attempts(d)
     fault_news.tell_cleared_faults(d)
