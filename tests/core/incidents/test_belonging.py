@@ -23,6 +23,7 @@ from tests.core.incidents.timelines import (
 )
 
 from nvsx.core.incidents.incident_events import AttemptChanged
+from nvsx.core.incidents.incident_keys import key_of_event
 from nvsx.core.incidents.incident_times import times_of
 from nvsx.core.incidents.proofs import prove_stage
 from nvsx.core.incidents.session_news import is_another_session
@@ -320,6 +321,13 @@ def test_since_when_the_node_is_ready_is_its_own_time_at_the_first_sight() -> No
     assert quarantined(0).incident.node.ready_at == NOON - 86400
 
 
+@pytest.mark.parametrize(("theirs", "known"), [(50.0, 60.0), (65.0, 65.0), (80.0, 75.0)])
+def test_since_when_it_is_ready_again_lies_between_two_looks(theirs: float, known: float) -> None:
+    """A kubelet's clock is a clock."""
+    line = quarantined(0).at(60, ready=False).at(75, ready=True, ready_at=NOON + theirs)
+    assert line.incident.node.ready_at == NOON + known
+
+
 @pytest.mark.parametrize(
     ("make", "manual"),
     [
@@ -384,8 +392,11 @@ def test_a_fragment_that_was_cut_grows() -> None:
     line = Timeline().at(0, faults=(cut,)).at(1, faults=(fault("A", "1", "e1"),))
     (record,) = line.incident.faults
     assert (record.latest.error_codes, record.latest.entities) == (("1",), (("GPU", "0"),))
-    line.at(2, faults=(cut,))
-    assert line.incident.faults[0].short == "A 1"
+    shorter = SeenFault("A", ("1",), by=frozenset({"condition"}), fatal=True, truncated=True)
+    for seconds, again in ((2, cut), (3, shorter)):
+        line.at(seconds, faults=(again,))
+    (record,) = line.incident.faults
+    assert (record.latest.error_codes, record.latest.entities) == (("1",), (("GPU", "0"),))
 
 
 def test_an_event_that_cannot_be_read_at_the_end_is_left_over_too() -> None:
@@ -485,3 +496,33 @@ def test_an_action_is_learnt_when_the_fragment_was_cut() -> None:
     line.at(1, faults=(fault("SysLogsXIDError", "79", "e1", action="RESTART_BM"),))
     line.at(2, faults=(fault("SysLogsXIDError", "79", "e1", action="UNKNOWN"),))
     assert line.incident.faults[0].latest.action == "RESTART_BM"
+
+
+def closed_and_joined() -> Timeline:
+    """Closed by a person after a refused signal; the node stays quarantined, and e2 joins."""
+    line = quarantined(0, "e1").at(5, repairs=(failed("e1", "refused"),)).closed(60, "ada")
+    both = (*line.sight.faults, fault("B", "2", "e2"))
+    return line.at(90, faults=both, session=session("e1", "e2"))
+
+
+def test_an_event_that_joins_after_a_close_names_its_own_incident() -> None:
+    """The first event's key is the closed one's."""
+    line = closed_and_joined()
+    assert (line.opened, line.incident.opened.by) == (2, "quarantine")
+    assert line.incident.key == key_of_event("cluster-1", "node-1", "e2")
+    assert key_of_event("cluster-1", "node-1", "e1") not in line.incident.aliases
+    assert [f.latest.check for f in line.incident.faults] == ["B"]
+
+
+def test_a_finished_request_of_a_closed_incident_proves_nothing_for_the_next() -> None:
+    """Its refused signal was the closed one's."""
+    line = closed_and_joined()
+    assert (line.incident.attempts, line.incident.state) == ((), "repairing")
+
+
+def test_a_request_still_at_work_goes_on_in_the_next_incident() -> None:
+    """Closed while the reboot was under way; its node goes down now."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),)).closed(6, "ada")
+    both = (*line.sight.faults, fault("B", "2", "e2"))
+    line.at(9, faults=both, session=session("e1", "e2"))
+    assert line.attempts() == [("first", "at work")]

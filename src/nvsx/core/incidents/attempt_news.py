@@ -53,17 +53,15 @@ def repair_is_ours(d: Deciding, incident: IncidentState | None, repair: SeenRepa
     """Whether a request belongs to the incident: by its event id, by order of sight, and only
     where neither tells (the first look, with completed requests of two weeks) by the times
     that the cluster itself wrote."""
-    if incident is not None:
-        if repair.event_id in known_events(incident):
-            return True
-        if request_id(repair) in incident.opened.earlier_requests:
-            return False
-    if repair.event_id and repair.event_id in d.sight.session.ids:
-        return True
     last = d.story.last
-    if last is not None and (
-        repair.event_id in known_events(last) or _record_of(last, repair) is not None
-    ):
+    named = incident is not None and repair.event_id in known_events(incident)
+    if last is not None and _record_of(last, repair) is not None:
+        return named and not repair.finished  # an earlier incident's, unless it is still at work
+    if named or (repair.event_id and repair.event_id in d.fresh_ids):
+        return True
+    if incident is not None and request_id(repair) in incident.opened.earlier_requests:
+        return False
+    if last is not None and repair.event_id in known_events(last):
         return False
     if not repair.finished:
         return True

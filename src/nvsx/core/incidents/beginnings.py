@@ -63,7 +63,7 @@ def _is_released_for_good(d: Deciding, incident: IncidentState) -> bool:
 def _open(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None:
     sight, before = d.sight, d.previous
     late = by in ("quarantine", "fault") and (before is None or not before.node_is_there)
-    ids = sight.session.ids
+    ids = d.fresh_ids
     if by == "quarantine" and ids:
         key = key_of_event(sight.cluster_uid, sight.node_uid, ids[0])
     elif seen is not None:

@@ -66,6 +66,13 @@ class Deciding:
         session = self.sight.session
         return self.session_marked or (self.sight.node_is_there and session.labelled)
 
+    @property
+    def fresh_ids(self) -> tuple[str, ...]:
+        """What the session lists and no earlier incident has left over: somebody closed one, the
+        node stayed quarantined, and another event joined."""
+        old = {i for left in self.story.left_overs if left.kind == "session" for i in left.ids}
+        return tuple(i for i in self.sight.session.ids if i not in old)
+
     def session_is_left(self, session: SeenSession) -> bool:
         for left in self.story.left_overs:
             if left.kind != "session":

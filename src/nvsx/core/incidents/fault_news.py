@@ -94,11 +94,11 @@ def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
     if at is not None and finer:
         # A condition has whole seconds; the event that was behind it has all of them.
         at = min(max(at, seen.generated_at), record.seen.at)
-    return FaultSeen(
-        fault=known.fault,
-        check=known.check,
-        error_codes=known.error_codes if not seen.error_codes else seen.error_codes,
-        entities=known.entities if not seen.entities else seen.entities,
+    cut = seen.truncated and not known.truncated
+    return replace(
+        known,
+        error_codes=known.error_codes if cut else seen.error_codes or known.error_codes,
+        entities=known.entities if cut else seen.entities or known.entities,
         ids=tuple(dict.fromkeys((*known.ids, *seen.ids))),
         by=tuple(sorted({*known.by, *seen.by})),
         action=known.action if known.action not in ("", "UNKNOWN") else seen.action or known.action,
@@ -108,9 +108,6 @@ def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
         truncated=known.truncated and seen.truncated,
         message=known.message or seen.message,
         at=at,
-        generated=known.generated,
-        skew_s=known.skew_s,
-        side_effect_of=known.side_effect_of,
         anew=anew,
     )
 

@@ -122,10 +122,10 @@ def _tell_keys(d: Deciding) -> None:
     if incident is None:
         return
     opened, known = incident.opened, incident.aliases
-    for place, event_id in enumerate(d.sight.session.ids):
+    for place, event_id in enumerate(d.fresh_ids):
         key = key_of_event(opened.cluster_uid, opened.node_uid, event_id)
         if key not in known:
-            main = place == 0 and len(known) == 1
+            main = place == 0 and len(known) == 1 and opened.by != "quarantine"
             d.say(IncidentIdentified(key=key, main=main))
 
 
