@@ -96,6 +96,11 @@ def opted_out(node: Node) -> str:
     return f"{key}=false" if key else ""
 
 
+def cordon_label(node: Node, name: str) -> str:
+    """One of fault-quarantine's cordon labels, under whatever prefix; "" when it is not there."""
+    return _label(node.labels, name)
+
+
 # Every heartbeat brings the node again with the same annotation.
 @lru_cache(maxsize=1024)
 def _events(text: str, node: str) -> decoding.Decoded:

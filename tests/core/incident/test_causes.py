@@ -1,0 +1,243 @@
+"""Each cause of the list: when it holds, for whom, and where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.core.incident.timelines import (
+    MINUTE,
+    Timeline,
+    done,
+    failed,
+    fault,
+    quarantined,
+    reboot,
+    released,
+    sent,
+    session,
+)
+
+from nvsx.core.incident.causes import CAUSES, CauseView, find_cause, stage_of_incident
+from nvsx.core.incident.sight import NODE, SeenCause, SeenChain, SeenHold, SeenRepair
+
+CONTACT = fault("SysLogsXIDError", "74", "e1", action="CONTACT_SUPPORT")
+REPAIRING = frozenset({"RESTART_BM"})
+GONE: dict[str, Any] = {"exists": False, "node_uid": "", "ready": None, "faults": ()}
+
+
+def holding(kind: Any, **more: Any) -> Timeline:
+    """A quarantined node with one more hold."""
+    return quarantined().at(10, holds=(SeenHold(kind, "NVSentinel", name="n-1", **more),))
+
+
+def terminated() -> Timeline:
+    """NVSentinel's TerminateNode took the node."""
+    made = SeenRepair("TerminateNode", "t", "u1", "e1", effect="node gone", signal="sent")
+    return quarantined().at(5, repairs=(made,)).at(10, **GONE)
+
+
+def chain(**known: Any) -> Timeline:
+    """A quarantined node under an NVSentinel of which this is known."""
+    return quarantined().at(10, chain=SeenChain(**known))
+
+
+#: code → (who is needed when, a time line in which it holds)
+HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
+    "node-unreadable": ("later", lambda: quarantined().at(10, unread=frozenset({NODE}))),
+    "node-taken-away": ("now", lambda: quarantined().at(10, **GONE)),
+    "replacement-awaited": ("never", terminated),
+    "uncordoned-while-faulty": (
+        "now",
+        lambda: quarantined().at(10, faults=(fault(),), session=released("", by_hand=True)),
+    ),
+    "validation-failed": ("now", lambda: holding("validation", failed=True, keeps_open=True)),
+    "dry-run": ("now", lambda: chain(dry_run=True)),
+    "monitor-only": ("now", lambda: chain(monitor_only=True)),
+    "breaker-tripped": ("now", lambda: chain(breaker_tripped=True)),
+    "signal-refused": ("now", lambda: quarantined().at(10, repairs=(failed("e1", "refused"),))),
+    "repair-timed-out": ("now", lambda: quarantined().at(10, repairs=(failed("e1", "timeout"),))),
+    "provider-poll-error": (
+        "later",
+        lambda: quarantined().at(10, repairs=(failed("e1", "poll error"),)),
+    ),
+    "repair-escalated": (
+        "later",
+        lambda: quarantined().at(10, repairs=(failed("e1", "escalated"),)),
+    ),
+    "repair-failed": ("now", lambda: quarantined().at(10, repairs=(failed("e1", "other"),))),
+    "repair-taken-away": (
+        "now",
+        lambda: quarantined().at(5, repairs=(reboot("e1"),)).at(10, repairs=()),
+    ),
+    "manual-mode": (
+        "now",
+        lambda: quarantined().at(10, repairs=(reboot("e1", outcome="manual"),)),
+    ),
+    "unsupported-action": (
+        "now",
+        lambda: Timeline().at(
+            10,
+            faults=(CONTACT,),
+            session=session("e1"),
+            chain=SeenChain(repairing=REPAIRING),
+        ),
+    ),
+    "request-not-made": (
+        "later",
+        lambda: quarantined().at(10, session=session("e1", state="remediation-failed")),
+    ),
+    "module-missing": ("now", lambda: chain(missing=("node-drainer",))),
+    "drain-failed": (
+        "now",
+        lambda: quarantined().at(10, session=session("e1", state="drain-failed")),
+    ),
+    "opted-out": ("later", lambda: chain(opted_out="managed=false")),
+    "not-quarantined": ("later", lambda: Timeline().at(0, faults=(fault(),)).at(130)),
+    "released-while-faulty": (
+        "later",
+        lambda: quarantined().at(10, faults=(fault(),), session=released()).at(50),
+    ),
+    "driver-upgrade": ("never", lambda: holding("driver upgrade")),
+    "node-not-ready": ("later", lambda: quarantined().at(10, ready=None)),
+    "validation": ("never", lambda: holding("validation", keeps_open=True)),
+    "handed-over": ("never", lambda: holding("handed over", keeps_open=True)),
+    "maintenance": ("never", lambda: holding("maintenance")),
+}
+
+
+def test_every_cause_of_the_list_has_its_time_line() -> None:
+    """No code is without a test, and none stands twice."""
+    assert [rule.code for rule in CAUSES] == list(HOLDS)
+
+
+@pytest.mark.parametrize("code", HOLDS)
+def test_a_cause_is_told_with_text_and_remedy(code: str) -> None:
+    """People are needed at once, after five minutes, or not at all."""
+    people, make = HOLDS[code]
+    line = make()
+    cause = line.incident.cause
+    assert cause.code == code
+    assert cause.text
+    assert cause.remedy
+    assert (cause.state == "needs people") is (people == "now")
+    if people == "later":
+        now = line.sight.mono
+        assert line.at(now + 5 * MINUTE - 0.1).incident.state != "needs people"
+        assert line.at(now + 5 * MINUTE).incident.state == "needs people"
+    elif people == "never":
+        assert line.at(line.sight.mono + 6 * MINUTE).incident.state != "needs people"
+
+
+@pytest.mark.parametrize("code", HOLDS)
+def test_a_cause_is_not_told_where_it_cannot_hold(code: str) -> None:
+    """The same sight, asked in each stage that the rule leaves out."""
+    rule = next(r for r in CAUSES if r.code == code)
+    line = HOLDS[code][1]()
+    view = CauseView(line.incident, line.sight, stage_of_incident(line.incident))
+    assert rule.find(view) is not None
+    for stage in rule.not_in:
+        found = find_cause(view._replace(stage=stage))  # type: ignore[arg-type]
+        assert found is None or found.code != code
+
+
+@pytest.mark.parametrize(
+    ("module", "stage", "told"),
+    [
+        ("fault-quarantine", "recover", True),
+        ("node-drainer", "drain", True),
+        ("node-drainer", "remediate", False),
+        ("fault-remediation", "remediate", True),
+        ("fault-remediation", "recover", False),
+        ("janitor", "remediate", True),
+        ("janitor", "recover", False),
+    ],
+)
+def test_a_module_is_missed_where_it_still_has_work(module: str, stage: Any, told: bool) -> None:
+    """A drainer that is gone after the drain stops nothing."""
+    line = chain(missing=(module,))
+    found = find_cause(CauseView(line.incident, line.sight, stage))
+    assert (found is not None and found.code == "module-missing") is told
+
+
+@pytest.mark.parametrize(
+    ("known", "code"),
+    [
+        ({"breaker_tripped": True}, ""),
+        ({"missing": ("janitor",)}, ""),
+        ({"manual": True}, ""),
+        ({"opted_out": "managed=false"}, "opted-out"),
+    ],
+)
+def test_while_a_repair_is_in_flight_nobody_is_needed_for_anything_else(
+    known: dict[str, Any], code: str
+) -> None:
+    """Decided for the incident, never for one fault of it."""
+    line = quarantined().at(5, repairs=(sent("e1"),)).at(10, chain=SeenChain(**known))
+    assert (line.incident.state, line.incident.cause.code) == ("repairing", code)
+
+
+def test_from_needs_people_back_to_repairing_is_told() -> None:
+    """NVSentinel's next request came."""
+    line = quarantined().at(10, repairs=(failed("e1", "timeout"),))
+    line.at(20, repairs=(failed("e1", "timeout"), reboot("e1", "u2")))
+    assert line.states()[-2:] == ["needs people", "repairing"]
+
+
+def test_an_unknown_action_is_not_called_unsupported() -> None:
+    """A fragment that was cut has none."""
+    cut = fault("SysLogsXIDError", "74", "e1", action="UNKNOWN")
+    known = SeenChain(repairing=REPAIRING)
+    line = Timeline().at(10, faults=(cut,), session=session("e1"), chain=known)
+    assert line.incident.state == "repairing"
+
+
+def test_a_fault_beside_one_that_is_repaired_needs_nobody_yet() -> None:
+    """One of two faults has a repair of its own coming."""
+    two = (CONTACT, fault("SysLogsXIDError", "79", "e2"))
+    known = SeenChain(repairing=REPAIRING)
+    line = Timeline().at(10, faults=two, session=session("e1", "e2"), chain=known)
+    assert line.incident.state == "repairing"
+
+
+def test_what_others_found_waits_without_people_where_it_says_so() -> None:
+    """A drain that waits for pods that finish by themselves."""
+    waits = SeenCause("drain-waits", "the drain waits for ml/train-5")
+    line = quarantined().at(10, causes=(waits,)).at(1000)
+    assert (line.incident.state, line.incident.cause.code) == ("repairing", "drain-waits")
+
+
+def test_other_words_for_a_cause_do_not_begin_its_time_anew() -> None:
+    """One pod less after four minutes."""
+    line = quarantined()
+    for seconds, pods in ((10, "a, b"), (250, "a")):
+        cause = SeenCause("drain-blocked", f"kept: {pods}", people=True)
+        line.at(seconds, causes=(cause,))
+    assert line.at(310).incident.state == "needs people"
+
+
+@pytest.mark.parametrize(
+    ("make", "stage"),
+    [
+        (lambda: Timeline().run_by_hand(0), "detect"),
+        (lambda: Timeline().at(0, faults=(fault(),)), "quarantine"),
+        (quarantined, "drain"),
+        (lambda: quarantined().at(5, session=session("e1", state="drain-succeeded")), "remediate"),
+        (lambda: quarantined().at(5, repairs=(sent("e1"),)), "remediate"),
+        (lambda: quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2"), "recover"),
+        (lambda: quarantined().at(5, faults=(), session=released()), "recover"),
+    ],
+)
+def test_how_far_the_chain_is(make: Callable[[], Timeline], stage: str) -> None:
+    """From marks and requests, whatever a run watches."""
+    assert stage_of_incident(make().incident) == stage
+
+
+def test_a_repair_that_the_node_came_back_from_is_no_cause() -> None:
+    """The request failed on a poll error; the node has booted since."""
+    line = quarantined().at(5, repairs=(sent("e1"),)).at(6, repairs=(failed("e1", "poll error"),))
+    assert line.incident.cause.code == "provider-poll-error"
+    line.at(9, boot_id="boot-2")
+    assert (line.incident.state, line.incident.cause.code) == ("recovering", "")
+    assert line.at(20, repairs=(done("e1"),)).attempts() == [("first", "failed")]
