@@ -22,7 +22,7 @@ from nvsx.cluster.gateway import Gateway, Params
 from nvsx.cluster.pace import Pace
 from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
-from nvsx.core.errors import Forbidden, Unreachable
+from nvsx.core.errors import Forbidden
 from nvsx.core.watches.snapshot import (
     Event,
     LogLine,
@@ -206,7 +206,22 @@ class Cluster:
         Of a DaemonSet only the pod on `node` is followed, of others every pod.
         Call `close()` on the result when done.
         """
-        follower = LogFollower(self, source, node, on_line, since=since, pace=self.pace)
+
+        async def find_pods() -> Reflector[Pod]:
+            if source.pod:
+                return await self.pod(source.namespace, source.pod)
+            return await self.pods(PodSource(source.namespace, source.selector))
+
+        follower = LogFollower(
+            self.gateway,
+            source,
+            node,
+            on_line,
+            find_pods=find_pods,
+            release=self.release,
+            since=since,
+            pace=self.pace,
+        )
         self._followers.add(follower)
         follower.start(self._followers.discard)
         return follower
@@ -215,11 +230,7 @@ class Cluster:
 
     async def read(self, path: str, params: Params | None = None) -> Any:
         """One GET, decoded from JSON. Raises ClusterError."""
-        body = await self.gateway.get(path, params)
-        try:
-            return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"{path}: the answer is not JSON ({error})") from error
+        return await self.gateway.read_json(path, params)
 
     async def version(self) -> str:
         """The API server's version, such as `v1.32.4`."""

@@ -16,8 +16,10 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import msgspec
 
 from nvsx import __version__
 from nvsx.cluster import api_answers
@@ -51,6 +53,14 @@ class Gateway(abc.ABC):
     @abc.abstractmethod
     async def get(self, path: str, params: Params | None = None) -> bytes:
         """The body of a 200 answer. Raises ClusterError (see core.errors)."""
+
+    async def read_json(self, path: str, params: Params | None = None) -> Any:
+        """`get`, decoded from JSON. Raises ClusterError."""
+        body = await self.get(path, params)
+        try:
+            return msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"{path}: the answer is not JSON ({error})") from error
 
     @abc.abstractmethod
     def stream(

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from nvsx.cluster.framing import Lines
 from nvsx.cluster.gateway import Gateway
@@ -20,10 +19,7 @@ from nvsx.cluster.listeners import Listeners, Unsubscribe
 from nvsx.cluster.pace import Backoff, Pace
 from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import ClusterError, NotFound
-from nvsx.core.watches.snapshot import LogLine, LogSource, Pod, PodSource, raw_mapping
-
-if TYPE_CHECKING:
-    from nvsx.cluster.door import Cluster
+from nvsx.core.watches.snapshot import LogLine, LogSource, Pod, raw_mapping
 
 LINE_CAP = 16 * 1024
 # One connection each: a selector that finds a thousand pods is a mistake in a runbook.
@@ -71,23 +67,31 @@ class LogPosition:
 
 
 class LogFollower:
-    """Follows all logs of one source. `error` says what cannot be read now, and why."""
+    """Follows all logs of one source. `error` says what cannot be read now, and why.
+
+    `find_pods` gives the pods that `source` names, and `release` takes them back: the door
+    shares them between followers.
+    """
 
     def __init__(
         self,
-        cluster: Cluster,
+        gateway: Gateway,
         source: LogSource,
         node: str,
         on_line: Callable[[LogLine], None],
         *,
+        find_pods: Callable[[], Awaitable[Reflector[Pod]]],
+        release: Callable[[Reflector[Pod]], Awaitable[None]],
         since: float | None,
         pace: Pace,
     ) -> None:
-        self._cluster = cluster
+        self._gateway = gateway
         self._source = source
         self._node = node
         self._lines: Listeners[LogLine] = Listeners()
         self._lines.add(on_line)
+        self._find_pods = find_pods
+        self._release = release
         self._since = pace.now() if since is None else since
         self._pace = pace
         self._pods: Reflector[Pod] | None = None
@@ -138,12 +142,7 @@ class LogFollower:
     # --- which pods -----------------------------------------------------------------------
 
     async def _follow_pods(self) -> None:
-        source = self._source
-        if source.pod:
-            pods = await self._cluster.pod(source.namespace, source.pod)
-        else:
-            pods = await self._cluster.pods(PodSource(source.namespace, source.selector))
-        self._pods = pods
+        pods = self._pods = await self._find_pods()
         forget = [
             pods.subscribe(lambda _key, _old, _new: self._changed.set()),
             pods.on_status(self._tell_status),
@@ -161,7 +160,7 @@ class LogFollower:
             for task in self._streams.values():
                 task.cancel()
             await asyncio.gather(*self._streams.values(), return_exceptions=True)
-            await self._cluster.release(pods)
+            await self._release(pods)
 
     def _follow_wanted_pods(self, pods: Reflector[Pod]) -> None:
         wanted = [p for p in pods.items() if p.phase != "Pending" and self._speaks_for_node(p)]
@@ -199,7 +198,7 @@ class LogFollower:
         backoff = Backoff(limit=_LIMIT, rng=self._pace.rng)
         while True:
             try:
-                found = await self._cluster.read(_pod_path(pod))
+                found = await self._gateway.read_json(_pod_path(pod))
             except NotFound:
                 return []
             except ClusterError as error:
@@ -246,8 +245,7 @@ class LogFollower:
         params = {"follow": "true", "timestamps": "true", "sinceTime": position.resume()}
         if container:
             params["container"] = container
-        gateway: Gateway = self._cluster.gateway
-        async with gateway.stream(f"{_pod_path(pod)}/log", params, idle=None) as chunks:
+        async with self._gateway.stream(f"{_pod_path(pod)}/log", params, idle=None) as chunks:
             self._note_error(f"{pod.uid}/{container}", "")
             lines = Lines(LINE_CAP, strict=False)
             async for chunk in chunks:

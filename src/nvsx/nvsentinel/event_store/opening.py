@@ -109,8 +109,8 @@ class HealthEvents:
         )
         installation = await self._inspect()
         uri = material.uri or ("" if self._uri == "auto" else self._uri)
-        return make_store_target(uri or make_found_uri(installation, material), material, installation,
-                         self._reach)  # fmt: skip
+        uri = uri or make_found_uri(installation, material)
+        return make_store_target(uri, material, installation, self._reach)
 
     async def _read_named_secret(self, namespace: str, name: str) -> Mapping[str, str]:
         """A Secret the operator named, read with the operator's kubectl."""
