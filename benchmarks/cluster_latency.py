@@ -48,7 +48,7 @@ async def reflected(address: str, count: int) -> list[float]:
     waits: list[float] = []
     done = asyncio.Event()
     gateway = DirectGateway(address)
-    nodes = Reflector(gateway, "/api/v1/nodes", projections.node)
+    nodes = Reflector(gateway, "/api/v1/nodes", projections.decode_node)
 
     def heard(_key: str, _old: Node | None, new: Node | None) -> None:
         if new is not None and "sent" in new.annotations:

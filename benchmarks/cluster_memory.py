@@ -47,7 +47,7 @@ async def main(url: str, count: int) -> None:
     gateway = DirectGateway(url)
     await gateway.start()
     empty = rss()
-    nodes = Reflector(gateway, "/api/v1/nodes", projections.node)
+    nodes = Reflector(gateway, "/api/v1/nodes", projections.decode_node)
     began = time.perf_counter()
     await nodes.start()
     await nodes.settled()

@@ -111,7 +111,12 @@ async def serve_nvsx(folder: Path) -> None:
     )
     doorman = Doorman(FixedSecret([TOKEN.encode()]), operator=False)
     channels = open_channels(
-        {}, doorman, read_health_event=decoding.cloudevent, compute=cel.value, root=ROOT, env={}
+        {},
+        doorman,
+        read_health_event=decoding.decode_cloudevent,
+        compute=cel.value,
+        root=ROOT,
+        env={},
     )
     server = WebhookServer(intake, channels, doorman, clock)
     await server.start("127.0.0.1", 0)

@@ -368,8 +368,8 @@ async def test_the_preferred_version_comes_first() -> None:
     answers = {"/apis/x.io": group, "/apis/x.io/v1": kinds, "/apis/x.io/v1beta1": kinds}
     source = ResourceSource("things", "x.io")
     # The preferred version does not serve it: the next in the server's order does.
-    assert (await discovery.find(Canned(answers), source)).version == "v1beta1"
-    found = await discovery.find(Canned({**answers, "/apis/x.io/v2": kinds}), source)
+    assert (await discovery.find_served(Canned(answers), source)).version == "v1beta1"
+    found = await discovery.find_served(Canned({**answers, "/apis/x.io/v2": kinds}), source)
     assert found.version == "v2"
     assert found.path("ml") == "/apis/x.io/v2/namespaces/ml/things"
     assert found.path() == "/apis/x.io/v2/things"
@@ -379,11 +379,11 @@ async def test_core_kinds_need_no_group() -> None:
     """A plural of the core group is found without asking every group."""
     kinds = {"resources": [{"name": "configmaps", "kind": "ConfigMap", "namespaced": True}]}
     gateway = Canned({"/apis": {"groups": []}, "/api/v1": kinds})
-    found = await discovery.find(gateway, ResourceSource("configmaps"))
+    found = await discovery.find_served(gateway, ResourceSource("configmaps"))
     assert found.path("ns") == "/api/v1/namespaces/ns/configmaps"
 
 
 async def test_discovery_that_is_no_discovery() -> None:
     """An answer of another shape is one clear error."""
     with pytest.raises(Unreachable, match="not API discovery"):
-        await discovery.find(Canned({"/apis": [1]}), ResourceSource("things"))
+        await discovery.find_served(Canned({"/apis": [1]}), ResourceSource("things"))

@@ -54,7 +54,7 @@ async def echo() -> AsyncIterator[Echo]:
 def test_a_gateway_cannot_write() -> None:
     """No gateway has a method that sends anything but GET."""
     public = {n for n in dir(DirectGateway) if not n.startswith("_")}
-    assert public == {"name", "start", "close", "get", "stream", "clock_ahead"}
+    assert public == {"name", "start", "close", "get", "read_json", "stream", "clock_ahead"}
     assert {n for n in dir(Gateway) if not n.startswith("_")} == public
 
 
@@ -76,7 +76,9 @@ def test_every_refusal_is_one_clear_error(
     status: int, body: dict[str, str], kind: type[ClusterError], words: str
 ) -> None:
     """A Status becomes the one error that fits it, with its words."""
-    error = api_answers.refusal("c1", "/p", status, json.dumps({"kind": "Status", **body}).encode())
+    error = api_answers.error_of_answer(
+        "c1", "/p", status, json.dumps({"kind": "Status", **body}).encode()
+    )
     assert type(error) is kind
     assert words in error.message
     assert "c1" in error.message
@@ -107,7 +109,7 @@ def test_refusals_in_plain_text(
     status: int, body: bytes, kind: type[ClusterError], words: str
 ) -> None:
     """kubectl's proxy and load balancers speak text: it is cleaned, shortened and understood."""
-    error = api_answers.refusal("c1", "/p", status, body)
+    error = api_answers.error_of_answer("c1", "/p", status, body)
     assert type(error) is kind
     assert words in error.message
     assert len(error.message) < 400
@@ -117,7 +119,7 @@ def test_refusals_in_plain_text(
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", 1.0), ("soon", 1.0)])
 def test_retry_after_is_honoured(header: str, seconds: float) -> None:
     """The seconds a server asks for, or one."""
-    error = api_answers.refusal("c1", "/p", 429, b"{}", header)
+    error = api_answers.error_of_answer("c1", "/p", 429, b"{}", header)
     assert isinstance(error, api_answers.Throttled)
     assert error.retry_after == seconds
 

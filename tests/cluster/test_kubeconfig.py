@@ -46,7 +46,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 def test_contexts_of_several_files(environ: dict[str, str]) -> None:
     """All files of KUBECONFIG count, and the current context is marked."""
-    found = {c.name: c for c in kubeconfig.contexts(environ)}
+    found = {c.name: c for c in kubeconfig.list_contexts(environ)}
     assert set(found) == {"blue", "green"}
     assert found["green"].current
     assert not found["blue"].current
@@ -60,8 +60,8 @@ def test_a_pinned_file_has_one_context(
     environ: dict[str, str], tmp_path: Path, context: str | None
 ) -> None:
     """Only this run's context is in it, it is current, and only its owner can read it."""
-    path = kubeconfig.pinned_kubeconfig(context, tmp_path / "pinned", environ)
-    found = kubeconfig.contexts({**os.environ, "KUBECONFIG": str(path)})
+    path = kubeconfig.write_pinned_kubeconfig(context, tmp_path / "pinned", environ)
+    found = kubeconfig.list_contexts({**os.environ, "KUBECONFIG": str(path)})
     assert [(c.name, c.current) for c in found] == [(context or "green", True)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "pinned", "two"]
@@ -69,8 +69,8 @@ def test_a_pinned_file_has_one_context(
 
 def test_relative_paths_survive_the_move(environ: dict[str, str], tmp_path: Path) -> None:
     """A token file and a plug-in named relative to their file are found from anywhere."""
-    blue = kubeconfig.pinned_kubeconfig("blue", tmp_path / "b", environ).read_text()
-    green = kubeconfig.pinned_kubeconfig("green", tmp_path / "g", environ).read_text()
+    blue = kubeconfig.write_pinned_kubeconfig("blue", tmp_path / "b", environ).read_text()
+    green = kubeconfig.write_pinned_kubeconfig("green", tmp_path / "g", environ).read_text()
     assert json.loads(blue)["users"][0]["user"]["exec"]["command"] == str(
         tmp_path / "one" / "bin" / "login"
     )
@@ -80,7 +80,7 @@ def test_relative_paths_survive_the_move(environ: dict[str, str], tmp_path: Path
 def test_an_unknown_context_names_the_known(environ: dict[str, str], tmp_path: Path) -> None:
     """A wrong --context is a usage error that lists what there is, and writes nothing."""
     with pytest.raises(UsageError, match="no context red") as caught:
-        kubeconfig.pinned_kubeconfig("red", tmp_path / "pinned", environ)
+        kubeconfig.write_pinned_kubeconfig("red", tmp_path / "pinned", environ)
     assert "blue, green" in caught.value.hint
     assert not (tmp_path / "pinned").exists()
 
@@ -89,7 +89,7 @@ def test_no_current_context(tmp_path: Path) -> None:
     """Without a current context the next step is said."""
     path = config(tmp_path / "config", "blue", {})
     with pytest.raises(ClusterError, match="no current context") as caught:
-        kubeconfig.context_named(None, {**os.environ, "KUBECONFIG": str(path)})
+        kubeconfig.find_context(None, {**os.environ, "KUBECONFIG": str(path)})
     assert "--context" in caught.value.hint
 
 
@@ -97,12 +97,12 @@ def test_a_kubeconfig_that_is_not_yaml(tmp_path: Path) -> None:
     """A broken file is one clear error in kubectl's words."""
     (tmp_path / "config").write_text("{ not: [ yaml")
     with pytest.raises(ClusterError, match="configuration cannot be read") as caught:
-        kubeconfig.contexts({**os.environ, "KUBECONFIG": str(tmp_path / "config")})
+        kubeconfig.list_contexts({**os.environ, "KUBECONFIG": str(tmp_path / "config")})
     assert caught.value.exit_code == 3
 
 
 def test_no_kubectl(tmp_path: Path) -> None:
     """Without kubectl on PATH the message says so and what to do."""
     with pytest.raises(ClusterError, match="kubectl is not on PATH") as caught:
-        kubeconfig.contexts({"PATH": str(tmp_path)})
+        kubeconfig.list_contexts({"PATH": str(tmp_path)})
     assert "--sandbox" in caught.value.hint

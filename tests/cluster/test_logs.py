@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvsx.cluster.pod_logs import Position, split_stamp
+from nvsx.cluster.pod_logs import LogPosition, split_stamp
 
 SECOND = 1_000_000_000
 
@@ -28,7 +28,7 @@ def test_stamps_are_read_to_the_nanosecond(line: bytes, stamp: int | None, text:
 
 def test_a_resumed_log_repeats_nothing() -> None:
     """Lines up to the last one are left out on resume, equal stamps are counted."""
-    position = Position(0.0)
+    position = LogPosition(0.0)
     assert [position.is_new(s) for s in (SECOND, SECOND + 5, SECOND + 5)] == [True] * 3
     assert position.resume() == "1970-01-01T00:00:01Z"
     replay = [SECOND, SECOND + 5, SECOND + 5, SECOND + 5, SECOND + 9]
@@ -37,10 +37,10 @@ def test_a_resumed_log_repeats_nothing() -> None:
 
 def test_lines_slightly_out_of_order_are_new() -> None:
     """Two streams of one program may be written out of order: nothing is lost."""
-    position = Position(0.0)
+    position = LogPosition(0.0)
     assert [position.is_new(s) for s in (SECOND + 9, SECOND + 3, SECOND + 10)] == [True] * 3
 
 
 def test_the_first_request_asks_from_the_beginning_of_the_run() -> None:
     """sinceTime is the given time, in the whole seconds the API understands."""
-    assert Position(1755706626.9).resume() == "2025-08-20T16:17:06Z"
+    assert LogPosition(1755706626.9).resume() == "2025-08-20T16:17:06Z"

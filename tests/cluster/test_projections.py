@@ -48,7 +48,7 @@ def test_a_node_keeps_what_runs_read() -> None:
             "images": [{"names": ["x"]}],
         },
     }
-    assert projections.node(encoded(body)) == (
+    assert projections.decode_node(encoded(body)) == (
         "n1",
         Node(
             name="n1",
@@ -80,7 +80,7 @@ def test_a_node_keeps_what_runs_read() -> None:
 )
 def test_absent_and_null_read_alike(body: dict[str, Any]) -> None:
     """A node with nothing in it, or nulls, is a node with nothing in it."""
-    assert projections.node(encoded(body)) == ("n1", Node(name="n1"))
+    assert projections.decode_node(encoded(body)) == ("n1", Node(name="n1"))
 
 
 def test_a_pod_knows_its_owner_its_gpus_and_whether_it_is_ready() -> None:
@@ -110,7 +110,7 @@ def test_a_pod_knows_its_owner_its_gpus_and_whether_it_is_ready() -> None:
         },
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
-    assert projections.pod(encoded(body)) == (
+    assert projections.decode_pod(encoded(body)) == (
         "ml/n1",
         Pod(
             namespace="ml",
@@ -162,8 +162,8 @@ def test_events_of_both_generations_read_alike() -> None:
         first=CREATED,
         last=CREATED + 10,
     )
-    assert projections.event(encoded(old)) == ("default/e", expected)
-    assert projections.event(encoded(new)) == ("default/e", expected)
+    assert projections.decode_event(encoded(old)) == ("default/e", expected)
+    assert projections.decode_event(encoded(new)) == ("default/e", expected)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_custom_resource_keeps_its_status() -> None:
             "conditions": [{"type": "Complete", "status": "True", "reason": "GPUResetSucceeded"}],
         },
     }
-    key, found = projections.resource("g", "v1", "gpuresets")(encoded(body))
+    key, found = projections.make_resource_decoder("g", "v1", "gpuresets")(encoded(body))
     assert key == "n1"
     assert (found.kind, found.node, found.phase) == ("GPUReset", "gpu-1", "Succeeded")
     assert (found.started, found.completed) == (CREATED + 1, CREATED + 81)
@@ -213,7 +213,7 @@ JSON = st.recursive(
 @given(spec=JSON, status=JSON, conditions=JSON)
 def test_any_custom_resource_can_be_read(spec: object, status: object, conditions: object) -> None:
     """A CRD may hold anything in spec and status; the projection never fails for it."""
-    decode = projections.resource("g", "v1", "things", "Thing")
+    decode = projections.make_resource_decoder("g", "v1", "things", "Thing")
     for held in (status, {"conditions": conditions, "phase": status, "startTime": status}):
         key, found = decode(encoded({"metadata": {"name": "x"}, "spec": spec, "status": held}))
         assert (key, found.kind) == ("x", "Thing")
@@ -222,8 +222,8 @@ def test_any_custom_resource_can_be_read(spec: object, status: object, condition
 def test_equal_strings_are_one_string() -> None:
     """Two nodes of one cluster share the strings they have in common."""
     body = {"metadata": {**META, "labels": {"pool": "gpu-h100-a-long-name"}}}
-    _, first = projections.node(encoded(body))
-    _, second = projections.node(encoded(body))
+    _, first = projections.decode_node(encoded(body))
+    _, second = projections.decode_node(encoded(body))
     assert first.labels["pool"] is second.labels["pool"]
 
 
@@ -237,7 +237,7 @@ def test_long_strings_are_not_kept() -> None:
             "metadata": {**META, "annotations": {"long": text}},
             "status": {"conditions": [condition]},
         }
-        _, found = projections.node(encoded(body))
+        _, found = projections.decode_node(encoded(body))
         assert found.annotations["long"] == found.conditions[0].message == text
     assert len(projections._pool) <= before + 5
 
@@ -245,4 +245,4 @@ def test_long_strings_are_not_kept() -> None:
 @pytest.mark.parametrize("text", [None, "", "yesterday", "2025-13-40T00:00:00Z"])
 def test_a_time_that_is_none_is_zero(text: str | None) -> None:
     """Times that are absent or unreadable are 0.0, the projection's 'not given'."""
-    assert projections.seconds(text) == 0.0
+    assert projections.unix_seconds(text) == 0.0

@@ -51,7 +51,9 @@ class Behind:
         await self.server.stop()
 
     async def ask(self, method: str, path: str) -> int:
-        async with self.gateway._client().request(method, f"http://localhost{path}") as response:
+        async with self.gateway._open_session().request(
+            method, f"http://localhost{path}"
+        ) as response:
             return response.status
 
 
@@ -138,7 +140,9 @@ async def test_the_socket_is_private(behind: Behind) -> None:
 
 async def test_a_watch_streams_through_and_survives_a_killed_proxy(behind: Behind) -> None:
     """Changes arrive at once; after kill -9 the proxy is back, and so is the watch."""
-    nodes = Reflector(behind.gateway, "/api/v1/nodes", projections.node, pace=behind.sleeps.pace())
+    nodes = Reflector(
+        behind.gateway, "/api/v1/nodes", projections.decode_node, pace=behind.sleeps.pace()
+    )
     errors: list[str] = []
     nodes.on_status(lambda: errors.append(nodes.error))
     await nodes.start()

@@ -26,7 +26,7 @@ class Bench:
         await self.server.start()
         self.gateway = DirectGateway(self.server.url)
         self.nodes: Reflector[Node] = Reflector(
-            self.gateway, "/api/v1/nodes", projections.node, pace=self.sleeps.pace()
+            self.gateway, "/api/v1/nodes", projections.decode_node, pace=self.sleeps.pace()
         )
 
     async def settle(self) -> None:

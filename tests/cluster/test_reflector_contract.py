@@ -154,7 +154,7 @@ class World:
         made = Reflector(
             self.gateway,
             NODES,
-            projections.node,
+            projections.decode_node,
             bookmarks=bookmarks,
             pace=self.sleeps.pace(),
             page=page,

@@ -76,7 +76,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
 
 def test_the_roles_are_what_doctor_prints() -> None:
     """rbac.yaml and `nvsx doctor --print-rbac` are the same text."""
-    assert (KUBERNETES / "rbac.yaml").read_text() == rbac.manifest()
+    assert (KUBERNETES / "rbac.yaml").read_text() == rbac.render_manifest()
 
 
 def test_names_fit_together() -> None:

@@ -116,7 +116,7 @@ def test_print_rbac_contacts_nobody(
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setenv("NVSX_NAMESPACE", "sentinel")
     assert main.main(["doctor", "--print-rbac"]) == 0
-    assert capsys.readouterr().out == rbac.manifest("sentinel")
+    assert capsys.readouterr().out == rbac.render_manifest("sentinel")
 
 
 def test_an_unknown_format_is_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -315,7 +315,7 @@ def test_every_check_has_a_name_of_its_own() -> None:
 
 def test_roles_only_read() -> None:
     """No verb but get, list and watch, no wildcard, and never a Secret."""
-    documents = list(yaml.safe_load_all(rbac.manifest()))
+    documents = list(yaml.safe_load_all(rbac.render_manifest()))
     rules = [rule for d in documents for rule in d.get("rules", ())]
     assert {v for r in rules for v in r["verbs"]} == {"get", "list", "watch"}
     named = {n for r in rules for n in (*r["resources"], *r["apiGroups"])}
@@ -325,7 +325,7 @@ def test_roles_only_read() -> None:
 
 def test_roles_are_the_rights_that_doctor_tries() -> None:
     """Every right of the list is granted with its verbs, in its scope, and nothing more."""
-    documents = {d["kind"]: d for d in yaml.safe_load_all(rbac.manifest("sentinel", "ops"))}
+    documents = {d["kind"]: d for d in yaml.safe_load_all(rbac.render_manifest("sentinel", "ops"))}
     for kind, inside in (("ClusterRole", False), ("Role", True)):
         granted = {
             (g, n, tuple(r["verbs"]))

@@ -9,12 +9,12 @@ from tests.event_store.stored import NODE, NOW, document
 from tests.event_store.worlds import FakeWorld, World
 
 from nvsx.core.incident.session import HealthEvent
-from nvsx.nvsentinel.event_store.event_feed import Batch, HealthEventFeed, Position
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition, HealthEventFeed
 
 pytestmark = IGNORE_LOST_SOCKETS
 
 HOUR = 3600.0
-START = Position.at(NOW - HOUR)
+START = FeedPosition.at(NOW - HOUR)
 
 
 @pytest.fixture(
@@ -32,7 +32,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return found
 
 
-async def drain(feed: HealthEventFeed, start: Position, limit: int = 500) -> Batch:
+async def drain(feed: HealthEventFeed, start: FeedPosition, limit: int = 500) -> Batch:
     """Everything there is, as one batch."""
     events: list[HealthEvent] = []
     while True:
@@ -66,7 +66,7 @@ async def test_events_before_the_start_stay_out(world: World) -> None:
     """Reading begins about where it was told to: what is hours older does not come."""
     await world.put(document(at=NOW - 9 * HOUR))
     # The changelog knows when a row was written, and that is now.
-    assert [e.created_at for e in (await drain(world.feed, Position.at(NOW))).events] in (
+    assert [e.created_at for e in (await drain(world.feed, FeedPosition.at(NOW))).events] in (
         [],
         [NOW - 9 * HOUR],
     )
@@ -100,7 +100,7 @@ async def test_a_stored_mark_misses_nothing(world: World) -> None:
     batch = await drain(world.feed, START)
     mark = msgspec.json.decode(msgspec.json.encode(batch.position.mark))
     id_ = await world.put(document(at=NOW - 10))
-    assert id_ in [e.id for e in (await drain(world.feed, Position(mark))).events]
+    assert id_ in [e.id for e in (await drain(world.feed, FeedPosition(mark))).events]
 
 
 async def test_an_event_is_the_same_from_every_store(world: World) -> None:

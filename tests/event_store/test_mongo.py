@@ -18,10 +18,10 @@ from tests.event_store.worlds import MongoWorld
 
 from nvsx.nvsentinel.event_store import mongo as adapter
 from nvsx.nvsentinel.event_store.credentials import Material
-from nvsx.nvsentinel.event_store.event_feed import Position
+from nvsx.nvsentinel.event_store.event_feed import FeedPosition
 from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError
 from nvsx.nvsentinel.event_store.mongo import MongoHealthEvents
-from nvsx.nvsentinel.event_store.store_location import Target
+from nvsx.nvsentinel.event_store.store_location import StoreTarget
 
 pytestmark = IGNORE_LOST_SOCKETS
 server = pytest.mark.server("mongo-java-server")
@@ -106,7 +106,7 @@ async def test_an_outage_is_caught_up(mongo: MongoWorld, clock: StillClock) -> N
     mark = (await drain(mongo.feed, START)).position.mark
     missed = [await mongo.put(document(at=NOW + 60 * n)) for n in range(40)]
     clock.time += 2400
-    batch = await drain(mongo.another(), Position(mark), limit=7)
+    batch = await drain(mongo.another(), FeedPosition(mark), limit=7)
     assert [e.id for e in batch.events] == missed
 
 
@@ -152,7 +152,7 @@ async def feeds(clock: StillClock, tmp_path: Path) -> AsyncIterator[Any]:
     made: list[MongoHealthEvents] = []
 
     def make(uri: str, material: Material | None = None, **changes: Any) -> MongoHealthEvents:
-        target = Target("MongoDB", uri, "here", tmp_path / "p", material or Material())
+        target = StoreTarget("MongoDB", uri, "here", tmp_path / "p", material or Material())
         made.append(MongoHealthEvents(replace(target, **changes), clock))
         return made[-1]
 

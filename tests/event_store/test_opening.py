@@ -25,10 +25,10 @@ from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError
 from nvsx.nvsentinel.event_store.opening import (
     HealthEvents,
     Reach,
-    found_uri,
-    inside,
+    make_found_uri,
+    make_store_target,
     open_health_events,
-    target_of,
+    service_inside,
 )
 from nvsx.nvsentinel.event_store.port_forward import Kubectl, PortForward
 from nvsx.nvsentinel.installation import Installation
@@ -127,12 +127,12 @@ def reach(tmp_path: Path, kubectl: Kubectl | None = None, **changes: Any) -> Rea
 
 def test_auto_finds_mongodb() -> None:
     """The ConfigMap's URI, database and collection are used as they are."""
-    assert found_uri(installation(MONGO), Material()) == MONGO["MONGODB_URI"]
+    assert make_found_uri(installation(MONGO), Material()) == MONGO["MONGODB_URI"]
 
 
 def test_auto_finds_postgresql() -> None:
     """Host, database and TLS mode of the ConfigMap, and the user of the credentials."""
-    uri = found_uri(installation(POSTGRES), Material(username="read/er"))
+    uri = make_found_uri(installation(POSTGRES), Material(username="read/er"))
     expected = "postgresql://read%2Fer@nvsentinel-postgresql:5432/nvsentinel?sslmode=verify-full"
     assert uri == expected
 
@@ -140,14 +140,14 @@ def test_auto_finds_postgresql() -> None:
 def test_auto_without_a_store() -> None:
     """A monitor-only installation is told as such, with the mode that works there."""
     with pytest.raises(HealthEventsError, match="only monitors") as caught:
-        found_uri(installation({}), Material())
+        make_found_uri(installation({}), Material())
     assert "--mode watch" in caught.value.hint
 
 
 def test_auto_with_the_uri_in_a_secret() -> None:
     """An external database whose URI is in no ConfigMap has to be named."""
     with pytest.raises(HealthEventsError, match="address is not in the ConfigMap") as caught:
-        found_uri(installation({"DATASTORE_PROVIDER": "mongodb"}), Material())
+        make_found_uri(installation({"DATASTORE_PROVIDER": "mongodb"}), Material())
     assert "healthEvents.uri" in caught.value.hint
 
 
@@ -167,15 +167,17 @@ def test_auto_with_the_uri_in_a_secret() -> None:
 )
 def test_names_that_need_the_cluster(host: str, where: tuple[str, str] | None) -> None:
     """Names of services lead into the cluster; addresses and public names do not."""
-    assert inside(host, "nvsentinel") == where
+    assert service_inside(host, "nvsentinel") == where
 
 
 def test_no_forward_in_a_pod(tmp_path: Path) -> None:
     """In a pod the service is reached by its name; from outside through a port-forward."""
     found = installation(MONGO)
-    in_pod = target_of(MONGO["MONGODB_URI"], Material(), found, reach(tmp_path, in_pod=True))
+    in_pod = make_store_target(
+        MONGO["MONGODB_URI"], Material(), found, reach(tmp_path, in_pod=True)
+    )
     assert in_pod.forward is None
-    outside = target_of(MONGO["MONGODB_URI"], Material(), found, reach(tmp_path))
+    outside = make_store_target(MONGO["MONGODB_URI"], Material(), found, reach(tmp_path))
     assert outside.forward is not None
     assert "port-forward" in outside.where
 
@@ -183,7 +185,7 @@ def test_no_forward_in_a_pod(tmp_path: Path) -> None:
 def test_nothing_secret_is_shown(tmp_path: Path) -> None:
     """Neither a target's repr nor the credentials' shows a password or a URI."""
     material = Material(uri="mongodb://u:hidden-word@h/", password="hidden-word")
-    target = target_of(material.uri, material, installation(MONGO), reach(tmp_path))
+    target = make_store_target(material.uri, material, installation(MONGO), reach(tmp_path))
     assert "hidden-word" not in f"{target!r} {material!r} {target.where}"
 
 

@@ -17,7 +17,7 @@ from tests.event_store.worlds import PostgresWorld
 
 from nvsx.core.errors import StoreError
 from nvsx.nvsentinel.event_store.credentials import Material
-from nvsx.nvsentinel.event_store.event_feed import Position
+from nvsx.nvsentinel.event_store.event_feed import FeedPosition
 from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError
 from nvsx.nvsentinel.event_store.postgres import PostgresHealthEvents
 
@@ -50,7 +50,7 @@ async def test_a_late_commit_is_not_missed_across_a_restart(postgres: PostgresWo
         mark = (await drain(postgres.feed, START)).position.mark
         await slow.commit()
     mark = msgspec.json.decode(msgspec.json.encode(mark))
-    found = [e.id for e in (await drain(postgres.another(), Position(mark))).events]
+    found = [e.id for e in (await drain(postgres.another(), FeedPosition(mark))).events]
     assert found.count(late) == 1
 
 
@@ -111,7 +111,7 @@ async def test_a_purged_changelog(postgres: PostgresWorld) -> None:
     await postgres.db.execute("DELETE FROM datastore_changelog")
     new = await postgres.put(document(at=NOW - 10))
     again = postgres.another()
-    batch = await drain(again, Position(mark), limit=3)
+    batch = await drain(again, FeedPosition(mark), limit=3)
     assert [e.id for e in batch.events] == [*missed, new]
     assert (await drain(again, batch.position)).events == ()
     last = await postgres.put(document(at=NOW - 5))
@@ -123,7 +123,7 @@ async def test_a_changelog_purged_to_nothing(postgres: PostgresWorld) -> None:
     mark = (await drain(postgres.feed, START)).position.mark
     missed = await postgres.put(document(at=NOW - 50))
     await postgres.db.execute("DELETE FROM datastore_changelog")
-    assert [e.id for e in (await drain(postgres.another(), Position(mark))).events] == [missed]
+    assert [e.id for e in (await drain(postgres.another(), FeedPosition(mark))).events] == [missed]
 
 
 async def test_a_changelog_that_started_over(postgres: PostgresWorld) -> None:
@@ -133,7 +133,7 @@ async def test_a_changelog_that_started_over(postgres: PostgresWorld) -> None:
     mark = (await drain(postgres.feed, START)).position.mark
     await postgres.db.execute("TRUNCATE datastore_changelog RESTART IDENTITY")
     id_ = await postgres.put(document(at=NOW - 5))
-    batch = await drain(postgres.another(), Position(mark))
+    batch = await drain(postgres.another(), FeedPosition(mark))
     assert id_ in [e.id for e in batch.events]
 
 
@@ -146,7 +146,7 @@ async def test_a_purge_with_a_transaction_open(postgres: PostgresWorld) -> None:
         late = await postgres.put(document(at=NOW - 60), slow)
         await postgres.put(document(at=NOW - 40))
         again = postgres.another()
-        batch = await drain(again, Position(mark))
+        batch = await drain(again, FeedPosition(mark))
         assert late not in [e.id for e in batch.events]
         await slow.commit()
     assert [e.id for e in (await drain(again, batch.position)).events] == [late]

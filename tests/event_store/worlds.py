@@ -19,7 +19,7 @@ from nvsx.nvsentinel import decoding
 from nvsx.nvsentinel.event_store.event_feed import HealthEventFeed
 from nvsx.nvsentinel.event_store.mongo import MongoHealthEvents
 from nvsx.nvsentinel.event_store.postgres import PostgresHealthEvents
-from nvsx.nvsentinel.event_store.store_location import Target
+from nvsx.nvsentinel.event_store.store_location import StoreTarget
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -48,7 +48,7 @@ class FakeWorld:
 
     async def put(self, stored: Stored) -> str:
         id_ = f"{next(_numbers):024x}"
-        decoded = decoding.document({**stored, "_id": id_})
+        decoded = decoding.decode_document({**stored, "_id": id_})
         self.fake.put(*decoded.events, *(() if decoded.events else decoded.oddities))
         return id_
 
@@ -57,7 +57,7 @@ class PostgresWorld:
     """A database of its own. `db` is NVSentinel's connection, which commits at once."""
 
     def __init__(
-        self, server: servers.Postgres, target: Target, db: AsyncConnection[Any], clock: Clock
+        self, server: servers.Postgres, target: StoreTarget, db: AsyncConnection[Any], clock: Clock
     ) -> None:
         self.server, self.target, self.db, self._clock = server, target, db, clock
         self._feeds: list[PostgresHealthEvents] = []
@@ -109,7 +109,7 @@ class PostgresWorld:
         db = await psycopg.AsyncConnection.connect(server.uri(name), autocommit=True)
         async with db:
             await db.execute(SCHEMA.read_text())
-            target = Target("PostgreSQL", server.uri(name), "127.0.0.1", folder / "private")
+            target = StoreTarget("PostgreSQL", server.uri(name), "127.0.0.1", folder / "private")
             world = cls(server, target, db, clock)
             try:
                 yield world
@@ -122,7 +122,7 @@ class MongoWorld:
     """A database of its own. `stored` is NVSentinel's collection."""
 
     def __init__(
-        self, target: Target, stored: AsyncCollection[Stored], clock: Clock, listener: Any
+        self, target: StoreTarget, stored: AsyncCollection[Stored], clock: Clock, listener: Any
     ) -> None:
         self.target, self.stored, self._clock, self._listener = target, stored, clock, listener
         self._feeds: list[MongoHealthEvents] = []
@@ -158,7 +158,7 @@ class MongoWorld:
         async with AsyncMongoClient[Stored](uri) as client:
             stored = client[name]["HealthEvents"]
             await stored.create_index("createdAt")
-            target = Target("MongoDB", uri, "127.0.0.1", folder / "private", database=name)
+            target = StoreTarget("MongoDB", uri, "127.0.0.1", folder / "private", database=name)
             world = cls(target, stored, clock, _listener())
             try:
                 yield world

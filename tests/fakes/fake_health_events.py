@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nvsx.core.errors import StoreError
 from nvsx.core.incident.session import HealthEvent
-from nvsx.nvsentinel.event_store.event_feed import Batch, Position
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition
 
 
 class FakeHealthEvents:
@@ -32,7 +32,7 @@ class FakeHealthEvents:
         wanted = [e for e in found if e.node == node and e.created_at >= since]
         return sorted(wanted, key=lambda e: e.created_at)
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
         self.reads += 1
         self._answer()
         begins = float(position.mark["at"])
@@ -42,7 +42,7 @@ class FakeHealthEvents:
         count += len(fresh)
         return Batch(
             tuple(events),
-            Position({"at": begins, "count": count}),
+            FeedPosition({"at": begins, "count": count}),
             more=count < len(self._put),
             oddities=tuple(o for o in fresh if isinstance(o, str)),
         )

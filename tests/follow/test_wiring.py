@@ -76,7 +76,7 @@ async def test_only_a_namespace_that_was_said_is_taken_for_granted(
         asked.append(where)
         return Installation(namespace=where, found=Fact(False, "no"))
 
-    monkeypatch.setattr("nvsx.nvsentinel.observer.inspect", inspect)
+    monkeypatch.setattr("nvsx.nvsentinel.observer.inspect_installation", inspect)
     sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
     await sandbox.start()
     try:

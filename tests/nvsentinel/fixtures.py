@@ -39,7 +39,7 @@ def raw_node(stage: str) -> dict[str, Any]:
 
 def node_of(raw: dict[str, Any]) -> Node:
     """A raw node, projected."""
-    return projections.node(msgspec.json.encode(raw))[1]
+    return projections.decode_node(msgspec.json.encode(raw))[1]
 
 
 def node(stage: str) -> Node:
@@ -51,11 +51,11 @@ def resource(case: str, **changes: Any) -> Resource:
     """A maintenance resource in one of its states."""
     raw = _RESOURCES[case]
     group, version = raw["apiVersion"].split("/")
-    decode = projections.resource(group, version, _PLURALS[raw["kind"]], raw["kind"])
+    decode = projections.make_resource_decoder(group, version, _PLURALS[raw["kind"]], raw["kind"])
     return msgspec.structs.replace(decode(msgspec.json.encode(raw))[1], **changes)
 
 
 def event(reason: str, **changes: Any) -> Event:
     """A Kubernetes Event by its reason."""
     raw = load("events")[reason]
-    return msgspec.structs.replace(projections.event(msgspec.json.encode(raw))[1], **changes)
+    return msgspec.structs.replace(projections.decode_event(msgspec.json.encode(raw))[1], **changes)

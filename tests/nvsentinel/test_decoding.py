@@ -14,7 +14,7 @@ from nvsx.nvsentinel import decoding, names
 def test_annotation_gives_the_event_with_its_database_id() -> None:
     """The annotation's numbers, omitted zero values and {seconds,nanos} become core's fields."""
     text = f.raw_node("quarantined")["metadata"]["annotations"][names.QUARANTINE_ANNOTATION]
-    decoded = decoding.annotation(text)
+    decoded = decoding.decode_annotation(text)
     assert decoded.oddities == ()
     (event,) = decoded.events
     assert (event.id, event.check, event.error_codes) == (f.KEY, "SysLogsXIDError", ("79",))
@@ -36,7 +36,7 @@ def test_annotation_of_2025_is_one_object_without_id_and_strategy() -> None:
         "isFatal": True,
         "generatedTimestamp": {"seconds": 1755706530},
     }
-    (event,) = decoding.annotation(json.dumps(old)).events
+    (event,) = decoding.decode_annotation(json.dumps(old)).events
     assert (event.id, event.strategy) == ("", "EXECUTE_REMEDIATION")
     assert event.generated_at == 1755706530.0
 
@@ -44,7 +44,7 @@ def test_annotation_of_2025_is_one_object_without_id_and_strategy() -> None:
 @pytest.mark.parametrize("text", ["not json", "[1, null, {}]", '{"isFatal": true}', "7"])
 def test_odd_annotations_give_reasons_and_no_events(text: str) -> None:
     """What is no health event is left out and named."""
-    decoded = decoding.annotation(text)
+    decoded = decoding.decode_annotation(text)
     assert decoded.events == ()
     assert decoded.oddities
 
@@ -52,7 +52,7 @@ def test_odd_annotations_give_reasons_and_no_events(text: str) -> None:
 def test_unknown_numbers_are_kept_and_named() -> None:
     """An action of a later NVSentinel keeps its number and is reported as unknown."""
     raw = {"checkName": "X", "nodeName": "n", "recommendedAction": 77, "generatedTimestamp": 1}
-    decoded = decoding.annotation(json.dumps([raw]))
+    decoded = decoding.decode_annotation(json.dumps([raw]))
     assert decoded.events[0].action == "77"
     assert decoded.oddities == ("recommended action 77 is not one this version of nvsx knows",)
 
@@ -60,14 +60,14 @@ def test_unknown_numbers_are_kept_and_named() -> None:
 def test_renamed_action_has_one_name() -> None:
     """Action 27 was called REMEDIATE before it became CUSTOM."""
     raw = {"checkName": "X", "nodeName": "n", "recommendedAction": "REMEDIATE"}
-    assert decoding.cloudevent({"healthEvent": raw}).events[0].action == "CUSTOM"
+    assert decoding.decode_cloudevent({"healthEvent": raw}).events[0].action == "CUSTOM"
 
 
 @pytest.mark.parametrize("case", f.load("documents"))
 def test_stored_documents_decode_without_oddities(case: str) -> None:
     """Every stored layout, 2025's included, gives one event with id and both times."""
     raw = f.load("documents")[case]
-    decoded = decoding.document(raw)
+    decoded = decoding.decode_document(raw)
     assert decoded.oddities == ()
     assert decoded.event is not None
     assert decoded.event.id == raw["_id"]["$oid"]
@@ -96,7 +96,7 @@ def test_stored_documents_keep_their_meaning(
     case: str, check: str, action: str, fatal: bool, healthy: bool, strategy: str
 ) -> None:
     """Check, action, flags and strategy are those of the document."""
-    event = decoding.document(f.load("documents")[case]).event
+    event = decoding.decode_document(f.load("documents")[case]).event
     assert event is not None
     found = (event.check, event.action, event.fatal, event.healthy, event.strategy)
     assert found == (check, action, fatal, healthy, strategy)
@@ -115,15 +115,15 @@ def test_stored_documents_keep_their_meaning(
 )
 def test_one_filter_fits_every_version(document: str, query: dict[str, Any]) -> None:
     """A filter written for the current MongoDB layout also fits what 2025 stored."""
-    event = decoding.document(f.load("documents")[document]).event
+    event = decoding.decode_document(f.load("documents")[document]).event
     assert event is not None
     assert filter_match.matches(event.document, query)
 
 
 def test_postgres_rows_give_the_same_document() -> None:
     """A PostgreSQL row is the same event and the same layout as MongoDB's document."""
-    mongo = decoding.document(f.load("documents")["cr_created"]).event
-    postgres = decoding.row(f.load("rows")["cr_created"]).event
+    mongo = decoding.decode_document(f.load("documents")["cr_created"]).event
+    postgres = decoding.decode_row(f.load("rows")["cr_created"]).event
     assert mongo is not None
     assert postgres is not None
     assert postgres.id == "3f0c9a52-6d4e-4a57-9b44-1de2a7c0f9b1"
@@ -139,16 +139,16 @@ def test_postgres_document_may_come_as_text() -> None:
     """A driver that gives JSONB as text changes nothing."""
     raw = f.load("rows")["quarantined"]
     text = dict(raw, document=json.dumps(raw["document"]))
-    assert decoding.row(text) == decoding.row(raw)
+    assert decoding.decode_row(text) == decoding.decode_row(raw)
 
 
 def test_cloudevents_have_names_and_rfc3339() -> None:
     """The exporter's names and times read as the numbers of the other sources do."""
-    event = decoding.cloudevent(f.load("cloudevents")["fault"]).event
+    event = decoding.decode_cloudevent(f.load("cloudevents")["fault"]).event
     assert event is not None
     assert (event.action, event.id) == ("RESTART_BM", "")
     assert event.generated_at == pytest.approx(f.GENERATED)
-    inner = decoding.cloudevent(f.load("cloudevents")["fault"]["data"]).event
+    inner = decoding.decode_cloudevent(f.load("cloudevents")["fault"]["data"]).event
     assert inner == event
 
 
@@ -170,7 +170,7 @@ def test_cloudevents_have_names_and_rfc3339() -> None:
 )
 def test_times_of_every_kind(value: object, seconds: float) -> None:
     """All the ways NVSentinel writes a time give Unix seconds; no time gives 0."""
-    assert decoding.instant(value) == pytest.approx(seconds, abs=1e-6)
+    assert decoding.read_instant(value) == pytest.approx(seconds, abs=1e-6)
 
 
 _json = st.recursive(
@@ -194,13 +194,13 @@ _json = st.recursive(
 @given(_json)
 def test_nothing_odd_ever_raises(value: object) -> None:
     """Whatever JSON a store or an annotation holds, decoding answers."""
-    decoding.document(value)
-    decoding.cloudevent(value)
-    decoding.annotation(json.dumps(value))
-    decoding.row({"id": value, "document": value, "created_at": value})
+    decoding.decode_document(value)
+    decoding.decode_cloudevent(value)
+    decoding.decode_annotation(json.dumps(value))
+    decoding.decode_row({"id": value, "document": value, "created_at": value})
 
 
 def test_an_endless_number_is_no_enum() -> None:
     """Infinity where an enum's number belongs is odd, and nothing breaks."""
-    found = decoding.annotation('{"checkName": "X", "recommendedAction": "1e999"}', "n")
+    found = decoding.decode_annotation('{"checkName": "X", "recommendedAction": "1e999"}', "n")
     assert found.oddities

@@ -18,13 +18,15 @@ def sick(message: str, at: float = fake.AT) -> Node:
 
 def codes(old: Node | None, new: Node) -> list[tuple[str, ...]]:
     """The error codes of the new faults."""
-    return [fault.event.error_codes for fault in new_faults.new_faults(old, new, lambda _: "key")]
+    return [
+        fault.event.error_codes for fault in new_faults.find_new_faults(old, new, lambda _: "key")
+    ]
 
 
 def test_a_new_fragment_is_a_new_fault() -> None:
     """Only the fragment that joined is told, with the heartbeat as its time."""
     before, after = sick(ONE), sick(ONE + TWO, fake.AT + 60)
-    (fault,) = new_faults.new_faults(before, after, lambda _: "")
+    (fault,) = new_faults.find_new_faults(before, after, lambda _: "")
     assert fault.event.error_codes == ("48",)
     assert fault.event.generated_at == fake.AT + 60
     assert fault.event.action == "COMPONENT_RESET"
@@ -50,21 +52,21 @@ def test_a_fault_that_comes_back_is_new() -> None:
 def test_annotation_events_carry_the_session() -> None:
     """An event that joins the annotation is told with the session's key, once."""
     before, after = f.node("detected"), f.node("quarantined")
-    (fault,) = new_faults.new_faults(before, after, lambda _: f.KEY)
+    (fault,) = new_faults.find_new_faults(before, after, lambda _: f.KEY)
     assert (fault.event.id, fault.session_key) == (f.KEY, f.KEY)
-    assert new_faults.new_faults(after, f.node("draining"), lambda _: f.KEY) == []
+    assert new_faults.find_new_faults(after, f.node("draining"), lambda _: f.KEY) == []
 
 
 def test_existing_is_the_newest_fault_not_given_up_on() -> None:
     """The newest unhealthy condition; none after a manual uncordon."""
-    found = new_faults.existing(f.node("detected"))
+    found = new_faults.find_existing_fault(f.node("detected"))
     assert found is not None
     assert found.event.error_codes == ("79",)
     shown = f.node("detected").condition("SysLogsXIDError")
     assert shown is not None
     assert found.since == shown.transition
-    assert new_faults.existing(f.node("healthy")) is None
-    assert new_faults.existing(f.node("alt_manual_uncordon")) is None
+    assert new_faults.find_existing_fault(f.node("healthy")) is None
+    assert new_faults.find_existing_fault(f.node("alt_manual_uncordon")) is None
 
 
 async def test_an_event_counts_again_after_a_pause() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from nvsx.core.errors import Forbidden, NotFound, Unreachable
-from nvsx.nvsentinel.installation import Installation, inspect
+from nvsx.nvsentinel.installation import Installation, inspect_installation
 
 NODE_DRAINER = """
 evictionTimeoutInSeconds = "60"
@@ -146,7 +146,7 @@ async def full(**errors: Exception) -> Installation:
     """The installation of FULL, with some lists refused."""
     api = Api(FULL)
     api.errors = dict(errors)
-    return await inspect(api)
+    return await inspect_installation(api)
 
 
 async def test_modules_with_readiness_and_version() -> None:
@@ -190,14 +190,14 @@ async def test_configuration() -> None:
 async def test_dry_run_is_an_argument(args: tuple[str, ...], dry: bool) -> None:
     """`--dry-run=true` on a module that acts means a dry run, and names the module."""
     content = {**FULL, "deployments": [deployment("node-drainer", *args)]}
-    inst = await inspect(Api(content))
+    inst = await inspect_installation(Api(content))
     assert inst.dry_run.value is dry
     assert "node-drainer" in inst.dry_run.evidence
 
 
 async def test_monitor_only() -> None:
     """Without fault-quarantine an installation only monitors, and has no store."""
-    inst = await inspect(Api({"daemonsets": FULL["daemonsets"]}))
+    inst = await inspect_installation(Api({"daemonsets": FULL["daemonsets"]}))
     assert inst.monitor_only.value is True
     assert inst.provider.value == "none"
     assert inst.missing("fault-quarantine")
@@ -210,7 +210,7 @@ async def test_found_in_another_namespace() -> None:
         "configmaps": FULL["configmaps"],
     }
     content["deployments"][0]["metadata"]["namespace"] = "gpu-ops"
-    inst = await inspect(Api(content, namespace="gpu-ops"))
+    inst = await inspect_installation(Api(content, namespace="gpu-ops"))
     assert inst.namespace == "gpu-ops"
     assert inst.breaker.value == "TRIPPED"
 
@@ -219,7 +219,7 @@ async def test_names_of_october_2025() -> None:
     """Modules were called `<release>-<name>` then."""
     old = deployment("fault-quarantine")
     old["metadata"]["name"] = "prod-fault-quarantine"
-    inst = await inspect(Api({"deployments": [old]}))
+    inst = await inspect_installation(Api({"deployments": [old]}))
     assert inst.modules["fault-quarantine"].objects == ("prod-fault-quarantine",)
 
 
@@ -248,7 +248,7 @@ async def test_a_silent_cluster_raises_nothing() -> None:
 
 async def test_not_installed() -> None:
     """An empty cluster: nothing found, and that is known."""
-    inst = await inspect(Api({}))
+    inst = await inspect_installation(Api({}))
     assert inst.found.value is False
     assert "any namespace" in inst.found.evidence
     assert inst.missing("fault-quarantine")
@@ -257,7 +257,7 @@ async def test_not_installed() -> None:
 async def test_secrets_are_never_read() -> None:
     """Only workloads and ConfigMaps are asked for."""
     api = Api(FULL)
-    await inspect(api)
+    await inspect_installation(api)
     assert {p.rsplit("/", 1)[-1] for p in api.asked} == {"deployments", "daemonsets", "configmaps"}
 
 

@@ -11,7 +11,7 @@ TWO = "ErrorCode:48 ErrorCode:63 GPU:3 double bit error Recommended Action=COMPO
 
 def test_fragments_of_a_condition() -> None:
     """Each `;` part gives its codes, entities, text and action."""
-    one, two = messages.condition_fragments(f"{ONE};{TWO};")
+    one, two = messages.parse_fragments(f"{ONE};{TWO};")
     assert one.error_codes == ("79",)
     assert one.entities == (("PCI", "0000:b3:00"),)
     assert one.text == "NVRM: Xid (PCI:0000:b3:00): 79"
@@ -22,15 +22,15 @@ def test_fragments_of_a_condition() -> None:
 
 def test_healthy_message_has_no_fragments() -> None:
     """`No Health Failures` and an empty message report nothing."""
-    assert messages.condition_fragments("No Health Failures") == []
-    assert messages.condition_fragments("") == []
+    assert messages.parse_fragments("No Health Failures") == []
+    assert messages.parse_fragments("") == []
 
 
 @pytest.mark.parametrize("length", range(len(f"{ONE};"), len(f"{ONE};{TWO}")))
 def test_what_is_cut_is_left_out(length: int) -> None:
     """Wherever the message is cut, no half code, entity or action appears."""
     cut = f"{ONE};{TWO};"[:length] + "..."
-    fragments = messages.condition_fragments(cut)
+    fragments = messages.parse_fragments(cut)
     assert fragments[0].action == "RESTART_BM"
     for fragment in fragments[1:]:
         assert fragment.truncated
@@ -41,9 +41,9 @@ def test_what_is_cut_is_left_out(length: int) -> None:
 
 def test_a_cut_fragment_is_the_same_fault() -> None:
     """A fault whose fragment was cut by a growing message is not a new one; another is."""
-    whole = messages.condition_fragments(TWO)[0]
-    cut = messages.condition_fragments(TWO[:20] + "...")[0]
-    other = messages.condition_fragments(ONE)[0]
+    whole = messages.parse_fragments(TWO)[0]
+    cut = messages.parse_fragments(TWO[:20] + "...")[0]
+    other = messages.parse_fragments(ONE)[0]
     assert messages.same_fault(whole, cut)
     assert messages.same_fault(cut, whole)
     assert not messages.same_fault(whole, other)
@@ -69,13 +69,13 @@ def test_non_fatal_events_carry_the_check_as_type() -> None:
 
 def test_drain_events_name_pods_and_the_time_of_deletion() -> None:
     """Both drain messages give pods as namespace/name; only one a time."""
-    waiting = messages.drain_wait(f.event("AwaitingPodCompletion"))
-    forced = messages.drain_wait(f.event("WaitingBeforeForceDelete"))
+    waiting = messages.parse_drain_wait(f.event("AwaitingPodCompletion"))
+    forced = messages.parse_drain_wait(f.event("WaitingBeforeForceDelete"))
     assert waiting is not None
     assert forced is not None
     assert (waiting.pods, waiting.force_delete_at) == (("ml/train-0", "ml/train-1"), 0.0)
     assert (forced.pods, forced.force_delete_at) == (("ml/train-0",), 1755710131.0)
-    assert messages.drain_wait(f.event("GpuThermalWatchIsNotHealthy")) is None
+    assert messages.parse_drain_wait(f.event("GpuThermalWatchIsNotHealthy")) is None
 
 
 def test_only_nvsentinels_conditions_count() -> None:

@@ -114,11 +114,11 @@ async def test_a_whole_incident(start: Start) -> None:
         "remediating",
         "remediation-succeeded",
     ]
-    done = maintenance.of_session(seen[-1].resources, last, node=world.node)
-    assert [maintenance.outcome(r)[0] for r in done] == ["succeeded"]
+    done = maintenance.repairs_of_session(seen[-1].resources, last, node=world.node)
+    assert [maintenance.read_outcome(r)[0] for r in done] == ["succeeded"]
     known = Times()
     for snap in seen:
-        known = times.observe(known, snap)
+        known = times.add_times(known, snap)
     assert all(getattr(known, mark) is not None for mark in known.__struct_fields__)
     assert known.time_to_repair() is not None
     assert any(e.type == names.DRAIN_EVENT_TYPE for s in seen for e in s.events)
@@ -178,7 +178,7 @@ async def test_an_old_repair_is_not_this_incidents(start: Start) -> None:
     assert before.session.previous_end is not None
     world.simulator.inject("xid-79")
     seen = await until(feed, lambda s: len(s.resources) == 2)
-    mine = maintenance.of_session(seen[-1].resources, seen[-1].session, node=world.node)
+    mine = maintenance.repairs_of_session(seen[-1].resources, seen[-1].session, node=world.node)
     assert len(mine) == 1
     assert mine[0].created > before.session.previous_end
 
@@ -207,7 +207,7 @@ async def test_a_replaced_node(start: Start) -> None:
     last = (await until(feed, lambda s: s.session.replaced_at is not None))[-1]
     assert (last.node is not None, last.session.ending) == (True, "terminated")
     assert world.simulator.store.find("terminatenodes", last.resources[-1].name) is None
-    assert maintenance.outcome(last.resources[-1])[0] == "succeeded"
+    assert maintenance.read_outcome(last.resources[-1])[0] == "succeeded"
 
 
 async def test_resume_keeps_the_session(start: Start) -> None:

@@ -371,7 +371,7 @@ def test_sessions_survive_the_journal() -> None:
     session = walk(SessionTracker(), *CHAIN)[-1]
     again = msgspec.json.decode(msgspec.json.encode(session), type=Session)
     assert again == session
-    assert sessions.key_of(again.events) == f.KEY
+    assert sessions.session_key_of(again.events) == f.KEY
 
 
 STAGES = (*CHAIN, "alt_manual_uncordon", "alt_unsupported_action", "alt_dry_run", None)

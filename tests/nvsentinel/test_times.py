@@ -31,7 +31,7 @@ def fold(*story: tuple[str, tuple[str, ...]]) -> tuple[Times, Snapshot]:
             resources=tuple(f.resource(c) for c in cases),
             session=tracker.observe(node, T0 + 10 * i),
         )
-        known = times.observe(known, snap)
+        known = times.add_times(known, snap)
     return known, snap
 
 
@@ -67,7 +67,7 @@ def test_cancelled_and_terminated_have_no_time_to_repair(last: str | None) -> No
     tracker = SessionTracker(snap.session)
     node = f.node(last) if last else None
     end = Snapshot(T0 + 99, f.NODE, node, session=tracker.observe(node, T0 + 99))
-    known = times.observe(known, end)
+    known = times.add_times(known, end)
     assert known.unquarantined is None
     assert known.time_to_repair() is None
 
@@ -76,7 +76,7 @@ def test_an_earlier_faults_transition_is_not_ours() -> None:
     """The condition was True before: its heartbeat is this fault's, its transition is not."""
     sick = fake.condition(at=fake.AT, transition=fake.AT - 5000)
     snap = fake.snapshot(of=fake.node(conditions=[sick]), session=fake.session())
-    assert times.observe(Times(), snap).condition_seen == fake.AT
+    assert times.add_times(Times(), snap).condition_seen == fake.AT
 
 
 def test_healthy_waits_for_the_last_check_and_can_be_lost_again() -> None:
@@ -90,7 +90,7 @@ def test_healthy_waits_for_the_last_check_and_can_be_lost_again() -> None:
             fake.condition(healthy=memory_healthy, check="GpuMemWatch", at=at),
         ]
         snap = fake.snapshot(at, of=fake.node(conditions=conditions), session=session)
-        return times.observe(known, snap)
+        return times.add_times(known, snap)
 
     known = look(Times(), False, fake.AT + 50)
     assert known.healthy is None
@@ -105,9 +105,9 @@ def test_node_ready_is_the_newest_repairs() -> None:
     running = f.resource("in_progress", name="second", created=first.completed + 60)
     session = SessionTracker().observe(f.node("cr_created_rebooting"), T0)
     snap = Snapshot(T0, f.NODE, f.node("cr_created_rebooting"), session=session)
-    known = times.observe(Times(), msgspec.structs.replace(snap, resources=(first,)))
+    known = times.add_times(Times(), msgspec.structs.replace(snap, resources=(first,)))
     assert known.node_ready == first.completed
-    known = times.observe(known, msgspec.structs.replace(snap, resources=(first, running)))
+    known = times.add_times(known, msgspec.structs.replace(snap, resources=(first, running)))
     assert known.node_ready is None
     assert known.remediation_created == first.created
 
@@ -116,6 +116,6 @@ def test_the_trigger_stands_in_where_there_is_no_session() -> None:
     """Monitor-only: generated and healthy come from the event and its condition."""
     trigger = fake.health_event()
     healthy = fake.node(conditions=[fake.condition(healthy=True, at=fake.AT + 60)])
-    known = times.observe(Times(), fake.snapshot(of=healthy), trigger)
+    known = times.add_times(Times(), fake.snapshot(of=healthy), trigger)
     assert (known.generated, known.healthy) == (fake.AT, fake.AT + 60)
     assert known.time_to_repair() is None

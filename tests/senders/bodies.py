@@ -46,7 +46,7 @@ def setup(kind: Kind, *, name: str = "", scheme: Scheme | None = None, **source:
         kind=kind,
         source=Source.model_validate(source),
         scheme=scheme,
-        read_health_event=decoding.cloudevent,
+        read_health_event=decoding.decode_cloudevent,
         compute=cel.value,
     )
 

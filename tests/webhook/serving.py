@@ -136,7 +136,7 @@ async def serving(
     channels = open_channels(
         {name: Source.model_validate(source) for name, source in (sources or {}).items()},
         doorman,
-        read_health_event=decoding.cloudevent,
+        read_health_event=decoding.decode_cloudevent,
         compute=cel.value,
         root=Path("/"),
         env=env or {},

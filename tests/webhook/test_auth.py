@@ -183,7 +183,7 @@ def test_a_source_that_cannot_work_stops_the_start(
         open_channels(
             {"x": Source.model_validate(source)},
             doorman,
-            read_health_event=decoding.cloudevent,
+            read_health_event=decoding.decode_cloudevent,
             root=tmp_path,
             env={"E": "not base64!"},
         )

@@ -26,7 +26,7 @@ def explained(
         headers,
         sources,
         books,
-        read_health_event=decoding.cloudevent,
+        read_health_event=decoding.decode_cloudevent,
         evaluate=cel.evaluate,
         compute=cel.value,
     )

@@ -18,7 +18,7 @@ from nvsx.core.routing.route import route
 from nvsx.core.routing.trigger_event import Answer, TriggerEvent
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.nvsentinel import decoding
-from nvsx.nvsentinel.event_store.event_feed import Batch, Position
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition
 from nvsx.project import cel, loader
 from nvsx.serve.poll_source import PollSource, event_of
 
@@ -200,7 +200,7 @@ async def test_its_state(world: World, caplog: pytest.LogCaptureFixture) -> None
 class BrokenFeed(FakeHealthEvents):
     """A feed with a bug."""
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
         raise KeyError("a bug")
 
 
@@ -237,7 +237,7 @@ def test_what_fires(case: str, changes: dict[str, Any], fires: str | None) -> No
     non-fatal events fire nothing; a thermal event fires the runbook that asks for such."""
     stored = load("documents")[case]
     stored = {**stored, "healthevent": {**stored["healthevent"], **changes}}
-    event = decoding.document(stored).event
+    event = decoding.decode_document(stored).event
     assert event is not None
     runbooks = [e.runbook for e in loader.discover(CLONE) if isinstance(e, LoadedRunbook)]
     winner = route(event_of(event, EPOCH).facts, runbooks, cel.evaluate).winner

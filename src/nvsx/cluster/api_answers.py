@@ -48,11 +48,13 @@ class Status(msgspec.Struct):
     details: Any = None
 
 
-def refusal(name: str, path: str, status: int, body: bytes, retry_after: str = "") -> ClusterError:
+def error_of_answer(
+    name: str, path: str, status: int, body: bytes, retry_after: str = ""
+) -> ClusterError:
     """The error for an HTTP answer; `retry_after` is the header's text, "" when absent."""
-    found = _status(body)
+    found = _parse_status(body)
     if found is None:
-        text = _plain(body)
+        text = _strip_markup(body)
         if status == 403:
             return Forbidden(f"nvsx's own kubectl proxy does not let {path} through")
         if status == 500 and _CREDENTIALS in text:
@@ -62,12 +64,14 @@ def refusal(name: str, path: str, status: int, body: bytes, retry_after: str = "
             return Unreachable(f"{name} cannot be reached: {text}", "check the network and VPN")
         found = Status(message=text)
     found.code = status
-    return from_status(name, path, found, retry_after)
+    return error_of_status(name, path, found, retry_after)
 
 
-def from_status(name: str, path: str, status: Status, retry_after: str = "") -> ClusterError:
+def error_of_status(name: str, path: str, status: Status, retry_after: str = "") -> ClusterError:
     """The error for a Status object, whether it came as an answer or inside a watch."""
-    text = _plain((status.message or "").encode()) or status.reason or f"status {status.code}"
+    text = (
+        _strip_markup((status.message or "").encode()) or status.reason or f"status {status.code}"
+    )
     code = status.code or 500
     if code == 410 or status.reason in {"Expired", "Gone"} or _TOO_NEW in text:
         return Gone(f"{name} no longer has that version of {path}: {text}")
@@ -84,7 +88,7 @@ def from_status(name: str, path: str, status: Status, retry_after: str = "") -> 
     if code == 404:
         return NotFound(f"{name} has no {path}: {text}")
     if code == 429 or (code >= 500 and retry_after):
-        seconds = _seconds(retry_after) or _details_seconds(status.details) or 1.0
+        seconds = _parse_retry_after(retry_after) or _seconds_in_details(status.details) or 1.0
         return Throttled(f"{name} asks to wait {seconds:g}s: {text}", retry_after=seconds)
     if code >= 500:
         return Unreachable(f"{name} answered {code} to {path}: {text}")
@@ -98,25 +102,25 @@ def _no_credentials(name: str, text: str) -> Unauthorized:
     )
 
 
-def _status(body: bytes) -> Status | None:
+def _parse_status(body: bytes) -> Status | None:
     try:
         return msgspec.json.decode(body, type=Status)
     except msgspec.DecodeError:
         return None
 
 
-def _plain(body: bytes) -> str:
+def _strip_markup(body: bytes) -> str:
     text = re.sub(r"<[^>]*>", " ", body.decode("utf-8", "replace"))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"
 
 
-def _seconds(header: str) -> float:
+def _parse_retry_after(header: str) -> float:
     """Retry-After in seconds; Kubernetes never sends the date form."""
     header = header.strip()
     return float(header) if header.isdecimal() else 0.0
 
 
-def _details_seconds(details: Any) -> float:
+def _seconds_in_details(details: Any) -> float:
     value = details.get("retryAfterSeconds") if isinstance(details, dict) else None
     return float(value) if isinstance(value, int | float) else 0.0

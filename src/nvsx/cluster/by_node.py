@@ -101,11 +101,11 @@ class NodeView(Generic[T]):
 
     def subscribe(self, callback: Change[T]) -> Unsubscribe:
         """Call `callback(key, old, new)` for every change of this node's objects."""
-        return self._keep(self._entry.changes.add(callback))
+        return self._keep_subscription(self._entry.changes.add(callback))
 
     def on_status(self, callback: Callable[[], None]) -> Unsubscribe:
         """Call `callback()` whenever `synced` or `error` changes."""
-        return self._keep(self._entry.status.add(callback))
+        return self._keep_subscription(self._entry.status.add(callback))
 
     async def settled(self) -> None:
         """Wait until it is synced or known to be unreadable."""
@@ -120,7 +120,7 @@ class NodeView(Generic[T]):
             unsubscribe()
         await self._owner.release(self._entry)
 
-    def _keep(self, unsubscribe: Unsubscribe) -> Unsubscribe:
+    def _keep_subscription(self, unsubscribe: Unsubscribe) -> Unsubscribe:
         self._subscriptions.append(unsubscribe)
         return unsubscribe
 
@@ -159,9 +159,9 @@ class ByNode(Generic[T]):
         if entry is None:
             entry = self._entries[node] = _Entry(node)
             if len(self._entries) > self._limit:
-                await self._grow(entry)
+                await self._follow_by_shared_watch(entry)
             else:
-                await self._follow(entry)
+                await self._follow_one_node(entry)
         entry.views += 1
         return NodeView(self, entry)
 
@@ -171,24 +171,24 @@ class ByNode(Generic[T]):
             return
         del self._entries[entry.node]
         entry.source = None
-        self._end(entry.own)
+        self._end_watch(entry.own)
         entry.own = None
         # Half the limit: a storm that hovers at the limit must not switch back and forth.
         if self._shared is not None and len(self._entries) <= self._limit // 2:
-            await self._shrink()
-        await self._ended()
+            await self._return_to_own_watches()
+        await self._wait_until_ended()
 
     async def close(self) -> None:
         for entry in self._entries.values():
-            self._end(entry.own)
+            self._end_watch(entry.own)
             entry.own = entry.source = None
         self._entries.clear()
         self._end_shared()
-        await self._ended()
+        await self._wait_until_ended()
 
     # --- one watch a node -----------------------------------------------------------------
 
-    async def _follow(self, entry: _Entry[T]) -> None:
+    async def _follow_one_node(self, entry: _Entry[T]) -> None:
         """Start the node's own watch; it feeds the entry at once, or when it has listed."""
         own = entry.own = self._one(entry.node)
         if entry.source is None:
@@ -207,18 +207,18 @@ class ByNode(Generic[T]):
 
     # --- one watch for all ----------------------------------------------------------------
 
-    async def _grow(self, entry: _Entry[T]) -> None:
+    async def _follow_by_shared_watch(self, entry: _Entry[T]) -> None:
         if self._shared is None:
             shared = self._shared = self._everything()
-            shared.subscribe(lambda key, old, new: self._place(shared, key, old, new))
-            shared.on_status(lambda: self._shared_status(shared))
+            shared.subscribe(lambda key, old, new: self._place_object(shared, key, old, new))
+            shared.on_status(lambda: self._pass_on_shared_status(shared))
             await shared.start()
         elif self._shared.synced:
             entry.feed(self._shared, self._index.get(entry.node, {}))
         elif self._shared.failure is not None:
             entry.tell(self._shared)
 
-    def _place(self, shared: Reflector[T], key: str, old: T | None, new: T | None) -> None:
+    def _place_object(self, shared: Reflector[T], key: str, old: T | None, new: T | None) -> None:
         before = "" if old is None else self._node_of(old)
         after = "" if new is None else self._node_of(new)
         if before and before != after:
@@ -232,19 +232,19 @@ class ByNode(Generic[T]):
             if after in self._entries:
                 self._entries[after].apply(shared, key, new)
 
-    def _shared_status(self, shared: Reflector[T]) -> None:
+    def _pass_on_shared_status(self, shared: Reflector[T]) -> None:
         for entry in tuple(self._entries.values()):
             if entry.source is shared or (entry.source is None and not shared.synced):
                 entry.tell(shared)
             elif shared.synced and len(self._entries) > self._limit // 2:
                 entry.feed(shared, self._index.get(entry.node, {}))
-                self._end(entry.own)
+                self._end_watch(entry.own)
                 entry.own = None
 
-    async def _shrink(self) -> None:
+    async def _return_to_own_watches(self) -> None:
         for entry in tuple(self._entries.values()):
             if entry.own is None:
-                await self._follow(entry)
+                await self._follow_one_node(entry)
         self._end_unused_shared()
 
     def _end_unused_shared(self) -> None:
@@ -252,18 +252,18 @@ class ByNode(Generic[T]):
             self._end_shared()
 
     def _end_shared(self) -> None:
-        self._end(self._shared)
+        self._end_watch(self._shared)
         self._shared = None
         self._index.clear()
 
     # --- ending ---------------------------------------------------------------------------
 
-    def _end(self, reflector: Reflector[Any] | None) -> None:
+    def _end_watch(self, reflector: Reflector[Any] | None) -> None:
         if reflector is not None:
             # Often called from inside that reflector's own task, which cannot await itself.
             task = asyncio.create_task(reflector.stop())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _ended(self) -> None:
+    async def _wait_until_ended(self) -> None:
         await asyncio.gather(*self._ending)

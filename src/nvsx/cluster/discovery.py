@@ -64,13 +64,13 @@ class _Kinds(msgspec.Struct):
     resources: list[_Kind] | None = None
 
 
-async def find(gateway: Gateway, source: ResourceSource) -> Served:
+async def find_served(gateway: Gateway, source: ResourceSource) -> Served:
     """Where `source` is served. Raises NotFound when it is not, else ClusterError."""
-    for group, versions in await _candidates(gateway, source):
+    for group, versions in await _list_candidates(gateway, source):
         for version in versions:
             root = f"/apis/{group}/{version}" if group else f"/api/{version}"
             try:
-                kinds = _decode(await gateway.get(root), _Kinds, root)
+                kinds = _decode_answer(await gateway.get(root), _Kinds, root)
             except NotFound:
                 continue
             for kind in kinds.resources or ():
@@ -83,23 +83,25 @@ async def find(gateway: Gateway, source: ResourceSource) -> Served:
     )
 
 
-async def _candidates(gateway: Gateway, source: ResourceSource) -> list[tuple[str, list[str]]]:
+async def _list_candidates(gateway: Gateway, source: ResourceSource) -> list[tuple[str, list[str]]]:
     if source.group and source.version:
         return [(source.group, [source.version])]
     if source.group:
         path = f"/apis/{source.group}"
         try:
-            return [(source.group, _decode(await gateway.get(path), _Group, path).in_order())]
+            return [
+                (source.group, _decode_answer(await gateway.get(path), _Group, path).in_order())
+            ]
         except NotFound:
             return []
-    listed = _decode(await gateway.get("/apis"), _Groups, "/apis").groups or []
+    listed = _decode_answer(await gateway.get("/apis"), _Groups, "/apis").groups or []
     found = [("", ["v1"]), *((g.name, g.in_order()) for g in listed)]
     if not source.version:
         return found
     return [(g, [source.version]) for g, versions in found if source.version in versions]
 
 
-def _decode(body: bytes, type_: type[_T], path: str) -> _T:
+def _decode_answer(body: bytes, type_: type[_T], path: str) -> _T:
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.DecodeError as error:

@@ -22,7 +22,7 @@ from nvsx.cluster.gateway import Gateway, Params
 from nvsx.cluster.pace import Pace
 from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
-from nvsx.core.errors import Forbidden, Unreachable
+from nvsx.core.errors import Forbidden
 from nvsx.core.watches.snapshot import (
     Event,
     LogLine,
@@ -57,14 +57,14 @@ class _ResourceReflector(Reflector[Resource]):
         super().__init__(
             cluster.gateway,
             f"/apis/{source.group}/{source.plural}",
-            projections.resource(source.group, source.version, source.plural),
+            projections.make_resource_decoder(source.group, source.version, source.plural),
             pace=cluster.pace,
         )
 
-    async def _locate(self) -> None:
-        served = await discovery.find(self._gateway, self._source)
+    async def _locate_collection(self) -> None:
+        served = await discovery.find_served(self._gateway, self._source)
         self.path = served.path(self._source.namespace)
-        self._decode = projections.resource(
+        self._decode = projections.make_resource_decoder(
             served.group, served.version, served.plural, served.kind
         )
 
@@ -86,23 +86,23 @@ class Cluster:
         self._kept: dict[object, tuple[Reflector[Any], int]] = {}
         self._followers: set[LogFollower] = set()
         self._pods: ByNode[Pod] = ByNode(
-            lambda node: self._make(
-                _PODS, projections.pod, {"fieldSelector": f"spec.nodeName={node}"}
+            lambda node: self._make_reflector(
+                _PODS, projections.decode_pod, {"fieldSelector": f"spec.nodeName={node}"}
             ),
-            lambda: self._make(_PODS, projections.pod),
+            lambda: self._make_reflector(_PODS, projections.decode_pod),
             lambda pod: pod.node,
             limit=node_limit,
         )
         about = "involvedObject.kind=Node"
         self._events: ByNode[Event] = ByNode(
-            lambda node: self._make(
+            lambda node: self._make_reflector(
                 _EVENTS,
-                projections.event,
+                projections.decode_event,
                 {"fieldSelector": f"{about},involvedObject.name={node}"},
                 bookmarks=False,
             ),
-            lambda: self._make(
-                _EVENTS, projections.event, {"fieldSelector": about}, bookmarks=False
+            lambda: self._make_reflector(
+                _EVENTS, projections.decode_event, {"fieldSelector": about}, bookmarks=False
             ),
             lambda event: event.object_name,
             limit=node_limit,
@@ -132,36 +132,44 @@ class Cluster:
 
     async def nodes(self) -> Reflector[Node]:
         """All nodes; keys are names. Give it back with `release`."""
-        return await self._share("nodes", lambda: self._make("/api/v1/nodes", projections.node))
+        return await self._share_reflector(
+            "nodes", lambda: self._make_reflector("/api/v1/nodes", projections.decode_node)
+        )
 
     async def resources(self, source: ResourceSource) -> Reflector[Resource]:
         """All custom resources of one kind; `error` says so when the cluster has no such kind.
 
         A blank version or group is discovered. Give it back with `release`.
         """
-        return await self._share(source, lambda: _ResourceReflector(self, source))
+        return await self._share_reflector(source, lambda: _ResourceReflector(self, source))
 
     async def pods(self, source: PodSource) -> Reflector[Pod]:
         """The pods of a namespace and label selector, on any node. Give back with `release`."""
         params = {"labelSelector": source.selector} if source.selector else {}
-        return await self._share(
+        return await self._share_reflector(
             ("pods", source.namespace, source.selector),
-            lambda: self._make(_in(source.namespace, "pods"), projections.pod, params),
+            lambda: self._make_reflector(
+                _path_in(source.namespace, "pods"), projections.decode_pod, params
+            ),
         )
 
     async def pod(self, namespace: str, name: str) -> Reflector[Pod]:
         """One pod by name. Give it back with `release`."""
         params = {"fieldSelector": f"metadata.name={name}"}
-        return await self._share(
+        return await self._share_reflector(
             ("pod", namespace, name),
-            lambda: self._make(_in(namespace, "pods"), projections.pod, params),
+            lambda: self._make_reflector(
+                _path_in(namespace, "pods"), projections.decode_pod, params
+            ),
         )
 
     async def events_in(self, namespace: str) -> Reflector[Event]:
         """All Events of a namespace. Give it back with `release`."""
-        return await self._share(
+        return await self._share_reflector(
             ("events", namespace),
-            lambda: self._make(_in(namespace, "events"), projections.event, bookmarks=False),
+            lambda: self._make_reflector(
+                _path_in(namespace, "events"), projections.decode_event, bookmarks=False
+            ),
         )
 
     async def release(self, reflector: Reflector[Any]) -> None:
@@ -198,7 +206,22 @@ class Cluster:
         Of a DaemonSet only the pod on `node` is followed, of others every pod.
         Call `close()` on the result when done.
         """
-        follower = LogFollower(self, source, node, on_line, since=since, pace=self.pace)
+
+        async def find_pods() -> Reflector[Pod]:
+            if source.pod:
+                return await self.pod(source.namespace, source.pod)
+            return await self.pods(PodSource(source.namespace, source.selector))
+
+        follower = LogFollower(
+            self.gateway,
+            source,
+            node,
+            on_line,
+            find_pods=find_pods,
+            release=self.release,
+            since=since,
+            pace=self.pace,
+        )
         self._followers.add(follower)
         follower.start(self._followers.discard)
         return follower
@@ -207,11 +230,7 @@ class Cluster:
 
     async def read(self, path: str, params: Params | None = None) -> Any:
         """One GET, decoded from JSON. Raises ClusterError."""
-        body = await self.gateway.get(path, params)
-        try:
-            return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"{path}: the answer is not JSON ({error})") from error
+        return await self.gateway.read_json(path, params)
 
     async def version(self) -> str:
         """The API server's version, such as `v1.32.4`."""
@@ -240,7 +259,7 @@ class Cluster:
 
     # --- making ---------------------------------------------------------------------------
 
-    def _make(
+    def _make_reflector(
         self,
         path: str,
         decode: Decoder[T],
@@ -252,12 +271,12 @@ class Cluster:
             self.gateway, path, decode, params=params, bookmarks=bookmarks, pace=self.pace
         )
 
-    async def _share(self, key: object, make: Callable[[], Reflector[T]]) -> Reflector[T]:
+    async def _share_reflector(self, key: object, make: Callable[[], Reflector[T]]) -> Reflector[T]:
         reflector, uses = self._kept.get(key) or (make(), 0)
         self._kept[key] = (reflector, uses + 1)
         await reflector.start()
         return reflector
 
 
-def _in(namespace: str, plural: str) -> str:
+def _path_in(namespace: str, plural: str) -> str:
     return f"/api/v1/namespaces/{namespace}/{plural}" if namespace else f"/api/v1/{plural}"

@@ -27,16 +27,16 @@ class Lines:
         """The lines that this chunk completes, without their newlines."""
         pieces = chunk.split(b"\n")
         if len(pieces) == 1:
-            self._keep(chunk)
+            self._keep_piece(chunk)
             return []
-        self._keep(pieces[0])
+        self._keep_piece(pieces[0])
         lines = [self.torn]
         self._parts.clear()
         self._size = 0
         for piece in pieces[1:-1]:
-            self._check(len(piece))
+            self._check_length(len(piece))
             lines.append(piece[: self._cap])
-        self._keep(pieces[-1])
+        self._keep_piece(pieces[-1])
         return lines
 
     @property
@@ -44,13 +44,13 @@ class Lines:
         """What came after the last newline."""
         return b"".join(self._parts)
 
-    def _keep(self, piece: bytes) -> None:
-        self._check(self._size + len(piece))
+    def _keep_piece(self, piece: bytes) -> None:
+        self._check_length(self._size + len(piece))
         room = self._cap - self._size
         if piece and room > 0:
             self._parts.append(piece[:room])
             self._size += len(self._parts[-1])
 
-    def _check(self, size: int) -> None:
+    def _check_length(self, size: int) -> None:
         if self._strict and size > self._cap:
             raise ValueError(f"a line of more than {self._cap} bytes")

@@ -16,8 +16,10 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import msgspec
 
 from nvsx import __version__
 from nvsx.cluster import api_answers
@@ -52,6 +54,14 @@ class Gateway(abc.ABC):
     async def get(self, path: str, params: Params | None = None) -> bytes:
         """The body of a 200 answer. Raises ClusterError (see core.errors)."""
 
+    async def read_json(self, path: str, params: Params | None = None) -> Any:
+        """`get`, decoded from JSON. Raises ClusterError."""
+        body = await self.get(path, params)
+        try:
+            return msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"{path}: the answer is not JSON ({error})") from error
+
     @abc.abstractmethod
     def stream(
         self, path: str, params: Params | None = None, *, idle: float | None = None
@@ -79,7 +89,7 @@ class HttpGateway(Gateway):
 
     async def start(self) -> None:
         """Nothing is sent yet: the first read tells whether anybody answers."""
-        self._client()
+        self._open_session()
 
     async def close(self) -> None:
         self._closed = True
@@ -92,26 +102,28 @@ class HttpGateway(Gateway):
             total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._read_timeout
         )
         try:
-            async with self._request(path, params, timeout) as response:
+            async with self._open_response(path, params, timeout) as response:
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable_because(error) from error
 
     @asynccontextmanager
     async def stream(
         self, path: str, params: Params | None = None, *, idle: float | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         timeout = aiohttp.ClientTimeout(
-            total=_lifetime(params), sock_connect=CONNECT_TIMEOUT, sock_read=idle
+            total=_allow_lifetime(params), sock_connect=CONNECT_TIMEOUT, sock_read=idle
         )
         async with AsyncExitStack() as stack:
             try:
-                response = await stack.enter_async_context(self._request(path, params, timeout))
+                response = await stack.enter_async_context(
+                    self._open_response(path, params, timeout)
+                )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise self._unreachable(error) from error
-            yield self._chunks(response, idle)
+                raise self._unreachable_because(error) from error
+            yield self._read_chunks(response, idle)
 
-    async def _chunks(
+    async def _read_chunks(
         self, response: aiohttp.ClientResponse, idle: float | None
     ) -> AsyncIterator[bytes]:
         try:
@@ -122,38 +134,38 @@ class HttpGateway(Gateway):
             raise api_answers.Broken(f"{self.name} sent nothing{waited}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise api_answers.Broken(
-                f"the stream from {self.name} broke off: {_words(error)}"
+                f"the stream from {self.name} broke off: {_describe_error(error)}"
             ) from error
 
     @asynccontextmanager
-    async def _request(
+    async def _open_response(
         self, path: str, params: Params | None, timeout: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        client, sent = self._client(), time.time()
+        client, sent = self._open_session(), time.time()
         async with client.get(
             self._base + path,
             params=dict(params or {}),
-            headers={"Accept": "application/json", **self._headers()},
+            headers={"Accept": "application/json", **self._make_headers()},
             timeout=timeout,
-            ssl=self._tls(),
+            ssl=self._make_tls(),
             allow_redirects=False,
         ) as response:
             self._skew.heard(response.headers.get("Date", ""), sent, time.time())
             if response.status != 200:
                 body = await response.content.read(api_answers.LIMIT)
-                raise self._refusal(path, response, body)
+                raise self._refusal_of(path, response, body)
             yield response
 
-    def _refusal(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> ClusterError:
+    def _refusal_of(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> ClusterError:
         retry = response.headers.get("Retry-After", "")
-        return api_answers.refusal(self.name, path, response.status, body, retry)
+        return api_answers.error_of_answer(self.name, path, response.status, body, retry)
 
-    def _client(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ClusterError(f"the connection to {self.name} was closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=self._connector(),
+                connector=self._make_connector(),
                 # Proxies in the environment are kubectl's affair, and loopback needs none.
                 trust_env=False,
                 auto_decompress=True,
@@ -163,22 +175,24 @@ class HttpGateway(Gateway):
             )
         return self._session
 
-    def _connector(self) -> aiohttp.BaseConnector:
+    def _make_connector(self) -> aiohttp.BaseConnector:
         # Every watch holds a connection for minutes: a limit would be a deadlock.
         return aiohttp.TCPConnector(limit=0)
 
-    def _headers(self) -> dict[str, str]:
+    def _make_headers(self) -> dict[str, str]:
         return {}
 
-    def _tls(self) -> ssl.SSLContext | bool:
+    def _make_tls(self) -> ssl.SSLContext | bool:
         return True
 
-    def _unreachable(self, error: Exception) -> ClusterError:
+    def _unreachable_because(self, error: Exception) -> ClusterError:
         if isinstance(error, TimeoutError):
-            return Unreachable(f"{self.name} did not answer in time", self._advice())
-        return Unreachable(f"{self.name} cannot be reached: {_words(error)}", self._advice())
+            return Unreachable(f"{self.name} did not answer in time", self._advise_person())
+        return Unreachable(
+            f"{self.name} cannot be reached: {_describe_error(error)}", self._advise_person()
+        )
 
-    def _advice(self) -> str:
+    def _advise_person(self) -> str:
         return "check the network to the API server"
 
 
@@ -189,10 +203,10 @@ class DirectGateway(HttpGateway):
         super().__init__(name, url)
         self._token = token
 
-    def _headers(self) -> dict[str, str]:
+    def _make_headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
-    def _advice(self) -> str:
+    def _advise_person(self) -> str:
         return "is the sandbox still running?"
 
 
@@ -226,16 +240,16 @@ class InClusterGateway(HttpGateway):
                 "this is not a pod: KUBERNETES_SERVICE_HOST is not set",
                 "outside a cluster nvsx reads through kubectl",
             )
-        self._headers()
-        self._tls()
+        self._make_headers()
+        self._make_tls()
         await super().start()
 
-    def _headers(self) -> dict[str, str]:
-        token = self._read("token").decode("ascii", "replace").strip()
+    def _make_headers(self) -> dict[str, str]:
+        token = self._read_mounted_file("token").decode("ascii", "replace").strip()
         return {"Authorization": f"Bearer {token}"}
 
-    def _tls(self) -> ssl.SSLContext:
-        ca = self._read("ca.crt")
+    def _make_tls(self) -> ssl.SSLContext:
+        ca = self._read_mounted_file("ca.crt")
         if self._context is None or ca != self._ca:
             # A new context is a new key in the connection pool: old connections end.
             try:
@@ -248,7 +262,7 @@ class InClusterGateway(HttpGateway):
             self._ca = ca
         return self._context
 
-    def _read(self, name: str) -> bytes:
+    def _read_mounted_file(self, name: str) -> bytes:
         try:
             return (self._folder / name).read_bytes()
         except OSError as error:
@@ -258,13 +272,13 @@ class InClusterGateway(HttpGateway):
             ) from error
 
 
-def _lifetime(params: Params | None) -> float | None:
+def _allow_lifetime(params: Params | None) -> float | None:
     """A stream that outlives the timeoutSeconds it asked for is held by a dead peer."""
     asked = (params or {}).get("timeoutSeconds", "")
     return float(asked) + STREAM_MARGIN if asked else None
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or str(error.os_error)
     return str(error) or type(error).__name__

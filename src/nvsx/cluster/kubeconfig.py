@@ -34,13 +34,13 @@ class Context(msgspec.Struct, frozen=True):
     current: bool = False
 
 
-def contexts(environ: Mapping[str, str] | None = None) -> list[Context]:
+def list_contexts(environ: Mapping[str, str] | None = None) -> list[Context]:
     """All contexts kubectl knows. Raises ClusterError (no kubectl, unreadable file)."""
-    view = _view((), environ)
-    clusters = _named(view.get("clusters"), "cluster")
-    users = _named(view.get("users"), "user")
+    view = _view_config((), environ)
+    clusters = _index_by_name(view.get("clusters"), "cluster")
+    users = _index_by_name(view.get("users"), "user")
     found = []
-    for name, context in _named(view.get("contexts"), "context").items():
+    for name, context in _index_by_name(view.get("contexts"), "context").items():
         cluster, user = context.get("cluster") or "", context.get("user") or ""
         found.append(
             Context(
@@ -55,12 +55,12 @@ def contexts(environ: Mapping[str, str] | None = None) -> list[Context]:
     return found
 
 
-def context_named(name: str | None, environ: Mapping[str, str] | None = None) -> Context:
+def find_context(name: str | None, environ: Mapping[str, str] | None = None) -> Context:
     """The context `name`, or the current one.
 
     Raises UsageError for an unknown name, ClusterError without a current context.
     """
-    known = contexts(environ)
+    known = list_contexts(environ)
     for context in known:
         if context.name == name or (not name and context.current):
             return context
@@ -73,7 +73,7 @@ def context_named(name: str | None, environ: Mapping[str, str] | None = None) ->
     )
 
 
-def pinned_kubeconfig(
+def write_pinned_kubeconfig(
     context: str | None, dest: Path, environ: Mapping[str, str] | None = None
 ) -> Path:
     """Write a kubeconfig with only `context` (the current one if None) to `dest`, mode 0600.
@@ -81,10 +81,10 @@ def pinned_kubeconfig(
     Certificates are inlined; paths that cannot be (token files, plug-ins) become absolute.
     The file is JSON, which is YAML. Raises UsageError and ClusterError.
     """
-    name = context_named(context, environ).name
-    view = _view(("--minify", "--flatten", "--raw", f"--context={name}"), environ)
+    name = find_context(context, environ).name
+    view = _view_config(("--minify", "--flatten", "--raw", f"--context={name}"), environ)
     view["current-context"] = name
-    _absolute(view, environ)
+    _make_paths_absolute(view, environ)
     private = dest.with_name(f".{dest.name}.{os.getpid()}")
     descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -93,9 +93,9 @@ def pinned_kubeconfig(
     return dest
 
 
-def _absolute(view: dict[str, Any], environ: Mapping[str, str] | None) -> None:
+def _make_paths_absolute(view: dict[str, Any], environ: Mapping[str, str] | None) -> None:
     """Relative paths count from the file they stand in, and the pinned file is elsewhere."""
-    for name, user in _named(view.get("users"), "user").items():
+    for name, user in _index_by_name(view.get("users"), "user").items():
         plugin = user.get("exec") or {}
         for holder, field in ((user, "tokenFile"), (plugin, "command")):
             path = holder.get(field) or ""
@@ -106,17 +106,19 @@ def _absolute(view: dict[str, Any], environ: Mapping[str, str] | None) -> None:
 
 def _folder_of(user: str, environ: Mapping[str, str] | None) -> Path:
     """The folder of the file that defines `user`: the first wins, as in kubectl's merge."""
-    env = _environment(environ)
+    env = _copy_environment(environ)
     files = [Path(f) for f in env.get("KUBECONFIG", "").split(os.pathsep) if f]
     files = files or [Path(env.get("HOME", "~")).expanduser() / ".kube" / "config"]
     for file in files:
-        if user in _named(_view((), {**env, "KUBECONFIG": str(file)}).get("users"), "user"):
+        if user in _index_by_name(
+            _view_config((), {**env, "KUBECONFIG": str(file)}).get("users"), "user"
+        ):
             return file.absolute().parent
     return files[0].absolute().parent
 
 
-def _view(options: tuple[str, ...], environ: Mapping[str, str] | None) -> dict[str, Any]:
-    text = _kubectl(("config", "view", "-o", "json", *options), environ)
+def _view_config(options: tuple[str, ...], environ: Mapping[str, str] | None) -> dict[str, Any]:
+    text = _run_kubectl(("config", "view", "-o", "json", *options), environ)
     try:
         view = json.loads(text)
     except ValueError as error:
@@ -124,18 +126,18 @@ def _view(options: tuple[str, ...], environ: Mapping[str, str] | None) -> dict[s
     return view if isinstance(view, dict) else {}
 
 
-def _kubectl(args: tuple[str, ...], environ: Mapping[str, str] | None) -> str:
+def _run_kubectl(args: tuple[str, ...], environ: Mapping[str, str] | None) -> str:
     try:
         process = subprocess.Popen(
             ("kubectl", *args),
-            env=_environment(environ),
+            env=_copy_environment(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise no_kubectl() from error
+        raise kubectl_is_missing() from error
     except OSError as error:
         raise ClusterError(f"kubectl cannot be run: {error.strerror}") from error
     with process:
@@ -159,18 +161,18 @@ def _kubectl(args: tuple[str, ...], environ: Mapping[str, str] | None) -> str:
     return out.decode("utf-8", "replace")
 
 
-def no_kubectl() -> ClusterError:
+def kubectl_is_missing() -> ClusterError:
     return ClusterError(
         "kubectl is not on PATH",
         "install it (https://kubernetes.io/docs/tasks/tools/), or try nvsx with --sandbox",
     )
 
 
-def _environment(environ: Mapping[str, str] | None) -> dict[str, str]:
+def _copy_environment(environ: Mapping[str, str] | None) -> dict[str, str]:
     return dict(os.environ if environ is None else environ)
 
 
-def _named(entries: object, field: str) -> dict[str, dict[str, Any]]:
+def _index_by_name(entries: object, field: str) -> dict[str, dict[str, Any]]:
     """kubeconfig lists are of {name, <field>}; the first of a name wins."""
     found: dict[str, dict[str, Any]] = {}
     for entry in entries if isinstance(entries, list) else ():

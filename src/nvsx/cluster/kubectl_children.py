@@ -75,7 +75,7 @@ class Child:
         theirs, ours = os.pipe()
         heard, said = os.pipe()
         self._pipes = [ours, heard]
-        asyncio.get_running_loop().add_reader(heard, self._hear, heard)
+        asyncio.get_running_loop().add_reader(heard, self._drain_output, heard)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *ends_with_parent(),
@@ -142,7 +142,7 @@ class Child:
             asyncio.get_running_loop().remove_reader(pipe)
             os.close(pipe)
 
-    def _hear(self, heard: int) -> None:
+    def _drain_output(self, heard: int) -> None:
         """Keep the pipe empty and the last words."""
         chunk = os.read(heard, 65536)
         if not chunk:

@@ -90,17 +90,17 @@ class ProxyGateway(HttpGateway):
     async def start(self) -> None:
         if self._supervisor is not None:
             return
-        context = await asyncio.to_thread(kubeconfig.context_named, self._wanted, self._environ)
+        context = await asyncio.to_thread(kubeconfig.find_context, self._wanted, self._environ)
         self.name = context.name
         self._plugin = context.plugin
         self._folder = _private_folder()
-        self._command = _command(context, self._folder)
+        self._command = _proxy_command(context, self._folder)
         try:
-            await self._spawn()
+            await self._spawn_proxy()
         except BaseException:
             await self.close()
             raise
-        self._supervisor = asyncio.create_task(self._supervise(), name="kubectl proxy")
+        self._supervisor = asyncio.create_task(self._keep_proxy_running(), name="kubectl proxy")
 
     async def close(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
@@ -108,7 +108,7 @@ class ProxyGateway(HttpGateway):
             supervisor.cancel()
             await asyncio.gather(supervisor, return_exceptions=True)
         await super().close()
-        await self._kill()
+        await self._kill_proxy()
         folder, self._folder = self._folder, None
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -118,17 +118,17 @@ class ProxyGateway(HttpGateway):
         self._read_timeout = READ_TIMEOUT
         return body
 
-    def _client(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._down is not None:
             raise self._down
-        return super()._client()
+        return super()._open_session()
 
-    def _connector(self) -> aiohttp.BaseConnector:
+    def _make_connector(self) -> aiohttp.BaseConnector:
         if self._folder is None:
             raise ClusterError("the gateway was not started")
         return aiohttp.UnixConnector(path=str(self._folder / "s"), limit=0)
 
-    def _advice(self) -> str:
+    def _advise_person(self) -> str:
         if self._plugin:
             return (
                 f"the credential plug-in {self._plugin} may be waiting for a person: "
@@ -138,7 +138,7 @@ class ProxyGateway(HttpGateway):
 
     # --- the process ----------------------------------------------------------------------
 
-    async def _spawn(self) -> None:
+    async def _spawn_proxy(self) -> None:
         """Start kubectl and wait until it listens. Raises ClusterError when it does not."""
         assert self._folder is not None  # noqa: S101 - start() made it
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -153,35 +153,35 @@ class ProxyGateway(HttpGateway):
         try:
             await child.start(_STARTUP)
         except Unreachable as error:
-            raise Unreachable(error.message, self._advice()) from error
+            raise Unreachable(error.message, self._advise_person()) from error
         self._child = child
 
-    async def _supervise(self) -> None:
+    async def _keep_proxy_running(self) -> None:
         backoff = Backoff(rng=self._pace.rng)
         while True:
             child, began = self._child, self._pace.now()
             if child is not None:
                 code = await child.wait()
-                await self._kill()
+                await self._kill_proxy()
                 self._down = Unreachable(child.epitaph(code), "it is being restarted")
                 _log.warning("%s", self._down.message)
                 if self._pace.now() - began >= _STEADY:
                     backoff.reset()
             await self._pace.sleep(backoff.next())
             try:
-                await self._spawn()
+                await self._spawn_proxy()
             except ClusterError as error:
                 self._down = error
             else:
                 self._down = None
 
-    async def _kill(self) -> None:
+    async def _kill_proxy(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             await child.kill()
 
 
-def _command(context: kubeconfig.Context, folder: Path) -> list[str]:
+def _proxy_command(context: kubeconfig.Context, folder: Path) -> list[str]:
     command = [
         "kubectl",
         "proxy",

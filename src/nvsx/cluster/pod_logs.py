@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from nvsx.cluster.framing import Lines
 from nvsx.cluster.gateway import Gateway
@@ -20,10 +19,7 @@ from nvsx.cluster.listeners import Listeners, Unsubscribe
 from nvsx.cluster.pace import Backoff, Pace
 from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import ClusterError, NotFound
-from nvsx.core.watches.snapshot import LogLine, LogSource, Pod, PodSource, raw_mapping
-
-if TYPE_CHECKING:
-    from nvsx.cluster.door import Cluster
+from nvsx.core.watches.snapshot import LogLine, LogSource, Pod, raw_mapping
 
 LINE_CAP = 16 * 1024
 # One connection each: a selector that finds a thousand pods is a mistake in a runbook.
@@ -34,7 +30,7 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 _log = logging.getLogger(__name__)
 
 
-class Position:
+class LogPosition:
     """How far a log was read: the newest timestamp, and how many lines had just that one."""
 
     def __init__(self, since: float) -> None:
@@ -71,23 +67,31 @@ class Position:
 
 
 class LogFollower:
-    """Follows all logs of one source. `error` says what cannot be read now, and why."""
+    """Follows all logs of one source. `error` says what cannot be read now, and why.
+
+    `find_pods` gives the pods that `source` names, and `release` takes them back: the door
+    shares them between followers.
+    """
 
     def __init__(
         self,
-        cluster: Cluster,
+        gateway: Gateway,
         source: LogSource,
         node: str,
         on_line: Callable[[LogLine], None],
         *,
+        find_pods: Callable[[], Awaitable[Reflector[Pod]]],
+        release: Callable[[Reflector[Pod]], Awaitable[None]],
         since: float | None,
         pace: Pace,
     ) -> None:
-        self._cluster = cluster
+        self._gateway = gateway
         self._source = source
         self._node = node
         self._lines: Listeners[LogLine] = Listeners()
         self._lines.add(on_line)
+        self._find_pods = find_pods
+        self._release = release
         self._since = pace.now() if since is None else since
         self._pace = pace
         self._pods: Reflector[Pod] | None = None
@@ -125,7 +129,7 @@ class LogFollower:
 
     def start(self, on_close: Callable[[LogFollower], None]) -> None:
         self._on_close = on_close
-        self._task = asyncio.create_task(self._run(), name=f"logs {self._source.namespace}")
+        self._task = asyncio.create_task(self._follow_pods(), name=f"logs {self._source.namespace}")
 
     async def close(self) -> None:
         """End every stream and wait until they are gone."""
@@ -137,23 +141,18 @@ class LogFollower:
 
     # --- which pods -----------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        source = self._source
-        if source.pod:
-            pods = await self._cluster.pod(source.namespace, source.pod)
-        else:
-            pods = await self._cluster.pods(PodSource(source.namespace, source.selector))
-        self._pods = pods
+    async def _follow_pods(self) -> None:
+        pods = self._pods = await self._find_pods()
         forget = [
             pods.subscribe(lambda _key, _old, _new: self._changed.set()),
-            pods.on_status(self._tell),
+            pods.on_status(self._tell_status),
         ]
         try:
             await pods.settled()
-            self._tell()
+            self._tell_status()
             while True:
                 self._changed.clear()
-                self._choose(pods)
+                self._follow_wanted_pods(pods)
                 await self._changed.wait()
         finally:
             for unsubscribe in forget:
@@ -161,98 +160,101 @@ class LogFollower:
             for task in self._streams.values():
                 task.cancel()
             await asyncio.gather(*self._streams.values(), return_exceptions=True)
-            await self._cluster.release(pods)
+            await self._release(pods)
 
-    def _choose(self, pods: Reflector[Pod]) -> None:
-        wanted = [p for p in pods.items() if p.phase != "Pending" and self._speaks(p)]
+    def _follow_wanted_pods(self, pods: Reflector[Pod]) -> None:
+        wanted = [p for p in pods.items() if p.phase != "Pending" and self._speaks_for_node(p)]
         wanted.sort(key=lambda p: (p.phase in _ENDED, -p.created))
         for pod in wanted[:MAX_PODS]:
             if pod.uid not in self._streams:
-                task = self._streams[pod.uid] = asyncio.create_task(self._pod(pods, pod))
+                task = self._streams[pod.uid] = asyncio.create_task(self._follow_pod(pods, pod))
                 task.add_done_callback(lambda _: self._changed.set())
         present = {p.uid for p in pods.items()}
         for uid in [u for u, t in self._streams.items() if t.done() and u not in present]:
             del self._streams[uid]
         more = len(wanted) - MAX_PODS
-        self._note("pods", f"{more} more pods match than are followed" if more > 0 else "")
+        self._note_error("pods", f"{more} more pods match than are followed" if more > 0 else "")
 
-    def _speaks(self, pod: Pod) -> bool:
+    def _speaks_for_node(self, pod: Pod) -> bool:
         """A DaemonSet's pod speaks for its own node, any other may speak for all nodes."""
         return not self._node or not pod.owner.startswith("DaemonSet/") or pod.node == self._node
 
     # --- one pod --------------------------------------------------------------------------
 
-    async def _pod(self, pods: Reflector[Pod], pod: Pod) -> None:
+    async def _follow_pod(self, pods: Reflector[Pod], pod: Pod) -> None:
         try:
-            names = [self._source.container] if self._source.container else await self._names(pod)
-            await asyncio.gather(*(self._container(pods, pod, name) for name in names))
+            names = (
+                [self._source.container]
+                if self._source.container
+                else await self._read_container_names(pod)
+            )
+            await asyncio.gather(*(self._follow_container(pods, pod, name) for name in names))
         except Exception as error:  # noqa: BLE001 - reported, the other pods go on
             _log.exception("following %s/%s", pod.namespace, pod.name)
-            self._note(pod.uid, f"the log of {pod.name} cannot be read: {error!r}")
+            self._note_error(pod.uid, f"the log of {pod.name} cannot be read: {error!r}")
 
-    async def _names(self, pod: Pod) -> list[str]:
+    async def _read_container_names(self, pod: Pod) -> list[str]:
         """The pod's containers: with several, the API wants one named."""
         backoff = Backoff(limit=_LIMIT, rng=self._pace.rng)
         while True:
             try:
-                found = await self._cluster.read(_path(pod))
+                found = await self._gateway.read_json(_pod_path(pod))
             except NotFound:
                 return []
             except ClusterError as error:
-                self._note(pod.uid, error.message)
+                self._note_error(pod.uid, error.message)
                 await self._pace.sleep(backoff.next())
                 continue
-            self._note(pod.uid, "")
+            self._note_error(pod.uid, "")
             containers = raw_mapping(raw_mapping(found).get("spec")).get("containers") or []
             return [str(raw_mapping(c).get("name", "")) for c in containers]
 
-    async def _container(self, pods: Reflector[Pod], pod: Pod, container: str) -> None:
-        position = Position(self._since)
+    async def _follow_container(self, pods: Reflector[Pod], pod: Pod, container: str) -> None:
+        position = LogPosition(self._since)
         backoff = Backoff(limit=_LIMIT, rng=self._pace.rng)
         key = f"{pod.uid}/{container}"
         torn = b""
         while True:
             before = position.nanoseconds
-            ended = _gone(pods, pod)
+            ended = _pod_has_ended(pods, pod)
             clean = False
             try:
-                rest = await self._stream(pod, container, position)
+                rest = await self._deliver_stream(pod, container, position)
                 clean = True
                 if rest and rest == torn:
                     # The same rest twice: not torn, the program ended without a newline.
-                    self._line(pod, container, position, rest)
+                    self._deliver_line(pod, container, position, rest)
                     rest = b""
                 torn = rest
-                self._note(key, "")
+                self._note_error(key, "")
             except NotFound as error:
-                if _gone(pods, pod):
+                if _pod_has_ended(pods, pod):
                     ended = clean = True
-                self._note(key, "" if ended else error.message)
+                self._note_error(key, "" if ended else error.message)
             except ClusterError as error:
                 starting = any(word in error.message for word in _STARTING)
-                self._note(key, "" if starting else error.message)
+                self._note_error(key, "" if starting else error.message)
             if ended and clean and not torn:
                 return
             if position.nanoseconds != before:
                 backoff.reset()
             await self._pace.sleep(backoff.next())
 
-    async def _stream(self, pod: Pod, container: str, position: Position) -> bytes:
+    async def _deliver_stream(self, pod: Pod, container: str, position: LogPosition) -> bytes:
         """Deliver lines until the stream ends; returns what follows the last newline."""
         params = {"follow": "true", "timestamps": "true", "sinceTime": position.resume()}
         if container:
             params["container"] = container
-        gateway: Gateway = self._cluster.gateway
-        async with gateway.stream(f"{_path(pod)}/log", params, idle=None) as chunks:
-            self._note(f"{pod.uid}/{container}", "")
+        async with self._gateway.stream(f"{_pod_path(pod)}/log", params, idle=None) as chunks:
+            self._note_error(f"{pod.uid}/{container}", "")
             lines = Lines(LINE_CAP, strict=False)
             async for chunk in chunks:
                 for line in lines.feed(chunk):
-                    self._line(pod, container, position, line)
+                    self._deliver_line(pod, container, position, line)
                 await asyncio.sleep(0)
             return lines.torn
 
-    def _line(self, pod: Pod, container: str, position: Position, line: bytes) -> None:
+    def _deliver_line(self, pod: Pod, container: str, position: LogPosition, line: bytes) -> None:
         stamp, text = split_stamp(line)
         if stamp is not None and not position.is_new(stamp):
             return
@@ -262,14 +264,14 @@ class LogFollower:
 
     # --- telling --------------------------------------------------------------------------
 
-    def _note(self, key: str, error: str) -> None:
+    def _note_error(self, key: str, error: str) -> None:
         if self._errors.get(key, "") != error:
             self._errors.pop(key, None)
             if error:
                 self._errors[key] = error
             self._status.tell()
 
-    def _tell(self) -> None:
+    def _tell_status(self) -> None:
         self._settled.set()
         self._status.tell()
 
@@ -290,11 +292,11 @@ def split_stamp(line: bytes) -> tuple[int | None, bytes]:
     return int(at.timestamp()) * 1_000_000_000 + int(digits[:9].ljust(9, "0")), text
 
 
-def _gone(pods: Reflector[Pod], pod: Pod) -> bool:
+def _pod_has_ended(pods: Reflector[Pod], pod: Pod) -> bool:
     """Whether no more lines can come: the pod ended, or another one has its name."""
     now = pods.get(f"{pod.namespace}/{pod.name}")
     return now is None or now.uid != pod.uid or now.phase in _ENDED
 
 
-def _path(pod: Pod) -> str:
+def _pod_path(pod: Pod) -> str:
     return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"

@@ -26,15 +26,15 @@ _SHARED_LENGTH = 128
 _pool: dict[str, str] = {}
 
 
-def shared(text: str | None) -> str:
+def share_text(text: str | None) -> str:
     """One copy of equal strings. Not sys.intern, which keeps strings for ever on 3.12."""
     if not text:
         return ""
     return _pool.setdefault(text, text) if len(text) <= _SHARED_LENGTH else text
 
 
-def _map(given: dict[str, str | None] | None) -> dict[str, str]:
-    """`shared`, for the keys and values of a map: half of what a node costs is its labels."""
+def _share_map(given: dict[str, str | None] | None) -> dict[str, str]:
+    """`share_text`, for the keys and values of a map: half of what a node costs is its labels."""
     if len(_pool) > _POOL_LIMIT:
         _pool.clear()
     if not given:
@@ -47,7 +47,7 @@ def _map(given: dict[str, str | None] | None) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def seconds(text: str | None) -> float:
+def unix_seconds(text: str | None) -> float:
     """Unix seconds of an RFC 3339 time; 0.0 when there is none or it cannot be read."""
     if not text:
         return 0.0
@@ -184,85 +184,88 @@ _event_objects = msgspec.json.Decoder(_Event)
 _resources = msgspec.json.Decoder(_Resource)
 
 
-def node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
+def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
     """Key: the node's name. Raises msgspec.DecodeError, ValueError without a name."""
     wire = _nodes.decode(raw)
-    meta = _meta(wire.metadata)
+    meta = _require_name(wire.metadata)
     spec = wire.spec or _NodeSpec()
     status = wire.status or _NodeStatus()
     name = meta.name or ""
     return name, Node(
         name=name,
         uid=meta.uid or "",
-        created=seconds(meta.creation_timestamp),
-        labels=_map(meta.labels),
-        annotations=_annotations(meta.annotations),
+        created=unix_seconds(meta.creation_timestamp),
+        labels=_share_map(meta.labels),
+        annotations=_keep_annotations(meta.annotations),
         unschedulable=bool(spec.unschedulable),
         taints=tuple(
-            Taint(shared(t.key), shared(t.value), shared(t.effect)) for t in spec.taints or ()
+            Taint(share_text(t.key), share_text(t.value), share_text(t.effect))
+            for t in spec.taints or ()
         ),
-        conditions=_conditions(status.conditions),
+        conditions=_decode_conditions(status.conditions),
         boot_id=(status.node_info.boot_id or "") if status.node_info else "",
     )
 
 
-def pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
+def decode_pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
     """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
     wire = _pods.decode(raw)
-    meta = _meta(wire.metadata)
+    meta = _require_name(wire.metadata)
     spec = wire.spec or _PodSpec()
     status = wire.status or _PodStatus()
     owners = meta.owner_references or ()
     owner = next((o for o in owners if o.controller), None)
     found = Pod(
-        namespace=shared(meta.namespace),
+        namespace=share_text(meta.namespace),
         name=meta.name or "",
         uid=meta.uid or "",
-        node=shared(spec.node_name),
-        labels=_map(meta.labels),
-        phase=shared(status.phase),
+        node=share_text(spec.node_name),
+        labels=_share_map(meta.labels),
+        phase=share_text(status.phase),
         ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
-        owner=shared(f"{owner.kind or ''}/{owner.name or ''}") if owner else "",
-        gpus=sum(_gpus(c.resources) for c in spec.containers or ()),
-        created=seconds(meta.creation_timestamp),
-        deleting=seconds(meta.deletion_timestamp),
+        owner=share_text(f"{owner.kind or ''}/{owner.name or ''}") if owner else "",
+        gpus=sum(_count_gpus(c.resources) for c in spec.containers or ()),
+        created=unix_seconds(meta.creation_timestamp),
+        deleting=unix_seconds(meta.deletion_timestamp),
     )
     return f"{found.namespace}/{found.name}", found
 
 
-def event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
+def decode_event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
     """Key: `namespace/name`. Old (count) and new (series, eventTime) events read alike."""
     wire = _event_objects.decode(raw)
-    meta = _meta(wire.metadata)
+    meta = _require_name(wire.metadata)
     about = wire.involved_object or _Reference()
     series = wire.series or _Series()
     source = (wire.source.component if wire.source else None) or wire.reporting_component
     first = wire.first_timestamp or wire.event_time or meta.creation_timestamp
     found = Event(
-        namespace=shared(meta.namespace),
+        namespace=share_text(meta.namespace),
         name=meta.name or "",
-        kind=shared(about.kind),
-        object_name=shared(about.name),
-        object_namespace=shared(about.namespace),
-        type=shared(wire.type),
-        reason=shared(wire.reason),
+        kind=share_text(about.kind),
+        object_name=share_text(about.name),
+        object_namespace=share_text(about.namespace),
+        type=share_text(wire.type),
+        reason=share_text(wire.reason),
         message=wire.message or "",
-        source=shared(source),
+        source=share_text(source),
         count=wire.count or series.count or 1,
-        first=seconds(first),
-        last=seconds(wire.last_timestamp or series.last_observed_time or wire.event_time or first),
+        first=unix_seconds(first),
+        last=unix_seconds(
+            wire.last_timestamp or series.last_observed_time or wire.event_time or first
+        ),
     )
     return f"{found.namespace}/{found.name}", found
 
 
-def resource(
+def make_resource_decoder(
     group: str, version: str, plural: str, kind: str = ""
 ) -> Callable[[msgspec.Raw | bytes], tuple[str, Resource]]:
     """A decoder for one kind of custom resource. Key: `namespace/name`, or the bare name."""
 
     def decode(raw: msgspec.Raw | bytes) -> tuple[str, Resource]:
         wire = _resources.decode(raw)
-        meta = _meta(wire.metadata)
+        meta = _require_name(wire.metadata)
         status = raw_mapping(wire.status)
         name = meta.name or ""
         about = nodes_of(wire.spec)
@@ -270,17 +273,17 @@ def resource(
             group=group,
             version=version,
             plural=plural,
-            kind=shared(wire.kind) or kind,
+            kind=share_text(wire.kind) or kind,
             name=name,
             node=about[0] if about else "",
-            namespace=shared(meta.namespace),
+            namespace=share_text(meta.namespace),
             uid=meta.uid or "",
-            created=seconds(meta.creation_timestamp),
-            started=seconds(_text(status.get("startTime"))),
-            completed=seconds(_text(status.get("completionTime"))),
-            phase=shared(_text(status.get("phase"))),
-            conditions=_loose_conditions(status.get("conditions")),
-            labels=_map(meta.labels),
+            created=unix_seconds(meta.creation_timestamp),
+            started=unix_seconds(_text_or_empty(status.get("startTime"))),
+            completed=unix_seconds(_text_or_empty(status.get("completionTime"))),
+            phase=share_text(_text_or_empty(status.get("phase"))),
+            conditions=_decode_loose_conditions(status.get("conditions")),
+            labels=_share_map(meta.labels),
         )
         return (f"{found.namespace}/{name}" if found.namespace else name), found
 
@@ -295,70 +298,72 @@ def nodes_of(spec: object) -> tuple[str, ...]:
     """
     top = raw_mapping(spec)
     for holder in (top, raw_mapping(top.get("healthEvent"))):
-        name = _text(holder.get("nodeName"))
+        name = _text_or_empty(holder.get("nodeName"))
         if name:
-            return (shared(name),)
+            return (share_text(name),)
     listed = top.get("nodes")
     if not isinstance(listed, list):
         return ()
-    names = (n if isinstance(n, str) else _text(raw_mapping(n).get("name")) for n in listed)
-    return tuple(shared(n) for n in names if n)
+    names = (
+        n if isinstance(n, str) else _text_or_empty(raw_mapping(n).get("name")) for n in listed
+    )
+    return tuple(share_text(n) for n in names if n)
 
 
-def _meta(meta: _Meta | None) -> _Meta:
+def _require_name(meta: _Meta | None) -> _Meta:
     if meta is None or not meta.name:
         raise ValueError("an object without a name")
     return meta
 
 
-def _annotations(given: dict[str, str | None] | None) -> dict[str, str]:
+def _keep_annotations(given: dict[str, str | None] | None) -> dict[str, str]:
     if given:
         given.pop(LAST_APPLIED, None)
-    return _map(given)
+    return _share_map(given)
 
 
-def _conditions(conditions: list[_Condition] | None) -> tuple[Condition, ...]:
+def _decode_conditions(conditions: list[_Condition] | None) -> tuple[Condition, ...]:
     return tuple(
         Condition(
-            type=shared(c.type),
-            status=shared(c.status),
-            reason=shared(c.reason),
-            message=shared(c.message),
-            heartbeat=seconds(c.last_heartbeat_time),
-            transition=seconds(c.last_transition_time),
+            type=share_text(c.type),
+            status=share_text(c.status),
+            reason=share_text(c.reason),
+            message=share_text(c.message),
+            heartbeat=unix_seconds(c.last_heartbeat_time),
+            transition=unix_seconds(c.last_transition_time),
         )
         for c in conditions or ()
     )
 
 
-def _loose_conditions(found: object) -> tuple[Condition, ...]:
+def _decode_loose_conditions(found: object) -> tuple[Condition, ...]:
     if not isinstance(found, list):
         return ()
     maps = [raw_mapping(c) for c in found]
     return tuple(
         Condition(
-            type=shared(_text(c.get("type"))),
-            status=shared(_text(c.get("status"))),
-            reason=shared(_text(c.get("reason"))),
-            message=_text(c.get("message")),
-            transition=seconds(_text(c.get("lastTransitionTime"))),
+            type=share_text(_text_or_empty(c.get("type"))),
+            status=share_text(_text_or_empty(c.get("status"))),
+            reason=share_text(_text_or_empty(c.get("reason"))),
+            message=_text_or_empty(c.get("message")),
+            transition=unix_seconds(_text_or_empty(c.get("lastTransitionTime"))),
         )
         for c in maps
         if c
     )
 
 
-def _text(value: object) -> str:
+def _text_or_empty(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _gpus(resources: _Requirements | None) -> int:
+def _count_gpus(resources: _Requirements | None) -> int:
     if resources is None:
         return 0
     # A limit without a request is also the request, for extended resources.
     wanted = {**(resources.limits or {}), **(resources.requests or {})}
-    return sum(_count(v) for k, v in wanted.items() if k.startswith(_GPU))
+    return sum(_whole_number(v) for k, v in wanted.items() if k.startswith(_GPU))
 
 
-def _count(value: object) -> int:
+def _whole_number(value: object) -> int:
     return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0

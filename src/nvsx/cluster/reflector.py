@@ -86,7 +86,7 @@ class _WatchEvent(msgspec.Struct):
     object: msgspec.Raw
 
 
-_pages = msgspec.json.Decoder(_Page)
+_read_pages = msgspec.json.Decoder(_Page)
 _events = msgspec.json.Decoder(_WatchEvent)
 _versions = msgspec.json.Decoder(_Versioned)
 _statuses = msgspec.json.Decoder(api_answers.Status)
@@ -186,7 +186,7 @@ class Reflector(Generic[T]):
     async def start(self) -> None:
         """Begin to list and watch in the background; returns at once."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"reflector {self.path}")
+            self._task = asyncio.create_task(self._list_and_watch(), name=f"reflector {self.path}")
 
     async def stop(self) -> None:
         """End the watch and wait until its task and connection are gone."""
@@ -195,15 +195,15 @@ class Reflector(Generic[T]):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def _list_and_watch(self) -> None:
         while True:
             wait = 0.0
             resumed = bool(self._version)
             try:
                 if not resumed:
-                    await self._locate()
-                    await self._list()
-                await self._watch()
+                    await self._locate_collection()
+                    await self._list_all()
+                await self._watch_changes()
             except Gone as error:
                 _log.debug("%s: %s; listing again", self.path, error.message)
                 self._version = ""
@@ -214,14 +214,14 @@ class Reflector(Generic[T]):
             except ClusterError as error:
                 if isinstance(error, NotFound):
                     self._version = ""
-                wait = self._failed(error)
+                wait = self._note_failure(error)
             except Exception as error:  # noqa: BLE001 - reported, and tried again
                 # The last resort: an unforeseen answer must not end the watch for good.
                 _log.exception("%s: unexpected", self.path)
-                wait = self._failed(ClusterError(f"{self.path} cannot be read: {error!r}"))
+                wait = self._note_failure(ClusterError(f"{self.path} cannot be read: {error!r}"))
             await self._pace.sleep(self._backoff.next(wait))
 
-    def _failed(self, error: ClusterError) -> float:
+    def _note_failure(self, error: ClusterError) -> float:
         """Take note of a failure; returns the least seconds to wait."""
         if isinstance(error, api_answers.Broken):
             return 0.0
@@ -229,18 +229,18 @@ class Reflector(Generic[T]):
             # The next request makes kubectl, or us, fetch credentials once more.
             self._refused = True
             return 0.0
-        self._report(error)
+        self._report_failure(error)
         if isinstance(error, api_answers.Throttled):
             return error.retry_after
         return SLOW_RETRY if isinstance(error, Unauthorized | Forbidden | NotFound) else 0.0
 
-    def _healthy(self) -> None:
+    def _note_success(self) -> None:
         self._refused = False
         self.last_seen = self._pace.now()
         if self.failure is not None:
-            self._report(None)
+            self._report_failure(None)
 
-    def _report(self, failure: ClusterError | None) -> None:
+    def _report_failure(self, failure: ClusterError | None) -> None:
         before = self.error
         self.failure = failure
         if failure is not None:
@@ -248,17 +248,17 @@ class Reflector(Generic[T]):
         if self.error != before:
             self._status.tell()
 
-    async def _locate(self) -> None:
+    async def _locate_collection(self) -> None:
         """For collections whose path must be found first; called before every list."""
 
     # --- list ---------------------------------------------------------------------------
 
-    async def _list(self) -> None:
+    async def _list_all(self) -> None:
         try:
-            fresh, version = await self._pages(self._page)
+            fresh, version = await self._read_pages(self._page)
         except Gone:
             # The continue token expired between pages: one answer cannot expire.
-            fresh, version = await self._pages(0)
+            fresh, version = await self._read_pages(0)
         before, self._objects, self._version = self._objects, fresh, version
         news = not self.synced or self.failure is not None
         self.synced, self.failure, self._refused = True, None, False
@@ -266,16 +266,16 @@ class Reflector(Generic[T]):
         for key, new in fresh.items():
             old = before.get(key)
             if old is not new:
-                self._changed(key, old, new)
+                self._tell_change(key, old, new)
         for key, old in before.items():
             if key not in fresh:
-                self._changed(key, old, None)
+                self._tell_change(key, old, None)
         # After the changes: who is told that all is listed has heard of every object.
         self._settled.set()
         if news:
             self._status.tell()
 
-    async def _pages(self, limit: int) -> tuple[dict[str, T], str]:
+    async def _read_pages(self, limit: int) -> tuple[dict[str, T], str]:
         fresh: dict[str, T] = {}
         token = ""
         while True:
@@ -286,20 +286,20 @@ class Reflector(Generic[T]):
                 params["continue"] = token
             body = await self._gateway.get(self.path, params)
             try:
-                page = _pages.decode(body)
+                page = _read_pages.decode(body)
             except msgspec.DecodeError as error:
                 raise Unreachable(f"{self.path}: the answer is not a list ({error})") from error
             del body
             for raw in page.items or ():
-                self._take(fresh, raw)
+                self._take_listed(fresh, raw)
             meta = page.metadata or _Meta()
             token = meta.continue_ or ""
             if not token:
                 return fresh, meta.resourceVersion or ""
             await asyncio.sleep(0)
 
-    def _take(self, fresh: dict[str, T], raw: msgspec.Raw) -> None:
-        decoded = self._project(raw)
+    def _take_listed(self, fresh: dict[str, T], raw: msgspec.Raw) -> None:
+        decoded = self._decode_object(raw)
         if decoded is None:
             return
         key, new = decoded
@@ -307,7 +307,7 @@ class Reflector(Generic[T]):
         # An equal object keeps its identity: a relist of ten thousand nodes is not a change.
         fresh[key] = old if old is not None and old == new else new
 
-    def _project(self, raw: msgspec.Raw) -> tuple[str, T] | None:
+    def _decode_object(self, raw: msgspec.Raw) -> tuple[str, T] | None:
         try:
             return self._decode(raw)
         except (msgspec.DecodeError, ValueError) as error:
@@ -316,7 +316,7 @@ class Reflector(Generic[T]):
 
     # --- watch --------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _watch_changes(self) -> None:
         params = {
             **self._params,
             "watch": "true",
@@ -326,63 +326,63 @@ class Reflector(Generic[T]):
         if self._bookmarks:
             params["allowWatchBookmarks"] = "true"
         async with self._gateway.stream(self.path, params, idle=self._idle) as chunks:
-            self._healthy()
+            self._note_success()
             began = self.last_seen
             lines = Lines()
             async for chunk in chunks:
                 self.last_seen = self._pace.now()
-                complete = self._split(lines, chunk)
+                complete = self._split_lines(lines, chunk)
                 for line in complete:
-                    self._event(line)
+                    self._take_event(line)
                 if complete:
                     # A backlog of events must not keep the loop from everybody else.
                     await asyncio.sleep(0)
             if self._pace.now() - began >= _STEADY:
                 self._backoff.reset()
 
-    def _split(self, lines: Lines, chunk: bytes) -> list[bytes]:
+    def _split_lines(self, lines: Lines, chunk: bytes) -> list[bytes]:
         try:
             return lines.feed(chunk)
         except ValueError as error:
             raise api_answers.Broken(f"{self.path}: {error}") from error
 
-    def _event(self, line: bytes) -> None:
+    def _take_event(self, line: bytes) -> None:
         if not line.strip():
             return
         try:
             event = _events.decode(line)
             if event.type == "ERROR":
-                raise self._error(event.object)
+                raise self._error_of_event(event.object)
             version = _version_of(event.object)
         except msgspec.DecodeError as error:
             raise api_answers.Broken(f"{self.path}: not a watch event: {error}") from error
         if event.type != "BOOKMARK":
-            self._apply(event)
+            self._apply_event(event)
         if version:
             self._version = version
         self._backoff.reset()
 
-    def _error(self, raw: msgspec.Raw) -> ClusterError:
+    def _error_of_event(self, raw: msgspec.Raw) -> ClusterError:
         status = _statuses.decode(raw)
-        return api_answers.from_status(self._gateway.name, self.path, status)
+        return api_answers.error_of_status(self._gateway.name, self.path, status)
 
-    def _apply(self, event: _WatchEvent) -> None:
-        decoded = self._project(event.object)
+    def _apply_event(self, event: _WatchEvent) -> None:
+        decoded = self._decode_object(event.object)
         if decoded is None:
             return
         key, new = decoded
         if event.type == "DELETED":
             old = self._objects.pop(key, None)
             if old is not None:
-                self._changed(key, old, None)
+                self._tell_change(key, old, None)
             return
         old = self._objects.get(key)
         if old is not None and old == new:
             return
         self._objects[key] = new
-        self._changed(key, old, new)
+        self._tell_change(key, old, new)
 
-    def _changed(self, key: str, old: T | None, new: T | None) -> None:
+    def _tell_change(self, key: str, old: T | None, new: T | None) -> None:
         waiting = self._by_key.get(key)
         if waiting is not None:
             waiting.tell(key, old, new)

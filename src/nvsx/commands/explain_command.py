@@ -142,7 +142,7 @@ def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str])
         headers,
         home.settings.serve.sources,
         [e.runbook for e in entries if isinstance(e, LoadedRunbook)],
-        read_health_event=decoding.cloudevent,
+        read_health_event=decoding.decode_cloudevent,
         evaluate=cel.evaluate,
         compute=cel.value,
     )

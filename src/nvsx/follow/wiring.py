@@ -215,6 +215,6 @@ def _gateway(
     if uses_service_account(home.env, home.context):
         return InClusterGateway(), "in-cluster", None
     refuse_stale_kubeconfig(home.env, home.context)
-    context = kubeconfig.context_named(home.context)
-    config = kubeconfig.pinned_kubeconfig(context.name, scratch / "kubeconfig")
+    context = kubeconfig.find_context(home.context)
+    config = kubeconfig.write_pinned_kubeconfig(context.name, scratch / "kubeconfig")
     return ProxyGateway(context.name), context.name, config

@@ -10,7 +10,7 @@ from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import Installation
 
 
-class Case(NamedTuple):
+class WaitingCase(NamedTuple):
     """What a finding looks at. `now` is Unix seconds."""
 
     snap: Snapshot
@@ -31,7 +31,7 @@ class Case(NamedTuple):
     @property
     def repairs(self) -> tuple[Resource, ...]:
         snap = self.snap
-        return maintenance.of_session(snap.resources, snap.session, node=snap.node_name)
+        return maintenance.repairs_of_session(snap.resources, snap.session, node=snap.node_name)
 
     @property
     def namespace(self) -> str:

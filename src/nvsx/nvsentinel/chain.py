@@ -54,14 +54,14 @@ class NvsentinelChain:
         return maintenance.is_maintenance(resource, self._configured)
 
     def belongs(self, resource: Resource, snapshot: Snapshot) -> bool:
-        return maintenance.belongs(resource, snapshot.session, node=snapshot.node_name)
+        return maintenance.belongs_to_session(resource, snapshot.session, node=snapshot.node_name)
 
     def outcome(self, resource: Resource) -> tuple[Outcome, str]:
         pair = (resource.group, resource.kind)
-        return maintenance.outcome(resource, complete_type=self._completes.get(pair, ""))
+        return maintenance.read_outcome(resource, complete_type=self._completes.get(pair, ""))
 
     def tell_times(self, known: Times, snapshot: Snapshot, trigger: HealthEvent | None) -> Times:
-        return times.observe(known, snapshot, trigger)
+        return times.add_times(known, snapshot, trigger)
 
     def prove(
         self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
@@ -72,8 +72,8 @@ class NvsentinelChain:
         looked at as it is now.
         """
         if isinstance(watch, kinds.NodeCondition) and watch.status == "True":
-            return _seen_event(watch, snapshot.session, trigger)
-        if not self._is_behind(stage, snapshot.session):
+            return _prove_by_event(watch, snapshot.session, trigger)
+        if not self._is_behind_session(stage, snapshot.session):
             return ""
         theirs = isinstance(watch, kinds.NvsentinelState) or (
             isinstance(watch, kinds.NodeField)
@@ -88,7 +88,7 @@ class NvsentinelChain:
             return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
         return ""
 
-    def _is_behind(self, stage: str, session: Session) -> bool:
+    def _is_behind_session(self, stage: str, session: Session) -> bool:
         first = _PASSED_BY.get(stage)
         if first is None:
             return False
@@ -113,18 +113,18 @@ class NvsentinelChain:
             detail = session.ending_detail or "somebody took the node out of quarantine"
             return DeadEnd(f"cancelled by hand: {detail}", overrules=True)
         if session.ending == "terminated" and stage in _AFTER_QUARANTINE:
-            if stage in _AFTER_REQUEST and self._replaces(snapshot):
+            if stage in _AFTER_REQUEST and self._repair_replaces_machine(snapshot):
                 return None
             return DeadEnd(session.ending_detail or "the node is gone")
         if session.state == names.STATE_DRAIN_FAILED and stage in _AFTER_DRAIN:
             return DeadEnd("NVSentinel's drain failed: the chain goes no further by itself")
         if stage in _AFTER_REQUEST:
-            return self._repair_failed(snapshot)
+            return self._find_failed_repair(snapshot)
         return None
 
-    def _replaces(self, snapshot: Snapshot) -> bool:
+    def _repair_replaces_machine(self, snapshot: Snapshot) -> bool:
         """Whether NVSentinel's own repair takes the machine away, and its Node with it."""
-        mine = self._repairs(snapshot)
+        mine = self._repairs_of_session(snapshot)
         if mine:
             return any(r.kind == TERMINATE for r in mine)
         # The request goes with the Node: what asked for it, and how far it came, is left.
@@ -132,16 +132,16 @@ class NvsentinelChain:
         asked = any(e.action in self._replacing for e in session.events)
         return asked and not _REQUESTED.isdisjoint(session.reached())
 
-    def _repairs(self, snapshot: Snapshot) -> list[Resource]:
+    def _repairs_of_session(self, snapshot: Snapshot) -> list[Resource]:
         return [
             r for r in snapshot.resources if self.is_maintenance(r) and self.belongs(r, snapshot)
         ]
 
-    def _repair_failed(self, snapshot: Snapshot) -> DeadEnd | None:
+    def _find_failed_repair(self, snapshot: Snapshot) -> DeadEnd | None:
         """The newest request decides: NVSentinel can make another one after a failure."""
         if not snapshot.session.open:
             return None
-        mine = self._repairs(snapshot)
+        mine = self._repairs_of_session(snapshot)
         if not mine:
             return None
         newest = max(mine, key=lambda r: (r.created, r.name))
@@ -151,7 +151,9 @@ class NvsentinelChain:
         return DeadEnd(f"{newest.kind} {newest.name}: {detail}")
 
 
-def _seen_event(watch: kinds.NodeCondition, session: Session, trigger: HealthEvent | None) -> str:
+def _prove_by_event(
+    watch: kinds.NodeCondition, session: Session, trigger: HealthEvent | None
+) -> str:
     events = [*session.events, *([trigger] if trigger is not None else [])]
     for event in events:
         if event.check not in watch.type or event.healthy:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from nvsx.core import durations
 from nvsx.core.watches.snapshot import Note, Pod, Snapshot
 from nvsx.nvsentinel import maintenance, messages, names, waiting_findings
-from nvsx.nvsentinel.case import Case
+from nvsx.nvsentinel.case import WaitingCase
 from nvsx.nvsentinel.installation import Installation
 
 #: How long a healthy node may stay cordoned before that is worth a note. NVSentinel's own
@@ -34,12 +34,12 @@ def explain(
     if session.ending and not session.open and stage != "recover":
         over = f"the incident is over ({session.ending}): only what was not read yet can still come"
         return [Note("nothing-yet", over)]
-    case = Case(snapshot, _held_up(snapshot, stage), installation, now)
+    case = WaitingCase(snapshot, _stage_waited_for(snapshot, stage), installation, now)
     found = [note for finding in _FINDINGS[case.stage] for note in finding(case)]
     return found or list(_nothing_yet(case))
 
 
-def _held_up(snapshot: Snapshot, stage: str) -> str:
+def _stage_waited_for(snapshot: Snapshot, stage: str) -> str:
     """The stage of NVSentinel's that `stage` really waits for: no drain without a quarantine."""
     session = snapshot.session
     waits_for_quarantine = stage in ("drain", "remediate") and not session.open
@@ -49,12 +49,12 @@ def _held_up(snapshot: Snapshot, stage: str) -> str:
 # --- remediate --------------------------------------------------------------------------------
 
 
-def _repair(case: Case) -> Iterator[Note]:
+def _find_repair(case: WaitingCase) -> Iterator[Note]:
     """The newest repair of this session, whatever state it is in."""
     if not case.repairs:
         return
     newest = case.repairs[-1]
-    outcome, detail = maintenance.outcome(newest)
+    outcome, detail = maintenance.read_outcome(newest)
     name = f"{newest.kind} {newest.name}"
     look = f"kubectl get {newest.plural}.{newest.group} {newest.name} -o yaml"
     if outcome == "manual" and newest.kind not in names.JANITORS_KINDS:
@@ -94,7 +94,7 @@ def _repair(case: Case) -> Iterator[Note]:
         yield Note("cr-running", text, look)
 
 
-def _manual_configured(case: Case) -> Iterator[Note]:
+def _find_manual_mode(case: WaitingCase) -> Iterator[Note]:
     if case.repairs or case.inst is None or case.inst.manual.value is not True:
         return
     yield Note(
@@ -107,7 +107,7 @@ def _manual_configured(case: Case) -> Iterator[Note]:
 # --- recover ----------------------------------------------------------------------------------
 
 
-def _replacement(case: Case) -> Iterator[Note]:
+def _find_replacement(case: WaitingCase) -> Iterator[Note]:
     """The repair took the machine away; what follows is the provider's work."""
     session = case.snap.session
     if case.snap.node is None and session.ending == "terminated" and session.ended_at:
@@ -119,7 +119,7 @@ def _replacement(case: Case) -> Iterator[Note]:
         )
 
 
-def _handed_over(case: Case) -> Iterator[Note]:
+def _find_handed_over(case: WaitingCase) -> Iterator[Note]:
     if case.marks.handed_over and case.snap.session.open:
         yield Note(
             "handed-over",
@@ -128,7 +128,7 @@ def _handed_over(case: Case) -> Iterator[Note]:
         )
 
 
-def _healthy_but_cordoned(case: Case) -> Iterator[Note]:
+def _find_healthy_but_cordoned(case: WaitingCase) -> Iterator[Note]:
     node, session = case.snap.node, case.snap.session
     if node is None or not node.unschedulable:
         return
@@ -139,7 +139,7 @@ def _healthy_but_cordoned(case: Case) -> Iterator[Note]:
     since = max(c.transition for c in ours)
     if case.now - since < HEALTHY_BUT_CORDONED:
         return
-    holder, remedy = _holder(case)
+    holder, remedy = _tell_who_holds(case)
     yield Note(
         "healthy-but-cordoned",
         f"the checks are healthy since {case.clock(since)}, and the node is still cordoned: "
@@ -148,13 +148,13 @@ def _healthy_but_cordoned(case: Case) -> Iterator[Note]:
     )
 
 
-def _holder(case: Case) -> tuple[str, str]:
+def _tell_who_holds(case: WaitingCase) -> tuple[str, str]:
     """Who holds the cordon, and what to do about it."""
     seen, session, node = case.marks, case.snap.session, case.snap.node_name
     if case.inst is not None and case.inst.breaker.value == "TRIPPED":
         return (
             "the tripped circuit breaker blocks recoveries",
-            waiting_findings.reset_breaker(case),
+            waiting_findings.reset_breaker_command(case),
         )
     if not session.open and (session.cordon_preexisting or seen.cordon_preexisting):
         return (
@@ -165,7 +165,7 @@ def _holder(case: Case) -> tuple[str, str]:
         left = sorted({e.check for e in seen.events})
         return (
             f"its annotation still lists {', '.join(left)}, which needs a healthy event",
-            f"{_taken_back(left[0])}; or end it by hand: kubectl uncordon {node}",
+            f"{_tell_when_taken_back(left[0])}; or end it by hand: kubectl uncordon {node}",
         )
     if seen.handed_over:
         return (
@@ -180,20 +180,20 @@ def _holder(case: Case) -> tuple[str, str]:
     return ("no mark of NVSentinel's is left on it", f"kubectl uncordon {node}, once you know why")
 
 
-def _still_sick(case: Case) -> Iterator[Note]:
+def _find_still_sick(case: WaitingCase) -> Iterator[Note]:
     """Recovery needs a healthy event for each fault; say which are outstanding."""
     checks = {e.check for e in case.snap.session.events}
     sick = [c.type for c in case.sick if c.type in checks or not checks]
     if not sick:
         return
     derived = [check for check in sick if names.agent_of(check) == names.ANALYZER]
-    remedy = _taken_back((derived or sick)[0])
+    remedy = _tell_when_taken_back((derived or sick)[0])
     if derived and case.snap.session.open:
         remedy += f": end it by hand with kubectl uncordon {case.snap.node_name}"
     yield Note("nothing-yet", f"waiting for a healthy event of {', '.join(sick)}", remedy)
 
 
-def _taken_back(check: str) -> str:
+def _tell_when_taken_back(check: str) -> str:
     """When the monitor behind `check` takes its fault back, and what helps it.
 
     Sources: health-monitors/syslog-health-monitor (a new boot ID clears every check),
@@ -220,17 +220,17 @@ def _taken_back(check: str) -> str:
 # --- when nothing stands out ------------------------------------------------------------------
 
 
-def _nothing_yet(case: Case) -> Iterator[Note]:
+def _nothing_yet(case: WaitingCase) -> Iterator[Note]:
     """What is awaited; first of all, to see everything that counts."""
     unread = {k: v for k, v in case.snap.unread.items() if k in ("node", "pods", "events")}
     if unread:
         listed = "; ".join(f"{k}: {v}" for k, v in sorted(unread.items()))
         yield Note("nothing-yet", f"not everything of the node is read ({listed})")
         return
-    yield Note("nothing-yet", _awaited(case), _next_step(case))
+    yield Note("nothing-yet", _tell_what_is_awaited(case), _tell_next_step(case))
 
 
-def _next_step(case: Case) -> str:
+def _tell_next_step(case: WaitingCase) -> str:
     """Where to look while a module works and says nothing of itself on the node."""
     if (
         case.stage == "drain"
@@ -243,7 +243,7 @@ def _next_step(case: Case) -> str:
     return f"see {case.kubectl(f'logs deploy/{module}')} | grep {case.snap.node_name}"
 
 
-def _awaited(case: Case) -> str:
+def _tell_what_is_awaited(case: WaitingCase) -> str:
     session = case.snap.session
     if case.stage == "detect":
         return (
@@ -264,8 +264,8 @@ def _awaited(case: Case) -> str:
             else "the node is not quarantined, and none of NVSentinel's conditions on it is True"
         )
     if case.stage == "drain":
-        pods = [p for p in case.snap.pods_on_node() if _drainable(p)]
-        listed = waiting_findings.listed([f"{p.namespace}/{p.name}" for p in pods])
+        pods = [p for p in case.snap.pods_on_node() if _is_drainable(p)]
+        listed = waiting_findings.list_pods([f"{p.namespace}/{p.name}" for p in pods])
         left = f": {listed} still on the node" if pods else ""
         return f"waiting for node-drainer{left}"
     if case.stage == "remediate":
@@ -278,52 +278,52 @@ def _awaited(case: Case) -> str:
     return f"waiting for NVSentinel to take its marks off the node{state}"
 
 
-def _drainable(pod: Pod) -> bool:
+def _is_drainable(pod: Pod) -> bool:
     """DaemonSet pods and finished ones are never touched by a drain."""
     return not pod.owner.startswith("DaemonSet/") and pod.phase not in ("Succeeded", "Failed")
 
 
-_FINDINGS: dict[str, tuple[Callable[[Case], Iterator[Note]], ...]] = {
+_FINDINGS: dict[str, tuple[Callable[[WaitingCase], Iterator[Note]], ...]] = {
     "detect": (
-        waiting_findings.opted_out,
-        waiting_findings.no_effect,
-        waiting_findings.node_not_ready,
+        waiting_findings.find_opted_out,
+        waiting_findings.find_no_effect,
+        waiting_findings.find_node_not_ready,
     ),
     "quarantine": (
-        waiting_findings.breaker,
-        waiting_findings.dry_run,
-        waiting_findings.opted_out,
-        waiting_findings.missing("fault-quarantine"),
-        waiting_findings.no_effect,
-        waiting_findings.no_rule,
-        waiting_findings.not_quarantined,
-        waiting_findings.node_not_ready,
+        waiting_findings.find_breaker_tripped,
+        waiting_findings.find_dry_run,
+        waiting_findings.find_opted_out,
+        waiting_findings.make_missing_finding("fault-quarantine"),
+        waiting_findings.find_no_effect,
+        waiting_findings.find_no_rule,
+        waiting_findings.find_not_quarantined,
+        waiting_findings.find_node_not_ready,
     ),
     "drain": (
-        waiting_findings.dry_run,
-        waiting_findings.missing("node-drainer"),
-        waiting_findings.drain,
+        waiting_findings.find_dry_run,
+        waiting_findings.make_missing_finding("node-drainer"),
+        waiting_findings.find_drain_waits,
     ),
     "remediate": (
-        waiting_findings.dry_run,
-        waiting_findings.drain,
-        _repair,
-        waiting_findings.actions,
-        waiting_findings.not_created,
-        waiting_findings.missing("fault-remediation", "janitor"),
-        _manual_configured,
+        waiting_findings.find_dry_run,
+        waiting_findings.find_drain_waits,
+        _find_repair,
+        waiting_findings.find_action_for_people,
+        waiting_findings.find_repair_not_created,
+        waiting_findings.make_missing_finding("fault-remediation", "janitor"),
+        _find_manual_mode,
     ),
     "recover": (
-        waiting_findings.breaker,
-        waiting_findings.dry_run,
-        _replacement,
-        _handed_over,
-        _healthy_but_cordoned,
-        _repair,
-        waiting_findings.actions,
-        waiting_findings.not_created,
-        waiting_findings.missing("fault-quarantine"),
-        waiting_findings.node_not_ready,
-        _still_sick,
+        waiting_findings.find_breaker_tripped,
+        waiting_findings.find_dry_run,
+        _find_replacement,
+        _find_handed_over,
+        _find_healthy_but_cordoned,
+        _find_repair,
+        waiting_findings.find_action_for_people,
+        waiting_findings.find_repair_not_created,
+        waiting_findings.make_missing_finding("fault-quarantine"),
+        waiting_findings.find_node_not_ready,
+        _find_still_sick,
     ),
 }

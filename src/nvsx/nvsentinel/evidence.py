@@ -36,14 +36,14 @@ async def gather(cluster: Cluster, node: str, resources: Iterable[Resource]) -> 
         ),
     }
     newest = sorted(resources, key=lambda r: (r.created, r.name))[-MOST_RESOURCES:]
-    wanted.update((f"{r.plural}-{r.name}.json", (_path(r), {})) for r in newest)
+    wanted.update((f"{r.plural}-{r.name}.json", (_resource_path(r), {})) for r in newest)
     files: dict[str, bytes] = {}
     unread: dict[str, str] = {}
     last: ClusterError | None = None
     for name, (path, params) in wanted.items():
         try:
             bounded = {**params, "limit": str(LIMIT)} if params else params
-            files[name] = _json(_trimmed(await cluster.read(path, bounded)))
+            files[name] = _indent_json(_trim_answer(await cluster.read(path, bounded)))
         except NotFound as error:
             unread[name] = error.message
         except ClusterError as error:
@@ -51,20 +51,20 @@ async def gather(cluster: Cluster, node: str, resources: Iterable[Resource]) -> 
     if not files and last is not None:
         raise last
     if unread:
-        files["unread.json"] = _json(unread)
+        files["unread.json"] = _indent_json(unread)
     return files
 
 
-def _path(r: Resource) -> str:
+def _resource_path(r: Resource) -> str:
     inside = f"/namespaces/{r.namespace}" if r.namespace else ""
     return f"/apis/{r.group}/{r.version}{inside}/{r.plural}/{r.name}"
 
 
-def _json(value: object) -> bytes:
+def _indent_json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def _trimmed(answer: Any) -> Any:
+def _trim_answer(answer: Any) -> Any:
     if not isinstance(answer, Mapping):
         return answer
     items = answer.get("items")
@@ -85,11 +85,11 @@ def _without_noise(item: Any) -> Any:
     kept["metadata"] = meta
     spec = kept.get("spec")
     if isinstance(spec, Mapping) and "containers" in spec:
-        kept["spec"] = {k: _no_values(v) if k in _CONTAINERS else v for k, v in spec.items()}
+        kept["spec"] = {k: _drop_values(v) if k in _CONTAINERS else v for k, v in spec.items()}
     return kept
 
 
-def _no_values(containers: Any) -> Any:
+def _drop_values(containers: Any) -> Any:
     """Containers with the names of their variables only: values are often passwords."""
     if not isinstance(containers, list):
         return containers

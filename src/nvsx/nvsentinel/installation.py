@@ -15,7 +15,15 @@ from typing import Any
 
 import msgspec
 
-from nvsx.nvsentinel.workloads import Fact, Module, Read, Reader, as_map, find, modules_of
+from nvsx.nvsentinel.workloads import (
+    Fact,
+    Module,
+    Read,
+    Reader,
+    as_map,
+    find_nvsentinel,
+    group_into_modules,
+)
 
 BREAKER_CONFIGMAP = "circuit-breaker"
 #: What acts on nodes; without the first of them an installation only monitors.
@@ -80,20 +88,22 @@ class Installation(msgspec.Struct, frozen=True):
         return module.version if module else ""
 
 
-async def inspect(read: Read, namespace: str = "") -> Installation:
+async def inspect_installation(read: Read, namespace: str = "") -> Installation:
     """Read the installation in `namespace`, or where it is found when that is "".
 
     Never raises for what cannot be read; a cluster that does not answer at all shows as
     every fact unknown.
     """
     reader = Reader(read)
-    where, found, workloads = await find(reader, namespace)
-    modules = modules_of(workloads)
-    maps = _config_maps(await reader.items(f"/api/v1/namespaces/{where}/configmaps", "config"))
+    where, found, workloads = await find_nvsentinel(reader, namespace)
+    modules = group_into_modules(workloads)
+    maps = _index_config_maps(
+        await reader.items(f"/api/v1/namespaces/{where}/configmaps", "config")
+    )
     blind = reader.unread.get("config", "")
-    provider, datastore = _datastore(maps, blind)
-    drain_modes, drain = _drain(maps, blind)
-    repairs, repair = _repairs(maps, blind)
+    provider, datastore = _read_datastore(maps, blind)
+    drain_modes, drain = _read_drain_modes(maps, blind)
+    repairs, repair = _read_repairs(maps, blind)
     return Installation(
         namespace=where,
         found=found,
@@ -102,21 +112,21 @@ async def inspect(read: Read, namespace: str = "") -> Installation:
         database=datastore.get("MONGODB_DATABASE_NAME") or datastore.get("DATASTORE_DATABASE", ""),
         collection=datastore.get("MONGODB_COLLECTION_NAME", ""),
         datastore=datastore,
-        monitor_only=_monitor_only(modules, found),
-        dry_run=_dry_run(modules, found),
-        breaker=_breaker(maps, blind),
-        rules=_rules(maps.get("fault-quarantine", {})),
+        monitor_only=_read_monitor_only(modules, found),
+        dry_run=_read_dry_run(modules, found),
+        breaker=_read_breaker(maps, blind),
+        rules=_read_rules(maps.get("fault-quarantine", {})),
         drain_modes=drain_modes,
         drain=drain,
         repairs=repairs,
         repair=repair,
-        manual=_manual(maps, blind),
-        log_collector=_log_collector(modules, found),
+        manual=_read_manual_mode(maps, blind),
+        log_collector=_read_log_collector(modules, found),
         unread=dict(reader.unread),
     )
 
 
-def _monitor_only(modules: Mapping[str, Module], found: Fact) -> Fact:
+def _read_monitor_only(modules: Mapping[str, Module], found: Fact) -> Fact:
     if not found.value:
         return Fact(None, found.evidence)
     acting = modules.get("fault-quarantine")
@@ -125,7 +135,7 @@ def _monitor_only(modules: Mapping[str, Module], found: Fact) -> Fact:
     return Fact(acting.desired == 0, acting.evidence)
 
 
-def _dry_run(modules: Mapping[str, Module], found: Fact) -> Fact:
+def _read_dry_run(modules: Mapping[str, Module], found: Fact) -> Fact:
     """`--dry-run=true` is an argument of the three modules that act."""
     acting = [modules[n] for n in ACTING[:3] if n in modules]
     if not acting:
@@ -142,7 +152,7 @@ def _switched_on(args: tuple[str, ...], flag: str) -> bool:
     return any((m[1] or "true").lower() in ("true", "1", "yes") for m in hits)
 
 
-def _log_collector(modules: Mapping[str, Module], found: Fact) -> Fact:
+def _read_log_collector(modules: Mapping[str, Module], found: Fact) -> Fact:
     """Its Job runs before the repair is asked for, and can take ten minutes."""
     module = modules.get("fault-remediation")
     if module is None:
@@ -154,7 +164,7 @@ def _log_collector(modules: Mapping[str, Module], found: Fact) -> Fact:
 # --- configuration ------------------------------------------------------------------------
 
 
-def _config_maps(items: list[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
+def _index_config_maps(items: list[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]:
     return {
         str(as_map(item.get("metadata")).get("name")): {
             str(k): str(v) for k, v in as_map(item.get("data")).items()
@@ -163,7 +173,9 @@ def _config_maps(items: list[Mapping[str, Any]]) -> dict[str, Mapping[str, str]]
     }
 
 
-def _datastore(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[Fact, Mapping[str, str]]:
+def _read_datastore(
+    maps: Mapping[str, Mapping[str, str]], blind: str
+) -> tuple[Fact, Mapping[str, str]]:
     if blind:
         return Fact(None, blind), {}
     for name, data in sorted(maps.items()):
@@ -173,7 +185,7 @@ def _datastore(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[Fact,
     return Fact("none", "no ConfigMap names a DATASTORE_PROVIDER"), {}
 
 
-def _breaker(maps: Mapping[str, Mapping[str, str]], blind: str) -> Fact:
+def _read_breaker(maps: Mapping[str, Mapping[str, str]], blind: str) -> Fact:
     if blind:
         return Fact(None, blind)
     data = maps.get(BREAKER_CONFIGMAP, {})
@@ -183,7 +195,7 @@ def _breaker(maps: Mapping[str, Mapping[str, str]], blind: str) -> Fact:
     return Fact(status, f"ConfigMap {BREAKER_CONFIGMAP}: {status}")
 
 
-def _tables(data: Mapping[str, str]) -> dict[str, Any]:
+def _merge_toml(data: Mapping[str, str]) -> dict[str, Any]:
     """All TOML documents of a ConfigMap, together; what cannot be parsed is left out."""
     merged: dict[str, Any] = {}
     for key, text in data.items():
@@ -195,13 +207,13 @@ def _tables(data: Mapping[str, str]) -> dict[str, Any]:
     return merged
 
 
-def _folded(table: object) -> dict[str, Any]:
+def _fold_keys(table: object) -> dict[str, Any]:
     return {str(k).lower(): v for k, v in as_map(table).items()}
 
 
-def _rules(data: Mapping[str, str]) -> tuple[str, ...]:
+def _read_rules(data: Mapping[str, str]) -> tuple[str, ...]:
     """What each rule set asks of a health event, as one text; what else it asks of the node."""
-    sets = _folded(_tables(data)).get("rule-sets")
+    sets = _fold_keys(_merge_toml(data)).get("rule-sets")
     found = []
     for entry in map(as_map, sets if isinstance(sets, list) else ()):
         matches = [m for group in as_map(entry.get("match")).values() for m in group]
@@ -210,13 +222,15 @@ def _rules(data: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _drain(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[dict[str, str], Fact]:
+def _read_drain_modes(
+    maps: Mapping[str, Mapping[str, str]], blind: str
+) -> tuple[dict[str, str], Fact]:
     """Namespace pattern → AllowCompletion, Immediate or DeleteAfterTimeout."""
     if blind:
         return {}, Fact(None, blind)
-    table = _folded(_tables(maps.get("node-drainer", {})))
+    table = _fold_keys(_merge_toml(maps.get("node-drainer", {})))
     listed = table.get("usernamespaces")
-    entries = [_folded(e) for e in listed] if isinstance(listed, list) else []
+    entries = [_fold_keys(e) for e in listed] if isinstance(listed, list) else []
     modes = {str(e["name"]): str(e["mode"]) for e in entries if "name" in e and "mode" in e}
     if not modes:
         return {}, Fact(None, "ConfigMap node-drainer names no drain modes")
@@ -224,13 +238,15 @@ def _drain(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[dict[str,
     return modes, Fact(text, "ConfigMap node-drainer")
 
 
-def _repairs(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[tuple[Repair, ...], Fact]:
+def _read_repairs(
+    maps: Mapping[str, Mapping[str, str]], blind: str
+) -> tuple[tuple[Repair, ...], Fact]:
     if blind:
         return (), Fact(None, blind)
-    table = _folded(_tables(maps.get("fault-remediation", {})))
+    table = _fold_keys(_merge_toml(maps.get("fault-remediation", {})))
     found = []
     for action, entry in as_map(table.get("remediationactions")).items():
-        fields = {k: str(v) for k, v in _folded(entry).items()}
+        fields = {k: str(v) for k, v in _fold_keys(entry).items()}
         if fields.get("kind"):
             found.append(
                 Repair(
@@ -248,7 +264,7 @@ def _repairs(maps: Mapping[str, Mapping[str, str]], blind: str) -> tuple[tuple[R
     return tuple(found), Fact(text, "ConfigMap fault-remediation")
 
 
-def _manual(maps: Mapping[str, Mapping[str, str]], blind: str) -> Fact:
+def _read_manual_mode(maps: Mapping[str, Mapping[str, str]], blind: str) -> Fact:
     """Janitor's manual mode: it creates no signal and waits for a person."""
     if blind:
         return Fact(None, blind)

@@ -29,7 +29,7 @@ _KINDS = frozenset((k.group, k.kind) for k in names.MAINTENANCE_KINDS)
 Progress = tuple[Outcome, str]
 
 
-def event_id(name: str) -> str:
+def event_id_in_name(name: str) -> str:
     """The health-event id at the end of a resource's name, "" when there is none.
 
     Read from the right, since node names have dashes too: an ObjectId (24 hex digits) or a
@@ -39,7 +39,7 @@ def event_id(name: str) -> str:
     return found[1] if found else ""
 
 
-def belongs(resource: Resource, session: Session, *, node: str = "") -> bool:
+def belongs_to_session(resource: Resource, session: Session, *, node: str = "") -> bool:
     """Whether `resource` is part of `session`: by the event id in its name, else by time.
 
     By time: created within the session, from two minutes before it began, and never before
@@ -48,9 +48,9 @@ def belongs(resource: Resource, session: Session, *, node: str = "") -> bool:
     """
     if node and resource.node and resource.node != node:
         return False
-    if session.known and event_id(resource.name):
-        ids = {session.key, *(sessions.identity(e) for e in session.events)}
-        if event_id(resource.name) in ids:
+    if session.known and event_id_in_name(resource.name):
+        ids = {session.key, *(sessions.event_identity(e) for e in session.events)}
+        if event_id_in_name(resource.name) in ids:
             return True
     began = session.began
     if began is None or not resource.created:
@@ -62,11 +62,11 @@ def belongs(resource: Resource, session: Session, *, node: str = "") -> bool:
     return session.ended_at is None or resource.created <= session.ended_at
 
 
-def of_session(
+def repairs_of_session(
     resources: Iterable[Resource], session: Session, *, node: str = ""
 ) -> tuple[Resource, ...]:
     """The maintenance resources of `session`, oldest first."""
-    mine = (r for r in resources if is_maintenance(r) and belongs(r, session, node=node))
+    mine = (r for r in resources if is_maintenance(r) and belongs_to_session(r, session, node=node))
     return tuple(sorted(mine, key=lambda r: (r.created, r.name)))
 
 
@@ -82,14 +82,14 @@ def is_maintenance(
     return (
         pair in _KINDS
         or pair in configured
-        or (resource.name.startswith("maintenance-") and bool(event_id(resource.name)))
+        or (resource.name.startswith("maintenance-") and bool(event_id_in_name(resource.name)))
     )
 
 
 # --- how it went --------------------------------------------------------------------------
 
 
-def outcome(resource: Resource, *, complete_type: str = "") -> Progress:
+def read_outcome(resource: Resource, *, complete_type: str = "") -> Progress:
     """How far `resource` is, as core.ports.Outcome has it, and in a sentence.
 
     `complete_type` is the condition the operator configured as the one that completes it.
@@ -97,60 +97,63 @@ def outcome(resource: Resource, *, complete_type: str = "") -> Progress:
     machine = _MACHINES.get(resource.kind)
     if machine is not None:
         return machine(resource)
-    return _any_kind(resource, complete_type)
+    return _read_any_kind(resource, complete_type)
 
 
-def _said(condition: Condition) -> str:
+def _condition_words(condition: Condition) -> str:
     return condition.message or condition.reason or condition.type
 
 
-def _took(resource: Resource) -> str:
+def _duration_words(resource: Resource) -> str:
     start = resource.started or resource.created
     if not (start and resource.completed):
         return ""
     return f" after {durations.format(max(0.0, resource.completed - start))}"
 
 
-def _signalled(done_type: str, goal: str) -> Callable[[Resource], Progress]:
+def _make_signal_reader(done_type: str, goal: str) -> Callable[[Resource], Progress]:
     """RebootNode and TerminateNode: a signal to the provider, then waiting for its effect."""
 
     def read(resource: Resource) -> Progress:
         signal, done = resource.condition("SignalSent"), resource.condition(done_type)
         if done is not None and done.status == "True":
-            return "succeeded", f"{goal}{_took(resource)}"
+            return "succeeded", f"{goal}{_duration_words(resource)}"
         if done is not None and done.status == "False" and done.reason == "Timeout":
-            return "failed", f"timed out{_took(resource)}: {_said(done)}"
+            return "failed", f"timed out{_duration_words(resource)}: {_condition_words(done)}"
         if done is not None and done.status == "False" and resource.completed:
-            return "failed", f"failed{_took(resource)}: {_said(done)}"
+            return "failed", f"failed{_duration_words(resource)}: {_condition_words(done)}"
         if signal is not None and signal.status == "False":
-            return "failed", f"signal refused: {_said(signal)}"
+            return "failed", f"signal refused: {_condition_words(signal)}"
         if resource.completed:
-            return "failed", f"ended without {done_type}{_took(resource)}"
+            return "failed", f"ended without {done_type}{_duration_words(resource)}"
         manual = resource.condition("ManualMode")
         if manual is not None and manual.status == "True":
             return "manual", "janitor is in manual mode: a person has to do it"
         if signal is not None and signal.status == "True":
-            return "in-progress", f"signal sent ({_said(signal)}), waiting for {done_type}"
+            return (
+                "in-progress",
+                f"signal sent ({_condition_words(signal)}), waiting for {done_type}",
+            )
         return "in-progress", "signal not sent yet"
 
     return read
 
 
-def _gpu_reset(resource: Resource) -> Progress:
+def _read_gpu_reset(resource: Resource) -> Progress:
     """Phases Pending, InProgress, Terminating, Succeeded, Failed, Unknown."""
     if resource.phase == "Succeeded":
-        return "succeeded", f"GPU reset{_took(resource)}"
+        return "succeeded", f"GPU reset{_duration_words(resource)}"
     wrong = next((c for c in resource.conditions if c.status == "False" and c.message), None)
     if resource.phase == "Failed":
-        return _reset_failed(resource, _said(wrong) if wrong else "no reason given")
+        return _reset_failed(resource, _condition_words(wrong) if wrong else "no reason given")
     complete = resource.condition("Complete")
     if complete is not None and complete.status == "True":
         bad = "fail" in complete.reason.lower() or "timeout" in complete.reason.lower()
         if bad:
-            return _reset_failed(resource, _said(complete))
-        return "succeeded", f"{_said(complete)}{_took(resource)}"
+            return _reset_failed(resource, _condition_words(complete))
+        return "succeeded", f"{_condition_words(complete)}{_duration_words(resource)}"
     if resource.completed:
-        return "failed", f"ended{_took(resource)} in phase {resource.phase or 'unknown'}"
+        return "failed", f"ended{_duration_words(resource)} in phase {resource.phase or 'unknown'}"
     done = [c.type for c in resource.conditions if c.status == "True"]
     step = f", done: {', '.join(done)}" if done else ""
     return "in-progress", f"phase {resource.phase or 'not set yet'}{step}"
@@ -165,13 +168,13 @@ def _reset_failed(resource: Resource, why: str) -> Progress:
     return "failed", f"GPU reset failed: {why}"
 
 
-def _external(resource: Resource) -> Progress:
+def _read_external(resource: Resource) -> Progress:
     """ExternalRemediationRequest: somebody outside NVSentinel repairs the node and says so."""
     complete = resource.condition("ExternalRemediationComplete")
     if complete is not None and complete.status == "True":
-        return "succeeded", f"repaired outside NVSentinel{_took(resource)}"
+        return "succeeded", f"repaired outside NVSentinel{_duration_words(resource)}"
     if complete is not None and complete.status == "False":
-        return "failed", f"the external repair failed: {_said(complete)}"
+        return "failed", f"the external repair failed: {_condition_words(complete)}"
     released = resource.condition("NVSentinelOwnershipReleased")
     if released is not None and released.status == "True":
         return "manual", "handed over: the external system has to repair the node and report back"
@@ -182,13 +185,13 @@ _GOOD = ("Complete", "Completed", "Succeeded", "Ready", "Done")
 _BAD = ("Failed", "Failure")
 
 
-def _any_kind(resource: Resource, complete_type: str) -> Progress:
+def _read_any_kind(resource: Resource, complete_type: str) -> Progress:
     """A kind nvsx does not know: the configured condition, else the usual names and phases."""
     phase = resource.phase.lower()
     if complete_type:
         found = resource.condition(complete_type)
         if found is not None and found.status != "Unknown":
-            return ("succeeded" if found.status == "True" else "failed"), _said(found)
+            return ("succeeded" if found.status == "True" else "failed"), _condition_words(found)
         return "in-progress", f"waiting for {complete_type}"
     if phase in ("succeeded", "completed", "complete"):
         return "succeeded", f"phase {resource.phase}"
@@ -197,19 +200,19 @@ def _any_kind(resource: Resource, complete_type: str) -> Progress:
     for type_ in _BAD:
         found = resource.condition(type_)
         if found is not None and found.status == "True":
-            return "failed", _said(found)
+            return "failed", _condition_words(found)
     for type_ in _GOOD:
         found = resource.condition(type_)
         if found is not None and found.status == "True":
-            return "succeeded", _said(found)
+            return "succeeded", _condition_words(found)
         if found is not None and found.status == "False" and resource.completed:
-            return "failed", _said(found)
+            return "failed", _condition_words(found)
     return "in-progress", f"phase {resource.phase}" if phase else "no result yet"
 
 
 _MACHINES: dict[str, Callable[[Resource], Progress]] = {
-    "RebootNode": _signalled("NodeReady", "rebooted and Ready"),
-    "TerminateNode": _signalled("NodeTerminated", "terminated"),
-    "GPUReset": _gpu_reset,
-    "ExternalRemediationRequest": _external,
+    "RebootNode": _make_signal_reader("NodeReady", "rebooted and Ready"),
+    "TerminateNode": _make_signal_reader("NodeTerminated", "terminated"),
+    "GPUReset": _read_gpu_reset,
+    "ExternalRemediationRequest": _read_external,
 }

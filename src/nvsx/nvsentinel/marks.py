@@ -56,12 +56,12 @@ class Marks(msgspec.Struct, frozen=True):
 def read(node: Node) -> Marks:
     """What NVSentinel's marks on `node` say now."""
     text = node.annotations.get(names.QUARANTINE_ANNOTATION, "")
-    decoded = _events(text, node.name)
-    cordoned_by = _label(node.labels, "cordon-by")
-    cordoned_at = decoding.instant(_label(node.labels, "cordon-timestamp"))
+    decoded = _decode_events(text, node.name)
+    cordoned_by = _find_label(node.labels, "cordon-by")
+    cordoned_at = decoding.read_instant(_find_label(node.labels, "cordon-timestamp"))
     uncordoned_at = (
-        decoding.instant(_label(node.labels, "uncordon-timestamp"))
-        if _label(node.labels, "uncordon-by")
+        decoding.read_instant(_find_label(node.labels, "uncordon-timestamp"))
+        if _find_label(node.labels, "uncordon-by")
         else 0.0
     )
     preexisting = node.annotations.get(names.CORDON_PREEXISTING_ANNOTATION) == "True"
@@ -103,11 +103,11 @@ def cordon_label(node: Node, name: str) -> str:
 
 # Every heartbeat brings the node again with the same annotation.
 @lru_cache(maxsize=1024)
-def _events(text: str, node: str) -> decoding.Decoded:
-    return decoding.annotation(text, node)
+def _decode_events(text: str, node: str) -> decoding.Decoded:
+    return decoding.decode_annotation(text, node)
 
 
-def _label(labels: Mapping[str, str], name: str) -> str:
+def _find_label(labels: Mapping[str, str], name: str) -> str:
     usual = labels.get(names.CORDON_LABEL_PREFIX + name)
     if usual is not None:
         return usual

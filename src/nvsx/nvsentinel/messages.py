@@ -37,13 +37,17 @@ class Fragment(msgspec.Struct, frozen=True):
     truncated: bool = False
 
 
-def condition_fragments(message: str) -> list[Fragment]:
+def parse_fragments(message: str) -> list[Fragment]:
     """The faults in a condition's or an Event's message, in order; [] for a healthy one."""
     parts = (part.strip() for part in message.split(";"))
-    return [_fragment(part) for part in parts if part and part not in (_CUT, names.HEALTHY_MESSAGE)]
+    return [
+        _parse_fragment(part)
+        for part in parts
+        if part and part not in (_CUT, names.HEALTHY_MESSAGE)
+    ]
 
 
-def _fragment(raw: str) -> Fragment:
+def _parse_fragment(raw: str) -> Fragment:
     rest, action, truncated = raw, "", True
     if found := _ACTION.search(raw):
         rest = raw[: found.start()]
@@ -66,9 +70,9 @@ def same_fault(one: Fragment, other: Fragment) -> bool:
     """Whether two fragments of one check are the same fault, though a message that grew
     may have cut one of them shorter."""
     cut = one.truncated or other.truncated
-    if not _agree(one.error_codes, other.error_codes, cut):
+    if not _tuples_agree(one.error_codes, other.error_codes, cut):
         return False
-    if not _agree(one.entities, other.entities, cut):
+    if not _tuples_agree(one.entities, other.entities, cut):
         return False
     if one.error_codes or one.entities or other.error_codes or other.entities:
         return True
@@ -77,7 +81,7 @@ def same_fault(one: Fragment, other: Fragment) -> bool:
     return a == b or (cut and (a.startswith(b) or b.startswith(a)))
 
 
-def _agree(one: tuple[object, ...], other: tuple[object, ...], cut: bool) -> bool:
+def _tuples_agree(one: tuple[object, ...], other: tuple[object, ...], cut: bool) -> bool:
     if not cut:
         return one == other
     shared = min(len(one), len(other))
@@ -86,7 +90,7 @@ def _agree(one: tuple[object, ...], other: tuple[object, ...], cut: bool) -> boo
 
 def error_codes(condition: Condition) -> frozenset[str]:
     """All error codes in a condition's message."""
-    return frozenset(c for f in condition_fragments(condition.message) for c in f.error_codes)
+    return frozenset(c for f in parse_fragments(condition.message) for c in f.error_codes)
 
 
 def is_check(condition: Condition) -> bool:
@@ -121,7 +125,7 @@ def is_check_event(event: Event) -> bool:
 
 def event_of_kubernetes_event(event: Event) -> HealthEvent:
     """The non-fatal health event behind a Kubernetes Event for which `is_check_event`."""
-    found = condition_fragments(event.message)
+    found = parse_fragments(event.message)
     first = found[0] if found else Fragment(text=event.message)
     return HealthEvent(
         check=event.type,
@@ -151,7 +155,7 @@ _NAMESPACE = re.compile(r"in namespace:?\s*\[?([a-z0-9-]+)\]?")
 _FORCED = re.compile(r"force deleted on:?\s*(\S+)")
 
 
-def drain_wait(event: Event) -> DrainWait | None:
+def parse_drain_wait(event: Event) -> DrainWait | None:
     """What a NodeDraining Event says, pods as namespace/name; None for other Events.
 
     Source: node-drainer/pkg/informers/informers.go.
@@ -163,5 +167,5 @@ def drain_wait(event: Event) -> DrainWait | None:
     if inside := _NAMESPACE.search(event.message):
         pods = tuple(p if "/" in p else f"{inside[1]}/{p}" for p in pods)
     forced = _FORCED.search(event.message)
-    at = decoding.instant(forced[1].rstrip(".,")) if forced else 0.0
+    at = decoding.read_instant(forced[1].rstrip(".,")) if forced else 0.0
     return DrainWait(pods, at, event.last)

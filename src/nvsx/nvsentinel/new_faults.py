@@ -25,18 +25,18 @@ EPISODE = 600.0
 _log = logging.getLogger(__name__)
 
 
-def new_faults(old: Node | None, new: Node, key: Callable[[Node], str]) -> list[Fault]:
+def find_new_faults(old: Node | None, new: Node, key: Callable[[Node], str]) -> list[Fault]:
     """The faults `new` shows and `old` did not; `key` gives the node's session key."""
-    found = [Fault(new.name, event) for event in _new_conditions(old, new)]
+    found = [Fault(new.name, event) for event in _find_new_fragments(old, new)]
     now = new.annotations.get(names.QUARANTINE_ANNOTATION)
     if now and (old is None or now != old.annotations.get(names.QUARANTINE_ANNOTATION)):
-        seen = {sessions.identity(e) for e in marks.read(old).events} if old else set()
-        joined = [e for e in marks.read(new).events if sessions.identity(e) not in seen]
+        seen = {sessions.event_identity(e) for e in marks.read(old).events} if old else set()
+        joined = [e for e in marks.read(new).events if sessions.event_identity(e) not in seen]
         found.extend(Fault(new.name, event, key(new)) for event in joined)
     return found
 
 
-def _new_conditions(old: Node | None, new: Node) -> Iterable[HealthEvent]:
+def _find_new_fragments(old: Node | None, new: Node) -> Iterable[HealthEvent]:
     for condition in new.conditions:
         if not messages.is_unhealthy(condition):
             continue
@@ -44,16 +44,16 @@ def _new_conditions(old: Node | None, new: Node) -> Iterable[HealthEvent]:
         if before == condition:
             continue
         known = (
-            messages.condition_fragments(before.message)
+            messages.parse_fragments(before.message)
             if before is not None and messages.is_unhealthy(before)
             else []
         )
-        for fragment in messages.condition_fragments(condition.message):
+        for fragment in messages.parse_fragments(condition.message):
             if not any(messages.same_fault(fragment, k) for k in known):
                 yield messages.event_of_fragment(new.name, condition, fragment)
 
 
-def existing(node: Node) -> Fault | None:
+def find_existing_fault(node: Node) -> Fault | None:
     """The newest fault among a node's conditions, without a session; None when it has none
     or was given up on.
 
@@ -65,7 +65,7 @@ def existing(node: Node) -> Fault | None:
     if not sick:
         return None
     newest = max(sick, key=lambda c: c.heartbeat or c.transition)
-    fragments = messages.condition_fragments(newest.message) or [messages.Fragment()]
+    fragments = messages.parse_fragments(newest.message) or [messages.Fragment()]
     event = messages.event_of_fragment(node.name, newest, fragments[-1])
     return Fault(node.name, event, since=newest.transition)
 
@@ -108,7 +108,7 @@ class FaultHub:
         stream = FaultStream()
         self._streams.add(stream)
         if self._started is None:
-            self._started = asyncio.create_task(self._start(), name="faults")
+            self._started = asyncio.create_task(self._start_listening(), name="faults")
         return stream
 
     async def close(self) -> None:
@@ -122,15 +122,15 @@ class FaultHub:
             if reflector is not None:
                 await self._cluster.release(reflector)
 
-    async def _start(self) -> None:
+    async def _start_listening(self) -> None:
         self._nodes = nodes = await self._cluster.nodes()
-        self._undo += [nodes.subscribe(self._node_changed), nodes.on_status(self._status)]
-        self._status()
+        self._undo += [nodes.subscribe(self._node_changed), nodes.on_status(self._note_synced)]
+        self._note_synced()
         self._events = events = await self._cluster.events_in(names.EVENT_NAMESPACE)
-        self._undo += [events.subscribe(self._event_changed), events.on_status(self._status)]
-        self._status()
+        self._undo += [events.subscribe(self._event_changed), events.on_status(self._note_synced)]
+        self._note_synced()
 
-    def _status(self) -> None:
+    def _note_synced(self) -> None:
         # A first list tells its objects one by one before it says that it is complete.
         self._nodes_known = self._nodes is not None and self._nodes.synced
         self._events_known = self._events is not None and self._events.synced
@@ -141,15 +141,15 @@ class FaultHub:
 
     def _node_changed(self, _key: str, old: Node | None, new: Node | None) -> None:
         if self._nodes_known and new is not None:
-            for fault in new_faults(old, new, self._key):
-                self._tell(fault)
+            for fault in find_new_faults(old, new, self._key):
+                self._tell_fault(fault)
 
     def _event_changed(self, _key: str, old: Event | None, new: Event | None) -> None:
         if not self._events_known or new is None or not messages.is_check_event(new):
             return
         if old is None or new.last - old.last >= EPISODE:
-            self._tell(Fault(new.object_name, messages.event_of_kubernetes_event(new)))
+            self._tell_fault(Fault(new.object_name, messages.event_of_kubernetes_event(new)))
 
-    def _tell(self, fault: Fault) -> None:
+    def _tell_fault(self, fault: Fault) -> None:
         for stream in tuple(self._streams):
             stream.put(fault)

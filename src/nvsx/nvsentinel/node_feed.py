@@ -116,7 +116,7 @@ class Feed:
     async def start(self, maintenance: Iterable[ResourceSource]) -> None:
         """Begin to follow everything; `maintenance` are the kinds of repairs to look for."""
         self._undo.append(self._nodes.subscribe(self._node_changed, self._node))
-        self._undo.append(self._nodes.on_status(self._mark))
+        self._undo.append(self._nodes.on_status(self._mark_due))
         if self._nodes.synced:
             self._tracker.observe(self._nodes.get(self._node), self._clock.now())
         await self._follow_pods()
@@ -127,8 +127,8 @@ class Feed:
             self._follow_logs(logs)
         if self._needs.health_events and self._store is not None:
             task = asyncio.create_task(self._poll_store(self._store), name=f"store {self._node}")
-            self._ends.append(lambda: _stopped(task))
-        self._refresh()
+            self._ends.append(lambda: _stop_task(task))
+        self._refresh_snapshot()
 
     async def close(self) -> None:
         """Give every source back; safe to call twice."""
@@ -142,53 +142,53 @@ class Feed:
 
     # --- sources ------------------------------------------------------------------------------
 
-    def _watch(self, name: str, source: Followed) -> None:
+    def _add_source(self, name: str, source: Followed) -> None:
         self._sources.append((name, source))
-        self._undo.append(source.on_status(self._mark))
+        self._undo.append(source.on_status(self._mark_due))
 
     async def _follow_pods(self) -> None:
         view = await self._cluster.pods_on(self._node)
         self._ends.append(view.close)
-        self._undo.append(view.subscribe(lambda *_: self._mark()))
-        self._watch("pods", view)
+        self._undo.append(view.subscribe(lambda *_: self._mark_due()))
+        self._add_source("pods", view)
         self._pods.append((PodSource(), view))
         for source in self._needs.pods:
             if source.on_node:
                 continue  # those are among the node's own
             reflector = await self._cluster.pods(source)
-            self._keep(reflector)
-            self._undo.append(reflector.subscribe(lambda *_: self._mark()))
-            self._watch("pods", reflector)
+            self._release_at_close(reflector)
+            self._undo.append(reflector.subscribe(lambda *_: self._mark_due()))
+            self._add_source("pods", reflector)
             self._pods.append((source, reflector))
 
     async def _follow_events(self) -> None:
         view = await self._cluster.events_for(self._node)
         self._ends.append(view.close)
-        self._undo.append(view.subscribe(lambda *_: self._mark()))
-        self._watch("events", view)
+        self._undo.append(view.subscribe(lambda *_: self._mark_due()))
+        self._add_source("events", view)
         self._events.append(view)
         for namespace in self._needs.event_namespaces:
             reflector = await self._cluster.events_in(namespace)
-            self._keep(reflector)
+            self._release_at_close(reflector)
             self._undo.append(reflector.subscribe(self._event_changed))
-            self._watch("events", reflector)
+            self._add_source("events", reflector)
             self._events.append(reflector)
 
     async def _follow_resources(self, source: ResourceSource) -> None:
         reflector = await self._cluster.resources(source)
-        self._keep(reflector)
+        self._release_at_close(reflector)
 
         def changed(key: str, old: Resource | None, new: Resource | None) -> None:
             if self._node in (new.node if new else "", old.node if old else ""):
-                self._place(source, key, new)
-                self._mark()
+                self._place_resource(source, key, new)
+                self._mark_due()
 
         self._undo.append(reflector.subscribe(changed))
         for key, resource in reflector.objects.items():
-            self._place(source, key, resource)
-        self._watch(f"resources/{source.plural}", reflector)
+            self._place_resource(source, key, resource)
+        self._add_source(f"resources/{source.plural}", reflector)
 
-    def _place(self, source: ResourceSource, key: str, resource: Resource | None) -> None:
+    def _place_resource(self, source: ResourceSource, key: str, resource: Resource | None) -> None:
         before = self._resources.get((source, key))
         if resource is None and before is not None and before.completed:
             return  # a request goes with its Node; that it was carried out stays true
@@ -209,13 +209,13 @@ class Feed:
                 counts, told_slow = not told_slow, True
             if counts:
                 self._logs[source] = (*self._logs.get(source, ()), line)[-LOG_LINES:]
-                self._mark()
+                self._mark_due()
 
         follower: LogFollower = self._cluster.logs(
             source, self._node, on_line, since=self._tracker.session.began
         )
         self._ends.append(follower.close)
-        self._watch(f"logs/{source.namespace}/{source.selector or source.pod}", follower)
+        self._add_source(f"logs/{source.namespace}/{source.selector or source.pod}", follower)
 
     async def _poll_store(self, store: HealthEventStore) -> None:
         while True:
@@ -225,55 +225,55 @@ class Feed:
                 self._health_why = ""
             except StoreError as error:
                 self._health_why = error.message
-            self._mark()
+            self._mark_due()
             await self._clock.sleep(STORE_EVERY)
 
-    def _keep(self, reflector: Reflector[Any]) -> None:
+    def _release_at_close(self, reflector: Reflector[Any]) -> None:
         self._ends.append(lambda: self._cluster.release(reflector))
 
     # --- changes ------------------------------------------------------------------------------
 
     def _node_changed(self, _key: str, _old: Node | None, new: Node | None) -> None:
         self._tracker.observe(new, self._clock.now())
-        self._mark()
+        self._mark_due()
 
     def _event_changed(self, _key: str, old: Event | None, new: Event | None) -> None:
         found = new or old
-        if found is not None and self._concerns(found):
-            self._mark()
+        if found is not None and self._concerns_node(found):
+            self._mark_due()
 
-    def _concerns(self, event: Event) -> bool:
+    def _concerns_node(self, event: Event) -> bool:
         """Whether an Event is about this node, or about a pod that was seen on it."""
         if event.kind == "Node":
             return event.object_name == self._node
         place = event.object_namespace or event.namespace
         return event.kind == "Pod" and (place, event.object_name) in self._seen_pods
 
-    def _mark(self) -> None:
+    def _mark_due(self) -> None:
         if not self._due and not self._closed:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._refresh)
+            asyncio.get_running_loop().call_soon(self._refresh_snapshot)
 
-    def _refresh(self) -> None:
+    def _refresh_snapshot(self) -> None:
         self._due = False
         if self._closed:
             return
-        fresh = self._snapshot()
+        fresh = self._make_snapshot()
         if msgspec.structs.replace(fresh, at=self._current.at) == self._current:
             return
         self._current = fresh
         self._news.set()
         self._news = asyncio.Event()
 
-    def _snapshot(self) -> Snapshot:
+    def _make_snapshot(self) -> Snapshot:
         pods = self._all_pods()
         here = {(p.namespace, p.name): p for p in pods if p.node == self._node}
-        self._remember(here)
+        self._remember_pods(here)
         events = {
             (e.namespace, e.name): e
             for view in self._events
             for e in view.items()
-            if self._concerns(e)
+            if self._concerns_node(e)
         }
         return Snapshot(
             at=self._clock.now(),
@@ -286,10 +286,10 @@ class Feed:
             logs=dict(self._logs),
             health_events=self._health,
             session=self._tracker.session,
-            unread=self._unread(),
+            unread=self._list_unread(),
         )
 
-    def _remember(self, here: dict[tuple[str, str], Pod]) -> None:
+    def _remember_pods(self, here: dict[tuple[str, str], Pod]) -> None:
         """A pod that is evicted goes, often before anybody looks at the Event that says so."""
         for key, pod in here.items():
             self._seen_pods.pop(key, None)
@@ -301,7 +301,7 @@ class Feed:
         found = {(p.namespace, p.name): p for _, view in self._pods for p in view.items()}
         return tuple(found[key] for key in sorted(found))
 
-    def _unread(self) -> dict[str, str]:
+    def _list_unread(self) -> dict[str, str]:
         unread = {} if self._nodes.synced else {"node": self._nodes.error or NOT_YET}
         if self._nodes.error:
             unread["node"] = self._nodes.error
@@ -316,7 +316,7 @@ class Feed:
         return unread
 
 
-async def _stopped(task: asyncio.Task[None]) -> None:
+async def _stop_task(task: asyncio.Task[None]) -> None:
     task.cancel()
     for outcome in await asyncio.gather(task, return_exceptions=True):
         if isinstance(outcome, Exception):

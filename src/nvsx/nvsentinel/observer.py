@@ -18,7 +18,7 @@ from nvsx.core.incident.session import Session
 from nvsx.core.ports import Clock, Fault, HealthEventStore
 from nvsx.core.watches.snapshot import Needs, Node, Note, Resource, ResourceSource, Snapshot
 from nvsx.nvsentinel import diagnosis, evidence, marks, names, new_faults, readiness
-from nvsx.nvsentinel.installation import Installation, inspect
+from nvsx.nvsentinel.installation import Installation, inspect_installation
 from nvsx.nvsentinel.node_feed import Feed
 from nvsx.nvsentinel.sessions import SessionTracker
 from nvsx.nvsentinel.workloads import as_map
@@ -102,13 +102,13 @@ class NvsentinelObserver:
         more = {
             (r.group, r.version, r.kind) for r in inst.repairs if (r.group, r.kind) not in known
         }
-        found = [await self._plural(*kind) for kind in sorted(more)]
+        found = [await self._find_plural(*kind) for kind in sorted(more)]
         kinds = tuple(dict.fromkeys((*shipped, *(k for k in found if k is not None))))
         if inst.repair.known:
             self._kinds = kinds
         return kinds
 
-    async def _plural(self, group: str, version: str, kind: str) -> ResourceSource | None:
+    async def _find_plural(self, group: str, version: str, kind: str) -> ResourceSource | None:
         try:
             listed = await self._cluster.read(f"/apis/{group}/{version}")
         except ClusterError:
@@ -161,11 +161,11 @@ class NvsentinelObserver:
         for node in sorted(nodes.items(), key=lambda n: n.name):
             known = self._trackers.get(node.name)
             if known is not None and known.session.open:
-                found = new_faults.existing(node)
+                found = new_faults.find_existing_fault(node)
                 events = known.session.events or ((found.event,) if found else ())
                 if events:
                     quarantined.append(Fault(node.name, events[0], known.session.key))
-            elif found := new_faults.existing(node):
+            elif found := new_faults.find_existing_fault(node):
                 unhealthy.append(found)
         return [*quarantined, *unhealthy]
 
@@ -195,20 +195,20 @@ class NvsentinelObserver:
         async with self._inspecting:  # many runs ask at once; one of them reads
             now = self._clock.now()
             if self._installation is None or now - self._installation[0] >= FRESH:
-                inst = await inspect(self._read, self._namespace)
+                inst = await inspect_installation(self._read_path, self._namespace)
                 self._installation = (now, inst)
             return self._installation[1]
 
-    async def _read(self, path: str) -> Any:
+    async def _read_path(self, path: str) -> Any:
         return await self._cluster.read(path)
 
     async def prerequisite(
         self, kind: Literal["deployment", "daemonset", "crd"], name: str, namespace: str
     ) -> tuple[bool, str]:
         if kind == "crd":
-            return await readiness.crd(self._cluster, name)
+            return await readiness.check_crd(self._cluster, name)
         where = namespace or (await self.installation()).namespace
-        return await readiness.workload(self._cluster, kind, name, where)
+        return await readiness.check_workload(self._cluster, kind, name, where)
 
     async def cluster_id(self) -> str:
         return await self._cluster.cluster_id()

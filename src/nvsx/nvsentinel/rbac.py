@@ -36,48 +36,48 @@ class Right:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
-def _core(resource: str, verbs: tuple[str, ...], why: str, *, inside: bool = False) -> Right:
+def _core_right(resource: str, verbs: tuple[str, ...], why: str, *, inside: bool = False) -> Right:
     return Right(resource, "", "v1", verbs, why, inside)
 
 
-def _apps(resource: str, why: str) -> Right:
+def _apps_right(resource: str, why: str) -> Right:
     return Right(resource, "apps", "v1", _LOOK, why, inside=True)
 
 
 _REPAIRS = "repair requests; add other kinds your NVSentinel maps actions to"
 
 RIGHTS = (
-    _core("nodes", _FOLLOW, "conditions, labels, annotations and taints of nodes"),
-    _core("pods", _FOLLOW, "pods on a node, and watches of kind pod"),
-    _core("events", _FOLLOW, "watches of kind node-event and pod-event"),
-    _core("pods/log", ("get",), "watches of kind log and training-log"),
-    _core("namespaces", ("get",), "the UID of kube-system, which identifies the cluster"),
+    _core_right("nodes", _FOLLOW, "conditions, labels, annotations and taints of nodes"),
+    _core_right("pods", _FOLLOW, "pods on a node, and watches of kind pod"),
+    _core_right("events", _FOLLOW, "watches of kind node-event and pod-event"),
+    _core_right("pods/log", ("get",), "watches of kind log and training-log"),
+    _core_right("namespaces", ("get",), "the UID of kube-system, which identifies the cluster"),
     Right("rebootnodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("terminatenodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("gpuresets", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("externalremediationrequests", "nvsentinel.dgxc.nvidia.com", "v1", _FOLLOW, _REPAIRS),
-    _apps("deployments", "which modules are installed, prerequisites"),
-    _apps("daemonsets", "which modules are installed, prerequisites"),
-    _apps("statefulsets", "NVSentinel's datastore"),
-    _core("configmaps", _LOOK, "breaker, drain modes, repairs, datastore", inside=True),
-    _core("services", _LOOK, "NVSentinel's datastore", inside=True),
+    _apps_right("deployments", "which modules are installed, prerequisites"),
+    _apps_right("daemonsets", "which modules are installed, prerequisites"),
+    _apps_right("statefulsets", "NVSentinel's datastore"),
+    _core_right("configmaps", _LOOK, "breaker, drain modes, repairs, datastore", inside=True),
+    _core_right("services", _LOOK, "NVSentinel's datastore", inside=True),
 )
 
 
-def manifest(nvsentinel: str = "nvsentinel", namespace: str = NAMESPACE) -> str:
+def render_manifest(nvsentinel: str = "nvsentinel", namespace: str = NAMESPACE) -> str:
     """The roles and their bindings as YAML, for the service account `nvsx` in `namespace`.
 
     `nvsentinel` is the namespace NVSentinel runs in.
     """
     subject = _SUBJECT.format(account=SERVICE_ACCOUNT, namespace=namespace)
-    cluster = _rules(r for r in RIGHTS if not r.inside)
-    inside = _rules(r for r in RIGHTS if r.inside)
+    cluster = _render_rules(r for r in RIGHTS if not r.inside)
+    inside = _render_rules(r for r in RIGHTS if r.inside)
     return (
         f"{_HEAD}"
-        f"{_object('ClusterRole')}rules:\n{cluster}---\n"
-        f"{_object('ClusterRoleBinding')}{_reference('ClusterRole')}{subject}---\n"
-        f"{_object('Role', nvsentinel)}rules:\n{inside}---\n"
-        f"{_object('RoleBinding', nvsentinel)}{_reference('Role')}{subject}"
+        f"{_object_head('ClusterRole')}rules:\n{cluster}---\n"
+        f"{_object_head('ClusterRoleBinding')}{_role_reference('ClusterRole')}{subject}---\n"
+        f"{_object_head('Role', nvsentinel)}rules:\n{inside}---\n"
+        f"{_object_head('RoleBinding', nvsentinel)}{_role_reference('Role')}{subject}"
     )
 
 
@@ -94,7 +94,7 @@ subjects:
 """
 
 
-def _object(kind: str, namespace: str = "") -> str:
+def _object_head(kind: str, namespace: str = "") -> str:
     where = f"  namespace: {namespace}\n" if namespace else ""
     return (
         f"apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\n"
@@ -102,17 +102,19 @@ def _object(kind: str, namespace: str = "") -> str:
     )
 
 
-def _reference(kind: str) -> str:
+def _role_reference(kind: str) -> str:
     return f"roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {NAME}\n"
 
 
-def _rules(rights: Iterable[Right]) -> str:
+def _render_rules(rights: Iterable[Right]) -> str:
     """One rule for neighbours of the same API group and verbs, with what they are for."""
-    return "".join(_rule(list(group)) for _, group in groupby(rights, lambda r: (r.group, r.verbs)))
+    return "".join(
+        _render_rule(list(group)) for _, group in groupby(rights, lambda r: (r.group, r.verbs))
+    )
 
 
-def _rule(rights: list[Right]) -> str:
-    lines = [*_reasons(rights)]
+def _render_rule(rights: list[Right]) -> str:
+    lines = [*_comment_reasons(rights)]
     lines += [
         f'  - apiGroups: ["{rights[0].group}"]',
         f"    resources: [{', '.join(r.resource for r in rights)}]",
@@ -121,6 +123,6 @@ def _rule(rights: list[Right]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _reasons(rights: list[Right]) -> Iterator[str]:
+def _comment_reasons(rights: list[Right]) -> Iterator[str]:
     for why, group in groupby(rights, lambda r: r.why):
         yield f"  # {', '.join(r.resource for r in group)}: {why}"

@@ -20,7 +20,7 @@ _NAME_LABEL = "app.kubernetes.io/name"
 Answer = tuple[bool, str]
 
 
-async def workload(cluster: Cluster, kind: str, name: str, namespace: str) -> Answer:
+async def check_workload(cluster: Cluster, kind: str, name: str, namespace: str) -> Answer:
     """Whether all pods that `kind` (deployment or daemonset) `name` wants are ready.
 
     Raises ClusterError when that cannot be read.
@@ -31,50 +31,50 @@ async def workload(cluster: Cluster, kind: str, name: str, namespace: str) -> An
     except NotFound:
         listed = {}
     items = [as_map(i) for i in as_map(listed).get("items") or ()]
-    found = _named(items, name)
+    found = _find_named(items, name)
     if not found:
         step = f"see `kubectl -n {namespace} get {plural}`; is it enabled in the Helm values?"
         return False, f"{kind} {name} not found in namespace {namespace}: {step}"
-    counts = [_counts(kind, i) for i in found]
+    counts = [_count_pods(kind, i) for i in found]
     desired, ready = sum(d for d, _ in counts), sum(r for _, r in counts)
-    shown = ", ".join(_name(i) for i in found)
+    shown = ", ".join(_name_of(i) for i in found)
     text = f"{kind} {shown}: {ready} of {desired} ready"
     if desired == 0:
         why = "is scaled to 0" if kind == "deployment" else "has no node to run on"
         return False, f"{text}: it {why}"
     if ready < desired:
-        return False, f"{text}: see `kubectl -n {namespace} describe {kind} {_name(found[0])}`"
+        return False, f"{text}: see `kubectl -n {namespace} describe {kind} {_name_of(found[0])}`"
     return True, text
 
 
-async def crd(cluster: Cluster, name: str) -> Answer:
+async def check_crd(cluster: Cluster, name: str) -> Answer:
     """Whether a kind of resource is served; `name` is `plural.group`, or the plural alone.
 
     Raises ClusterError when that cannot be read.
     """
     plural, _, group = name.partition(".")
     try:
-        served = await discovery.find(cluster.gateway, ResourceSource(plural, group))
+        served = await discovery.find_served(cluster.gateway, ResourceSource(plural, group))
     except NotFound as error:
         return False, f"{error.message}: {error.hint}"
     return True, f"{served.plural}.{served.group} {served.version} is served"
 
 
-def _name(item: Mapping[str, Any]) -> str:
+def _name_of(item: Mapping[str, Any]) -> str:
     return str(as_map(item.get("metadata")).get("name") or "")
 
 
-def _named(items: list[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
-    exact = [i for i in items if _name(i) == name]
+def _find_named(items: list[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    exact = [i for i in items if _name_of(i) == name]
     if exact:
         return exact
     labelled = [
         i for i in items if as_map(as_map(i.get("metadata")).get("labels")).get(_NAME_LABEL) == name
     ]
-    return labelled or [i for i in items if _name(i).startswith(f"{name}-")]
+    return labelled or [i for i in items if _name_of(i).startswith(f"{name}-")]
 
 
-def _counts(kind: str, item: Mapping[str, Any]) -> tuple[int, int]:
+def _count_pods(kind: str, item: Mapping[str, Any]) -> tuple[int, int]:
     """Pods wanted and pods ready. An absent `replicas` means one."""
     spec, status = as_map(item.get("spec")), as_map(item.get("status"))
     if kind == "deployment":

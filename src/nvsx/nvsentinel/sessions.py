@@ -27,7 +27,7 @@ SAME_CORDON = 1.0
 GONE = "the Node object is gone"
 
 
-def identity(event: HealthEvent) -> str:
+def event_identity(event: HealthEvent) -> str:
     """The database id of an event, or what stands in for it where there is none."""
     if event.id:
         return event.id
@@ -40,10 +40,10 @@ def _stand_in(*parts: str) -> str:
     return f"event-{digest.hexdigest()[:16]}"
 
 
-def key_of(events: Iterable[HealthEvent]) -> str:
+def session_key_of(events: Iterable[HealthEvent]) -> str:
     """The key of a session with these events: its earliest one's identity; "" for none."""
-    first = min(events, key=lambda e: (e.generated_at or math.inf, identity(e)), default=None)
-    return identity(first) if first is not None else ""
+    first = min(events, key=lambda e: (e.generated_at or math.inf, event_identity(e)), default=None)
+    return event_identity(first) if first is not None else ""
 
 
 class SessionTracker:
@@ -68,82 +68,93 @@ class SessionTracker:
         before = self._session
         if node is None:
             if before.open:
-                self._session = _ended(before, at, "terminated", GONE)
+                self._session = _end_session(before, at, "terminated", GONE)
             self._looked = True
             return self._session
         seen = marks.read(node)
-        if _is_another(before, node):
-            self._session = _replaced_by(before, node, at)
+        if _is_other_node_object(before, node):
+            self._session = _end_replaced(before, node, at)
         elif before.open:
-            self._session = self._go_on(before, node, seen, at)
-        elif seen.annotated or (not self._looked and not before.known and _left_held(seen)):
-            self._session = self._begin(before, node, seen, at)
+            self._session = self._continue_session(before, node, seen, at)
+        elif seen.annotated or (
+            not self._looked and not before.known and _is_held_without_annotation(seen)
+        ):
+            self._session = self._begin_session(before, node, seen, at)
         elif not self._looked and not before.known and seen.uncordoned_at:
-            self._session = _over_before_we_came(seen)
+            self._session = _ended_before_we_came(seen)
         if seen.annotated:
             self._stale = seen.by_hand
         self._looked = True
         self._unmarked_before = not (seen.annotated or seen.state)
         return self._session
 
-    def _begin(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
-        if before.known and _shares(before, seen):
-            return _grown(msgspec.structs.replace(before, open=True, ended_at=None), seen, at)
+    def _begin_session(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        if before.known and _shares_event(before, seen):
+            return _grow_session(
+                msgspec.structs.replace(before, open=True, ended_at=None), seen, at
+            )
         quarantined = seen.cordoned_at or (at if self._unmarked_before else None)
         end = before.ended_at or (seen.uncordoned_at or None)
         fresh = Session(
-            key=key_of(seen.events) or _stand_in(node.name, node.uid, f"{seen.cordoned_at:.0f}"),
+            key=session_key_of(seen.events)
+            or _stand_in(node.name, node.uid, f"{seen.cordoned_at:.0f}"),
             open=True,
             quarantined_at=quarantined,
             previous_end=end,
             node_uid=node.uid,
         )
-        return _grown(fresh, seen, at)
+        return _grow_session(fresh, seen, at)
 
-    def _go_on(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+    def _continue_session(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
         before = msgspec.structs.replace(before, node_uid=before.node_uid or node.uid)
         if seen.annotated:
-            if _replaced(before, seen):
-                return self._ended_away(before, seen, at)
-            return _grown(before, seen, at)
+            if _is_later_session(before, seen):
+                return self._end_unwatched(before, seen, at)
+            return _grow_session(before, seen, at)
         began = math.floor(before.quarantined_at or before.generated_at or 0.0)
         if seen.uncordoned_at and seen.uncordoned_at >= began:
-            return _ended(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+            return _end_session(
+                before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
+            )
         by_hand = seen.by_hand - self._stale
         if by_hand:
-            return _ended(before, at, "cancelled", _by_hand(by_hand))
+            return _end_session(before, at, "cancelled", _describe_by_hand(by_hand))
         if seen.state or (seen.handed_over and not before.cordon_preexisting):
-            return _grown(before, seen, at)
-        sick = _still_unhealthy(before, node)
+            return _grow_session(before, seen, at)
+        sick = _list_still_unhealthy(before, node)
         if sick:
             text = f"NVSentinel's marks were removed while {', '.join(sick)} is still unhealthy"
-            return _ended(before, at, "cancelled", text)
-        return _ended(before, at, "recovered", "NVSentinel's marks are gone")
+            return _end_session(before, at, "cancelled", text)
+        return _end_session(before, at, "recovered", "NVSentinel's marks are gone")
 
-    def _ended_away(self, before: Session, seen: Marks, at: float) -> Session:
+    def _end_unwatched(self, before: Session, seen: Marks, at: float) -> Session:
         """`before` is over and another session has begun; how it ended may be unknown."""
         began = math.floor(before.quarantined_at or before.generated_at or 0.0)
         if seen.uncordoned_at >= began > 0:
-            return _ended(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+            return _end_session(
+                before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
+            )
         times = [e.generated_at for e in seen.events if e.generated_at]
         latest = seen.cordoned_at or min(times, default=at)
-        return _ended(before, latest, "", "it ended while nobody watched; another one has begun")
+        return _end_session(
+            before, latest, "", "it ended while nobody watched; another one has begun"
+        )
 
 
-def _left_held(seen: Marks) -> bool:
+def _is_held_without_annotation(seen: Marks) -> bool:
     """Without the annotation, only a cordon of NVSentinel's makes a session: a state label
     alone can be a leftover that was written after the end."""
     return seen.handed_over and not seen.by_hand
 
 
-def _shares(session: Session, seen: Marks) -> bool:
-    known = {identity(e) for e in session.events}
-    return any(identity(e) in known for e in seen.events)
+def _shares_event(session: Session, seen: Marks) -> bool:
+    known = {event_identity(e) for e in session.events}
+    return any(event_identity(e) in known for e in seen.events)
 
 
-def _replaced(session: Session, seen: Marks) -> bool:
+def _is_later_session(session: Session, seen: Marks) -> bool:
     """Whether the annotation is a later session's: none of our events, and a new cordon."""
-    if not seen.events or not session.events or _shares(session, seen):
+    if not seen.events or not session.events or _shares_event(session, seen):
         return False
     began = session.quarantined_at or session.generated_at or 0.0
     if seen.cordoned_at and session.quarantined_at:
@@ -151,10 +162,10 @@ def _replaced(session: Session, seen: Marks) -> bool:
     return seen.uncordoned_at >= math.floor(began) > 0
 
 
-def _grown(session: Session, seen: Marks, at: float) -> Session:
+def _grow_session(session: Session, seen: Marks, at: float) -> Session:
     """`session` with what the marks add."""
-    events = {identity(e): e for e in (*session.events, *seen.events)}
-    ordered = tuple(sorted(events.values(), key=lambda e: (e.generated_at, identity(e))))
+    events = {event_identity(e): e for e in (*session.events, *seen.events)}
+    ordered = tuple(sorted(events.values(), key=lambda e: (e.generated_at, event_identity(e))))
     generated = [e.generated_at for e in ordered if e.generated_at]
     states = session.states
     if seen.state and seen.state not in session.reached():
@@ -174,7 +185,7 @@ def _grown(session: Session, seen: Marks, at: float) -> Session:
     )
 
 
-def _ended(session: Session, at: float, ending: Ending, detail: str) -> Session:
+def _end_session(session: Session, at: float, ending: Ending, detail: str) -> Session:
     return msgspec.structs.replace(
         session,
         open=False,
@@ -186,22 +197,22 @@ def _ended(session: Session, at: float, ending: Ending, detail: str) -> Session:
     )
 
 
-def _is_another(session: Session, node: Node) -> bool:
+def _is_other_node_object(session: Session, node: Node) -> bool:
     """Whether `node` is not the Node object that an open or terminated session was about."""
     if session.ending == "terminated":
         return session.replaced_at is None
     return session.open and "" not in (node.uid, session.node_uid) and node.uid != session.node_uid
 
 
-def _replaced_by(session: Session, node: Node, at: float) -> Session:
+def _end_replaced(session: Session, node: Node, at: float) -> Session:
     created = node.created or at
     when = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     text = f"{GONE}; a new one of the same name was created {when}"
-    over = _ended(session, session.ended_at or created, "terminated", text)
+    over = _end_session(session, session.ended_at or created, "terminated", text)
     return msgspec.structs.replace(over, replaced_at=created)
 
 
-def _over_before_we_came(seen: Marks) -> Session:
+def _ended_before_we_came(seen: Marks) -> Session:
     """A node first seen after its session: only when it ended is left on it. No key, since
     what began it is gone."""
     return Session(
@@ -212,11 +223,11 @@ def _over_before_we_came(seen: Marks) -> Session:
     )
 
 
-def _by_hand(found: frozenset[str]) -> str:
+def _describe_by_hand(found: frozenset[str]) -> str:
     verb = "uncordoned" if names.UNCORDONED_BY_HAND_ANNOTATION in found else "untainted"
     return f"a person {verb} the node, which cancels NVSentinel's work on it"
 
 
-def _still_unhealthy(session: Session, node: Node) -> list[str]:
+def _list_still_unhealthy(session: Session, node: Node) -> list[str]:
     checks = {e.check for e in session.events}
     return [c.type for c in node.conditions if c.type in checks and messages.is_unhealthy(c)]

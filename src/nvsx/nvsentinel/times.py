@@ -1,6 +1,6 @@
 """The times of a repair, folded from what was observed, mark by mark.
 
-`observe` adds to the known marks what one snapshot shows. NVSentinel's own timestamps come
+`add_times` adds to the known marks what one snapshot shows. NVSentinel's own timestamps come
 first, the time of looking only where it writes none (drain labels). A mark that was never
 seen stays None: nothing is made up, and time to repair stays None with it.
 """
@@ -19,7 +19,7 @@ from nvsx.nvsentinel import maintenance, messages, names
 WHOLE_SECOND = 1.0
 
 
-def observe(previous: Times, snapshot: Snapshot, trigger: HealthEvent | None = None) -> Times:
+def add_times(previous: Times, snapshot: Snapshot, trigger: HealthEvent | None = None) -> Times:
     """`previous` with the marks that `snapshot` adds.
 
     `trigger` is the event that started it all, for nodes without a quarantine session.
@@ -30,33 +30,33 @@ def observe(previous: Times, snapshot: Snapshot, trigger: HealthEvent | None = N
         starts = [trigger.generated_at]
     generated = min(starts, default=None)
     checks = {e.check for e in session.events} | ({trigger.check} if trigger else set())
-    found = _conditions(snapshot, checks)
-    mine = maintenance.of_session(snapshot.resources, session, node=snapshot.node_name)
+    found = _find_conditions(snapshot, checks)
+    mine = maintenance.repairs_of_session(snapshot.resources, session, node=snapshot.node_name)
     states = dict(session.states)
     return msgspec.structs.replace(
         previous,
         generated=generated,
-        condition_seen=previous.condition_seen or _seen(found, generated, snapshot.at),
+        condition_seen=previous.condition_seen or _condition_seen_at(found, generated, snapshot.at),
         quarantined=previous.quarantined or session.quarantined_at,
         drain_began=previous.drain_began or states.get(names.STATE_DRAINING),
         drain_finished=previous.drain_finished
         or states.get(names.STATE_DRAIN_SUCCEEDED)
         or states.get(names.STATE_DRAIN_FAILED),
-        remediation_created=previous.remediation_created or _created(mine),
-        node_ready=_ready(previous, snapshot, mine),
-        healthy=_healthy(previous, found, generated, session),
-        unquarantined=previous.unquarantined or _unquarantined(session, generated),
+        remediation_created=previous.remediation_created or _requested_at(mine),
+        node_ready=_node_ready_at(previous, snapshot, mine),
+        healthy=_healthy_at(previous, found, generated, session),
+        unquarantined=previous.unquarantined or _unquarantined_at(session, generated),
     )
 
 
-def _conditions(snapshot: Snapshot, checks: Iterable[str]) -> list[Condition]:
+def _find_conditions(snapshot: Snapshot, checks: Iterable[str]) -> list[Condition]:
     if snapshot.node is None:
         return []
     every = (snapshot.node.condition(check) for check in checks)
     return [c for c in every if c is not None and messages.is_check(c)]
 
 
-def _seen(found: list[Condition], generated: float | None, at: float) -> float | None:
+def _condition_seen_at(found: list[Condition], generated: float | None, at: float) -> float | None:
     """When the fault first showed as a condition. The transition time is an earlier fault's
     when the condition was True before this incident; then the heartbeat is ours."""
     times = []
@@ -69,11 +69,11 @@ def _seen(found: list[Condition], generated: float | None, at: float) -> float |
     return min(times, default=None)
 
 
-def _created(mine: tuple[Resource, ...]) -> float | None:
+def _requested_at(mine: tuple[Resource, ...]) -> float | None:
     return min((r.created for r in mine if r.created), default=None)
 
 
-def _ready(previous: Times, snapshot: Snapshot, mine: tuple[Resource, ...]) -> float | None:
+def _node_ready_at(previous: Times, snapshot: Snapshot, mine: tuple[Resource, ...]) -> float | None:
     """When the node was Ready after its newest maintenance."""
     if not mine:
         return previous.node_ready
@@ -89,7 +89,7 @@ def _ready(previous: Times, snapshot: Snapshot, mine: tuple[Resource, ...]) -> f
     return previous.node_ready
 
 
-def _healthy(
+def _healthy_at(
     previous: Times, found: list[Condition], generated: float | None, session: Session
 ) -> float | None:
     """When the last condition of the incident turned healthy; None while one is not."""
@@ -103,7 +103,7 @@ def _healthy(
     return turned or None
 
 
-def _unquarantined(session: Session, generated: float | None) -> float | None:
+def _unquarantined_at(session: Session, generated: float | None) -> float | None:
     """Only a recovery counts: a cancelled or terminated session has no time to repair."""
     if session.ending != "recovered" or session.ended_at is None:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.watches.snapshot import Note
 from nvsx.nvsentinel import marks, messages, names
-from nvsx.nvsentinel.case import Case
+from nvsx.nvsentinel.case import WaitingCase
 
 _SHOWN_PODS = 5
 #: NVSentinel's own acceptance test gives the cordon two minutes.
@@ -20,7 +20,7 @@ CORDONED_WITHIN = 120.0
 # --- what holds in several stages -------------------------------------------------------------
 
 
-def breaker(case: Case) -> Iterator[Note]:
+def find_breaker_tripped(case: WaitingCase) -> Iterator[Note]:
     """TRIPPED stops fault-quarantine altogether, recovery included."""
     if case.inst is None or case.inst.breaker.value != "TRIPPED":
         return
@@ -32,18 +32,18 @@ def breaker(case: Case) -> Iterator[Note]:
     yield Note(
         "breaker-tripped",
         f"NVSentinel's circuit breaker is TRIPPED: {effect}",
-        f"find out why so many nodes failed, then {reset_breaker(case)}",
+        f"find out why so many nodes failed, then {reset_breaker_command(case)}",
     )
 
 
-def reset_breaker(case: Case) -> str:
+def reset_breaker_command(case: WaitingCase) -> str:
     return (
         "set data.status to CLOSED and restart fault-quarantine: "
         f"{case.kubectl('get cm circuit-breaker -o yaml')}"
     )
 
 
-def dry_run(case: Case) -> Iterator[Note]:
+def find_dry_run(case: WaitingCase) -> Iterator[Note]:
     known = case.inst is not None and case.inst.dry_run.value is True
     if known or (case.marks.dry_run and case.snap.session.open):
         where = (
@@ -59,7 +59,7 @@ def dry_run(case: Case) -> Iterator[Note]:
         )
 
 
-def opted_out(case: Case) -> Iterator[Note]:
+def find_opted_out(case: WaitingCase) -> Iterator[Note]:
     label = marks.opted_out(case.snap.node) if case.snap.node is not None else ""
     if label:
         key = label.partition("=")[0]
@@ -70,7 +70,7 @@ def opted_out(case: Case) -> Iterator[Note]:
         )
 
 
-def node_not_ready(case: Case) -> Iterator[Note]:
+def find_node_not_ready(case: WaitingCase) -> Iterator[Note]:
     node = case.snap.node
     if node is None or node.ready is True:
         return
@@ -85,8 +85,8 @@ def node_not_ready(case: Case) -> Iterator[Note]:
     )
 
 
-def missing(*modules: str) -> Callable[[Case], Iterator[Note]]:
-    def finding(case: Case) -> Iterator[Note]:
+def make_missing_finding(*modules: str) -> Callable[[WaitingCase], Iterator[Note]]:
+    def finding(case: WaitingCase) -> Iterator[Note]:
         if case.inst is None:
             return
         for name in modules:
@@ -119,11 +119,11 @@ _WORK = {
 # --- detect and quarantine ------------------------------------------------------------------
 
 
-def no_effect(case: Case) -> Iterator[Note]:
+def find_no_effect(case: WaitingCase) -> Iterator[Note]:
     """Faults that NVSentinel records and does not act on; silent beside one it may act on."""
     if case.snap.session.known or case.sick:
         return
-    for event in _recent(case):
+    for event in _recent_events(case):
         if event.strategy in (names.STORE_ONLY, names.STORE_AND_ANALYSE):
             yield Note(
                 "store-only",
@@ -143,7 +143,7 @@ def no_effect(case: Case) -> Iterator[Note]:
             return
 
 
-def no_rule(case: Case) -> Iterator[Note]:
+def find_no_rule(case: WaitingCase) -> Iterator[Note]:
     """Faults that no rule set of fault-quarantine is for: those of the analyzer, for one."""
     if case.inst is None or case.snap.session.open or not case.sick:
         return
@@ -160,7 +160,7 @@ def no_rule(case: Case) -> Iterator[Note]:
     )
 
 
-def not_quarantined(case: Case) -> Iterator[Note]:
+def find_not_quarantined(case: WaitingCase) -> Iterator[Note]:
     """Nothing explains it, and fault-quarantine takes seconds, not minutes."""
     if case.snap.session.open or not case.sick:
         return
@@ -176,12 +176,12 @@ def not_quarantined(case: Case) -> Iterator[Note]:
     )
 
 
-def _recent(case: Case) -> list[HealthEvent]:
+def _recent_events(case: WaitingCase) -> list[HealthEvent]:
     unhealthy = (e for e in case.snap.health_events if not e.healthy)
     return sorted(unhealthy, key=lambda e: -(e.created_at or e.generated_at))
 
 
-def actions(case: Case) -> Iterator[Note]:
+def find_action_for_people(case: WaitingCase) -> Iterator[Note]:
     """Recommended actions that end with people: no resource will be created for them."""
     session = case.snap.session
     mapped = {r.action for r in case.inst.repairs} if case.inst and case.inst.repairs else set()
@@ -209,10 +209,10 @@ def actions(case: Case) -> Iterator[Note]:
     )
 
 
-def not_created(case: Case) -> Iterator[Note]:
+def find_repair_not_created(case: WaitingCase) -> Iterator[Note]:
     """A repair is due, and fault-remediation could not create the resource for it."""
     failed = case.snap.session.state == names.STATE_REMEDIATION_FAILED
-    if not failed or case.repairs or any(actions(case)):
+    if not failed or case.repairs or any(find_action_for_people(case)):
         return
     yield Note(
         "repair-not-created",
@@ -225,7 +225,7 @@ def not_created(case: Case) -> Iterator[Note]:
 # --- drain ----------------------------------------------------------------------------------
 
 
-def drain(case: Case) -> Iterator[Note]:
+def find_drain_waits(case: WaitingCase) -> Iterator[Note]:
     session = case.snap.session
     node = case.snap.node_name
     if session.state == names.STATE_DRAIN_FAILED:
@@ -238,7 +238,7 @@ def drain(case: Case) -> Iterator[Note]:
     if session.state not in ("", names.STATE_QUARANTINED, names.STATE_DRAINING):
         return
     began = session.began or 0.0
-    waits = [w for w in map(messages.drain_wait, case.snap.events) if w is not None]
+    waits = [w for w in map(messages.parse_drain_wait, case.snap.events) if w is not None]
     waits = [w for w in waits if w.last >= began]
     running = {f"{p.namespace}/{p.name}": p for p in case.snap.pods_on_node()}
     known = bool(running) and "pods" not in case.snap.unread
@@ -247,9 +247,9 @@ def drain(case: Case) -> Iterator[Note]:
     if forced and pods:
         yield Note(
             "drain-waits",
-            f"the drain waits for {listed(pods)}; DeleteAfterTimeout deletes what is left at "
+            f"the drain waits for {list_pods(pods)}; DeleteAfterTimeout deletes what is left at "
             f"{case.clock(min(forced))}",
-            f"to end it earlier: {_delete(pods)}"
+            f"to end it earlier: {_delete_command(pods)}"
             if min(forced) > case.now
             else f"that has passed; see {case.kubectl('logs deploy/node-drainer')} | grep {node}",
         )
@@ -258,19 +258,19 @@ def drain(case: Case) -> Iterator[Note]:
         belongs = f" ({owner})" if owner else ""
         yield Note(
             "drain-waits",
-            f"the drain waits for {listed(pods)}{belongs} to finish, without limit "
+            f"the drain waits for {list_pods(pods)}{belongs} to finish, without limit "
             "(AllowCompletion evicts nothing)",
-            f"let them finish, or end them: {_delete(pods)}",
+            f"let them finish, or end them: {_delete_command(pods)}",
         )
 
 
-def listed(pods: list[str]) -> str:
+def list_pods(pods: list[str]) -> str:
     unique = list(dict.fromkeys(pods))
     more = len(unique) - _SHOWN_PODS
     text = ", ".join(unique[:_SHOWN_PODS]) + (f" and {more} more" if more > 0 else "")
     return f"{'pod' if len(unique) == 1 else f'{len(unique)} pods'} {text}"
 
 
-def _delete(pods: list[str]) -> str:
+def _delete_command(pods: list[str]) -> str:
     namespace, _, name = pods[0].partition("/")
     return f"kubectl -n {namespace} delete pod {name}"

@@ -107,16 +107,16 @@ class Workload(NamedTuple):
     args: tuple[str, ...]
 
 
-async def find(reader: Reader, namespace: str) -> tuple[str, Fact, list[Workload]]:
+async def find_nvsentinel(reader: Reader, namespace: str) -> tuple[str, Fact, list[Workload]]:
     """The namespace, whether NVSentinel is there, and its workloads."""
     for tried in (namespace,) if namespace else (names.NAMESPACE, ""):
         where = tried
         scope = f"/namespaces/{where}" if where else ""
         found = [
-            *_workloads(
+            *_read_workloads(
                 "Deployment", await reader.items(f"/apis/apps/v1{scope}/deployments", "workloads")
             ),
-            *_workloads(
+            *_read_workloads(
                 "DaemonSet", await reader.items(f"/apis/apps/v1{scope}/daemonsets", "workloads")
             ),
         ]
@@ -136,11 +136,11 @@ async def find(reader: Reader, namespace: str) -> tuple[str, Fact, list[Workload
     return where, Fact(False, f"no workload of NVSentinel {place}"), []
 
 
-def _workloads(kind: str, items: list[Mapping[str, Any]]) -> list[Workload]:
-    return [_workload(kind, item) for item in items]
+def _read_workloads(kind: str, items: list[Mapping[str, Any]]) -> list[Workload]:
+    return [_read_workload(kind, item) for item in items]
 
 
-def _workload(kind: str, item: Mapping[str, Any]) -> Workload:
+def _read_workload(kind: str, item: Mapping[str, Any]) -> Workload:
     meta, spec, status = (as_map(item.get(k)) for k in ("metadata", "spec", "status"))
     template = as_map(as_map(spec.get("template")).get("spec"))
     containers = [as_map(c) for c in template.get("containers") or ()]
@@ -161,12 +161,12 @@ def _workload(kind: str, item: Mapping[str, Any]) -> Workload:
         str(as_map(meta.get("labels")).get(_NAME_LABEL) or ""),
         desired,
         ready,
-        _tag(image),
+        _image_tag(image),
         tuple(str(w) for w in words),
     )
 
 
-def _tag(image: str) -> str:
+def _image_tag(image: str) -> str:
     """The tag of an image reference: the version that counts, chart labels lag behind."""
     last = image.split("@", 1)[0].rsplit("/", 1)[-1]
     return last.partition(":")[2]
@@ -187,7 +187,7 @@ def _module_of(workload: Workload) -> str:
     return exact if labelled else ""
 
 
-def modules_of(workloads: list[Workload]) -> dict[str, Module]:
+def group_into_modules(workloads: list[Workload]) -> dict[str, Module]:
     grouped: dict[str, list[Workload]] = {}
     for workload in workloads:
         grouped.setdefault(_module_of(workload), []).append(workload)

@@ -21,7 +21,7 @@ from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Intake, TriggerEvent
-from nvsx.nvsentinel.event_store.event_feed import HealthEventFeed, Position
+from nvsx.nvsentinel.event_store.event_feed import FeedPosition, HealthEventFeed
 from nvsx.serve.watch_source import TOGETHER, identity
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class PollSource:
         self._lookback = lookback
         self._name = name
         self._backoff = Backoff(interval, max(interval, LONGEST_PAUSE), rng)
-        self._position: Position | None = None
+        self._position: FeedPosition | None = None
         self._unwell: set[tuple[str, str]] = set()
         self._begun = clock.now()
         self._read_at: float | None = None
@@ -136,11 +136,11 @@ class PollSource:
             log.warning("NVSentinel's store cannot be read now: %s", said)
         self._trouble = why
 
-    async def _resumed(self) -> Position:
+    async def _resumed(self) -> FeedPosition:
         kept = await self._cursors.cursor(self._name)
         if isinstance(kept, dict) and isinstance(kept.get("at"), int | float):
-            return Position(kept)
-        return Position.at(self._clock.now() - self._lookback)
+            return FeedPosition(kept)
+        return FeedPosition.at(self._clock.now() - self._lookback)
 
     async def _offer_all(self, events: Iterable[HealthEvent]) -> None:
         """Offer them side by side, those of one node one after another.

@@ -64,7 +64,7 @@ def doctor(
     if print_rbac:
         from nvsx.nvsentinel import rbac
 
-        typer.echo(rbac.manifest(home.settings.nvsentinel.namespace), nl=False)
+        typer.echo(rbac.render_manifest(home.settings.nvsentinel.namespace), nl=False)
         return
     if open_uis:
         _forward(home)
@@ -97,7 +97,7 @@ def _forward(home: Home) -> None:
         from nvsx.cluster import kubeconfig
 
         private = home.state_dir / "port-forward.kubeconfig"
-        env["KUBECONFIG"] = str(kubeconfig.pinned_kubeconfig(home.context, private))
+        env["KUBECONFIG"] = str(kubeconfig.write_pinned_kubeconfig(home.context, private))
     sys.stdout.flush()
     os.execve(found, [str(found)], env)  # noqa: S606 - a file of the project's, no shell needed
 

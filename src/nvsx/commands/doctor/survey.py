@@ -100,7 +100,7 @@ def _importable(module: str) -> bool:
 def _kubectl(path: str) -> tuple[str, Trouble | None]:
     """Its version. Asked without a server: that is another check."""
     if not path:
-        return "", trouble(kubeconfig.no_kubectl())
+        return "", trouble(kubeconfig.kubectl_is_missing())
     hint = f"does `{path} version --client` work?"
     try:
         done = subprocess.run(
@@ -143,8 +143,8 @@ def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway 
         return Target(), InClusterGateway()
     try:
         refuse_stale_kubeconfig(home.env, home.context)
-        context = kubeconfig.context_named(home.context)
-        known = kubeconfig.contexts()
+        context = kubeconfig.find_context(home.context)
+        known = kubeconfig.list_contexts()
     except (ClusterError, UsageError) as error:
         return Target(trouble=trouble(error)), None
     others = tuple(c.name for c in known if c.name != context.name)

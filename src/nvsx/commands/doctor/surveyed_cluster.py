@@ -188,7 +188,7 @@ def _node(node: Node) -> NodeSeen:
 
 
 def _incident(node: Node) -> str:
-    found = new_faults.existing(node)
+    found = new_faults.find_existing_fault(node)
     event = found.event if found else None
     if not marks.is_marked(node) and event is None:
         return ""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, failure
+from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, store_failure
 
 #: What the keys of a Secret (or the files of a folder like one) hold.
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -54,7 +54,7 @@ class Material:
     key: str = ""
 
 
-async def load(
+async def load_credentials(
     source: CredentialSource | None, environ: Mapping[str, str], read_secret: ReadSecret
 ) -> Material:
     """Read the credentials. Raises HealthEventsError (kind `configuration`), ClusterError."""
@@ -63,49 +63,51 @@ async def load(
     if source.env:
         text = environ.get(source.env, "")
         if not text.strip():
-            raise _unusable(f"the environment variable {source.env} is not set")
-        return of_text(text, source.env)
+            raise _credentials_unusable(f"the environment variable {source.env} is not set")
+        return credentials_of_text(text, source.env)
     if source.secret:
         namespace, _, name = source.secret.partition("/")
         if not (namespace and name):
-            raise _unusable(f"{source.secret} names no Secret", "write it as namespace/name")
-        return of_keys(await read_secret(namespace, name), f"Secret {source.secret}")
-    return _of_path(Path(source.file).expanduser()) if source.file else Material()
+            raise _credentials_unusable(
+                f"{source.secret} names no Secret", "write it as namespace/name"
+            )
+        return credentials_of_keys(await read_secret(namespace, name), f"Secret {source.secret}")
+    return _load_path(Path(source.file).expanduser()) if source.file else Material()
 
 
-def _of_path(path: Path) -> Material:
+def _load_path(path: Path) -> Material:
     try:
         if path.is_dir():
             names = {n for group in _KEYS.values() for n in group}
-            found = {n: _read(path / n) for n in sorted(names) if (path / n).is_file()}
-            return of_keys(found, f"folder {path}")
-        return of_text(_read(path), str(path))
+            found = {n: _read_small_file(path / n) for n in sorted(names) if (path / n).is_file()}
+            return credentials_of_keys(found, f"folder {path}")
+        return credentials_of_text(_read_small_file(path), str(path))
     except OSError as error:
-        raise _unusable(f"{path} cannot be read: {error.strerror or error}") from None
+        raise _credentials_unusable(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise _unusable(f"{path} is not text") from None
+        raise _credentials_unusable(f"{path} is not text") from None
 
 
-def _read(path: Path) -> str:
+def _read_small_file(path: Path) -> str:
     if path.stat().st_size > _LARGEST:
         raise OSError(0, "it is too large for credentials")
     return path.read_text("utf-8")
 
 
-def of_text(text: str, where: str) -> Material:
+def credentials_of_text(text: str, where: str) -> Material:
     """Credentials in one text: PEM, a URI, or else a password."""
     if "-----BEGIN" in text:
         certificates, key = _CERTIFICATE.findall(text), _KEY.search(text)
         if not certificates or key is None:
-            raise _unusable(f"{where} lacks a certificate or its private key")
+            raise _credentials_unusable(f"{where} lacks a certificate or its private key")
         return Material(certificate="\n".join(certificates), key=key[0])
     text = text.strip()
     if not text:
-        raise _unusable(f"{where} is empty")
+        raise _credentials_unusable(f"{where} is empty")
     return Material(uri=text) if "://" in text else Material(password=text)
 
 
-def of_keys(found: Mapping[str, str], where: str) -> Material:
+def credentials_of_keys(found: Mapping[str, str], where: str) -> Material:
     """Credentials from a Secret's keys."""
     values = {
         field: next((found[n].strip() for n in names if found.get(n, "").strip()), "")
@@ -113,18 +115,22 @@ def of_keys(found: Mapping[str, str], where: str) -> Material:
     }
     material = Material(**values)
     if bool(material.certificate) != bool(material.key):
-        raise _unusable(f"{where} has only one of tls.crt and tls.key")
+        raise _credentials_unusable(f"{where} has only one of tls.crt and tls.key")
     if not (material.uri or material.password or material.key):
         wanted = "uri, password, or tls.crt with tls.key"
-        raise _unusable(f"{where} holds no credentials nvsx knows", f"it looks for {wanted}")
+        raise _credentials_unusable(
+            f"{where} holds no credentials nvsx knows", f"it looks for {wanted}"
+        )
     return material
 
 
-def _unusable(message: str, hint: str = "") -> HealthEventsError:
-    return failure("configuration", message, hint or "see healthEvents.credentials in nvsx.yaml")
+def _credentials_unusable(message: str, hint: str = "") -> HealthEventsError:
+    return store_failure(
+        "configuration", message, hint or "see healthEvents.credentials in nvsx.yaml"
+    )
 
 
-def private_file(folder: Path, name: str, text: str) -> str:
+def write_private_file(folder: Path, name: str, text: str) -> str:
     """Write `text` to a file that only its owner can read; its path. Drivers want files."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / name

@@ -1,7 +1,7 @@
 """The feed: new health events of NVSentinel's own store, in order and at least once.
 
 Poll-mode triggers read it; the adapters are in nvsentinel.feeds. Where reading goes on is
-kept by the reader, never in NVSentinel's store: a `Position` is handed in and a later one
+kept by the reader, never in NVSentinel's store: a `FeedPosition` is handed in and a later one
 comes back with the events. Who has dealt with the events keeps its `mark`; who has not
 asks again from the earlier position and gets them again.
 """
@@ -17,7 +17,7 @@ from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import HealthEventStore
 
 
-class Position(msgspec.Struct, frozen=True):
+class FeedPosition(msgspec.Struct, frozen=True):
     """Where reading goes on.
 
     `mark` is JSON and is kept across restarts: `at` is the creation time (Unix seconds) up
@@ -30,7 +30,7 @@ class Position(msgspec.Struct, frozen=True):
     memory: Any = None
 
     @classmethod
-    def at(cls, time: float) -> Position:
+    def at(cls, time: float) -> FeedPosition:
         """Begin with events created at `time` (Unix seconds)."""
         return cls({"at": time})
 
@@ -40,7 +40,7 @@ class Batch(msgspec.Struct, frozen=True):
     store has further ones now. `oddities` say, in words, what could not be decoded."""
 
     events: tuple[HealthEvent, ...]
-    position: Position
+    position: FeedPosition
     more: bool = False
     oddities: tuple[str, ...] = ()
 
@@ -48,7 +48,7 @@ class Batch(msgspec.Struct, frozen=True):
 class HealthEventFeed(HealthEventStore, Protocol):
     """NVSentinel's store, read only. Every method raises StoreError."""
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
         """At most `limit` events that became visible after `position`, healthy ones too."""
         ...
 

@@ -1,7 +1,7 @@
 """What can go wrong with NVSentinel's store, each with the next step for a person.
 
 Both adapters translate their driver's exceptions with this module, once. Text of a driver
-is shown only after `plain` took secrets and driver jargon out of it; a URI never is.
+is shown only after `strip_secrets` took secrets and driver jargon out of it; a URI never is.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def no_driver(kind: str, extra: str) -> HealthEventsError:
     )
 
 
-def failure(kind: Kind, message: str, hint: str = "") -> HealthEventsError:
+def store_failure(kind: Kind, message: str, hint: str = "") -> HealthEventsError:
     """The error of a kind, with that kind's usual next step when none is given."""
     cls = HealthEventsUnreachable if kind in _UNREACHABLE else HealthEventsError
     return cls(kind, message, hint or _NEXT.get(kind, ""))
 
 
-def connecting(where: str, said: str, *, in_pod: bool, namespace: str) -> HealthEventsError:
+def connection_failure(where: str, said: str, *, in_pod: bool, namespace: str) -> HealthEventsError:
     """A connection that did not come about, judged by what the driver said."""
     told = (k for k, tell in _TELLS if re.search(tell, said, re.IGNORECASE))
     kind: Kind = next(told, "unavailable")
@@ -101,10 +101,10 @@ def connecting(where: str, said: str, *, in_pod: bool, namespace: str) -> Health
     hint = _POLICY.format(namespace) if in_pod and kind in ("timeout", "refused") else ""
     if kind == "database":
         hint = "check the database in healthEvents.uri"
-    return failure(kind, f"{where} {words}: {said}", hint)
+    return store_failure(kind, f"{where} {words}: {said}", hint)
 
 
-def plain(text: str, secrets: tuple[str, ...] = ()) -> str:
+def strip_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:
     """A driver's message on one line, without secrets, URIs and its own bookkeeping."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")

@@ -19,10 +19,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
 from nvsx.nvsentinel import decoding
-from nvsx.nvsentinel.event_store.credentials import private_file
-from nvsx.nvsentinel.event_store.event_feed import Batch, Position
-from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, failure, no_driver
-from nvsx.nvsentinel.event_store.store_location import Target
+from nvsx.nvsentinel.event_store.credentials import write_private_file
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition
+from nvsx.nvsentinel.event_store.event_store_errors import (
+    HealthEventsError,
+    no_driver,
+    store_failure,
+)
+from nvsx.nvsentinel.event_store.store_location import StoreTarget
 
 if TYPE_CHECKING:
     from pymongo import AsyncMongoClient
@@ -47,7 +51,7 @@ class MongoHealthEvents:
     """Adapter of core.feed.HealthEventFeed. Connects when first asked. `listeners` hear of
     every command that is sent (pymongo.monitoring)."""
 
-    def __init__(self, target: Target, clock: Clock, listeners: Sequence[Any] = ()) -> None:
+    def __init__(self, target: StoreTarget, clock: Clock, listeners: Sequence[Any] = ()) -> None:
         self._target = target
         self._clock = clock
         self._listeners = list(listeners)
@@ -56,45 +60,47 @@ class MongoHealthEvents:
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._drop()
+        await self._drop_client()
 
     async def events(self, node: str, since: float) -> Sequence[HealthEvent]:
         """Events of `node` created since, oldest first; the latest thousand at most."""
 
         async def work(stored: AsyncCollection[Document]) -> list[Document]:
-            wanted = {"healthevent.nodename": node, "createdAt": {"$gte": _date(since)}}
+            wanted = {"healthevent.nodename": node, "createdAt": {"$gte": _as_date(since)}}
             found = stored.find(wanted, max_time_ms=_QUERY_MS)
             return (
                 await found.sort([("createdAt", -1), ("_id", -1)]).limit(MOST_OF_A_NODE).to_list()
             )
 
-        documents = await self._ask(work)
-        return [e for d in reversed(documents) if (e := decoding.document(d).event) is not None]
+        documents = await self._ask_store(work)
+        return [
+            e for d in reversed(documents) if (e := decoding.decode_document(d).event) is not None
+        ]
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
         at = float(position.mark.get("at", self._clock.now()))
         had: Mapping[Any, float] = position.memory if isinstance(position.memory, Mapping) else {}
 
         async def work(stored: AsyncCollection[Document]) -> tuple[list[Document], bool]:
-            return await _unseen(stored, _date(at - OVERLAP), had, limit)
+            return await _find_unseen(stored, _as_date(at - OVERLAP), had, limit)
 
-        fresh, more = await self._ask(work)
+        fresh, more = await self._ask_store(work)
         events: list[HealthEvent] = []
         oddities: list[str] = []
         for document in fresh:
-            decoded = decoding.document(document)
+            decoded = decoding.decode_document(document)
             events += decoded.events
             oddities += decoded.oddities
-        moments = {d["_id"]: _moment(d) for d in fresh}
+        moments = {d["_id"]: _latest_date(d) for d in fresh}
         # A clock that is ahead of ours must not take the stretch with it.
-        latest = max((_created(d) for d in fresh), default=at)
+        latest = max((_created_at(d) for d in fresh), default=at)
         reached = max(at, min(latest, self._clock.now()))
         kept = {i: m for i, m in {**had, **moments}.items() if m >= reached - OVERLAP}
-        return Batch(tuple(events), Position({"at": reached}, kept), more, tuple(oddities))
+        return Batch(tuple(events), FeedPosition({"at": reached}, kept), more, tuple(oddities))
 
     # --- the connection -------------------------------------------------------------------
 
-    async def _ask(self, work: Callable[[AsyncCollection[Document]], Awaitable[T]]) -> T:
+    async def _ask_store(self, work: Callable[[AsyncCollection[Document]], Awaitable[T]]) -> T:
         """Do `work`; once more when the forward it went through had died."""
         try:
             from pymongo import errors
@@ -104,45 +110,45 @@ class MongoHealthEvents:
             while True:
                 forward = self._target.forward
                 if forward is not None and forward.pid is None:
-                    await self._drop()  # the driver would look for the dead one for long
+                    await self._drop_client()  # the driver would look for the dead one for long
                 reused = self._client is not None and forward is not None
                 try:
                     async with asyncio.timeout(_WITHIN):
-                        return await work(await self._collection())
+                        return await work(await self._open_collection())
                 except TimeoutError:
-                    await self._drop()
+                    await self._drop_client()
                     raise self._target.slow(_WITHIN) from None
                 except errors.ConnectionFailure as error:
-                    await self._drop()
+                    await self._drop_client()
                     if not reused:
-                        raise self._translated(error) from None
+                        raise self._translate_error(error) from None
                 except (errors.PyMongoError, ValueError, TypeError) as error:
                     # The driver raises all three for options it cannot use.
-                    await self._drop()
-                    raise self._translated(error) from None
+                    await self._drop_client()
+                    raise self._translate_error(error) from None
 
-    async def _collection(self) -> AsyncCollection[Document]:
+    async def _open_collection(self) -> AsyncCollection[Document]:
         if self._client is None:
-            self._client = await self._connected()
+            self._client = await self._connect_client()
             self._checked = False
-        stored = self._client[self._database()][self._target.collection or COLLECTION]
+        stored = self._client[self._database_name()][self._target.collection or COLLECTION]
         if not self._checked:
-            await _look(stored, self._target)
+            await _check_collection_exists(stored, self._target)
             self._checked = True
         return stored
 
-    def _database(self) -> str:
+    def _database_name(self) -> str:
         """The database the URI names, else what NVSentinel is configured to use."""
         named = urlsplit(self._target.uri).path.strip("/")
         return named if named and named != "admin" else self._target.database or DATABASE
 
-    async def _connected(self) -> AsyncMongoClient[Document]:
+    async def _connect_client(self) -> AsyncMongoClient[Document]:
         from pymongo import AsyncMongoClient
 
         target, material = self._target, self._target.material
         uri = target.uri
         if target.forward is not None:
-            uri = _through(uri, await target.forward.open())
+            uri = _route_through_forward(uri, await target.forward.open())
         given = {k.lower(): v for k, v in parse_qsl(urlsplit(uri).query)}
         wanted: dict[str, Any] = {
             "appname": "nvsx",
@@ -155,11 +161,14 @@ class MongoHealthEvents:
         if material.certificate:
             both = f"{material.certificate}\n{material.key}"
             wanted["tls"] = True
-            wanted["tlsCertificateKeyFile"] = private_file(target.folder, "client.pem", both)
+            wanted["tlsCertificateKeyFile"] = write_private_file(target.folder, "client.pem", both)
             if not material.password and not urlsplit(uri).username:
                 wanted["authMechanism"] = "MONGODB-X509"
         if material.ca:
-            wanted |= {"tls": True, "tlsCAFile": private_file(target.folder, "ca.crt", material.ca)}
+            wanted |= {
+                "tls": True,
+                "tlsCAFile": write_private_file(target.folder, "ca.crt", material.ca),
+            }
         options = {k: v for k, v in wanted.items() if k.lower() not in given}
         if material.password:
             options |= {"username": material.username or urlsplit(uri).username or USER}
@@ -169,23 +178,25 @@ class MongoHealthEvents:
             options["tlsAllowInvalidHostnames"] = True
         return AsyncMongoClient(uri, tz_aware=True, event_listeners=self._listeners, **options)
 
-    async def _drop(self) -> None:
+    async def _drop_client(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
         if self._target.forward is not None:
             await self._target.forward.close()
 
-    def _translated(self, error: BaseException) -> HealthEventsError:
+    def _translate_error(self, error: BaseException) -> HealthEventsError:
         from pymongo import errors
 
         target, said = self._target, self._target.said(error)
         code = error.code if isinstance(error, errors.OperationFailure) else None
         if code in (11, 18, 8000):
-            return failure("authentication", f"{target.where} refused the credentials: {said}")
+            return store_failure(
+                "authentication", f"{target.where} refused the credentials: {said}"
+            )
         if code == 13:
-            database = self._database()
-            return failure(
+            database = self._database_name()
+            return store_failure(
                 "permission",
                 f"{target.where} does not let nvsx read "
                 f"{database}.{target.collection or COLLECTION}",
@@ -193,11 +204,11 @@ class MongoHealthEvents:
                 "has such a user: CN=mongo-dgxcops-client",
             )
         if code == 50 or isinstance(error, errors.ExecutionTimeout):
-            return failure("timeout", f"{target.where} took too long: {said}")
+            return store_failure("timeout", f"{target.where} took too long: {said}")
         if isinstance(error, errors.ConfigurationError | ValueError | TypeError):
             if "dnspython" in said:
-                return failure("driver", said, "pip install 'pymongo[srv]'")
-            return failure(
+                return store_failure("driver", said, "pip install 'pymongo[srv]'")
+            return store_failure(
                 "configuration",
                 "the MongoDB connection cannot be set up from its URI and options",
                 "write user and password percent-encoded: mongodb://user:p%40ss@host:27017/",
@@ -205,7 +216,7 @@ class MongoHealthEvents:
         return target.unreached(error)
 
 
-async def _look(stored: AsyncCollection[Document], target: Target) -> None:
+async def _check_collection_exists(stored: AsyncCollection[Document], target: StoreTarget) -> None:
     """See that the collection is there: reading one that is not gives nothing, silently."""
     from pymongo import errors
 
@@ -217,14 +228,14 @@ async def _look(stored: AsyncCollection[Document], target: Target) -> None:
         return  # reading is allowed, listing is not
     if stored.name not in names:
         has = ", ".join(sorted(names)[:10]) or "nothing at all"
-        raise failure(
+        raise store_failure(
             "database",
             f"{target.where} has no collection {stored.full_name}; there is {has}",
             "name the database in healthEvents.uri, or wait if NVSentinel has just been installed",
         )
 
 
-async def _unseen(
+async def _find_unseen(
     stored: AsyncCollection[Document], since: datetime, had: Mapping[Any, float], limit: int
 ) -> tuple[list[Document], bool]:
     """The oldest documents that were not had, and whether there are more of them."""
@@ -239,19 +250,19 @@ async def _unseen(
             if document["_id"] in had:
                 continue
             if len(fresh) == limit:
-                return await _whole(stored, fresh), True
+                return await _fetch_documents(stored, fresh), True
             fresh.append(document["_id"])
-    return await _whole(stored, fresh), False
+    return await _fetch_documents(stored, fresh), False
 
 
-async def _whole(stored: AsyncCollection[Document], ids: list[Any]) -> list[Document]:
+async def _fetch_documents(stored: AsyncCollection[Document], ids: list[Any]) -> list[Document]:
     if not ids:
         return []
     found = await stored.find({"_id": {"$in": ids}}, max_time_ms=_QUERY_MS).to_list()
-    return sorted(found, key=lambda d: (_created(d), str(d["_id"])))
+    return sorted(found, key=lambda d: (_created_at(d), str(d["_id"])))
 
 
-def _through(uri: str, port: int) -> str:
+def _route_through_forward(uri: str, port: int) -> str:
     """The URI with the forward's address: one server, whatever member of a set it is."""
     parts = urlsplit(uri)
     login = parts.netloc.rpartition("@")[0]
@@ -262,15 +273,15 @@ def _through(uri: str, port: int) -> str:
     return f"mongodb://{address}/{parts.path.strip('/')}?{urlencode(options)}"
 
 
-def _date(at: float) -> datetime:
+def _as_date(at: float) -> datetime:
     return datetime.fromtimestamp(max(0.0, at), UTC)
 
 
-def _created(document: Document) -> float:
-    return decoding.instant(document.get("createdAt"))
+def _created_at(document: Document) -> float:
+    return decoding.read_instant(document.get("createdAt"))
 
 
-def _moment(document: Document) -> float:
+def _latest_date(document: Document) -> float:
     """The later of the document's two dates: until then it can come up again."""
     generated = getattr(document["_id"], "generation_time", None)
-    return max(_created(document), generated.timestamp() if generated else 0.0)
+    return max(_created_at(document), generated.timestamp() if generated else 0.0)

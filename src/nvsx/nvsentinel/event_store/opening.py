@@ -22,13 +22,13 @@ from urllib.parse import quote, urlsplit
 from nvsx.core.errors import ClusterError
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
-from nvsx.nvsentinel.event_store.credentials import CredentialSource, Material, load
-from nvsx.nvsentinel.event_store.event_feed import Batch, HealthEventFeed, Position
-from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, failure
+from nvsx.nvsentinel.event_store.credentials import CredentialSource, Material, load_credentials
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition, HealthEventFeed
+from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, store_failure
 from nvsx.nvsentinel.event_store.mongo import MongoHealthEvents
 from nvsx.nvsentinel.event_store.port_forward import Kubectl, PortForward
 from nvsx.nvsentinel.event_store.postgres import PostgresHealthEvents
-from nvsx.nvsentinel.event_store.store_location import Product, Target
+from nvsx.nvsentinel.event_store.store_location import Product, StoreTarget
 from nvsx.nvsentinel.installation import Installation
 
 Inspect = Callable[[], Awaitable[Installation]]
@@ -72,11 +72,11 @@ class HealthEvents:
         self._opening = asyncio.Lock()
 
     async def events(self, node: str, since: float) -> Sequence[HealthEvent]:
-        async with self._opened() as store:
+        async with self._open_store() as store:
             return await store.events(node, since)
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
-        async with self._opened() as store:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
+        async with self._open_store() as store:
             return await store.after(position, limit)
 
     async def close(self) -> None:
@@ -85,14 +85,14 @@ class HealthEvents:
             await store.close()
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[HealthEventFeed]:
+    async def _open_store(self) -> AsyncIterator[HealthEventFeed]:
         """The store; found anew next time when this shows that its credentials have changed."""
         async with self._opening:
             if self._store is None:
                 try:
-                    target = await self._find()
+                    target = await self._find_store()
                 except ClusterError as error:
-                    raise failure("unavailable", error.message, error.hint) from error
+                    raise store_failure("unavailable", error.message, error.hint) from error
                 kind = MongoHealthEvents if target.product == "MongoDB" else PostgresHealthEvents
                 self._store = kind(target, self._clock)
             store = self._store
@@ -103,14 +103,16 @@ class HealthEvents:
                 await self.close()
             raise
 
-    async def _find(self) -> Target:
-        material = await load(self._credentials, self._reach.environ, self._secret)
+    async def _find_store(self) -> StoreTarget:
+        material = await load_credentials(
+            self._credentials, self._reach.environ, self._read_named_secret
+        )
         installation = await self._inspect()
         uri = material.uri or ("" if self._uri == "auto" else self._uri)
-        return target_of(uri or found_uri(installation, material), material, installation,
-                         self._reach)  # fmt: skip
+        uri = uri or make_found_uri(installation, material)
+        return make_store_target(uri, material, installation, self._reach)
 
-    async def _secret(self, namespace: str, name: str) -> Mapping[str, str]:
+    async def _read_named_secret(self, namespace: str, name: str) -> Mapping[str, str]:
         """A Secret the operator named, read with the operator's kubectl."""
         command = self._reach.kubectl.command(
             "get", "secret", name, f"--namespace={namespace}", "-o", "json"
@@ -135,11 +137,11 @@ def open_health_events(
     return HealthEvents(uri, credentials, inspect=inspect, reach=reach, clock=clock)
 
 
-def found_uri(installation: Installation, material: Material) -> str:
+def make_found_uri(installation: Installation, material: Material) -> str:
     """The URI that the installation's ConfigMap comes to. Raises HealthEventsError."""
     provider, facts = installation.provider, installation.datastore
     if not provider.known:
-        raise failure(
+        raise store_failure(
             "unavailable", f"NVSentinel's datastore is not known: {provider.evidence}", _ALTERNATIVE
         )
     if provider.value == "mongodb":
@@ -154,12 +156,12 @@ def found_uri(installation: Installation, material: Material) -> str:
             query = f"?sslmode={quote(mode)}" if mode else ""
             return f"postgresql://{quote(user, safe='')}@{host}:{port}/{quote(name)}{query}"
     elif provider.value == "none":
-        raise failure(
+        raise store_failure(
             "configuration",
             "this NVSentinel stores no events: it only monitors",
             "use --mode watch: it needs no database",
         )
-    raise failure(
+    raise store_failure(
         "configuration",
         f"NVSentinel's datastore is {provider.value} ({provider.evidence}), "
         "and its address is not in the ConfigMap",
@@ -167,17 +169,19 @@ def found_uri(installation: Installation, material: Material) -> str:
     )
 
 
-def target_of(uri: str, material: Material, installation: Installation, reach: Reach) -> Target:
+def make_store_target(
+    uri: str, material: Material, installation: Installation, reach: Reach
+) -> StoreTarget:
     """Where `uri` leads from here. Raises HealthEventsError for one that leads nowhere."""
     product: Product = "MongoDB" if uri.startswith("mongodb") else "PostgreSQL"
-    host, port = _address(uri, _PORTS[product])
+    host, port = _parse_address(uri, _PORTS[product])
     forward = None
-    where = inside(host, installation.namespace)
+    where = service_inside(host, installation.namespace)
     if where is not None and not reach.in_pod:
         service, namespace = where
         forward = PortForward(reach.kubectl, namespace, service, port)
     mongo = product == "MongoDB"
-    return Target(
+    return StoreTarget(
         product=product,
         uri=uri,
         name=host or "a local socket",
@@ -191,7 +195,7 @@ def target_of(uri: str, material: Material, installation: Installation, reach: R
     )
 
 
-def _address(uri: str, usual: int) -> tuple[str, int]:
+def _parse_address(uri: str, usual: int) -> tuple[str, int]:
     """The first host of a URI, and its port. MongoDB's may list several."""
     try:
         first = urlsplit(uri).netloc.rpartition("@")[2].split(",")[0]
@@ -199,7 +203,7 @@ def _address(uri: str, usual: int) -> tuple[str, int]:
         first = ":?"
     found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d{1,5}))?", first)
     if found is None:
-        raise failure(
+        raise store_failure(
             "configuration",
             "the address in the URI of NVSentinel's store cannot be understood",
             "write user and password percent-encoded: …://user:p%40ss@host:port/database",
@@ -207,7 +211,7 @@ def _address(uri: str, usual: int) -> tuple[str, int]:
     return found[1], int(found[2] or usual)
 
 
-def inside(host: str, namespace: str) -> tuple[str, str] | None:
+def service_inside(host: str, namespace: str) -> tuple[str, str] | None:
     """(service, namespace) when `host` is a name that means something in the cluster alone.
 
     A bare name is a service of NVSentinel's namespace. A pod of a StatefulSet
@@ -262,7 +266,7 @@ def _is_text(encoded: str) -> bool:
 
 
 def _no_secret(name: str, why: str) -> HealthEventsError:
-    return failure(
+    return store_failure(
         "configuration",
         f"Secret {name} with the credentials cannot be read: {why}",
         "nvsx reads it as you: `get` on that Secret is needed, or use credentials.file or env",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from nvsx.cluster.kubectl_children import Child
 from nvsx.core.errors import ClusterError
-from nvsx.nvsentinel.event_store.event_store_errors import failure
+from nvsx.nvsentinel.event_store.event_store_errors import store_failure
 
 _READY = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
 _STARTUP = 20.0
@@ -63,7 +63,7 @@ class PortForward:
         try:
             self._local = int((await child.start(_STARTUP))[1])
         except ClusterError as error:
-            raise failure(
+            raise store_failure(
                 "unavailable",
                 f"service {self._namespace}/{self._service} cannot be reached: {error.message}",
                 "port-forwarding needs `create` on pods/portforward in that namespace; "

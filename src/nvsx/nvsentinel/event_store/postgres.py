@@ -19,10 +19,14 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
 from nvsx.nvsentinel import decoding
-from nvsx.nvsentinel.event_store.credentials import private_file
-from nvsx.nvsentinel.event_store.event_feed import Batch, Position
-from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, failure, no_driver
-from nvsx.nvsentinel.event_store.store_location import Target
+from nvsx.nvsentinel.event_store.credentials import write_private_file
+from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition
+from nvsx.nvsentinel.event_store.event_store_errors import (
+    HealthEventsError,
+    no_driver,
+    store_failure,
+)
+from nvsx.nvsentinel.event_store.store_location import StoreTarget
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -59,14 +63,14 @@ class Memory(msgspec.Struct, frozen=True):
 class PostgresHealthEvents:
     """Adapter of core.feed.HealthEventFeed. Connects when first asked."""
 
-    def __init__(self, target: Target, clock: Clock) -> None:
+    def __init__(self, target: StoreTarget, clock: Clock) -> None:
         self._target = target
         self._clock = clock
         self._connection: AsyncConnection[dict[str, Any]] | None = None
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._drop()
+        await self._drop_connection()
         if self._target.forward is not None:
             await self._target.forward.close()
 
@@ -82,18 +86,20 @@ class PostgresHealthEvents:
             )
             return await found.fetchall()
 
-        rows = await self._ask(work)
-        return [e for r in reversed(rows) if (e := decoding.row(r["row"]).event) is not None]
+        rows = await self._ask_store(work)
+        return [e for r in reversed(rows) if (e := decoding.decode_row(r["row"]).event) is not None]
 
-    async def after(self, position: Position, limit: int = 500) -> Batch:
+    async def after(self, position: FeedPosition, limit: int = 500) -> Batch:
         async def work(db: AsyncConnection[dict[str, Any]]) -> Batch:
             return await _Reading(db, position, limit, self._clock.now()).batch()
 
-        return await self._ask(work)
+        return await self._ask_store(work)
 
     # --- the connection -------------------------------------------------------------------
 
-    async def _ask(self, work: Callable[[AsyncConnection[dict[str, Any]]], Awaitable[T]]) -> T:
+    async def _ask_store(
+        self, work: Callable[[AsyncConnection[dict[str, Any]]], Awaitable[T]]
+    ) -> T:
         """Do `work` in one read-only snapshot; once more if an idle connection had died."""
         try:
             import psycopg
@@ -104,29 +110,29 @@ class PostgresHealthEvents:
                 reused = self._connection is not None
                 try:
                     async with asyncio.timeout(_WITHIN):
-                        db = await self._connected()
+                        db = await self._open_connection()
                         async with db.transaction():
                             return await work(db)
                 except TimeoutError:
-                    await self._abandon()
+                    await self._abandon_connection()
                     raise self._target.slow(_WITHIN) from None
                 except (psycopg.Error, OSError) as error:
                     lost = self._connection is None or self._connection.broken
                     if lost:
-                        await self._abandon()
+                        await self._abandon_connection()
                         if reused:
                             continue
-                    raise self._translated(error, lost=lost) from None
+                    raise self._translate_error(error, lost=lost) from None
                 except BaseException:
-                    await self._drop()
+                    await self._drop_connection()
                     raise
 
-    async def _connected(self) -> AsyncConnection[dict[str, Any]]:
+    async def _open_connection(self) -> AsyncConnection[dict[str, Any]]:
         if self._connection is None:
             import psycopg
             from psycopg.rows import dict_row
 
-            parameters = await self._parameters()
+            parameters = await self._connection_parameters()
             db = await psycopg.AsyncConnection.connect(
                 self._target.uri, row_factory=dict_row, **parameters
             )
@@ -135,7 +141,7 @@ class PostgresHealthEvents:
             self._connection = db
         return self._connection
 
-    async def _parameters(self) -> dict[str, Any]:
+    async def _connection_parameters(self) -> dict[str, Any]:
         """libpq's parameters besides the URI; what the URI says itself is left alone."""
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
@@ -144,7 +150,7 @@ class PostgresHealthEvents:
         try:
             given = conninfo_to_dict(target.uri)
         except ProgrammingError:
-            raise failure(
+            raise store_failure(
                 "configuration",
                 "the PostgreSQL URI cannot be understood",
                 "write user and password percent-encoded: postgresql://user:p%40ss@host/nvsentinel",
@@ -159,10 +165,10 @@ class PostgresHealthEvents:
             "dbname": target.database,
         }
         if material.certificate:
-            wanted["sslcert"] = private_file(target.folder, "tls.crt", material.certificate)
-            wanted["sslkey"] = private_file(target.folder, "tls.key", material.key)
+            wanted["sslcert"] = write_private_file(target.folder, "tls.crt", material.certificate)
+            wanted["sslkey"] = write_private_file(target.folder, "tls.key", material.key)
         if material.ca:
-            wanted["sslrootcert"] = private_file(target.folder, "ca.crt", material.ca)
+            wanted["sslrootcert"] = write_private_file(target.folder, "ca.crt", material.ca)
             wanted["sslmode"] = "verify-full"
         added = {k: v for k, v in wanted.items() if v and k not in given}
         added["options"] = f"{given.get('options', '')} {_SESSION}".strip()
@@ -171,45 +177,45 @@ class PostgresHealthEvents:
             added |= {"hostaddr": "127.0.0.1", "port": await target.forward.open()}
         return added
 
-    async def _abandon(self) -> None:
+    async def _abandon_connection(self) -> None:
         """Give up the connection and the way to it: a forward can be alive and lead nowhere."""
-        await self._drop()
+        await self._drop_connection()
         if self._target.forward is not None:
             await self._target.forward.close()
 
-    async def _drop(self) -> None:
+    async def _drop_connection(self) -> None:
         db, self._connection = self._connection, None
         if db is not None:
             await db.close()
 
-    def _translated(self, error: BaseException, *, lost: bool) -> HealthEventsError:
+    def _translate_error(self, error: BaseException, *, lost: bool) -> HealthEventsError:
         target = self._target
         state = getattr(error, "sqlstate", None) or ""
         said = target.said(error).split(" LINE ")[0]
         if state == "42501":
-            return failure(
+            return store_failure(
                 "permission",
                 f"{target.where} does not let nvsx read: {said}",
                 "GRANT SELECT ON health_events, datastore_changelog TO the user nvsx logs in as",
             )
         if state in ("42P01", "42703", "3F000"):
-            return failure(
+            return store_failure(
                 "database",
                 f"{target.where} is not NVSentinel's database: {said}",
                 "name the right one in healthEvents.uri; NVSentinel's is usually `nvsentinel`",
             )
         if state == "57014":
-            return failure("timeout", f"{target.where} took too long: {said}")
+            return store_failure("timeout", f"{target.where} took too long: {said}")
         if lost or state[:2] in ("08", "28", "3D", "57", ""):
             return target.unreached(error)
-        return failure("unavailable", f"{target.where} cannot be read: {said}")
+        return store_failure("unavailable", f"{target.where} cannot be read: {said}")
 
 
 class _Reading:
     """One read of what is new, in one snapshot of the database."""
 
     def __init__(
-        self, db: AsyncConnection[dict[str, Any]], position: Position, limit: int, now: float
+        self, db: AsyncConnection[dict[str, Any]], position: FeedPosition, limit: int, now: float
     ) -> None:
         self._db = db
         self._limit = limit
@@ -225,17 +231,17 @@ class _Reading:
         self._oddities: list[str] = []
 
     async def batch(self) -> Batch:
-        oldest, newest, open_from, open_to = await self._bounds()
+        oldest, newest, open_from, open_to = await self._read_bounds()
         if not await self._goes_on(oldest, newest):
             await self._begin_scan(newest or 0, open_to)
         if self._scan is not None:
-            return await self._scanned(self._scan)
-        return await self._changed(newest or 0, open_from, open_to)
+            return await self._scan_events(self._scan)
+        return await self._read_changelog(newest or 0, open_from, open_to)
 
-    async def _bounds(self) -> tuple[int | None, int | None, int, int]:
+    async def _read_bounds(self) -> tuple[int | None, int | None, int, int]:
         """The changelog's first and last id, and the snapshot's: every transaction before
         `xmin` has ended, none from `xmax` on had begun."""
-        row = await self._one(
+        row = await self._fetch_one(
             "SELECT (SELECT min(id) FROM datastore_changelog) AS oldest, "
             "(SELECT max(id) FROM datastore_changelog) AS newest, "
             "pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin, "
@@ -254,7 +260,7 @@ class _Reading:
 
     async def _last_before(self, time: float) -> int | None:
         """The last change before a time. Ids and times run nearly alike: found from the end."""
-        row = await self._one(
+        row = await self._fetch_one(
             "SELECT max(id) AS id FROM (SELECT id FROM datastore_changelog "
             "WHERE changed_at < to_timestamp(%s) ORDER BY id DESC LIMIT 1) earlier",
             time,
@@ -267,7 +273,7 @@ class _Reading:
         them; what comes while the scan goes on is read from the changelog afterwards."""
         earlier = await self._last_before(self._now - LONGEST_TRANSACTION)
         self._change = max(0, (earlier or 0) - SPARE_IDS)
-        row = await self._one(
+        row = await self._fetch_one(
             "SELECT coalesce(array_agg(id), '{}') AS ids FROM datastore_changelog "
             "WHERE id > %s AND table_name = 'health_events' AND operation = 'INSERT'",
             self._change,
@@ -275,7 +281,7 @@ class _Reading:
         self._memory = Memory(self._now, frozenset(row["ids"]), ((newest, open_to, self._now),))
         self._scan = [self._at - OVERLAP, ""]
 
-    async def _scanned(self, scan: list[Any]) -> Batch:
+    async def _scan_events(self, scan: list[Any]) -> Batch:
         """A page of the events themselves, by the time they were created."""
         since, last = scan
         found = await self._db.execute(
@@ -287,14 +293,14 @@ class _Reading:
             {"since": since, "last": last, "limit": self._limit},
         )
         rows = await found.fetchall()
-        events = self._decoded(rows)
+        events = self._decode_rows(rows)
         full = len(rows) == self._limit
-        mark: dict[str, Any] = {"at": self._reached(events), "change": self._change}
+        mark: dict[str, Any] = {"at": self._reached_time(events), "change": self._change}
         if full:
             mark["scan"] = [rows[-1]["at"], rows[-1]["id"]]
-        return self._batch(events, Position(mark, self._memory), more=True)
+        return self._make_batch(events, FeedPosition(mark, self._memory), more=True)
 
-    async def _changed(self, newest: int, open_from: int, open_to: int) -> Batch:
+    async def _read_changelog(self, newest: int, open_from: int, open_to: int) -> Batch:
         change = self._change or 0
         found = await self._db.execute(
             "SELECT id, new_values AS row FROM datastore_changelog "
@@ -303,7 +309,7 @@ class _Reading:
             (change, sorted(self._memory.had), self._limit),
         )
         rows = await found.fetchall()
-        events = self._decoded(rows)
+        events = self._decode_rows(rows)
         full = len(rows) == self._limit
         top = rows[-1]["id"] if full else max(newest, change)
         pending = (*self._memory.pending, (top, open_to, self._now))
@@ -315,8 +321,8 @@ class _Reading:
             frozenset(i for i in had if i > final),
             tuple(p for p in pending if p[0] > final),
         )
-        mark = {"at": self._reached(events), "change": final}
-        return self._batch(events, Position(mark, memory), more=full)
+        mark = {"at": self._reached_time(events), "change": final}
+        return self._make_batch(events, FeedPosition(mark, memory), more=full)
 
     def _is_final(self, mark: tuple[int, int, float], open_from: int) -> bool:
         """Whether no id up to this one can appear any more: an id is drawn by a transaction
@@ -324,23 +330,25 @@ class _Reading:
         _, transaction, at = mark
         return transaction <= open_from or self._now - at > LONGEST_TRANSACTION
 
-    def _decoded(self, rows: list[dict[str, Any]]) -> list[HealthEvent]:
+    def _decode_rows(self, rows: list[dict[str, Any]]) -> list[HealthEvent]:
         events: list[HealthEvent] = []
         for row in rows:
-            decoded = decoding.row(row["row"] or {})
+            decoded = decoding.decode_row(row["row"] or {})
             self._oddities += decoded.oddities
             events += decoded.events
         return events
 
-    def _reached(self, events: list[HealthEvent]) -> float:
+    def _reached_time(self, events: list[HealthEvent]) -> float:
         """A clock that is ahead of ours must not take the time with it."""
         latest = max((e.created_at for e in events), default=self._at)
         return max(self._at, min(latest, self._now))
 
-    def _batch(self, events: list[HealthEvent], position: Position, *, more: bool) -> Batch:
+    def _make_batch(
+        self, events: list[HealthEvent], position: FeedPosition, *, more: bool
+    ) -> Batch:
         return Batch(tuple(events), position, more, tuple(self._oddities))
 
-    async def _one(self, query: LiteralString, *values: object) -> dict[str, Any]:
+    async def _fetch_one(self, query: LiteralString, *values: object) -> dict[str, Any]:
         """The one row of a query that always has one."""
         found = await self._db.execute(query, values)
         return await found.fetchone() or {}

@@ -1,6 +1,6 @@
 """Where NVSentinel's store is, as the adapters need to know it.
 
-`opening` makes a `Target` from nvsx.yaml and from what the cluster's ConfigMaps say; the
+`opening` makes a `StoreTarget` from nvsx.yaml and from what the cluster's ConfigMaps say; the
 adapters turn it into their driver's parameters. Its repr shows no URI and no credentials.
 """
 
@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 from nvsx.nvsentinel.event_store.credentials import Material
 from nvsx.nvsentinel.event_store.event_store_errors import (
     HealthEventsError,
-    connecting,
-    failure,
-    plain,
+    connection_failure,
+    store_failure,
+    strip_secrets,
 )
 from nvsx.nvsentinel.event_store.port_forward import PortForward
 
@@ -24,7 +24,7 @@ Product = Literal["MongoDB", "PostgreSQL"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class StoreTarget:
     """`name` is what messages call the place. `database` and `collection` are "" when the
     URI or the product's usual names decide. `folder` is private, for drivers that want files.
     """
@@ -56,13 +56,13 @@ class Target:
 
     def said(self, error: BaseException) -> str:
         """A driver's exception as text for a person."""
-        return plain(str(error), self.secrets()) or type(error).__name__
+        return strip_secrets(str(error), self.secrets()) or type(error).__name__
 
     def unreached(self, error: BaseException) -> HealthEventsError:
         """A connection that did not come about, or was lost."""
-        return connecting(
+        return connection_failure(
             self.where, self.said(error), in_pod=self.in_pod, namespace=self.namespace
         )
 
     def slow(self, seconds: float) -> HealthEventsError:
-        return failure("timeout", f"{self.where} did not answer within {seconds:g}s")
+        return store_failure("timeout", f"{self.where} did not answer within {seconds:g}s")

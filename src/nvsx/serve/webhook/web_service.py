@@ -109,7 +109,7 @@ def _channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
     return open_channels(
         home.settings.serve.sources,
         doorman,
-        read_health_event=decoding.cloudevent,
+        read_health_event=decoding.decode_cloudevent,
         compute=cel.value,
         root=home.project.root,
         env=home.env,
