@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from nvsentinel_sandbox.chain.databases import StoredLedger, provider_of
 from nvsentinel_sandbox.chain.exporter import Destination, Exporter
@@ -45,7 +45,7 @@ class Outlets:
 
 
 class Sandbox:
-    """A cluster in this process, on loopback.
+    """A cluster in this process, on loopback: `async with Sandbox(…) as sandbox`.
 
     Args:
         state_dir: a folder of the caller's; two kubeconfigs (0600) are written there, one of
@@ -110,6 +110,13 @@ class Sandbox:
         except OSError as error:
             await self.stop()
             raise SandboxError(f"the sandbox cannot start: {error}") from error
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        await self.stop()
 
     async def _follow(self, simulator: Simulator) -> None:
         """Have health events stored and sent, where that was asked for."""

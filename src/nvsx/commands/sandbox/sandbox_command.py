@@ -255,6 +255,7 @@ def faults(output: Output = None) -> None:
 
     Example: nvsx sandbox faults
     """
+    from nvsentinel_sandbox.catalogue import actions_of, checks_of, given_to
     from nvsentinel_sandbox.world.faults import FAULTS
     from nvsentinel_sandbox.world.variants import VARIANTS
 
@@ -280,8 +281,8 @@ def faults(output: Output = None) -> None:
     rows = [
         (
             fault.name,
-            "+".join(dict.fromkeys(r.check for r in fault.reports)),
-            "+".join(dict.fromkeys(r.action for r in fault.reports)),
+            "+".join(checks_of(fault)),
+            "+".join(actions_of(fault)),
             fault.title,
         )
         for fault in FAULTS.values()
@@ -290,10 +291,7 @@ def faults(output: Output = None) -> None:
     typer.echo()
     print_table(
         ("VARIANT", "GIVEN TO", "HOW IT GOES"),
-        [
-            (v.name, "start, inject" if v.scope == "node" else "start", v.title)
-            for v in VARIANTS.values()
-        ],
+        [(v.name, given_to(v), v.title) for v in VARIANTS.values()],
     )
 
 
