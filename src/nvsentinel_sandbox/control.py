@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nvsx.core.errors import Conflict, NotReady, NvsxError, UsageError
+from nvsentinel_sandbox.errors import AlreadyRunning, NotRunning, SandboxError, WrongCall
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -63,13 +63,13 @@ async def serve(sandbox: Sandbox, folder: Path, stop: asyncio.Event) -> AsyncIte
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold the folder for one sandbox. Raises Conflict when another process has it."""
+    """Hold the folder for one sandbox. Raises AlreadyRunning when another process has it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Conflict(
+            raise AlreadyRunning(
                 "a sandbox is running already",
                 "use it, or end it with `nvsx sandbox stop`",
             ) from None
@@ -79,7 +79,7 @@ def claimed(folder: Path) -> Iterator[None]:
 async def call(folder: Path, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Ask the running sandbox; returns its answer.
 
-    Raises NotReady when none is running, and what the sandbox itself raised.
+    Raises NotRunning when none is running, and what the sandbox itself raised.
     """
     found = discover(folder)
     import aiohttp
@@ -95,33 +95,33 @@ async def call(folder: Path, method: str, path: str, body: dict[str, Any] | None
             if answer.status == 200:
                 return content
     except TimeoutError:
-        raise NotReady(
+        raise NotRunning(
             "the sandbox does not answer", f"end process {found['pid']} and start another"
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         raise _none_running() from error
-    kind = UsageError if content["usage"] else NvsxError
+    kind = WrongCall if content["usage"] else SandboxError
     raise kind(content["message"], content["hint"])
 
 
 def discover(folder: Path) -> dict[str, Any]:
     """What the discovery file says: pid, socket, kubeconfig.
 
-    Removes the file of a sandbox that no longer lives. Raises NotReady when none does.
+    Removes the file of a sandbox that no longer lives. Raises NotRunning when none does.
     """
     path = folder / DISCOVERY
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         raise _none_running() from None
-    with contextlib.suppress(Conflict), claimed(folder):
+    with contextlib.suppress(AlreadyRunning), claimed(folder):
         path.unlink(missing_ok=True)
         raise _none_running()
     return found
 
 
-def _none_running() -> NotReady:
-    return NotReady("no sandbox is running", "start one with `nvsx sandbox start`")
+def _none_running() -> NotRunning:
+    return NotRunning("no sandbox is running", "start one with `nvsx sandbox start`")
 
 
 def _application(sandbox: Sandbox, stop: asyncio.Event) -> web.Application:
@@ -149,11 +149,11 @@ def _application(sandbox: Sandbox, stop: asyncio.Event) -> web.Application:
             try:
                 body = await request.json() if request.can_read_body else {}
                 return web.json_response(await act(body))
-            except NvsxError as error:
+            except SandboxError as error:
                 told = {
                     "message": error.message,
                     "hint": error.hint,
-                    "usage": isinstance(error, UsageError),
+                    "usage": isinstance(error, WrongCall),
                 }
                 return web.json_response(told, status=422)
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from nvsentinel_sandbox.chain.databases import StoredLedger, provider_of
 from nvsentinel_sandbox.chain.exporter import Destination, Exporter
 from nvsentinel_sandbox.chain.history import past_events
 from nvsentinel_sandbox.chain.simulator import Simulator
+from nvsentinel_sandbox.errors import SandboxError, WrongCall
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.story import Story
-from nvsx.core.errors import NvsxError, UsageError
 
 CLUSTER = "nvsx-sandbox"
 """The cluster's name in the events that are sent."""
@@ -45,13 +45,14 @@ class Outlets:
 
 
 class Sandbox:
-    """A cluster in this process, on loopback.
+    """A cluster in this process, on loopback: `async with Sandbox(…) as sandbox`.
 
     Args:
         state_dir: a folder of the caller's; two kubeconfigs (0600) are written there, one of
             which may only read.
         nodes, speed, seed, variant, timings: as Simulator has them; checked by `start`.
         outlets: where health events go beside the cluster.
+        alias_of: another name of a node, by which people may call it too.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Sandbox:
         variant: str = "",
         timings: Mapping[str, float] | None = None,
         outlets: Outlets | None = None,
+        alias_of: Callable[[str], str] | None = None,
     ) -> None:
         out = outlets or Outlets()
         self.kubeconfig = state_dir / "kubeconfig"
@@ -77,6 +79,7 @@ class Sandbox:
             timings=timings,
             provider=provider_of(out.store) if out.store else "mongodb",
             layout_2025=out.layout_2025,
+            alias_of=alias_of,
         )
         self._stored = StoredLedger(out.store, layout_2025=out.layout_2025) if out.store else None
         self._events, self._backfill, self._pace = out.events, out.backfill, speed
@@ -87,7 +90,7 @@ class Sandbox:
     async def start(self) -> None:
         """Furnish the cluster and listen.
 
-        Raises UsageError for arguments that cannot be, NvsxError when it cannot listen or
+        Raises WrongCall for arguments that cannot be, SandboxError when it cannot listen or
         write its kubeconfig.
         """
         self._simulator = self._make()
@@ -101,17 +104,24 @@ class Sandbox:
             write_kubeconfig(
                 self.read_only_kubeconfig, self._server.secure_url, self.read_only_token
             )
-        except NvsxError:
+        except SandboxError:
             await self.stop()
             raise
         except OSError as error:
             await self.stop()
-            raise NvsxError(f"the sandbox cannot start: {error}") from error
+            raise SandboxError(f"the sandbox cannot start: {error}") from error
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        await self.stop()
 
     async def _follow(self, simulator: Simulator) -> None:
         """Have health events stored and sent, where that was asked for."""
         if (self._stored or self._events) and simulator.variant.monitor_only:
-            raise UsageError(
+            raise WrongCall(
                 "a monitor-only installation stores and sends no health events",
                 "leave --variant, or --store and --events-to out",
             )
@@ -196,7 +206,7 @@ class Sandbox:
         return simulator.inject(fault, node or "", variant or "", people=people)
 
     async def heal(self, node: str) -> None:
-        """Repair a node as a person would. Raises UsageError for an unknown node."""
+        """Repair a node as a person would. Raises WrongCall for an unknown node."""
         self._started(self._simulator).heal(node)
 
     def status(self) -> dict[str, Any]:
@@ -212,5 +222,5 @@ class Sandbox:
     @staticmethod
     def _started(part: _Part | None) -> _Part:
         if part is None:
-            raise NvsxError("the sandbox has not been started, or was stopped")
+            raise SandboxError("the sandbox has not been started, or was stopped")
         return part

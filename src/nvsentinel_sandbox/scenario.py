@@ -1,7 +1,7 @@
 """Scenarios: what happens in a sandbox and when, as people write and share it.
 
 The model of a scenario file and the player of its steps. Reading the file, with the line
-and column of each mistake, is `bootstrap.scenarios`; this knows no YAML.
+and column of each mistake, is the caller's; this knows no YAML.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.alias_generators import to_camel
 
 from nvsentinel_sandbox.chain.simulator import Simulator
+from nvsentinel_sandbox.durations import Seconds, write_seconds
+from nvsentinel_sandbox.errors import SandboxError
 from nvsentinel_sandbox.kube.statuses import ApiError
 from nvsentinel_sandbox.unknown import LISTING, hint
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
-from nvsx.core.durations import Duration
-from nvsx.core.durations import format as duration_text
-from nvsx.core.errors import NvsxError
 
 VERBS = ("inject", "heal", "cordon", "uncordon", "resetBreaker", "stop")
 _OF_INJECT = ("node", "variant", "people")
@@ -39,7 +38,7 @@ class Step(_Part):
     resetBreaker and stop. `node`, `variant` and `people` go with inject.
     """
 
-    at: Duration
+    at: Seconds
     inject: str | None = None
     node: str | None = None
     variant: str | None = None
@@ -117,8 +116,8 @@ class Scenario(_Part):
         for before, after in pairwise(steps):
             if after.at < before.at:
                 raise ValueError(
-                    f"steps go by time: {duration_text(after.at)} comes after "
-                    f"{duration_text(before.at)}"
+                    f"steps go by time: {write_seconds(after.at)} comes after "
+                    f"{write_seconds(before.at)}"
                 )
         return steps
 
@@ -136,9 +135,9 @@ async def play(
         await simulator.wait(step.at - at)
         at = step.at
         try:
-            tell(f"scenario, {duration_text(step.at)}: {_take(step, simulator, stop)}")
-        except (NvsxError, ApiError) as error:
-            tell(f"scenario, {duration_text(step.at)}: not done: {error}")
+            tell(f"scenario, {write_seconds(step.at)}: {_take(step, simulator, stop)}")
+        except (SandboxError, ApiError) as error:
+            tell(f"scenario, {write_seconds(step.at)}: not done: {error}")
 
 
 def _take(step: Step, simulator: Simulator, stop: Callable[[], None]) -> str:

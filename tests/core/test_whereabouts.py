@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from nvsentinel_sandbox.kube import discovery
-from nvsx.core.whereabouts import Whereabouts, decide_whereabouts
+from nvsx.core.whereabouts import (
+    SANDBOX_MARK,
+    SPEED_FIELD,
+    Whereabouts,
+    decide_whereabouts,
+)
 
 
 def _decided(version: dict[str, object] | None, name: str = "prod") -> Whereabouts:
@@ -54,3 +59,9 @@ def test_a_sandbox_tells_its_speed_and_a_real_cluster_has_none(
 ) -> None:
     """Limits shrink by the sandbox's own speed, and never on a real cluster."""
     assert _decided(version).speed == speed
+
+
+def test_the_sandbox_and_nvsx_agree_on_the_mark() -> None:
+    """Neither package knows the other: mark and speed are told and read by the same words."""
+    assert (discovery.SANDBOX_MARK, discovery.SPEED_FIELD) == (SANDBOX_MARK, SPEED_FIELD)
+    assert _decided(discovery.version(speed=4.0)).speed == 4.0

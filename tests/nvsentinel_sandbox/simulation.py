@@ -31,9 +31,15 @@ class Simulation:
         seed: int | None = 7,
         nodes: int = 4,
         dated_from: float | None = BEGAN,
+        alias_of: Callable[[str], str] | None = None,
     ) -> None:
         self.simulator = Simulator(
-            variant=variant, seed=seed, nodes=nodes, speed=FASTEST, dated_from=dated_from
+            variant=variant,
+            seed=seed,
+            nodes=nodes,
+            speed=FASTEST,
+            dated_from=dated_from,
+            alias_of=alias_of,
         )
         self.store = self.simulator.store
         self.name = self.simulator.default_node

@@ -23,9 +23,9 @@ from tests.nvsentinel_sandbox.likeness import LIFECYCLE, plain
 
 from nvsentinel_sandbox.chain import exporter, stored
 from nvsentinel_sandbox.chain.exporter import Destination
+from nvsentinel_sandbox.errors import SandboxError, WrongCall
 from nvsentinel_sandbox.host import Outlets, Sandbox
 from nvsentinel_sandbox.world.health import Document, HealthEvent
-from nvsx.core.errors import NvsxError, UsageError
 
 _numbers = itertools.count(1)
 PCI, UUID = "0000:b3:00", "GPU-7c1d2f30-55aa-4b1e-9d77-0a1b2c3d4e5f"
@@ -306,7 +306,7 @@ async def test_postgresql_tells_of_each_change(
 async def test_a_store_that_cannot_be_reached_is_one_message(tmp_path: Path) -> None:
     """The sandbox does not start, says which store, and keeps the password to itself."""
     uri = f"postgresql://someone:hunter2@127.0.0.1:{servers.free_port()}/nvsentinel"
-    with pytest.raises(NvsxError) as raised:
+    with pytest.raises(SandboxError) as raised:
         await Sandbox(state_dir=tmp_path, outlets=Outlets(store=uri)).start()
     assert "postgresql at 127.0.0.1" in str(raised.value)
     assert "hunter2" not in str(raised.value)
@@ -322,7 +322,7 @@ async def test_a_store_that_cannot_be_reached_is_one_message(tmp_path: Path) -> 
 )
 def test_impossible_stores_are_refused(outlets: Outlets, words: str, tmp_path: Path) -> None:
     """Products NVSentinel does not know, and a layout that product never had."""
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(WrongCall, match=words):
         Sandbox(state_dir=tmp_path, outlets=outlets)
 
 

@@ -69,7 +69,7 @@ def test_there_are_examples() -> None:
 
 async def test_steps_happen_in_order_at_their_times(tmp_path: Path) -> None:
     """An injection by alias, an uncordon by a person and an end, each told when it happens."""
-    simulation = Simulation("drain-waits")
+    simulation = Simulation("drain-waits", alias_of=alias_of)
     alias = alias_of(simulation.name)
     steps = f"- {{at: 3s, inject: xid-79, node: {alias}}}\n- {{at: 9s, uncordon: {alias}}}\n"
     scenario = load_scenario(written(tmp_path, steps + "- {at: 12s, stop: true}\n"))

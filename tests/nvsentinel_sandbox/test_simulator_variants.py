@@ -20,11 +20,11 @@ from tests.nvsentinel_sandbox.simulation import (
 
 from nvsentinel_sandbox.chain.connectors import apply_to
 from nvsentinel_sandbox.chain.simulator import Simulator
+from nvsentinel_sandbox.errors import WrongCall
 from nvsentinel_sandbox.world import health, names
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.reports import ANALYZER, UNRULED
 from nvsentinel_sandbox.world.variants import VARIANTS
-from nvsx.core.errors import UsageError
 from nvsx.nvsentinel import names as read_names
 
 Start = Callable[..., Simulation]
@@ -534,9 +534,9 @@ async def test_configuration_is_readable_toml(start: Start) -> None:
 async def test_unknown_names_are_refused(
     start: Start, arguments: dict[str, str], told: str
 ) -> None:
-    """A wrong fault, node or variant is a UsageError that names it, and nothing happens."""
+    """A wrong fault, node or variant is a WrongCall that names it, and nothing happens."""
     simulation = start()
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(WrongCall, match=told):
         simulation.simulator.inject(**arguments)  # type: ignore[arg-type]
     assert simulation.changes == []
 
@@ -557,7 +557,7 @@ async def test_what_was_meant_is_guessed(
     start: Start, arguments: dict[str, str], hint: str
 ) -> None:
     """The next step names what is near, else what there is."""
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(WrongCall) as told:
         start().simulator.inject(**arguments)  # type: ignore[arg-type]
     assert told.value.hint.startswith(hint)
 
@@ -565,7 +565,7 @@ async def test_what_was_meant_is_guessed(
 @pytest.mark.parametrize("nodes", [0, 100_001])
 def test_the_number_of_nodes_is_bounded(nodes: int) -> None:
     """None, and more than a machine holds, are refused before anything is built."""
-    with pytest.raises(UsageError, match=f"a sandbox of {nodes} nodes cannot be") as told:
+    with pytest.raises(WrongCall, match=f"a sandbox of {nodes} nodes cannot be") as told:
         Simulator(nodes=nodes)
     assert told.value.hint == "give 1 to 100000"
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from nvsentinel_sandbox.chain import stored
+from nvsentinel_sandbox.errors import SandboxError, WrongCall
 from nvsentinel_sandbox.world.health import Document, Ledger
-from nvsx.core.errors import NvsxError, UsageError
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -44,13 +44,13 @@ class Database(Protocol):
 
 
 def provider_of(uri: str) -> str:
-    """`mongodb` or `postgresql`. UsageError for anything else."""
+    """`mongodb` or `postgresql`. WrongCall for anything else."""
     scheme = uri.partition("://")[0]
     if scheme in ("mongodb", "mongodb+srv"):
         return "mongodb"
     if scheme in ("postgresql", "postgres"):
         return "postgresql"
-    raise UsageError(
+    raise WrongCall(
         f"the sandbox cannot store health events in {scheme or 'that'!r}",
         "give mongodb://… or postgresql://…",
     )
@@ -69,7 +69,7 @@ class StoredLedger:
         self._where = f"{provider_of(uri)} at {urlsplit(uri).hostname or 'localhost'}"
         if provider_of(uri) == "postgresql":
             if layout_2025:
-                raise UsageError(
+                raise WrongCall(
                     "NVSentinel had no PostgreSQL in 2025", "use MongoDB, or leave --layout out"
                 )
             self._database: Database = Postgres(uri)
@@ -79,15 +79,15 @@ class StoredLedger:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, ledger: Ledger) -> None:
-        """Connect, prepare the store, and follow the ledger. NvsxError when it cannot."""
+        """Connect, prepare the store, and follow the ledger. SandboxError when it cannot."""
         try:
             await self._database.open()
         except ImportError as error:
-            raise NvsxError(
+            raise SandboxError(
                 f"the driver for {self._where} is not installed", f"pip install {error.name}"
             ) from error
         except self._database.lost as error:
-            raise NvsxError(
+            raise SandboxError(
                 f"the sandbox cannot use {self._where}: {type(error).__name__}",
                 "check that it runs and that the URI's user may create tables",
             ) from error

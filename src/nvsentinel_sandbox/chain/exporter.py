@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nvsentinel_sandbox.chain.stored import cloud_event
+from nvsentinel_sandbox.errors import WrongCall
 from nvsentinel_sandbox.world.health import Document, HealthEvent, Ledger
-from nvsx.core.errors import UsageError
 
 WORKERS = 10
 _RETRIES = 17
@@ -44,9 +44,9 @@ class Destination:
     def __post_init__(self) -> None:
         for url in filter(None, (self.url, self.token_url)):
             if not url.startswith(("http://", "https://")):
-                raise UsageError(f"{url} is not an http URL", "give http://… or https://…")
+                raise WrongCall(f"{url} is not an http URL", "give http://… or https://…")
         if self.token_url and not (self.client_id and self.client_secret):
-            raise UsageError(
+            raise WrongCall(
                 "the token endpoint needs a client", "give its id, and its secret by environment"
             )
 

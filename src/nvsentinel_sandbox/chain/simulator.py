@@ -8,7 +8,7 @@ the API server serves the same store, and host.py puts the two together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from nvsentinel_sandbox.chain.people import People, leave_old_remediation
 from nvsentinel_sandbox.chain.quarantine import FaultQuarantine
 from nvsentinel_sandbox.chain.remediation import FaultRemediation
 from nvsentinel_sandbox.chain.resets import GpuResets
+from nvsentinel_sandbox.errors import WrongCall
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.unknown import LISTING, hint
 from nvsentinel_sandbox.world import cluster_world, names
@@ -36,8 +37,6 @@ from nvsentinel_sandbox.world.machines import Machines
 from nvsentinel_sandbox.world.reports import Fault
 from nvsentinel_sandbox.world.timing import Clock, Pace
 from nvsentinel_sandbox.world.variants import NORMAL, VARIANTS, Moment, Variant
-from nvsx.core.aliases import alias_of
-from nvsx.core.errors import UsageError
 
 # A slip of the finger must not take the machine's whole memory.
 MOST_NODES = 100_000
@@ -59,11 +58,12 @@ class Simulator:
         layout_2025: annotations as in autumn 2025.
         dated_from: objects are dated by the story, which begins at these Unix seconds,
             and not by the true time.
+        alias_of: another name of a node, by which people may call it too.
 
-    Raises UsageError for an unknown variant and for numbers out of range.
+    Raises WrongCall for an unknown variant and for numbers out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter for each way in which it can differ
         self,
         *,
         nodes: int = 4,
@@ -74,15 +74,17 @@ class Simulator:
         provider: str = "mongodb",
         layout_2025: bool = False,
         dated_from: float | None = None,
+        alias_of: Callable[[str], str] | None = None,
     ) -> None:
         if not 1 <= nodes <= MOST_NODES:
-            raise UsageError(f"a sandbox of {nodes} nodes cannot be", f"give 1 to {MOST_NODES}")
+            raise WrongCall(f"a sandbox of {nodes} nodes cannot be", f"give 1 to {MOST_NODES}")
         if not speed > 0:
-            raise UsageError(f"speed {speed:g} cannot be", "give a number above 0; 1 is normal")
+            raise WrongCall(f"speed {speed:g} cannot be", "give a number above 0; 1 is normal")
         self.variant = find_variant(variant)
         if layout_2025:
             self.variant = replace(self.variant, layout_2025=True)
         self.nodes = cluster_world.node_names(nodes)
+        self._alias_of = alias_of
         self.ids = Identities(seed)
         self.ids.uuid_documents = provider == "postgresql"
         pace = Pace(speed, timings)
@@ -145,12 +147,12 @@ class Simulator:
             variant: a variant of scope `node`; the sandbox's own when empty.
             people: whether someone repairs, in time, what NVSentinel leaves to people.
 
-        Raises UsageError for unknown names and a variant the sandbox must start with.
+        Raises WrongCall for unknown names and a variant the sandbox must start with.
         """
         chosen = find_fault(fault)
         node = self.named(node) if node else self.default_node
         if self.store.find("nodes", node) is None:
-            raise UsageError(f"node {node} is gone at the moment", "wait until it is back")
+            raise WrongCall(f"node {node} is gone at the moment", "wait until it is back")
         wanted = _node_variant(find_variant(variant)) if variant else self.variant
         self._prepare(node, wanted)
         if self.variant.neighbours_fail:
@@ -164,26 +166,27 @@ class Simulator:
     def heal(self, node: str) -> None:
         """Repair a node as a person would: reboot it if that is what it takes.
 
-        Raises UsageError for an unknown node.
+        Raises WrongCall for an unknown node.
         """
         self._context.spawn(self._repair(self.named(node)))
 
     def named(self, name: str) -> str:
         """The GPU node of this name, or of this alias where it fits exactly one.
 
-        Raises UsageError otherwise.
+        Raises WrongCall otherwise.
         """
         if name in self.nodes:
             return name
-        fitting = [node for node in self.nodes if alias_of(node) == name]
+        alias_of = self._alias_of
+        fitting = [n for n in self.nodes if alias_of(n) == name] if alias_of else []
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise UsageError(f"{name} fits {', '.join(fitting[:10])}", "give the node's name")
-        raise UsageError(f"the sandbox has no GPU node {name!r}", hint(name, self.nodes))
+            raise WrongCall(f"{name} fits {', '.join(fitting[:10])}", "give the node's name")
+        raise WrongCall(f"the sandbox has no GPU node {name!r}", hint(name, self.nodes))
 
     def cordon(self, node: str, *, on: bool) -> None:
-        """Cordon or uncordon a node as a person would. Raises UsageError, NotFound."""
+        """Cordon or uncordon a node as a person would. Raises WrongCall, NotFound."""
         self._people.cordon(self.named(node), on=on)
 
     def reset_breaker(self) -> None:
@@ -324,19 +327,19 @@ class Simulator:
 
 def find_fault(name: str) -> Fault:
     if name not in FAULTS:
-        raise UsageError(f"there is no fault {name!r}", hint(name, FAULTS, LISTING))
+        raise WrongCall(f"there is no fault {name!r}", hint(name, FAULTS, LISTING))
     return FAULTS[name]
 
 
 def find_variant(name: str) -> Variant:
     if name and name not in VARIANTS:
-        raise UsageError(f"there is no variant {name!r}", hint(name, VARIANTS, LISTING))
+        raise WrongCall(f"there is no variant {name!r}", hint(name, VARIANTS, LISTING))
     return VARIANTS[name] if name else NORMAL
 
 
 def _node_variant(variant: Variant) -> Variant:
     if variant.scope == "cluster":
-        raise UsageError(
+        raise WrongCall(
             f"variant {variant.name} concerns the whole installation",
             f"start the sandbox with `--variant {variant.name}`",
         )

@@ -11,16 +11,19 @@ import platform
 from typing import Any
 
 from nvsentinel_sandbox.kube.resources import Registry, Resource
-from nvsx.core.whereabouts import SANDBOX_MARK, SPEED_FIELD
 
+SANDBOX_MARK = "+nvsx-sandbox"
+"""How the `gitVersion` in /version ends. It is compiled in: nobody can write it to a real
+cluster, as a label could be written. Clients tell by it that nothing here is real."""
+SPEED_FIELD = "nvsxSandboxSpeed"
+"""Where it says beside its version how much faster than life it runs."""
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _SUBRESOURCE_VERBS = {"eviction": ["create"], "log": ["get"], "status": ["get", "patch", "update"]}
 Document = dict[str, Any]
 
 
 def version(speed: float = 1.0) -> Document:
-    """What `kubectl version` shows. A dispatching kubectl picks its own version by it, and
-    nvsx tells by it that this is no real cluster."""
+    """What `kubectl version` shows, and the mark of a sandbox."""
     return {
         "major": "1",
         "minor": "32",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nvsentinel_sandbox.kube.labelselectors import Requirement, matches
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.kube.statuses import TooManyRequests
-from nvsx.core.selectors import Requirement, matches
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
 

@@ -1,22 +1,20 @@
 """Which stored objects a list or a watch is about: namespace, labels, fields.
 
-Label selectors are core.selectors; field selectors are the short list a real API server
+Label selectors are labelselectors.py; field selectors are the short list a real API server
 supports per kind. Both are parsed once per request and matched against what the store
 keeps beside each encoded object, so that nothing is decoded to be passed over.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nvsentinel_sandbox.kube import metadata
+from nvsentinel_sandbox.kube import labelselectors
 from nvsentinel_sandbox.kube.resources import Resource
 from nvsentinel_sandbox.kube.statuses import BadRequest
-from nvsx.core import selectors as labels
 
 _TERM = re.compile(r"((?:[^\\=!]|\\.)*)(==|=|!=)(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
@@ -36,7 +34,7 @@ class Selection:
     """The objects a request is about; the empty one is about all of them."""
 
     namespace: str = ""
-    labels: tuple[labels.Requirement, ...] = ()
+    labels: tuple[labelselectors.Requirement, ...] = ()
     fields: tuple[FieldTerm, ...] = ()
 
     @property
@@ -52,7 +50,7 @@ class Selection:
         for term in self.fields:
             if (values.get(term.field, "") == term.value) is not term.equal:
                 return False
-        return not self.labels or labels.matches(self.labels, object_labels)
+        return not self.labels or labelselectors.matches(self.labels, object_labels)
 
 
 def select(
@@ -60,21 +58,10 @@ def select(
 ) -> Selection:
     """Parse both selectors; BadRequest says which part is wrong, as the API server does."""
     try:
-        wanted = labels.read(label_selector, _key_fault, _value_fault)
+        wanted = labelselectors.parse(label_selector)
     except ValueError as error:
         raise BadRequest(str(error)) from None
     return Selection(namespace, wanted, _fields(resource, field_selector))
-
-
-def _key_fault(key: str) -> str:
-    told = metadata.key_fault(key)
-    return told and f"<nil>: Invalid value: {json.dumps(key, ensure_ascii=False)}: {told}"
-
-
-def _value_fault(key: str, index: int, value: str) -> str:
-    told = metadata.value_fault(value)
-    shown = json.dumps(value, ensure_ascii=False)
-    return told and f"values[{index}][{key}]: Invalid value: {shown}: {told}"
 
 
 def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:

@@ -119,7 +119,11 @@ _VARIANTS = (
         timings={"reboot_timeout": 10.0},
         reboot="times-out",
     ),
-    Variant("signal-refused", "The cloud provider refuses the reboot signal.", reboot="refused"),
+    Variant(
+        "signal-refused",
+        "The cloud provider refuses the reboot signal; NodeReady stays Unknown.",
+        reboot="refused",
+    ),
     Variant(
         "manual-mode",
         "The janitor waits for a person to reboot the node.",
@@ -209,7 +213,8 @@ _VARIANTS = (
     ),
     Variant(
         "breaker-trips",
-        "Half of the GPU nodes fail at once: the breaker trips and blocks their recovery.",
+        "Half of the GPU nodes fail at once: the breaker trips and blocks their recovery until "
+        "someone resets it.",
         scope="cluster",
         neighbours_fail=True,
         people_heal_after=4.0,
@@ -245,14 +250,16 @@ _VARIANTS = (
     ),
     Variant(
         "custom-drain",
-        "The operator's own controller drains the node, asked by a DrainRequest.",
+        "The operator's own controller drains the node, asked by a DrainRequest; the label stays "
+        "draining.",
         scope="cluster",
         timings={"workload_ends": 60.0},
         custom_drain=True,
     ),
     Variant(
         "gpu-reset",
-        "COMPONENT_RESET is mapped to GPUReset: the GPU is reset, the node is not rebooted.",
+        "COMPONENT_RESET is mapped to GPUReset: the GPU is reset and the node is not rebooted; try "
+        "it with `xid-48`.",
         scope="cluster",
         repairs={"COMPONENT_RESET": RESET},
     ),

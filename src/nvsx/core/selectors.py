@@ -1,32 +1,30 @@
-"""Kubernetes label selectors: read once, matched against labels without asking anybody.
+"""Label selectors of Kubernetes: read once, matched against labels without asking anybody.
 
-The grammar is the one of `kubectl -l`: `a=b`, `a==b`, `a!=b`, `a in (x,y)`,
-`a notin (x,y)`, `a>5`, `a<5`, `a`, `!a`, joined by commas that all must hold
-(https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/). What is wrong
-is told in the words of an API server, so that the sandbox can answer with them.
+The grammar is the one of `kubectl -l`: `a=b`, `a==b`, `a!=b`, `a in (x,y)`, `a notin (x,y)`,
+`a>5`, `a<5`, `a`, `!a`, joined by commas that all must hold
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/).
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Operator = Literal["in", "notin", "exists", "absent", "gt", "lt"]
-KeyRule = Callable[[str], str]
-ValueRule = Callable[[str, int, str], str]
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _KEY = re.compile(rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
-_TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
-_SYMBOLS = frozenset(("", "==", "!=", "=", "!", "(", ")", ",", "<", ">"))
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_OPERATORS: dict[str, Operator] = {
-    "in": "in", "notin": "notin", "=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt",
-}  # fmt: skip
+_COMMA_BETWEEN_TERMS = re.compile(r",(?![^(]*\))")
+_TERM = re.compile(
+    r"(?P<absent>!)?\s*(?P<key>[^\s=!(),<>]+)"
+    r"(?:\s*(?P<sign>==|!=|=|>|<)\s*(?P<value>[^\s=!(),<>]*)"
+    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?"
+)
+_OPERATORS: dict[str, Operator] = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +52,9 @@ def parse(text: str) -> tuple[Requirement, ...]:
     if not text.strip():
         raise ValueError("a label selector is empty: write one such as app=trainer")
     try:
-        return read(text, _key_fault, _value_fault)
+        return tuple(_read_term(term.strip()) for term in _COMMA_BETWEEN_TERMS.split(text))
     except ValueError as error:
-        told = str(error).removeprefix("unable to parse requirement: ")
-        raise ValueError(
-            f"'{text}' is not a label selector: {told}; write key=value, key in (a,b), key or !key"
-        ) from None
-
-
-def read(text: str, key_fault: KeyRule, value_fault: ValueRule) -> tuple[Requirement, ...]:
-    """The requirements in a selector, none in an empty one.
-
-    `key_fault(key)` and `value_fault(key, index, value)` say what is wrong with one, or
-    nothing. Raises ValueError in the words of an API server.
-    """
-    reader = _Reader(text, key_fault, value_fault)
-    found: list[Requirement] = []
-    while reader.next or found:
-        if reader.next in _SYMBOLS and reader.next != "!":
-            expected = "identifier after ','" if found else "!, identifier, or 'end of string'"
-            raise ValueError(f"found '{reader.next}', expected: {expected}")
-        try:
-            found.append(reader.requirement())
-        except ValueError as error:
-            raise ValueError(f"unable to parse requirement: {error}") from None
-        if not (end := reader.take()):
-            break
-        if end != ",":
-            raise ValueError(f"found '{end}', expected: ',' or 'end of string'")
-    return tuple(found)
+        raise ValueError(f"'{text}' is not a label selector: {error}") from None
 
 
 def matches(requirements: tuple[Requirement, ...], labels: Mapping[str, str]) -> bool:
@@ -90,65 +62,21 @@ def matches(requirements: tuple[Requirement, ...], labels: Mapping[str, str]) ->
     return all(r.holds(labels) for r in requirements)
 
 
-class _Reader:
-    """The tokens of a selector; "" is its end."""
-
-    def __init__(self, text: str, key_fault: KeyRule, value_fault: ValueRule) -> None:
-        self._tokens = [*reversed(_TOKEN.findall(text))]
-        self._key_fault = key_fault
-        self._value_fault = value_fault
-
-    @property
-    def next(self) -> str:
-        return self._tokens[-1] if self._tokens else ""
-
-    def take(self) -> str:
-        return self._tokens.pop() if self._tokens else ""
-
-    def requirement(self) -> Requirement:
-        absent = self.next == "!" and bool(self.take())
-        if (key := self.take()) in _SYMBOLS:
-            raise ValueError(f"found '{key}', expected: identifier")
-        if told := self._key_fault(key):
-            raise ValueError(told)
-        if absent or self.next in ("", ","):
-            return Requirement(key, "absent" if absent else "exists")
-        operator = _OPERATORS.get(word := self.take())
-        if operator is None:
-            raise ValueError(f"found '{word}', expected: in, notin, =, ==, !=, gt, lt")
-        values = self._listed() if word in ("in", "notin") else {self._value()}
-        if operator in ("gt", "lt") and not all(map(_INTEGER.fullmatch, values)):
-            shown = json.dumps(*values, ensure_ascii=False)
-            rule = "for 'Gt', 'Lt' operators, the value must be an integer"
-            raise ValueError(f"values[0]: Invalid value: {shown}: {rule}")
-        told_each = (self._value_fault(key, n, value) for n, value in enumerate(sorted(values)))
-        if faults := [fault for fault in told_each if fault]:
-            raise ValueError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
-        return Requirement(key, operator, frozenset(values))
-
-    def _value(self) -> str:
-        if self.next in ("", ","):
-            return ""
-        if (value := self.take()) in _SYMBOLS:
-            raise ValueError(f"found '{value}', expected: identifier")
-        return value
-
-    def _listed(self) -> set[str]:
-        if (opening := self.take()) != "(":
-            raise ValueError(f"found '{opening}' expected: '('")
-        found: set[str] = set()
-        while True:
-            # an item left out is the empty value
-            found.add("" if self.next in (",", ")") else self.take())
-            if (after := self.take()) == ")":
-                return found
-            if after != ",":
-                raise ValueError(f"found '{after}', expected: ',' or ')'")
-
-
-def _key_fault(key: str) -> str:
-    return "" if _KEY.fullmatch(key) else f"'{key}' cannot be a label"
-
-
-def _value_fault(_key: str, _index: int, value: str) -> str:
-    return "" if _VALUE.fullmatch(value) else f"no label has the value '{value}'"
+def _read_term(term: str) -> Requirement:
+    found = _TERM.fullmatch(term)
+    if found is None or (found["absent"] and (found["sign"] or found["set"])):
+        shown = f"'{term}'" if term else "nothing between two commas"
+        raise ValueError(f"found {shown}; write key=value, key in (a,b), key or !key")
+    key, sign, chosen = found["key"], found["sign"], found["set"]
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"'{key}' cannot be a label")
+    if not sign and not chosen:
+        return Requirement(key, "absent" if found["absent"] else "exists")
+    operator: Operator = _OPERATORS[sign] if sign else "in" if chosen == "in" else "notin"
+    given = [found["value"]] if sign else [v.strip() for v in found["values"].split(",")]
+    for value in given:
+        if sign in (">", "<") and not _INTEGER.fullmatch(value):
+            raise ValueError(f"'{value}' is no whole number to compare '{key}' with")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"no label has the value '{value}'")
+    return Requirement(key, operator, frozenset(given))

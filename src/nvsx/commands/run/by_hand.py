@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nvsx.commands.run.run_options import SIGNALS, Reins, RunOptions, check
+from nvsx.commands.sandbox.sandbox_errors import translate_sandbox_errors
+from nvsx.core.aliases import alias_of
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import Lease, NewRun
@@ -115,8 +117,13 @@ async def _maybe_sandbox(
         )
     announce("starting a sandbox cluster in this process")
     variant = options.variant or loaded.runbook.drill.variant or ""
-    with tempfile.TemporaryDirectory(prefix="nvsx-sandbox-") as folder:
-        sandbox = Sandbox(state_dir=Path(folder), speed=options.speed, variant=variant)
+    with (
+        translate_sandbox_errors(),
+        tempfile.TemporaryDirectory(prefix="nvsx-sandbox-") as folder,
+    ):
+        sandbox = Sandbox(
+            state_dir=Path(folder), speed=options.speed, variant=variant, alias_of=alias_of
+        )
         await sandbox.start()
         try:
             yield sandbox

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.sandbox.sandbox_errors import translate_sandbox_errors
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 from nvsx.screens.text_tables import print_table
@@ -111,17 +112,20 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise UsageError(f"there is no layout {layout!r}", "give 2025, or leave it out")
     if backfill and not events_to:
         raise UsageError("--backfill needs a receiver", "give --events-to URL")
-    outlets = Outlets(
-        store=store,
-        layout_2025=layout == "2025",
-        events=_destination(events_to, events_token_file, events_token_url),
-        backfill=backfill,
-    )
     folder = _folder(ctx)
-    sandbox = Sandbox(state_dir=folder, outlets=outlets, **wanted.model_dump())
     if played:
         played = played.model_copy(update={"sandbox": wanted})
-    asyncio.run(_hold(sandbox, folder, played))
+    with translate_sandbox_errors():
+        outlets = Outlets(
+            store=store,
+            layout_2025=layout == "2025",
+            events=_destination(events_to, events_token_file, events_token_url),
+            backfill=backfill,
+        )
+        sandbox = Sandbox(
+            state_dir=folder, outlets=outlets, alias_of=alias_of, **wanted.model_dump()
+        )
+        asyncio.run(_hold(sandbox, folder, played))
 
 
 def _destination(url: str, token_file: Path | None, token_url: str) -> Destination | None:
@@ -251,6 +255,7 @@ def faults(output: Output = None) -> None:
 
     Example: nvsx sandbox faults
     """
+    from nvsentinel_sandbox.catalogue import actions_of, checks_of, given_to
     from nvsentinel_sandbox.world.faults import FAULTS
     from nvsentinel_sandbox.world.variants import VARIANTS
 
@@ -276,8 +281,8 @@ def faults(output: Output = None) -> None:
     rows = [
         (
             fault.name,
-            "+".join(dict.fromkeys(r.check for r in fault.reports)),
-            "+".join(dict.fromkeys(r.action for r in fault.reports)),
+            "+".join(checks_of(fault)),
+            "+".join(actions_of(fault)),
             fault.title,
         )
         for fault in FAULTS.values()
@@ -286,10 +291,7 @@ def faults(output: Output = None) -> None:
     typer.echo()
     print_table(
         ("VARIANT", "GIVEN TO", "HOW IT GOES"),
-        [
-            (v.name, "start, inject" if v.scope == "node" else "start", v.title)
-            for v in VARIANTS.values()
-        ],
+        [(v.name, given_to(v), v.title) for v in VARIANTS.values()],
     )
 
 
@@ -335,7 +337,8 @@ def stop(ctx: typer.Context) -> None:
 def _call(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     from nvsentinel_sandbox import control
 
-    return asyncio.run(control.call(_folder(ctx), method, path, body))
+    with translate_sandbox_errors():
+        return asyncio.run(control.call(_folder(ctx), method, path, body))
 
 
 def _folder(ctx: typer.Context) -> Path:
