@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nvsx.convert import conversion, offline
-from nvsx.convert.checking import Desk
+from nvsx.convert.checking import ConversionDesk
 
 
-def good(paths: list[Path], name: str, desk: Desk) -> dict[str, Any]:
+def good(paths: list[Path], name: str, desk: ConversionDesk) -> dict[str, Any]:
     """An answer that accounts for everything."""
     source = conversion.read(paths)
     draft = offline.draft(name, source.pages, source.blocks, desk.words)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nvsx.convert.checking import LIBRARY, Desk
+from nvsx.convert.checking import LIBRARY, ConversionDesk
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.project import cel, loader
 
@@ -28,10 +28,10 @@ class Project:
 
     root: Path
 
-    def desk(self) -> Desk:
+    def desk(self) -> ConversionDesk:
         folder = ROOT / LIBRARY
         library = {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
-        return Desk(
+        return ConversionDesk(
             self.root,
             VOCABULARY,
             loader.discover(self.root),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nvsx.convert import facts, reader
 from nvsx.convert.blocks import Page, clean
 from nvsx.convert.commands import core_verb
-from nvsx.convert.facts import Fact
+from nvsx.convert.facts import PageFact
 
 PAGES = Path(__file__).parent / "pages"
 MARKDOWN = (PAGES / "nested.md").read_text()
@@ -18,7 +18,7 @@ HTML = (PAGES / "confluence.html").read_text()
 TEXT = (PAGES / "plain.txt").read_text()
 
 
-def found(text: str, name: str = "page.md") -> list[Fact]:
+def found(text: str, name: str = "page.md") -> list[PageFact]:
     """The facts of a page with this text."""
     return facts.extract(reader.blocks_of([Page(name, clean(text), "")]))
 
@@ -111,7 +111,7 @@ def test_a_fact_put_anywhere_into_plain_text_is_found(
     _is_there(found(page, "page.txt"), kind, text)
 
 
-def _is_there(listed: list[Fact], kind: str, text: str) -> None:
+def _is_there(listed: list[PageFact], kind: str, text: str) -> None:
     kinds = {kind} if kind != "command" else {"command", "code", "step", "message", "caveat"}
     fitting = [f for f in listed if text in f.text and f.kind in kinds]
     assert fitting, f"{kind} {text!r} is not among {[(f.kind, f.text) for f in listed]}"

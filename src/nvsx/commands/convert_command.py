@@ -13,10 +13,10 @@ from nvsx.core.errors import NotReady, NvsxError, UsageError
 from nvsx.project.home import Home
 
 if TYPE_CHECKING:
-    from nvsx.convert.checking import Desk, Report
-    from nvsx.convert.conversion import Source
-    from nvsx.convert.draft import Draft
-    from nvsx.convert.ledger import Ledger
+    from nvsx.convert.checking import ConversionDesk, DraftReport
+    from nvsx.convert.conversion import PageSource
+    from nvsx.convert.draft import RunbookDraft
+    from nvsx.convert.ledger import FactLedger
 
 
 def register(app: typer.Typer) -> None:
@@ -71,9 +71,9 @@ def convert(
     _review(desk, source, made, report, where, ledger=ledger, dry_run=dry_run, yes=yes)
 
 
-def _desk(home: Home) -> Desk:
+def _desk(home: Home) -> ConversionDesk:
     """The project to convert into, with what reads it."""
-    from nvsx.convert.checking import LIBRARY, Desk
+    from nvsx.convert.checking import LIBRARY, ConversionDesk
     from nvsx.nvsentinel.names import VOCABULARY
     from nvsx.project import cel, loader, locate
 
@@ -86,12 +86,12 @@ def _desk(home: Home) -> Desk:
     folder = locate.packaged_root() / LIBRARY
     library = {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
     catalog = loader.discover(root)
-    return Desk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate, library)
+    return ConversionDesk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate, library)
 
 
 def _made(
-    home: Home, desk: Desk, files: list[str], name: str | None, *, offline: bool
-) -> tuple[Source, Draft, Report]:
+    home: Home, desk: ConversionDesk, files: list[str], name: str | None, *, offline: bool
+) -> tuple[PageSource, RunbookDraft, DraftReport]:
     """The draft of these pages and what the checks say. Refuses early what cannot be written."""
     from nvsx.convert import conversion, project_writer
     from nvsx.convert.draft import name_for
@@ -104,7 +104,9 @@ def _made(
     return source, *_asked(home, desk, source, slug)
 
 
-def _asked(home: Home, desk: Desk, source: Source, name: str) -> tuple[Draft, Report]:
+def _asked(
+    home: Home, desk: ConversionDesk, source: PageSource, name: str
+) -> tuple[RunbookDraft, DraftReport]:
     """The model's draft. One that never passes is kept beside the project, and told about."""
     from nvsx.convert import model, preview, project_writer, prompt, rounds
     from nvsx.lint import linter
@@ -139,10 +141,10 @@ def _asked(home: Home, desk: Desk, source: Source, name: str) -> tuple[Draft, Re
 
 
 def _review(
-    desk: Desk,
-    source: Source,
-    made: Draft,
-    report: Report,
+    desk: ConversionDesk,
+    source: PageSource,
+    made: RunbookDraft,
+    report: DraftReport,
     where: str,
     *,
     ledger: bool,
@@ -170,7 +172,9 @@ def _review(
     _written(desk, source, made, report.ledger)
 
 
-def _written(desk: Desk, source: Source, made: Draft, accounts: Ledger) -> None:
+def _written(
+    desk: ConversionDesk, source: PageSource, made: RunbookDraft, accounts: FactLedger
+) -> None:
     from nvsx.convert import ledger, project_writer
     from nvsx.lint import stored_ledgers
 

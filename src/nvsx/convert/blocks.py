@@ -31,7 +31,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class PageSpan:
     """A part `start:end` of a block's text; `target` is a link's or image's address."""
 
     kind: SpanKind
@@ -56,7 +56,7 @@ class Block:
     line: int
     page: str
     section: tuple[str, ...] = ()
-    spans: tuple[Span, ...] = ()
+    spans: tuple[PageSpan, ...] = ()
     parent: int = -1
     cells: tuple[tuple[str, str], ...] = ()
     alert: bool = False
@@ -84,7 +84,7 @@ class Block:
 
 
 def row_block(
-    cells: list[tuple[str, tuple[Span, ...]]],
+    cells: list[tuple[str, tuple[PageSpan, ...]]],
     columns: list[str],
     line: int,
     page: str,
@@ -100,7 +100,7 @@ def row_block(
             continue
         text += " | " if text else ""
         text += f"{column}: " if column else ""
-        spans += [Span(s.kind, s.start + len(text), s.end + len(text), s.target) for s in inner]
+        spans += [PageSpan(s.kind, s.start + len(text), s.end + len(text), s.target) for s in inner]
         text += words
     return Block("row", text, line, page, section, tuple(spans), cells=tuple(pairs))
 

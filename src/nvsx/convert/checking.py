@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nvsx.convert.blocks import Page
-from nvsx.convert.draft import HOOKS, Draft
-from nvsx.convert.facts import Fact
-from nvsx.convert.ledger import Ledger, account
+from nvsx.convert.draft import HOOKS, RunbookDraft
+from nvsx.convert.facts import PageFact
+from nvsx.convert.ledger import FactLedger, account
 from nvsx.core.errors import InvalidRunbook, Problem
 from nvsx.core.routing.route import Evaluate, route
 from nvsx.core.routing.vocabulary import Vocabulary
@@ -25,7 +25,7 @@ LIBRARY = f"{HOOKS}/lib"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ConversionDesk:
     """The project a page is converted into, and what reads it.
 
     `library` maps the file names of the packaged notification library to their bytes; it is
@@ -52,11 +52,11 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DraftReport:
     """What the checks found. `ledger` is None when the runbook could not be read."""
 
     findings: tuple[Finding, ...]
-    ledger: Ledger | None
+    ledger: FactLedger | None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -68,12 +68,12 @@ class Report:
 
 
 def examine(
-    draft: Draft,
-    facts: Sequence[Fact],
+    draft: RunbookDraft,
+    facts: Sequence[PageFact],
     pages: Sequence[Page],
-    desk: Desk,
+    desk: ConversionDesk,
     extra: Callable[[LoadedRunbook], Sequence[Finding]] = lambda _: (),
-) -> Report:
+) -> DraftReport:
     """Everything that can be known about a draft without running it."""
     with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
         root = Path(folder)
@@ -82,17 +82,17 @@ def examine(
             loaded = desk.load(root / draft.runbook_file, root)
         except InvalidRunbook as exc:
             problems = [Finding("error", "schema", p, draft.name) for p in exc.problems]
-            return Report(tuple(problems), None)
+            return DraftReport(tuple(problems), None)
         others = [entry for entry in desk.catalog if entry.name != draft.name]
         found = linter.lint([*others, loaded], desk.words, [draft.name], desk.evaluate)
         found = [f for f in found if f.rule != "hook-unreviewed"]  # that is what acceptance is for
         found += extra(loaded)
         ledger = account(facts, pages, loaded.runbook, draft.hooks, draft.by)
         found += unused_hooks(loaded, draft)
-        return Report(tuple(dict.fromkeys(found)), ledger)
+        return DraftReport(tuple(dict.fromkeys(found)), ledger)
 
 
-def rival(draft: Draft, desk: Desk) -> str:
+def rival(draft: RunbookDraft, desk: ConversionDesk) -> str:
     """The runbook of the project that fires for the same events, "" when there is none."""
     with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
         root = Path(folder)
@@ -106,7 +106,7 @@ def rival(draft: Draft, desk: Desk) -> str:
     return ""
 
 
-def unused_hooks(loaded: LoadedRunbook, draft: Draft) -> list[Finding]:
+def unused_hooks(loaded: LoadedRunbook, draft: RunbookDraft) -> list[Finding]:
     """Hooks that no stage fires say their words to nobody."""
     used = {f"runbooks/{hook.path}" for hook in loaded.runbook.hooks()}
     return [
@@ -116,7 +116,7 @@ def unused_hooks(loaded: LoadedRunbook, draft: Draft) -> list[Finding]:
     ]
 
 
-def _lay_out(draft: Draft, desk: Desk, root: Path) -> None:
+def _lay_out(draft: RunbookDraft, desk: ConversionDesk, root: Path) -> None:
     """The draft's files as they would be in the project, all of them able to start."""
     for path, text in draft.files.items():
         file = root / path

@@ -8,25 +8,25 @@ from pathlib import Path
 
 from nvsx.convert import facts, offline, page_masking, reader
 from nvsx.convert.blocks import Block, Page
-from nvsx.convert.checking import Desk, Report, examine, rival
-from nvsx.convert.draft import Draft
-from nvsx.convert.facts import Fact
-from nvsx.convert.page_masking import Secret
+from nvsx.convert.checking import ConversionDesk, DraftReport, examine, rival
+from nvsx.convert.draft import RunbookDraft
+from nvsx.convert.facts import PageFact
+from nvsx.convert.page_masking import PageSecret
 from nvsx.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PageSource:
     """The pages, without their secrets, and all that was found in them."""
 
     pages: tuple[Page, ...]
     blocks: tuple[Block, ...]
-    facts: tuple[Fact, ...]
-    secrets: tuple[Secret, ...]
+    facts: tuple[PageFact, ...]
+    secrets: tuple[PageSecret, ...]
     paths: tuple[Path, ...]
 
 
-def read(paths: Sequence[Path]) -> Source:
+def read(paths: Sequence[Path]) -> PageSource:
     """Read the pages. They are called by their file names, never by a path of this machine.
 
     Raises UsageError for one that cannot be read.
@@ -41,16 +41,18 @@ def read(paths: Sequence[Path]) -> Source:
     )
     blocks = reader.blocks_of(pages)
     found = facts.extract(blocks)
-    return Source(tuple(pages), tuple(blocks), tuple(found), tuple(secrets), tuple(paths))
+    return PageSource(tuple(pages), tuple(blocks), tuple(found), tuple(secrets), tuple(paths))
 
 
-def convert_offline(source: Source, name: str, desk: Desk) -> tuple[Draft, Report]:
+def convert_offline(
+    source: PageSource, name: str, desk: ConversionDesk
+) -> tuple[RunbookDraft, DraftReport]:
     """The rules' draft and what the checks say about it."""
     made = by_rules(source, name, desk)
     return made, examine(made, source.facts, source.pages, desk)
 
 
-def by_rules(source: Source, name: str, desk: Desk) -> Draft:
+def by_rules(source: PageSource, name: str, desk: ConversionDesk) -> RunbookDraft:
     """The rules' draft, without triggers where another runbook has them already."""
     made = offline.draft(name, source.pages, source.blocks, desk.words)
     other = rival(made, desk)

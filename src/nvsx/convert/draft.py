@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nvsx.convert.splitter import Line
+from nvsx.convert.splitter import HookLine
 from nvsx.core.errors import UsageError
 from nvsx.core.runbook.schema import NAME_PATTERN
 
@@ -16,7 +16,7 @@ HOOKS = "runbooks/hooks"
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RunbookDraft:
     """The runbook and its hooks. `files` maps a path in the project to its text.
 
     `reviewed` is false when a model wrote the shell: then no run uses it before a person
@@ -27,7 +27,7 @@ class Draft:
     by: str
     files: Mapping[str, str]
     reviewed: bool = True
-    unplaced: tuple[Line, ...] = ()
+    unplaced: tuple[HookLine, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -50,7 +50,7 @@ _ATOMS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class PageFact:
     """One thing a page says. `line` counts from 1; `block` is the index of its block.
 
     `pieces` are the words that must stay, in this order; what stands between them (a core
@@ -70,20 +70,20 @@ class Fact:
     core: str = ""
 
 
-def extract(blocks: Sequence[Block]) -> list[Fact]:
+def extract(blocks: Sequence[Block]) -> list[PageFact]:
     """Every fact of some pages, in their order."""
-    found: list[Fact] = []
+    found: list[PageFact] = []
     for index, block in enumerate(blocks):
         found += _of_block(block, index, blocks, len(found))
     return found
 
 
-def _of_block(block: Block, index: int, blocks: Sequence[Block], base: int) -> list[Fact]:
+def _of_block(block: Block, index: int, blocks: Sequence[Block], base: int) -> list[PageFact]:
     if block.kind == "code":
         return list(_of_code(block, index, base))
-    found: list[Fact] = []
+    found: list[PageFact] = []
     for sentence in sentences(block):
-        kind = _kind(sentence, block, blocks)
+        kind = _classify_sentence(sentence, block, blocks)
         parent = -1
         if kind:
             parent = base + len(found)
@@ -91,12 +91,12 @@ def _of_block(block: Block, index: int, blocks: Sequence[Block], base: int) -> l
             line = block.line_at(sentence.start)
             core = core_step(sentence, block) if kind == "step" else ""
             pieces = sentence.pieces
-            found.append(Fact(kind, shown, block.page, line, index, pieces, core=core))
+            found.append(PageFact(kind, shown, block.page, line, index, pieces, core=core))
         found += _of_sentence(sentence, block, index, parent)
     return found
 
 
-def _kind(sentence: Sentence, block: Block, blocks: Sequence[Block]) -> Kind | None:
+def _classify_sentence(sentence: Sentence, block: Block, blocks: Sequence[Block]) -> Kind | None:
     """What a whole sentence is; None for prose that only carries facts, or none."""
     text = sentence.text
     if not sentence.pieces or block.kind in ("heading", "head"):
@@ -118,7 +118,7 @@ def _is_addressed(text: str) -> bool:
     return any(pattern.search(text) for pattern in (p.CHANNEL, p.HANDLE, p.EMAIL, p.PHONE))
 
 
-def _of_sentence(sentence: Sentence, block: Block, index: int, parent: int) -> Iterator[Fact]:
+def _of_sentence(sentence: Sentence, block: Block, index: int, parent: int) -> Iterator[PageFact]:
     """The facts inside one sentence: its code, links and pictures, then what its words show."""
     start, end = sentence.start, sentence.end
     taken: list[tuple[int, int, str]] = []
@@ -137,7 +137,7 @@ def _of_sentence(sentence: Sentence, block: Block, index: int, parent: int) -> I
             kind: Kind = "image" if span.kind == "image" else "url"
             core = "page-link" if span.target.startswith("#") else ""
             target = (one_line(span.target),)
-            yield Fact(kind, target[0], block.page, line, index, target, parent, core)
+            yield PageFact(kind, target[0], block.page, line, index, target, parent, core)
     for begin, stop in in_prose(block.text[start:end]):
         a, b = start + begin, start + stop
         if not any(x < b and a < y for x, y, _ in taken):
@@ -148,17 +148,17 @@ def _of_sentence(sentence: Sentence, block: Block, index: int, parent: int) -> I
         place = start + at
         core = next((c for a, b, c in taken if a <= place < b), "")
         line = block.line_at(place)
-        yield Fact(kind, text, block.page, line, index, (text,), parent, core)
+        yield PageFact(kind, text, block.page, line, index, (text,), parent, core)
 
 
-def command_fact(said: str, block: Block, index: int, line: int, parent: int) -> Fact:
+def command_fact(said: str, block: Block, index: int, line: int, parent: int) -> PageFact:
     """A piece of code as a fact: a command, or only code; NVSentinel's, when all of it is."""
     said = one_line(said)
     is_command = " " in said and p.STARTS_PROGRAM.match(said) is not None
     _, pieces, verbs = cut(said)
     kind: Kind = "command" if is_command or verbs else "code"
     core = verbs[0] if verbs and is_open(pieces) else ""
-    return Fact(kind, said, block.page, line, index, pieces or (said,), parent, core)
+    return PageFact(kind, said, block.page, line, index, pieces or (said,), parent, core)
 
 
 def atoms(text: str) -> Iterator[tuple[Kind, str, int]]:
@@ -191,7 +191,7 @@ def trimmed_url(url: str) -> str:
     return url
 
 
-def _of_code(block: Block, index: int, base: int) -> Iterator[Fact]:
+def _of_code(block: Block, index: int, base: int) -> Iterator[PageFact]:
     """Each line of a code block, continued ones joined, and the facts inside it."""
     number = 0
     for offset, said in code_lines(block.text):
@@ -204,10 +204,10 @@ def _of_code(block: Block, index: int, base: int) -> Iterator[Fact]:
         kind: Kind = "command" if is_command or verbs else "code"
         kept = _around_node(pieces or (words,))
         parent = base + number
-        yield Fact(kind, words, block.page, line, index, kept, -1, core)
+        yield PageFact(kind, words, block.page, line, index, kept, -1, core)
         number += 1
         for atom, text, _ in atoms(words):
-            yield Fact(atom, text, block.page, line, index, (text,), parent, core)
+            yield PageFact(atom, text, block.page, line, index, (text,), parent, core)
             number += 1
 
 

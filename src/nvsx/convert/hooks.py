@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nvsx.convert.page_patterns import NODE_PLACE
-from nvsx.convert.splitter import Line
+from nvsx.convert.splitter import HookLine
 
 _HEAD = """\
 #!/usr/bin/env bash
@@ -58,7 +58,7 @@ def file_name(target: str) -> str:
 
 
 def script(
-    target: str, lines: Sequence[Line], *, title: str, source: str, severity: str, ticket: bool
+    target: str, lines: Sequence[HookLine], *, title: str, source: str, severity: str, ticket: bool
 ) -> str:
     """One hook. `ticket` says that this is the hook that opens the Jira ticket."""
     stage = target.removesuffix("-overdue")
@@ -67,7 +67,7 @@ def script(
     purpose = (
         f"The {what} takes longer than the page allows." if stage != target else _PURPOSE[target]
     )
-    body = [*_said([x for x in lines if x.channel == "say"])]
+    body = [*_write_echoes([x for x in lines if x.channel == "say"])]
     if target == "recover":
         body += _REPAIR
     for channel in ("page", "slack", "jira"):
@@ -80,7 +80,7 @@ def script(
         if target == "recover" and channel != "page":
             text += '"${REPAIR:+ Time to repair: $REPAIR.}"'
         call = _SAYS[key].format(words=text, severity=severity) + part
-        body += ["", f"# {_places(x for x in lines if x.channel == channel)}", call]
+        body += ["", f"# {_name_places(x for x in lines if x.channel == channel)}", call]
     if target == "failure":
         said = "The page does not say what to do then."
         if lines:
@@ -94,7 +94,7 @@ def script(
         quotes = (
             "# shellcheck disable=SC1110,SC1111,SC1112,SC2016,SC1018 # the page's own typography\n"
         )
-    head = _HEAD.format(purpose=purpose, source=_comment(source), quotes=quotes)
+    head = _HEAD.format(purpose=purpose, source=_make_comment(source), quotes=quotes)
     if '"$TITLE"' in text:
         head += f"TITLE={shlex.quote(title)}\n"
     node = "NODE=${NVSX_TARGET_NODE:-the node}\n" if '"$NODE"' in text else ""
@@ -102,18 +102,18 @@ def script(
     return named + ("" if named.endswith("\n\n") else "\n") + text + "\n"
 
 
-def _said(lines: Sequence[Line]) -> list[str]:
+def _write_echoes(lines: Sequence[HookLine]) -> list[str]:
     out: list[str] = []
-    for line in _merged(lines):
+    for line in _merge_sentences(lines):
         lead = "" if line.mark == "   " else f"{line.mark} " if line.mark else ""
         indent = "    " if line.mark == "   " else ""
         out.append(f"echo {quoted(indent + lead + line.text)}")
     return ["", *out] if out else []
 
 
-def _merged(lines: Iterable[Line]) -> Iterator[Line]:
+def _merge_sentences(lines: Iterable[HookLine]) -> Iterator[HookLine]:
     """The sentences of one paragraph that belong together as one line."""
-    held: Line | None = None
+    held: HookLine | None = None
     for line in lines:
         same = held and (held.block, held.page, held.mark) == (line.block, line.page, line.mark)
         if held and same and line.mark not in ("   ", "=="):
@@ -126,17 +126,17 @@ def _merged(lines: Iterable[Line]) -> Iterator[Line]:
         yield held
 
 
-def _places(lines: Iterable[Line]) -> str:
+def _name_places(lines: Iterable[HookLine]) -> str:
     at: list[str] = []
     for line in lines:
         place = f"{line.page.rsplit('/', 1)[-1]}:{line.line}"
         if place not in at:
             at.append(place)
     shown = ", ".join(at[:6]) + (" …" if len(at) > 6 else "")
-    return _comment(shown)
+    return _make_comment(shown)
 
 
-def _comment(text: str) -> str:
+def _make_comment(text: str) -> str:
     return " ".join(text.split()).replace("\\", "/")
 
 
@@ -148,9 +148,11 @@ def quoted(text: str) -> str:
         parts += [text[at : match.start()], None]
         at = match.end()
     parts.append(text[at:])
-    out = "".join('"$NODE"' if part is None else _single(part) for part in parts if part != "")
+    out = "".join(
+        '"$NODE"' if part is None else _single_quote(part) for part in parts if part != ""
+    )
     return out or "''"
 
 
-def _single(text: str) -> str:
+def _single_quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from nvsx.convert.blocks import Block, Span, SpanKind, row_block
+from nvsx.convert.blocks import Block, PageSpan, SpanKind, row_block
 
 _SKIP = frozenset("script style template nav ac:task-id ac:task-uuid ac:task-status".split())
 _BREAKS = frozenset(
@@ -38,7 +38,7 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.page, self.base = page, base
         self.found: list[Block] = []
-        self.text, self.spans, self.line = "", list[Span](), 1
+        self.text, self.spans, self.line = "", list[PageSpan](), 1
         self.open_spans: list[tuple[SpanKind, int, str]] = []
         self.headings: list[tuple[int, str]] = []
         self.items: list[int] = []
@@ -46,7 +46,7 @@ class _Reader(HTMLParser):
         self.heading = 0
         self.skipped = 0
         self.pre = 0
-        self.cells: list[tuple[str, tuple[Span, ...]]] | None = None
+        self.cells: list[tuple[str, tuple[PageSpan, ...]]] | None = None
         self.row_line, self.columns, self.head_row = 1, list[str](), True
         self.in_cell = False
 
@@ -63,13 +63,13 @@ class _Reader(HTMLParser):
         if tag in _SKIP:
             self.skipped += 1
         elif tag in ("h1", "h2", "h3", "h4", "h5", "h6", "title"):
-            self._flush()
+            self._flush_block()
             self.heading = 1 if tag == "title" else int(tag[1])
         elif tag == "li":
-            self._flush()
+            self._flush_block()
             self.items.append(-1)
         elif tag == "tr":
-            self._flush()
+            self._flush_block()
             self.cells, self.row_line, self.head_row = [], self.getpos()[0], True
         elif tag in ("td", "th"):
             if self.cells is None or self.in_cell or self.text.strip():
@@ -77,28 +77,28 @@ class _Reader(HTMLParser):
             self.in_cell = True
             self.head_row = self.head_row and tag == "th"
         elif tag == "table":
-            self._flush()
+            self._flush_block()
             self.columns = []
         elif tag in ("pre", "ac:plain-text-body"):
-            self._flush()
+            self._flush_block()
             self.pre += 1
         elif tag == "br":
-            self._say("\n")
+            self._say_text("\n")
         elif tag in ("code", "tt", "kbd", "samp"):
             self.open_spans.append(("code", len(self.text), ""))
         elif tag == "a":
             self.open_spans.append(("link", len(self.text), values.get("href", "")))
         elif tag in ("img", "ri:attachment", "ri:url"):
-            self._picture(values)
+            self._take_picture(values)
         elif tag == "ri:user":
-            self._say("@" + next((v for k, v in values.items() if "user" in k), "user"))
+            self._say_text("@" + next((v for k, v in values.items() if "user" in k), "user"))
         elif tag in _BREAKS:
-            self._break()
+            self._break_block()
         elif tag == "input":
-            self._say(f" {values.get('value', '')} ")
+            self._say_text(f" {values.get('value', '')} ")
         if target := values.get(_EMBEDDED.get(tag, "")):
-            self.spans.append(Span("link", len(self.text), len(self.text), target))
-        self._alert(tag, values)
+            self.spans.append(PageSpan("link", len(self.text), len(self.text), target))
+        self._note_alert(tag, values)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in ("div", "p", *_SKIP):
@@ -109,10 +109,10 @@ class _Reader(HTMLParser):
         if tag in _SKIP:
             self.skipped = max(0, self.skipped - 1)
         elif tag in ("h1", "h2", "h3", "h4", "h5", "h6", "title"):
-            self._flush()
+            self._flush_block()
             self.heading = 0
         elif tag == "li":
-            self._flush()
+            self._flush_block()
             if self.items:
                 self.items.pop()
         elif tag in ("td", "th"):
@@ -120,48 +120,48 @@ class _Reader(HTMLParser):
         elif tag == "tr":
             self._end_row()
         elif tag in ("pre", "ac:plain-text-body"):
-            self._flush()
+            self._flush_block()
             self.pre = max(0, self.pre - 1)
         elif tag in ("code", "tt", "kbd", "samp", "a"):
             self._end_span("link" if tag == "a" else "code")
         elif tag in _BREAKS:
-            self._break()
+            self._break_block()
         if self.alerts and self.alerts[-1] == tag:
-            self._flush()
+            self._flush_block()
             self.alerts.pop()
 
     def handle_data(self, data: str) -> None:
         if not self.skipped:
-            self._say(data)
+            self._say_text(data)
 
     def unknown_decl(self, data: str) -> None:
         if data.startswith("CDATA["):
-            self._say(data[6:])
+            self._say_text(data[6:])
 
     def handle_comment(self, data: str) -> None:
         if data.startswith("[CDATA["):  # how the parser sees CDATA outside of SVG
-            self._say(data[7:].removesuffix("]]"))
+            self._say_text(data[7:].removesuffix("]]"))
         elif data.strip() and self.cells is None:
-            self._break()
-            self._say(data)
-            self._break()
+            self._break_block()
+            self._say_text(data)
+            self._break_block()
 
     # --- blocks -----------------------------------------------------------------------
 
-    def _alert(self, tag: str, values: dict[str, str]) -> None:
+    def _note_alert(self, tag: str, values: dict[str, str]) -> None:
         said = f"{values.get('ac:name', '')} {values.get('class', '')}".lower()
         if tag in ("div", "ac:structured-macro", "aside", "p") and any(a in said for a in _ALERTS):
             self.alerts.append(tag)
 
-    def _picture(self, values: dict[str, str]) -> None:
+    def _take_picture(self, values: dict[str, str]) -> None:
         target = values.get("src") or values.get("ri:filename") or values.get("ri:value") or ""
         if target.startswith("data:"):
             target = "(embedded picture)"
         start = len(self.text)
-        self._say(" ".join(filter(None, (values.get("alt"), values.get("title")))))
-        self.spans.append(Span("image", start, len(self.text), target))
+        self._say_text(" ".join(filter(None, (values.get("alt"), values.get("title")))))
+        self.spans.append(PageSpan("image", start, len(self.text), target))
 
-    def _say(self, data: str) -> None:
+    def _say_text(self, data: str) -> None:
         if not self.text.strip() and data.strip():
             blank = data[: len(data) - len(data.lstrip())]
             self.line = self.getpos()[0] + blank.count("\n")
@@ -174,16 +174,16 @@ class _Reader(HTMLParser):
         for index in range(len(self.open_spans) - 1, -1, -1):
             if self.open_spans[index][0] == kind:
                 _, start, target = self.open_spans.pop(index)
-                self.spans.append(Span(kind, start, len(self.text), target))
+                self.spans.append(PageSpan(kind, start, len(self.text), target))
                 return
 
-    def _break(self) -> None:
+    def _break_block(self) -> None:
         if self.cells is not None:
-            self._say(" ")
+            self._say_text(" ")
         elif not self.pre:
-            self._flush()
+            self._flush_block()
 
-    def _flush(self) -> None:
+    def _flush_block(self) -> None:
         text, spans = self.text, tuple(sorted(self.spans, key=lambda s: (s.start, s.end)))
         if self.cells is not None and not self.pre:
             return
@@ -241,4 +241,4 @@ class _Reader(HTMLParser):
         if self.cells is not None:
             self._end_row()
         self.pre = 0
-        self._flush()
+        self._flush_block()

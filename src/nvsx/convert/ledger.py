@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from nvsx.convert.blocks import Page
 from nvsx.convert.commands import CORE_STAGE
-from nvsx.convert.facts import Fact
+from nvsx.convert.facts import PageFact
 from nvsx.convert.matching import Speech, norm, speech_of
 from nvsx.core import durations
 from nvsx.core.runbook.schema import Runbook, StageId
@@ -29,26 +29,26 @@ Fate = Literal["kept", "watched", "dropped", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """A fact and its fate; `where` is `file:line` or `stage …`, `why` the rule's reason."""
 
-    fact: Fact
+    fact: PageFact
     fate: Fate
     where: str = ""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class FactLedger:
     """What became of all facts of these pages in one runbook."""
 
     runbook: str
     by: str
     pages: tuple[Page, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
     @property
-    def missing(self) -> list[Entry]:
+    def missing(self) -> list[LedgerEntry]:
         return [e for e in self.entries if e.fate == "missing"]
 
     def count(self, fate: Fate) -> int:
@@ -84,7 +84,7 @@ class Ledger:
         }
 
 
-def stored(ledger: Ledger, places: Mapping[str, str]) -> str:
+def stored(ledger: FactLedger, places: Mapping[str, str]) -> str:
     """The ledger as it is kept in the project: the same bytes for the same conversion."""
     return json.dumps(ledger.as_json(places), indent=1, ensure_ascii=False) + "\n"
 
@@ -104,19 +104,19 @@ def rows(data: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
 
 
 def account(
-    facts: Sequence[Fact],
+    facts: Sequence[PageFact],
     pages: Sequence[Page],
     runbook: Runbook,
     hooks: Mapping[str, str],
     by: str,
-) -> Ledger:
+) -> FactLedger:
     """What became of each fact. `hooks` maps a path people know to the script's text."""
     judge = _Judge(runbook, [speech_of(path, text) for path, text in hooks.items()])
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     for fact in facts:
         parent = entries[fact.parent] if fact.parent >= 0 else None
         entries.append(judge.entry(fact, parent))
-    return Ledger(runbook.name, by, tuple(pages), tuple(entries))
+    return FactLedger(runbook.name, by, tuple(pages), tuple(entries))
 
 
 class _Judge:
@@ -134,30 +134,30 @@ class _Judge:
                     self.limits[value] = f"stage {stage.id}, {key}"
         self.triggers = {c for t in runbook.triggers for c in t.error_code}
 
-    def entry(self, fact: Fact, parent: Entry | None) -> Entry:
+    def entry(self, fact: PageFact, parent: LedgerEntry | None) -> LedgerEntry:
         """The fate of one fact, given that of the sentence it is part of."""
         if fact.core == "page-link":
-            return Entry(fact, "dropped", why="points within the page")
+            return LedgerEntry(fact, "dropped", why="points within the page")
         if fact.core:
-            return self._core(fact)
-        where = self._kept(fact.pieces)
+            return self._account_core_step(fact)
+        where = self._find_place(fact.pieces)
         if where:
-            return Entry(fact, "kept", where)
+            return LedgerEntry(fact, "kept", where)
         if parent is not None and self._part_of(fact, parent):
-            return Entry(fact, parent.fate, parent.where, parent.why)
+            return LedgerEntry(fact, parent.fate, parent.where, parent.why)
         if fact.kind == "fault" and (stage := self._watched_code(fact.text)):
-            return Entry(fact, "watched", stage)
-        if fact.kind == "number" and (limit := self._limit(fact.text)):
-            return Entry(fact, "watched", limit)
-        return Entry(fact, "missing")
+            return LedgerEntry(fact, "watched", stage)
+        if fact.kind == "number" and (limit := self._find_limit(fact.text)):
+            return LedgerEntry(fact, "watched", limit)
+        return LedgerEntry(fact, "missing")
 
-    def _kept(self, pieces: Sequence[str]) -> str:
+    def _find_place(self, pieces: Sequence[str]) -> str:
         for speech in self.speeches:
             if line := speech.find(pieces):
                 return f"{speech.file}:{line}"
         return ""
 
-    def _part_of(self, fact: Fact, parent: Entry) -> bool:
+    def _part_of(self, fact: PageFact, parent: LedgerEntry) -> bool:
         """Words that are in a kept sentence are kept with it, whatever splits them."""
         if parent.fate == "missing":
             return False
@@ -165,14 +165,16 @@ class _Judge:
             return fact.kind in ("fault", "code", "severity")
         return norm(fact.text) in norm(" ".join(parent.fact.pieces))
 
-    def _core(self, fact: Fact) -> Entry:
+    def _account_core_step(self, fact: PageFact) -> LedgerEntry:
         """What NVSentinel does itself: seen by a watch, or left out where no chain runs."""
         stage_id = CORE_STAGE[fact.core]
         stage = next((s for s in self.runbook.stages if s.id == stage_id), None)
         if stage is not None and stage.watch:
-            return Entry(fact, "watched", f"stage {stage_id}", f"NVSentinel does the {fact.core}")
+            return LedgerEntry(
+                fact, "watched", f"stage {stage_id}", f"NVSentinel does the {fact.core}"
+            )
         why = f"NVSentinel decides about the {fact.core}; this fault has no stage {stage_id}"
-        return Entry(fact, "dropped", why=why)
+        return LedgerEntry(fact, "dropped", why=why)
 
     def _watched_code(self, text: str) -> str:
         number = re.search(r"\d+", text)
@@ -181,7 +183,7 @@ class _Judge:
             return f"stage {self.codes[code]}"
         return "triggers" if code in self.triggers else ""
 
-    def _limit(self, text: str) -> str:
+    def _find_limit(self, text: str) -> str:
         match = re.fullmatch(r"(\d+)\s*(s|sec|seconds?|m|mins?|minutes?|h|hours?|d|days?)", text)
         if not match:
             return ""

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nvsx.convert.blocks import Block, Span, row_block
+from nvsx.convert.blocks import Block, PageSpan, row_block
 from nvsx.convert.html import html_blocks
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ class _Walker:
             if kind == "heading_open":
                 heading = int(token.tag[1])
             elif kind == "inline":
-                self._inline(token, heading)
+                self._take_inline(token, heading)
                 heading = 0
             elif kind in ("fence", "code_block"):
-                self._code(token)
+                self._take_code(token)
             elif kind == "html_block":
                 line = (token.map or [0])[0]
                 for block in html_blocks(token.content, self.page, self.base + len(self.found)):
@@ -92,9 +92,9 @@ class _Walker:
                         replace(block, line=block.line + line, section=self.section + block.section)
                     )
             else:
-                self._structure(kind, token)
+                self._walk_structure(kind, token)
 
-    def _structure(self, kind: str, token: Token) -> None:
+    def _walk_structure(self, kind: str, token: Token) -> None:
         if kind == "list_item_open":
             self.items.append(-1)
         elif kind == "list_item_close":
@@ -114,11 +114,11 @@ class _Walker:
         elif kind == "table_close":
             self.columns = []
 
-    def _inline(self, token: Token, heading: int) -> None:
+    def _take_inline(self, token: Token, heading: int) -> None:
         if self.row is not None:
             self.row.append(token)
             return
-        text, spans = _plain(token)
+        text, spans = _flatten_inline(token)
         line = (token.map or [0])[0] + 1
         if heading:
             self.headings = [h for h in self.headings if h[0] < heading]
@@ -150,7 +150,7 @@ class _Walker:
         if not self.quotes:
             self.alert = False
 
-    def _code(self, token: Token) -> None:
+    def _take_code(self, token: Token) -> None:
         first = (token.map or [0])[0] + (2 if token.type == "fence" else 1)
         outer = [i for i in self.items if i >= 0]
         language = token.info.split()[0].lower() if token.info.split() else ""
@@ -167,7 +167,7 @@ class _Walker:
         )
 
     def _end_row(self, line: int) -> None:
-        cells = [_plain(token) for token in self.row or ()]
+        cells = [_flatten_inline(token) for token in self.row or ()]
         at = (self.row[0].map or [line])[0] if self.row else line
         self.row = None
         if self.in_head:
@@ -178,15 +178,17 @@ class _Walker:
         self.found.append(row_block(cells, self.columns, at + 1, self.page, self.section))
 
 
-def _without_head(text: str, spans: tuple[Span, ...], size: int) -> tuple[str, tuple[Span, ...]]:
-    moved = (Span(s.kind, s.start - size, s.end - size, s.target) for s in spans)
+def _without_head(
+    text: str, spans: tuple[PageSpan, ...], size: int
+) -> tuple[str, tuple[PageSpan, ...]]:
+    moved = (PageSpan(s.kind, s.start - size, s.end - size, s.target) for s in spans)
     return text[size:], tuple(s for s in moved if s.start >= 0)
 
 
-def _plain(token: Token) -> tuple[str, tuple[Span, ...]]:
+def _flatten_inline(token: Token) -> tuple[str, tuple[PageSpan, ...]]:
     """The words of an inline token, with the spans of its code, links and images."""
     out: list[str] = []
-    spans: list[Span] = []
+    spans: list[PageSpan] = []
     links: list[tuple[int, str]] = []
     size = 0
     for child in token.children or ():
@@ -195,17 +197,17 @@ def _plain(token: Token) -> tuple[str, tuple[Span, ...]]:
             said = child.content
         elif child.type == "code_inline":
             said = child.content
-            spans.append(Span("code", size, size + len(said)))
+            spans.append(PageSpan("code", size, size + len(said)))
         elif child.type in ("softbreak", "hardbreak"):
             said = "\n"
         elif child.type == "image":
             said = child.content
-            spans.append(Span("image", size, size + len(said), str(child.attrs.get("src", ""))))
+            spans.append(PageSpan("image", size, size + len(said), str(child.attrs.get("src", ""))))
         elif child.type == "link_open":
             links.append((size, str(child.attrs.get("href", ""))))
         elif child.type == "link_close" and links:
             start, target = links.pop()
-            spans.append(Span("link", start, size, target))
+            spans.append(PageSpan("link", start, size, target))
         elif child.type == "html_inline":
             if _BREAK.match(child.content):
                 said = " "
@@ -213,7 +215,7 @@ def _plain(token: Token) -> tuple[str, tuple[Span, ...]]:
                 said = child.content  # `<node>` is a placeholder, not markup
             for match in _TARGET.finditer(child.content):
                 target = next((g for g in match.groups() if g), "")
-                spans.append(Span("link", size, size, target))
+                spans.append(PageSpan("link", size, size, target))
         out.append(said)
         size += len(said)
     return "".join(out), tuple(sorted(spans, key=lambda s: (s.start, s.end)))

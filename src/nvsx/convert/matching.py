@@ -49,10 +49,10 @@ class Speech:
         wanted = [piece for piece in (norm(x) for x in pieces) if piece]
         if not wanted:
             return 0
-        for at in _places(self.text, wanted[0], 0):
+        for at in _find_places(self.text, wanted[0], 0):
             end, good = at + len(wanted[0]), True
             for piece in wanted[1:]:
-                following = next(_places(self.text, piece, end), -1)
+                following = next(_find_places(self.text, piece, end), -1)
                 if following < 0 or following - end > 400:
                     good = False
                     break
@@ -63,7 +63,7 @@ class Speech:
         return 0
 
 
-def _places(text: str, piece: str, start: int) -> Iterator[int]:
+def _find_places(text: str, piece: str, start: int) -> Iterator[int]:
     """Where a piece stands as whole words."""
     at = text.find(piece, start)
     while at >= 0:

@@ -46,7 +46,7 @@ class HookText(BaseModel):
     script: str = Field(min_length=1, description="The whole bash script.")
 
 
-class Answer(BaseModel):
+class ModelAnswer(BaseModel):
     """What the model is asked for."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,17 +56,17 @@ class Answer(BaseModel):
 
 
 @dataclass(slots=True)
-class Reply:
+class ModelReply:
     """One answer as it came: `answer` is None when it had not the form asked for."""
 
     content: list[dict[str, Any]]
-    answer: Answer | None
+    answer: ModelAnswer | None
     tool_use_id: str
     wrong: str = ""
 
 
 @dataclass(slots=True)
-class Model:
+class ConversionModel:
     """A model one can ask. Made by `connect`."""
 
     client: anthropic.Anthropic
@@ -77,13 +77,13 @@ class Model:
     usage: Usage
     messages: list[dict[str, Any]] = field(default_factory=list)
 
-    def ask(self, text: str) -> Reply:
+    def ask(self, text: str) -> ModelReply:
         """The first request of a conversation."""
         cached = {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
         self.messages = [{"role": "user", "content": [cached]}]
-        return self._reply()
+        return self._read_reply()
 
-    def again(self, reply: Reply, findings: str) -> Reply:
+    def again(self, reply: ModelReply, findings: str) -> ModelReply:
         """Send back what is wrong with a reply."""
         block: dict[str, Any] = {"type": "text", "text": findings}
         if reply.tool_use_id:
@@ -97,17 +97,17 @@ class Model:
             {"role": "assistant", "content": reply.content},
             {"role": "user", "content": [block]},
         ]
-        return self._reply()
+        return self._read_reply()
 
-    def _reply(self) -> Reply:
+    def _read_reply(self) -> ModelReply:
         import anthropic
 
         for attempt in range(RETRIES + 1):
             try:
-                return _read(self._streamed())
+                return _parse_message(self._stream_message())
             except anthropic.APIError as exc:
-                if not _passes(exc) or attempt == RETRIES:
-                    raise _translated(exc, self.name, str(self.client.base_url)) from None
+                if not _may_pass_later(exc) or attempt == RETRIES:
+                    raise _translate_error(exc, self.name, str(self.client.base_url)) from None
             except ModelError:
                 raise
             except Exception as exc:
@@ -116,12 +116,12 @@ class Model:
                 if not torn and not type(exc).__module__.startswith(("httpx", "httpcore")):
                     raise
                 if attempt == RETRIES:
-                    raise _unreachable(str(self.client.base_url)) from None
+                    raise _say_unreachable(str(self.client.base_url)) from None
             self.progress("the answer was cut off; asking again")
             self.sleep(2.0**attempt)
         raise ModelBusy("the model did not answer")  # pragma: no cover - the loop returns or raises
 
-    def _streamed(self) -> Any:
+    def _stream_message(self) -> Any:
         """One request to its end, with progress as it comes."""
         begun, told = time.monotonic(), 0.0
         size = 0
@@ -138,7 +138,7 @@ class Model:
                 {
                     "name": TOOL,
                     "description": "Hand over the converted runbook.",
-                    "input_schema": _schema(),
+                    "input_schema": _build_schema(),
                 }
             ],
             "tool_choice": choice,
@@ -157,7 +157,7 @@ class Model:
         return message
 
 
-def connect(env: Mapping[str, str], system: str, progress: Progress) -> Model:
+def connect(env: Mapping[str, str], system: str, progress: Progress) -> ConversionModel:
     """A model to ask. Raises NotReady without a key or the SDK."""
     key = env.get("ANTHROPIC_API_KEY", "").strip()
     if not key:
@@ -179,18 +179,18 @@ def connect(env: Mapping[str, str], system: str, progress: Progress) -> Model:
         max_retries=RETRIES,
         timeout=600.0,
     )
-    return Model(client, name, system, progress, time.sleep, Usage(name))
+    return ConversionModel(client, name, system, progress, time.sleep, Usage(name))
 
 
-def _schema() -> dict[str, Any]:
+def _build_schema() -> dict[str, Any]:
     """The answer's JSON Schema, without references."""
-    schema = Answer.model_json_schema()
+    schema = ModelAnswer.model_json_schema()
     definitions = schema.pop("$defs", {})
     schema["properties"]["hooks"]["items"] = definitions["HookText"]
     return schema
 
 
-def _read(message: Any) -> Reply:
+def _parse_message(message: Any) -> ModelReply:
     """The answer in a message. Raises ModelError when there can be none."""
     stop = message.stop_reason
     if stop == "refusal":
@@ -203,20 +203,22 @@ def _read(message: Any) -> Reply:
             "the model's answer was cut off: the page is too long for one answer",
             "split the page into several runbooks, or use --offline, which has no limit",
         )
-    content = [_block(block) for block in message.content]
+    content = [_strip_block(block) for block in message.content]
     used = next((b for b in message.content if b.type == "tool_use" and b.name == TOOL), None)
     if used is None:
-        return Reply(content or [_nothing()], None, "", f"answer by calling the tool {TOOL}")
+        return ModelReply(
+            content or [_name_nothing_said()], None, "", f"answer by calling the tool {TOOL}"
+        )
     try:
-        return Reply(content, Answer.model_validate(used.input), used.id)
+        return ModelReply(content, ModelAnswer.model_validate(used.input), used.id)
     except ValidationError as exc:
         wrong = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or TOOL}: {e['msg']}" for e in exc.errors()[:20]
         )
-        return Reply(content, None, used.id, f"the tool's input is not as asked for: {wrong}")
+        return ModelReply(content, None, used.id, f"the tool's input is not as asked for: {wrong}")
 
 
-def _block(block: Any) -> dict[str, Any]:
+def _strip_block(block: Any) -> dict[str, Any]:
     """A block of an answer as it goes back into the conversation."""
     data: dict[str, Any] = block.model_dump(exclude_none=True)
     keep = {
@@ -226,7 +228,7 @@ def _block(block: Any) -> dict[str, Any]:
     return {k: data[k] for k in keep if k in data} if keep else data
 
 
-def _nothing() -> dict[str, Any]:
+def _name_nothing_said() -> dict[str, Any]:
     return {"type": "text", "text": "(no answer)"}
 
 
@@ -236,19 +238,19 @@ def _error_type(exc: Any) -> str:
     return str(error.get("type", "")) if isinstance(error, dict) else ""
 
 
-def _passes(exc: Any) -> bool:
+def _may_pass_later(exc: Any) -> bool:
     """An error event inside a stream that has begun; the SDK repeats all that comes before."""
     return getattr(exc, "status_code", 0) == 200 and _error_type(exc) in _PASSING
 
 
-def _translated(exc: Any, model: str, url: str) -> NvsxError:
+def _translate_error(exc: Any, model: str, url: str) -> NvsxError:
     """One clear message for each way the service says no."""
     import anthropic
 
     said = str(exc.message).split("\n")[0][:300]
     offline = "or convert by rules: nvsx convert --offline"
     if isinstance(exc, anthropic.APITimeoutError | anthropic.APIConnectionError):
-        return _unreachable(url)
+        return _say_unreachable(url)
     status = getattr(exc, "status_code", 0)
     kind = _error_type(exc)
     if status == 401:
@@ -272,7 +274,7 @@ def _translated(exc: Any, model: str, url: str) -> NvsxError:
     return ModelError(f"the service refused the request: {said}", offline[3:])
 
 
-def _unreachable(url: str) -> ModelBusy:
+def _say_unreachable(url: str) -> ModelBusy:
     return ModelBusy(
         f"{url} cannot be reached",
         "check the network and ANTHROPIC_BASE_URL, or convert by rules: nvsx convert --offline",

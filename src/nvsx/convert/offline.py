@@ -8,8 +8,8 @@ from dataclasses import replace
 from nvsx.convert import hooks, page_faults, yamltext
 from nvsx.convert import page_patterns as p
 from nvsx.convert.blocks import Block, Page
-from nvsx.convert.draft import Draft, hook_file, runbook_file
-from nvsx.convert.splitter import Line, split
+from nvsx.convert.draft import RunbookDraft, hook_file, runbook_file
+from nvsx.convert.splitter import HookLine, split
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.schema import STAGE_ORDER
 
@@ -18,20 +18,20 @@ BY = "rules"
 
 def draft(
     name: str, pages: Sequence[Page], blocks: Sequence[Block], words: Vocabulary, routed: str = ""
-) -> Draft:
+) -> RunbookDraft:
     """The runbook the rules make of these pages. `routed` names the runbook that their
     fault fires already; then this one gets no triggers."""
     names = [page.name.rsplit("/", 1)[-1].rsplit(".", 1)[0] for page in pages]
     fault = page_faults.recognise(blocks, words, [name, *names])
     done = split(blocks, fault.course)
     source = ", ".join(page.name.rsplit("/", 1)[-1] for page in pages)
-    by_target: dict[str, list[Line]] = {}
+    by_target: dict[str, list[HookLine]] = {}
     for line in done.lines:
         by_target.setdefault(line.target, []).append(line)
     by_target.setdefault("detect", [])
     by_target.setdefault("recover", [])
     by_target.setdefault("failure", [])
-    title = _title(blocks, fault.title)
+    title = _choose_title(blocks, fault.title)
     outline = yamltext.Outline(
         name=name,
         title=title,
@@ -43,9 +43,9 @@ def draft(
         routed=routed,
     )
     severity = "critical" if _is_severe(blocks) else "warning"
-    ticket = _ticket(by_target)
+    ticket = _choose_ticket_hook(by_target)
     files = {runbook_file(name): yamltext.write(outline)}
-    for target in _order(by_target):
+    for target in _order_targets(by_target):
         files[hook_file(name, hooks.file_name(target))] = hooks.script(
             target,
             by_target[target],
@@ -54,25 +54,25 @@ def draft(
             severity=severity,
             ticket=target == ticket,
         )
-    return Draft(
+    return RunbookDraft(
         name,
         BY,
         files,
         unplaced=tuple(done.unplaced),
-        notes=(*_notes(fault, routed), *_channels(done.lines)),
+        notes=(*_write_notes(fault, routed), *_list_channels(done.lines)),
     )
 
 
-def _title(blocks: Sequence[Block], fault: str) -> str:
+def _choose_title(blocks: Sequence[Block], fault: str) -> str:
     heading = next((b for b in blocks if b.kind == "heading" and b.text.strip()), None)
     text = " ".join(heading.text.split()) if heading else fault
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _ticket(by_target: dict[str, list[Line]]) -> str:
+def _choose_ticket_hook(by_target: dict[str, list[HookLine]]) -> str:
     """The hook that opens the Jira ticket. Without one before the recovery nothing can be
     commented on: then people are told what the page says about tickets."""
-    for target in _order(by_target):
+    for target in _order_targets(by_target):
         if target in ("recover", "postmortem", "failure"):
             break
         if any(line.channel == "jira" for line in by_target[target]):
@@ -92,13 +92,13 @@ def _is_severe(blocks: Sequence[Block]) -> bool:
     return any(m[0].lower() in severe for b in blocks for m in p.SEVERITY.finditer(b.text))
 
 
-def _order(targets: dict[str, list[Line]]) -> list[str]:
+def _order_targets(targets: dict[str, list[HookLine]]) -> list[str]:
     """Stages in their order, each followed by its overdue hook; failure last."""
     ordered = [t for stage in STAGE_ORDER for t in (stage, f"{stage}-overdue") if t in targets]
     return [*ordered, *(t for t in targets if t not in ordered)]
 
 
-def _channels(lines: Sequence[Line]) -> tuple[str, ...]:
+def _list_channels(lines: Sequence[HookLine]) -> tuple[str, ...]:
     """A webhook posts to one channel, whatever the page calls it."""
     posted = [x.text for x in lines if x.channel == "slack" or x.mark == "[slack]"]
     named = sorted({name for text in posted for name in p.CHANNEL.findall(text)})
@@ -107,7 +107,7 @@ def _channels(lines: Sequence[Line]) -> tuple[str, ...]:
     return (f"posts for {', '.join(named)} all go to the channel of SLACK_WEBHOOK_URL",)
 
 
-def _notes(fault: page_faults.Fault, routed: str) -> tuple[str, ...]:
+def _write_notes(fault: page_faults.PageFault, routed: str) -> tuple[str, ...]:
     notes = []
     if fault.course == "any":
         notes.append("no fault was recognised: the runbook fits any quarantine and is run by hand")

@@ -41,7 +41,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PageFault:
     """A fault as a runbook needs it. Triggers and watches are as in the YAML."""
 
     title: str
@@ -53,16 +53,18 @@ class Fault:
     tag: str = ""
 
 
-def _condition(check: str, *codes: str) -> dict[str, Any]:
+def _watch_condition(check: str, *codes: str) -> dict[str, Any]:
     watch: dict[str, Any] = {"kind": "node-condition", "type": check}
     return watch | ({"errorCode": list(codes) if len(codes) > 1 else codes[0]} if codes else {})
 
 
-def _named(title: str, check: str, drill: str, course: Course) -> Fault:
-    return Fault(title, course, ({"check": check},), (_condition(check),), (check,), drill, check)
+def _build_named_fault(title: str, check: str, drill: str, course: Course) -> PageFault:
+    return PageFault(
+        title, course, ({"check": check},), (_watch_condition(check),), (check,), drill, check
+    )
 
 
-_THERMAL = Fault(
+_THERMAL = PageFault(
     "GPU throttles because of heat",
     "reported",
     ({"check": "GpuThermalWatch", "fatal": "any"},),
@@ -88,24 +90,24 @@ _CALLED: tuple[tuple[re.Pattern[str], str], ...] = (
 )  # fmt: skip
 
 
-def recognise(blocks: Sequence[Block], words: Vocabulary, names: Sequence[str] = ()) -> Fault:
+def recognise(blocks: Sequence[Block], words: Vocabulary, names: Sequence[str] = ()) -> PageFault:
     """The fault the page is about; one that fits every quarantine when nothing tells."""
     heads = [b.text for b in blocks if b.kind == "heading"]
     title = " ".join([*heads[:1], *(n.replace("-", " ").replace("_", " ") for n in names)])
     everything = "\n".join(b.text for b in blocks)
     for text in (title, *heads[1:], everything):
-        codes = _codes(text)
+        codes = _find_codes(text)
         if codes:
-            return _xid(codes if text == title else codes[:1], words)
+            return _build_xid_fault(codes if text == title else codes[:1], words)
     for text in (title, everything):
         for pattern, kind in _CALLED:
             if pattern.search(text):
                 return _by_name(kind, words)
     quarantined = {"kind": "node-annotation", "key": "quarantineHealthEvent"}
-    return Fault("GPU fault", "any", (), (quarantined,), (), "xid-79")
+    return PageFault("GPU fault", "any", (), (quarantined,), (), "xid-79")
 
 
-def _codes(text: str) -> list[str]:
+def _find_codes(text: str) -> list[str]:
     """The XID numbers of a text, the most frequent first, then in their order."""
     found: list[str] = []
     for match in _XIDS.finditer(text):
@@ -114,7 +116,7 @@ def _codes(text: str) -> list[str]:
     return [code for code, _ in Counter(found).most_common()]
 
 
-def _xid(codes: Sequence[str], words: Vocabulary) -> Fault:
+def _build_xid_fault(codes: Sequence[str], words: Vocabulary) -> PageFault:
     """XIDs as the syslog monitor reports them; those that only warn when there is no other."""
     check = "SysLogsXIDError"
     action = {code: words.no_repair.get((check, code), "") for code in codes}
@@ -129,30 +131,30 @@ def _xid(codes: Sequence[str], words: Vocabulary) -> Fault:
         trigger = {"check": check, "errorCode": value, "fatal": "any"}
         pattern = rf"ErrorCode:({'|'.join(chosen)})\b"
         event = {"kind": "node-event", "type": check, "pattern": pattern}
-        return Fault(title, "reported", (trigger,), (event,), (), drill, f"xid-{chosen[0]}")
+        return PageFault(title, "reported", (trigger,), (event,), (), drill, f"xid-{chosen[0]}")
     course: Course = "people" if all(action[c] for c in chosen) else "repaired"
     triggers: list[dict[str, Any]] = [{"check": check, "errorCode": value}]
-    detect = [_condition(check, *chosen)]
+    detect = [_watch_condition(check, *chosen)]
     conditions = [check]
     if "79" in chosen:
         triggers.append({"check": "SysLogsGPUFallenOff"})
-        detect.append(_condition("SysLogsGPUFallenOff"))
+        detect.append(_watch_condition("SysLogsGPUFallenOff"))
         conditions.append("SysLogsGPUFallenOff")
-    return Fault(
+    return PageFault(
         title, course, tuple(triggers), tuple(detect), tuple(conditions), drill, f"xid-{chosen[0]}"
     )
 
 
-def _by_name(kind: str, words: Vocabulary) -> Fault:
+def _by_name(kind: str, words: Vocabulary) -> PageFault:
     if kind.isdigit():
-        return _xid([kind], words)
+        return _build_xid_fault([kind], words)
     if kind == "thermal":
         return _THERMAL
     if kind == "nvlink":
-        return _named("NVLink fault", "GpuNvlinkWatch", "nvlink-down", "repaired")
+        return _build_named_fault("NVLink fault", "GpuNvlinkWatch", "nvlink-down", "repaired")
     if kind == "inforom":
-        return _named("InfoROM corrupt", "GpuInforomWatch", "inforom", "repaired")
+        return _build_named_fault("InfoROM corrupt", "GpuInforomWatch", "inforom", "repaired")
     if kind == "dcgm":
         check = "GpuDcgmConnectivityFailure"
-        return _named("DCGM gets no answer", check, "dcgm-connectivity", "people")
-    return _named("Node is not ready", "node-not-ready", "node-not-ready", "people")
+        return _build_named_fault("DCGM gets no answer", check, "dcgm-connectivity", "people")
+    return _build_named_fault("Node is not ready", "node-not-ready", "node-not-ready", "people")

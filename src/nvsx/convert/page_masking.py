@@ -116,7 +116,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-zÀ-ÿ-]+[.!?:)]*|\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class PageSecret:
     """A secret's variable, and where it stood. The value itself is kept nowhere."""
 
     variable: str
@@ -124,39 +124,39 @@ class Secret:
     line: int
 
 
-def masked(pages: Sequence[Page]) -> tuple[list[Page], list[Secret]]:
+def masked(pages: Sequence[Page]) -> tuple[list[Page], list[PageSecret]]:
     """The pages without their secrets, and which variables now stand for them."""
     names: dict[str, str] = {}
-    found: list[Secret] = []
+    found: list[PageSecret] = []
     for page in pages:
-        for start, value, wanted in _secrets(page.text):
+        for start, value, wanted in _find_secrets(page.text):
             if value not in names:
-                names[value] = _free(wanted, set(names.values()))
-            found.append(Secret(names[value], page.name, page.text.count("\n", 0, start) + 1))
+                names[value] = _choose_free_name(wanted, set(names.values()))
+            found.append(PageSecret(names[value], page.name, page.text.count("\n", 0, start) + 1))
     clean = []
     for page in pages:
         text = page.text
         for value in sorted(names, key=len, reverse=True):
-            text = _everywhere(text, value, "${" + names[value] + "}")
+            text = _mask_everywhere(text, value, "${" + names[value] + "}")
         clean.append(replace(page, text=text))
     return clean, sorted(set(found), key=lambda s: (s.page, s.line, s.variable))
 
 
-def _everywhere(text: str, value: str, variable: str) -> str:
+def _mask_everywhere(text: str, value: str, variable: str) -> str:
     """The text without a value. Digits alone are also in numbers that are something else."""
     if not value.isdecimal():
         return text.replace(value, variable)
     return re.sub(rf"(?<![\w.,/-]){value}(?![\w-]|[.,]\d)", lambda _: variable, text)
 
 
-def _secrets(text: str) -> Iterator[tuple[int, str, str]]:
+def _find_secrets(text: str) -> Iterator[tuple[int, str, str]]:
     """(offset, value, variable) of what looks like a secret, markup in its words or not."""
     taken: list[tuple[int, int]] = []
-    for start, value, variable in _looks(text):
+    for start, value, variable in _find_by_looks(text):
         taken.append((start, start + len(value)))
         yield start, value, variable
     bare, places = _without_markup(text)
-    for start, value, variable in _looks(bare) if bare != text else ():
+    for start, value, variable in _find_by_looks(bare) if bare != text else ():
         first, last = places[start], places[start + len(value) - 1] + 1
         if not any(a < last and first < b for a, b in taken):
             yield first, text[first:last], variable
@@ -173,7 +173,7 @@ def _without_markup(text: str) -> tuple[str, list[int]]:
     return "".join([text[i] for i in places]), places
 
 
-def _looks(text: str) -> Iterator[tuple[int, str, str]]:
+def _find_by_looks(text: str) -> Iterator[tuple[int, str, str]]:
     """(offset, value, variable) of what looks like a secret as it stands."""
     for pattern, variable in _KNOWN:
         for match in re.finditer(pattern, text, re.IGNORECASE | re.DOTALL):
@@ -182,13 +182,13 @@ def _looks(text: str) -> Iterator[tuple[int, str, str]]:
                 yield match.start(group), match[group], variable
     for match in _FLAG.finditer(text):
         if not _PLACEHOLDER.match(match["secret"]):
-            yield match.start("secret"), match["secret"], _variable(match["word"])
+            yield match.start("secret"), match["secret"], _name_variable(match["word"])
     for match in _CELL.finditer(text):
         if not _PLACEHOLDER.match(match["secret"]):
             words = f"{match['name']}{match['word']}"
-            yield match.start("secret"), match["secret"], _variable(words)
-    yield from _beside(text)
-    yield from _columns(text)
+            yield match.start("secret"), match["secret"], _name_variable(words)
+    yield from _find_beside_names(text)
+    yield from _find_in_columns(text)
     for match in _NAMED.finditer(text):
         value = match["secret"].rstrip(".,:)!?")
         plain = _PLAIN_WORD.fullmatch(value) and not (
@@ -199,18 +199,18 @@ def _looks(text: str) -> Iterator[tuple[int, str, str]]:
         if _ELSEWHERE.search(match["tail"]) or _FILE.fullmatch(value):
             continue
         name = f"{match['name'] or ''}{match['word']}{match['tail']}"
-        yield match.start("secret"), value, _variable(name)
+        yield match.start("secret"), value, _name_variable(name)
 
 
-def _beside(text: str) -> Iterator[tuple[int, str, str]]:
+def _find_beside_names(text: str) -> Iterator[tuple[int, str, str]]:
     for match in _BESIDE.finditer(text):
         kind = next(k for k in ("quoted", "strong", "alone") if match[k])
         value = match[kind].rstrip(".,:)!?") if kind != "quoted" else match[kind]
         if not _PLACEHOLDER.match(value) and not _KEEPER.match(value):
-            yield match.start(kind), value, _variable(f"{match['name']}{match['word']}")
+            yield match.start(kind), value, _name_variable(f"{match['name']}{match['word']}")
 
 
-def _columns(text: str) -> Iterator[tuple[int, str, str]]:
+def _find_in_columns(text: str) -> Iterator[tuple[int, str, str]]:
     """The cells of tables under a heading such as `Password`."""
     wanted: list[str] = []
     at, lines = 0, text.split("\n")
@@ -221,17 +221,17 @@ def _columns(text: str) -> Iterator[tuple[int, str, str]]:
             wanted = [head if _COLUMN.search(head) else "" for head in line.split("|")]
         elif wanted:
             parts = [(at + c.start(), c[0]) for c in re.finditer(r"(?:^|(?<=\|))[^|]*", line)]
-            yield from _under(wanted, parts)
+            yield from _find_under_heading(wanted, parts)
         at += len(line) + 1
     for row in _HTML_ROW.finditer(text):
         cells = [(row.start() + c.start(1), c[1]) for c in _HTML_CELL.finditer(row[0])]
         if "<th" in row[0].lower() and len(cells) > 1:
             wanted = [head if _COLUMN.search(head) else "" for _, head in cells]
         elif wanted:
-            yield from _under(wanted, cells)
+            yield from _find_under_heading(wanted, cells)
 
 
-def _under(
+def _find_under_heading(
     wanted: Sequence[str], cells: Iterable[tuple[int, str]]
 ) -> Iterator[tuple[int, str, str]]:
     for head, (start, cell) in zip(wanted, cells, strict=False):
@@ -240,10 +240,10 @@ def _under(
             continue  # a sentence about the secret
         value = said[0][0]
         if len(value) > 3 and not _PLACEHOLDER.match(value) and not _KEEPER.match(value):
-            yield start + said[0].start(), value, _variable(re.sub(r"<[^>]*>", "", head))
+            yield start + said[0].start(), value, _name_variable(re.sub(r"<[^>]*>", "", head))
 
 
-def _variable(words: str) -> str:
+def _name_variable(words: str) -> str:
     """A variable's name that everything in nvsx masks: it ends as secrets' names do."""
     name = re.sub(r"[^A-Z0-9]+", "_", words.upper()).strip("_")
     name = re.sub(r"^(?:THE|A|AN|ITS?|YOUR|OUR|WITH|AND|IS|USE|DAS|LE|EL|LA)_", "", name)
@@ -252,7 +252,7 @@ def _variable(words: str) -> str:
     return f"{name}_SECRET" if name and name[0].isalpha() else "PAGE_SECRET"
 
 
-def _free(wanted: str, taken: set[str]) -> str:
+def _choose_free_name(wanted: str, taken: set[str]) -> str:
     """The variable's name, numbered before its telling end when another secret has it."""
     if wanted not in taken:
         return wanted

@@ -54,15 +54,15 @@ def sentences(block: Block) -> list[Sentence]:
     """The sentences of a block; a heading and a table row are one each."""
     bounds = [(0, len(block.text))]
     if block.kind not in ("heading", "head", "row"):
-        bounds = list(_bounds(block))
+        bounds = list(_find_bounds(block))
     return [
-        Sentence(block.text[a:b], a, b, _pieces(block, a, b))
+        Sentence(block.text[a:b], a, b, _cut_pieces(block, a, b))
         for a, b in bounds
         if b > a or block.spans
     ]
 
 
-def _bounds(block: Block) -> Iterator[tuple[int, int]]:
+def _find_bounds(block: Block) -> Iterator[tuple[int, int]]:
     text, start = block.text, 0
     closed = [(s.start, s.end) for s in block.spans if s.kind == "code"]
     closed += [m.span() for m in QUOTED.finditer(text)]
@@ -90,7 +90,7 @@ def command_spans(block: Block, start: int, end: int) -> list[tuple[int, int]]:
     return sorted(spans)
 
 
-def _pieces(block: Block, start: int, end: int) -> tuple[str, ...]:
+def _cut_pieces(block: Block, start: int, end: int) -> tuple[str, ...]:
     """The words between `start` and `end` that must stay."""
     holes: list[tuple[int, int, tuple[str, ...]]] = []
     for a, b in command_spans(block, start, end):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from nvsx.convert.checking import Report
-from nvsx.convert.draft import Draft
-from nvsx.convert.ledger import Entry
-from nvsx.convert.page_masking import Secret
+from nvsx.convert.checking import DraftReport
+from nvsx.convert.draft import RunbookDraft
+from nvsx.convert.ledger import LedgerEntry
+from nvsx.convert.page_masking import PageSecret
 
 _WIDTHS = (26, 8, 46, 8)
 
 
-def diff(draft: Draft) -> list[str]:
+def diff(draft: RunbookDraft) -> list[str]:
     """The new files, as `diff -u` shows new files."""
     lines: list[str] = []
     for path, text in draft.files.items():
@@ -27,14 +27,14 @@ def diff(draft: Draft) -> list[str]:
 def table(rows: Sequence[tuple[str, str, str, str, str]]) -> list[str]:
     """The ledger for a terminal: source, kind, fact, fate, where."""
     head = ("SOURCE", "KIND", "FACT", "FATE", "WHERE")
-    shown = [tuple(_clip(c, i) for i, c in enumerate(row)) for row in (head, *rows)]
+    shown = [tuple(_clip_cell(c, i) for i, c in enumerate(row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in shown) for i in range(4)]
     return [
         "  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in shown
     ]
 
 
-def _clip(text: str, column: int) -> str:
+def _clip_cell(text: str, column: int) -> str:
     text = " ".join(text.split())
     if column >= len(_WIDTHS) or len(text) <= _WIDTHS[column]:
         return text
@@ -43,7 +43,7 @@ def _clip(text: str, column: int) -> str:
     return text[: _WIDTHS[column] - 1] + "…"
 
 
-def summary(draft: Draft, report: Report, secrets: Sequence[Secret]) -> list[str]:
+def summary(draft: RunbookDraft, report: DraftReport, secrets: Sequence[PageSecret]) -> list[str]:
     """What came of the page, in a few lines."""
     lines = [f"{draft.runbook_file} and {len(draft.hooks)} hooks, made by {draft.by}"]
     if report.ledger:
@@ -66,12 +66,12 @@ def summary(draft: Draft, report: Report, secrets: Sequence[Secret]) -> list[str
     return lines
 
 
-def missing(entries: Iterable[Entry]) -> list[str]:
+def missing(entries: Iterable[LedgerEntry]) -> list[str]:
     """The facts nothing accounts for, with their place in the page."""
     return [f"  {e.fact.page}:{e.fact.line}  {e.fact.kind}: {e.fact.text}" for e in entries]
 
 
-def problems(report: Report) -> list[str]:
+def problems(report: DraftReport) -> list[str]:
     """Everything that keeps a draft from being written."""
     lines = [f"  {f.severity}: {f.problem} [{f.rule}]" for f in report.findings]
     if report.ledger and report.ledger.missing:
@@ -80,7 +80,7 @@ def problems(report: Report) -> list[str]:
     return lines
 
 
-def findings_text(draft: Draft, report: Report, said: Mapping[str, str]) -> str:
+def findings_text(draft: RunbookDraft, report: DraftReport, said: Mapping[str, str]) -> str:
     """FINDINGS.md of a draft that is kept: why it was not written into the project."""
     lines = [f"# Why {draft.name} was not written", ""]
     lines += [f"- {key}: {value}" for key, value in said.items()]

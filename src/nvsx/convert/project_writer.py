@@ -16,8 +16,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nvsx.convert.checking import LIBRARY, Desk
-from nvsx.convert.draft import HOOKS, Draft
+from nvsx.convert.checking import LIBRARY, ConversionDesk
+from nvsx.convert.draft import HOOKS, RunbookDraft
 from nvsx.convert.ledger import FILE
 from nvsx.core.errors import Conflict, UsageError
 
@@ -34,7 +34,7 @@ def refuse_to_overwrite(root: Path, name: str) -> None:
             )
 
 
-def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
+def write(draft: RunbookDraft, ledger: str, desk: ConversionDesk) -> list[str]:
     """Write all files; the paths in the project, in order.
 
     Raises Conflict when one exists, UsageError when the project cannot be written to.
@@ -43,21 +43,21 @@ def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
     hooks = desk.root / HOOKS
     try:
         hooks.mkdir(parents=True, exist_ok=True)
-        _clear(desk.root, draft.name)
+        _refuse_existing(desk.root, draft.name)
         staging = Path(tempfile.mkdtemp(prefix=f".{draft.name}-", dir=hooks))
     except OSError as exc:
-        raise _unwritable(desk.root, exc) from None
+        raise _explain_unwritable(desk.root, exc) from None
     placed: list[Path] = []
     try:
-        _prepare(draft, ledger, desk, staging)
-        with _held(staging / _MARKER), _held(staging / "hooks" / _MARKER):
-            _place(draft, desk, staging, placed)
+        _prepare_files(draft, ledger, desk, staging)
+        with _hold_marker(staging / _MARKER), _hold_marker(staging / "hooks" / _MARKER):
+            _place_files(draft, desk, staging, placed)
         (hooks / draft.name / _MARKER).unlink(missing_ok=True)
     except BaseException as exc:
         for path in reversed(placed):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         if isinstance(exc, OSError):
-            raise _unwritable(desk.root, exc) from None
+            raise _explain_unwritable(desk.root, exc) from None
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -65,7 +65,7 @@ def write(draft: Draft, ledger: str, desk: Desk) -> list[str]:
     return [*draft.files, f"{HOOKS}/{draft.name}/{FILE}", *library]
 
 
-def _unwritable(root: Path, exc: OSError) -> UsageError:
+def _explain_unwritable(root: Path, exc: OSError) -> UsageError:
     return UsageError(
         f"nothing was written: {root} cannot be written to: {exc.strerror or exc}",
         "choose a project with --project",
@@ -88,7 +88,7 @@ def _is_free(marker: Path) -> bool:
     return True
 
 
-def _clear(root: Path, name: str) -> None:
+def _refuse_existing(root: Path, name: str) -> None:
     """Remove what killed conversions left behind: half of them, and the marker of whole ones."""
     hooks = root / HOOKS
     for marker in hooks.glob(f"*/{_MARKER}"):
@@ -102,33 +102,35 @@ def _clear(root: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _held(marker: Path) -> Iterator[None]:
+def _hold_marker(marker: Path) -> Iterator[None]:
     """Hold a marker for as long as this process writes; it moves along with its folder."""
     with marker.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _prepare(draft: Draft, ledger: str, desk: Desk, staging: Path) -> None:
+def _prepare_files(draft: RunbookDraft, ledger: str, desk: ConversionDesk, staging: Path) -> None:
     """Write everything in the staging folder, a marker there and in its folder of hooks."""
     folder = staging / "hooks"
     folder.mkdir()
     folder.chmod(0o755)
     for path, text in draft.hooks.items():
         mode = 0o755 if draft.reviewed else 0o644
-        _file(folder / Path(path).name, text.encode(), mode)
-    _file(folder / FILE, ledger.encode(), 0o644)
-    _file(staging / "runbook.yaml", draft.files[draft.runbook_file].encode(), 0o644)
+        _write_file(folder / Path(path).name, text.encode(), mode)
+    _write_file(folder / FILE, ledger.encode(), 0o644)
+    _write_file(staging / "runbook.yaml", draft.files[draft.runbook_file].encode(), 0o644)
     if not desk.has_library:
         (staging / "lib").mkdir()
         (staging / "lib").chmod(0o755)
         for name, content in desk.library.items():
-            _file(staging / "lib" / name, content, 0o644)
-    _file(staging / _MARKER, b"", 0o644)
-    _file(folder / _MARKER, b"", 0o644)
+            _write_file(staging / "lib" / name, content, 0o644)
+    _write_file(staging / _MARKER, b"", 0o644)
+    _write_file(folder / _MARKER, b"", 0o644)
 
 
-def _place(draft: Draft, desk: Desk, staging: Path, placed: list[Path]) -> None:
+def _place_files(
+    draft: RunbookDraft, desk: ConversionDesk, staging: Path, placed: list[Path]
+) -> None:
     """Move everything in; each step either happens or raises."""
     hooks = desk.root / HOOKS
     if not desk.has_library:
@@ -151,7 +153,7 @@ def _refuse_folder(folder: Path) -> None:
         raise Conflict(f"{folder} exists already; convert never overwrites")
 
 
-def _file(path: Path, content: bytes, mode: int) -> None:
+def _write_file(path: Path, content: bytes, mode: int) -> None:
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -159,7 +161,9 @@ def _file(path: Path, content: bytes, mode: int) -> None:
     path.chmod(mode)
 
 
-def keep_draft(draft: Draft, findings: Mapping[str, str], root: Path, fallback: Path) -> Path:
+def keep_draft(
+    draft: RunbookDraft, findings: Mapping[str, str], root: Path, fallback: Path
+) -> Path:
     """Keep a draft that did not pass beside the project, never inside; the folder.
 
     `findings` maps file names to their text. The folder is `<project>.drafts/<name>`, or in

@@ -12,7 +12,7 @@ from importlib import resources
 
 from nvsx.convert import page_faults, yamltext
 from nvsx.convert.blocks import Block, Page
-from nvsx.convert.facts import Fact
+from nvsx.convert.facts import PageFact
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.project import schema_document
 
@@ -23,10 +23,10 @@ def system(words: Vocabulary) -> str:
     """The instructions, the same for every page: worth caching."""
     text = (resources.files("nvsx.convert") / "prompt.md").read_text(encoding="utf-8")
     schema = json.dumps(schema_document.json_schema(), separators=(",", ":"), ensure_ascii=False)
-    return text.replace("{{facts}}", _truth(words)).replace("{{schema}}", schema)
+    return text.replace("{{facts}}", _describe_nvsentinel(words)).replace("{{schema}}", schema)
 
 
-def _truth(words: Vocabulary) -> str:
+def _describe_nvsentinel(words: Vocabulary) -> str:
     """What NVSentinel shows and what it does not, from the vocabulary."""
     lines = [f"- checks, which are also condition types: {', '.join(sorted(words.checks))}"]
     lines.append(f"- states of nvsentinel-state, in order: {', '.join(words.states)}")
@@ -64,7 +64,7 @@ def page_text(pages: Sequence[Page]) -> str:
     return "\n".join(parts)
 
 
-def facts_text(facts: Sequence[Fact]) -> str:
+def facts_text(facts: Sequence[PageFact]) -> str:
     """The facts that must be accounted for, as JSON lines."""
     rows = []
     for fact in facts[:_MOST_FACTS]:
@@ -78,7 +78,9 @@ def facts_text(facts: Sequence[Fact]) -> str:
     return "\n".join(dict.fromkeys(rows))
 
 
-def request(name: str, pages: Sequence[Page], facts: Sequence[Fact], yaml: str, routed: str) -> str:
+def request(
+    name: str, pages: Sequence[Page], facts: Sequence[PageFact], yaml: str, routed: str
+) -> str:
     """The task for these pages."""
     triggers = (
         f"{routed} fires for these events already: give the runbook no triggers.\n"

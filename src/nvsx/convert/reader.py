@@ -37,13 +37,13 @@ def read_page(path: Path, name: str) -> Page:
             f"{name} is larger than {MAX_BYTES // 1024 // 1024} MB",
             "split it, or export it without embedded images",
         )
-    text = _decoded(raw, name)
+    text = _decode_page(raw, name)
     if not text.strip():
         raise UsageError(f"{name} is empty")
     return Page(name, clean(text), hashlib.sha256(raw).hexdigest())
 
 
-def _decoded(raw: bytes, name: str) -> str:
+def _decode_page(raw: bytes, name: str) -> str:
     for mark, encoding in _BOMS:
         if raw.startswith(mark):
             return raw.decode(encoding, "replace")

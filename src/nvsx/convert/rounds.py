@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from nvsx.convert import offline, preview, prompt, safety, triggering
 from nvsx.convert.acceptance import MARKER
-from nvsx.convert.checking import Desk, Report, examine, rival
-from nvsx.convert.conversion import Source
-from nvsx.convert.draft import Draft, hook_file, runbook_file
-from nvsx.convert.model import Answer, Model, Progress, Reply, findings_sentence
+from nvsx.convert.checking import ConversionDesk, DraftReport, examine, rival
+from nvsx.convert.conversion import PageSource
+from nvsx.convert.draft import RunbookDraft, hook_file, runbook_file
+from nvsx.convert.model import ConversionModel, ModelAnswer, ModelReply, Progress, findings_sentence
 from nvsx.core.errors import Problem
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.lint.findings import Finding
@@ -25,24 +25,26 @@ MOST_RETURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConversionOutcome:
     """The last draft, what the checks said of it, and how often findings went back."""
 
-    draft: Draft
-    report: Report
+    draft: RunbookDraft
+    report: DraftReport
     returns: int
 
 
-def convert(source: Source, name: str, desk: Desk, model: Model, progress: Progress) -> Outcome:
+def convert(
+    source: PageSource, name: str, desk: ConversionDesk, model: ConversionModel, progress: Progress
+) -> ConversionOutcome:
     """Let the model convert these pages. Raises NvsxError when it cannot be asked."""
-    routed = _routed(source, name, desk)
+    routed = _find_routed(source, name, desk)
     names = ", ".join(page.name for page in source.pages)
     yaml = prompt.skeleton(name, names, source.blocks, desk.words, routed)
     reply = model.ask(prompt.request(name, source.pages, source.facts, yaml, routed))
     for returns in range(MOST_RETURNS + 1):
-        draft, report = _checked(reply, source, name, desk, model.name)
+        draft, report = _check_reply(reply, source, name, desk, model.name)
         if report.good or returns == MOST_RETURNS:
-            return Outcome(draft, report, returns)
+            return ConversionOutcome(draft, report, returns)
         wrong = [reply.wrong] if reply.wrong else preview.problems(report)
         what = "1 finding goes" if len(wrong) == 1 else f"{len(wrong)} findings go"
         progress(f"{what} back to {model.name}, round {returns + 1} of {MOST_RETURNS}")
@@ -50,24 +52,26 @@ def convert(source: Source, name: str, desk: Desk, model: Model, progress: Progr
     raise AssertionError("the loop returns")
 
 
-def _routed(source: Source, name: str, desk: Desk) -> str:
+def _find_routed(source: PageSource, name: str, desk: ConversionDesk) -> str:
     """The runbook that fires for this fault already, "" when none does."""
     return rival(offline.draft(name, source.pages, source.blocks, desk.words), desk)
 
 
-def _checked(
-    reply: Reply, source: Source, name: str, desk: Desk, model: str
-) -> tuple[Draft, Report]:
+def _check_reply(
+    reply: ModelReply, source: PageSource, name: str, desk: ConversionDesk, model: str
+) -> tuple[RunbookDraft, DraftReport]:
     if reply.answer is None:
         problem = Problem(reply.wrong or "there was no answer")
-        return Draft(name, model, {}, reviewed=False), Report(
+        return RunbookDraft(name, model, {}, reviewed=False), DraftReport(
             (Finding("error", "answer", problem, name),), None
         )
-    draft = _draft(reply.answer, source, name, model)
+    draft = _draft_answer(reply.answer, source, name, model)
     hosts = safety.hosts_in("\n".join(page.text for page in source.pages))
 
     def extra(loaded: LoadedRunbook) -> Sequence[Finding]:
-        found = _beyond(loaded, draft) + triggering.broader(loaded, source, name, desk.words)
+        found = _find_forbidden_parts(loaded, draft) + triggering.broader(
+            loaded, source, name, desk.words
+        )
         for path, text in draft.hooks.items():
             found += safety.examine(path, text, hosts, name)
         return found
@@ -75,7 +79,7 @@ def _checked(
     return draft, examine(draft, source.facts, source.pages, desk, extra)
 
 
-def _draft(answer: Answer, source: Source, name: str, model: str) -> Draft:
+def _draft_answer(answer: ModelAnswer, source: PageSource, name: str, model: str) -> RunbookDraft:
     """The answer as files, each hook marked as nobody's yet."""
     names = ", ".join(page.name for page in source.pages)
     head = f"# Converted from {names} by {model}; ledger.json beside the hooks accounts for every fact.\n"
@@ -84,10 +88,10 @@ def _draft(answer: Answer, source: Source, name: str, model: str) -> Draft:
         first, _, rest = hook.script.strip().partition("\n")
         files[hook_file(name, hook.file)] = f"{first}\n{MARKER}\n{rest}\n"
     remarks = " ".join(answer.remarks.split())
-    return Draft(name, model, files, reviewed=False, notes=(remarks,) if remarks else ())
+    return RunbookDraft(name, model, files, reviewed=False, notes=(remarks,) if remarks else ())
 
 
-def _beyond(loaded: LoadedRunbook, draft: Draft) -> list[Finding]:
+def _find_forbidden_parts(loaded: LoadedRunbook, draft: RunbookDraft) -> list[Finding]:
     """What a converted runbook may not have, valid as it may be."""
     name = draft.name
     found = []

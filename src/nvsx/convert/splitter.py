@@ -36,7 +36,7 @@ _AGAIN = re.compile(r"\b(?:every|each|alle|toutes|chaque|cada|repeat)\b|毎|每"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HookLine:
     """One thing a hook says. `target` is a stage, `<stage>-overdue` or `failure`."""
 
     target: str
@@ -52,9 +52,9 @@ class Line:
 class Split:
     """What became of the page: lines in its order, and what no rule could place."""
 
-    lines: list[Line] = field(default_factory=list)
+    lines: list[HookLine] = field(default_factory=list)
     budgets: dict[str, str] = field(default_factory=dict)
-    unplaced: list[Line] = field(default_factory=list)
+    unplaced: list[HookLine] = field(default_factory=list)
 
 
 def split(blocks: Sequence[Block], course: str) -> Split:
@@ -81,15 +81,15 @@ class _Splitter:
                 page, self.cursor = block.page, Cursor()
             self.index = index
             if block.kind in ("heading", "head"):
-                self._heading(block)
+                self._take_heading(block)
             elif block.kind == "code":
-                self._code(block)
+                self._take_code(block)
             else:
                 for sentence in sentences(block):
-                    self._sentence(sentence, block, index)
+                    self._take_sentence(sentence, block, index)
         return self.done
 
-    def _heading(self, block: Block) -> None:
+    def _take_heading(self, block: Block) -> None:
         """Headings move the cursor; they are said where they carry a fact of their own."""
         if block.kind == "heading":
             first = not any(
@@ -100,9 +100,9 @@ class _Splitter:
         facts = [kind for kind, _, _ in atoms(block.text) if kind != "fault"]
         if facts or block.spans or (self.cursor.aside and block.kind == "heading"):
             target = self.cursor.place("") if self.cursor.told else "preflight"
-            self._add(target, "say", block.shown(), block, block.line, "==")
+            self._add_line(target, "say", block.shown(), block, block.line, "==")
 
-    def _code(self, block: Block) -> None:
+    def _take_code(self, block: Block) -> None:
         channel = self.message.get(block.parent, "say")
         for offset, said in code_lines(block.text):
             words = one_line(re.sub(r"^(?:[\w.@~/:-]*[$#>]) (?=\S)", "", said.strip()))
@@ -113,11 +113,11 @@ class _Splitter:
                 if is_open(result.pieces):
                     continue
             target = self.places.get(block.parent) or self.cursor.place("")
-            self._add(target, "say", result.shown, block, block.line + offset, "   ")
+            self._add_line(target, "say", result.shown, block, block.line + offset, "   ")
             if channel != "say":
-                self._add(target, channel, result.shown, block, block.line + offset)
+                self._add_line(target, channel, result.shown, block, block.line + offset)
 
-    def _sentence(self, sentence: Sentence, block: Block, index: int) -> None:
+    def _take_sentence(self, sentence: Sentence, block: Block, index: int) -> None:
         shown = told(block, sentence)
         if not shown:
             return
@@ -132,15 +132,15 @@ class _Splitter:
         for a, b in command_spans(block, sentence.start, sentence.end):
             for done in cut(block.text[a:b]).verbs:
                 self.cursor.did(done)
-        if self._late(sentence, block, line, shown, target):
+        if self._take_overdue(sentence, block, line, shown, target):
             return
         if is_failure(sentence.text) and target in ("drain", "remediate", "recover"):
-            self._add(target, "say", shown, block, line, "[ ]")
-            self._add("failure", "say", shown, block, line, "[ ]")
+            self._add_line(target, "say", shown, block, line, "[ ]")
+            self._add_line("failure", "say", shown, block, line, "[ ]")
             return
-        channel = self._channel(sentence, block, warned=warned)
+        channel = self._choose_channel(sentence, block, warned=warned)
         if not warned and self._is_reference(sentence, block, is_step=is_step):
-            self._add("preflight", "say", shown, block, line, "-")
+            self._add_line("preflight", "say", shown, block, line, "-")
             return
         if channel == "say":
             known = is_step or self.cursor.aside or self.cursor.told or warned
@@ -152,11 +152,11 @@ class _Splitter:
             ends = target == "recover" and _CLOSING.search(sentence.text)
             if mark == "[ ]" and ends and p.PAGER.search(sentence.text):
                 mark = "[page]"  # this hook resolves what the run paged
-            self._add(target, "say", shown, block, line, mark, known=known)
+            self._add_line(target, "say", shown, block, line, mark, known=known)
             return
         if target == "preflight" and not self.cursor.aside:
             target = "detect"
-        self._send(channel, target, sentence, block, index, line)
+        self._route_line(channel, target, sentence, block, index, line)
 
     def _is_reference(self, sentence: Sentence, block: Block, *, is_step: bool) -> bool:
         """Whom to ask and what the page is: wanted at hand from the start, sent to nobody."""
@@ -165,7 +165,7 @@ class _Splitter:
             return p.PEOPLE.search(about) is not None
         return not is_step and not self.cursor.told and p.LABEL.match(sentence.text) is not None
 
-    def _send(
+    def _route_line(
         self,
         channel: Channel,
         target: str,
@@ -179,21 +179,23 @@ class _Splitter:
         above = self.message.get(block.parent)
         if sentence.text.rstrip().endswith(":") and not above:
             self.message[index] = channel
-            self._add(target, "say", shown, block, line, f"[{channel}]")
+            self._add_line(target, "say", shown, block, line, f"[{channel}]")
             return
         quoted = max((m[0][1:-1] for m in QUOTED.finditer(shown)), key=len, default="")
         if len(quoted) > 11 and channel == "slack":
-            self._add(target, "say", shown, block, line, "[slack]")
-            self._add(target, channel, quoted, block, line)
+            self._add_line(target, "say", shown, block, line, "[slack]")
+            self._add_line(target, channel, quoted, block, line)
             return
         repeats = channel == "slack" and _AGAIN.search(sentence.text)
         # A pager takes the words as they are; what to write elsewhere is for people to know.
         mark = "   " if above else "[page]" if channel == "page" else "[ ]"
-        self._add(target, "say", shown, block, line, mark)
+        self._add_line(target, "say", shown, block, line, mark)
         if not repeats:
-            self._add(target, channel, shown, block, line)
+            self._add_line(target, channel, shown, block, line)
 
-    def _late(self, sentence: Sentence, block: Block, line: int, shown: str, here: str) -> bool:
+    def _take_overdue(
+        self, sentence: Sentence, block: Block, line: int, shown: str, here: str
+    ) -> bool:
         """Escalation after a time becomes the stage's budget and its overdue hook."""
         if not self.chained or not any(pattern.search(sentence.text) for pattern in p.TALK):
             return False
@@ -203,17 +205,17 @@ class _Splitter:
         if not stage or here == "preflight":
             return False
         first = self.done.budgets.setdefault(stage, budget) == budget
-        channel = self._talk(sentence.text) if first else "say"
+        channel = self._channel_named_in(sentence.text) if first else "say"
         if first and channel == "say" and p.ESCALATE.search(sentence.text):
             channel = "page"
-        self._add(f"{stage}-overdue", "say", shown, block, line, "[ ]")
+        self._add_line(f"{stage}-overdue", "say", shown, block, line, "[ ]")
         if channel != "say":
-            self._add(f"{stage}-overdue", channel, shown, block, line)
+            self._add_line(f"{stage}-overdue", channel, shown, block, line)
         if channel == "page" and (p.SLACK.search(sentence.text) or p.CHANNEL.search(sentence.text)):
-            self._add(f"{stage}-overdue", "slack", shown, block, line)
+            self._add_line(f"{stage}-overdue", "slack", shown, block, line)
         return True
 
-    def _channel(self, sentence: Sentence, block: Block, *, warned: bool) -> Channel:
+    def _choose_channel(self, sentence: Sentence, block: Block, *, warned: bool) -> Channel:
         """How a sentence is told: conditions and warnings are for people to judge."""
         above = self.message.get(block.parent)
         if above:
@@ -222,10 +224,10 @@ class _Splitter:
             return "say"
         if p.CONDITION.search(sentence.text) or p.NEGATION.search(sentence.text):
             return "say"
-        return self._talk(sentence.text)
+        return self._channel_named_in(sentence.text)
 
     @staticmethod
-    def _talk(text: str) -> Channel:
+    def _channel_named_in(text: str) -> Channel:
         """Whom a sentence tells; words it quotes say nothing about that."""
         text = QUOTED.sub(" ", text)
         if _CLOSING.search(text):
@@ -238,7 +240,7 @@ class _Splitter:
             return "slack"
         return "say"
 
-    def _add(
+    def _add_line(
         self,
         target: str,
         channel: Channel,
@@ -251,7 +253,7 @@ class _Splitter:
     ) -> None:
         if not self.chained and target not in ("preflight", "recover", "postmortem", "failure"):
             target = "detect"
-        made = Line(target, channel, text, block.page, line, mark, self.index)
+        made = HookLine(target, channel, text, block.page, line, mark, self.index)
         self.places.setdefault(self.index, target)
         self.done.lines.append(made)
         if not known:
@@ -262,7 +264,7 @@ def told(block: Block, sentence: Sentence) -> str:
     """A sentence as a hook says it: addresses behind their labels, NVSentinel's own
     commands replaced by what NVSentinel does."""
     out, at = "", sentence.start
-    for a, b, words in _changes(block, sentence):
+    for a, b, words in _find_changes(block, sentence):
         if a < at:
             continue
         out += block.text[at:a] + words
@@ -270,7 +272,7 @@ def told(block: Block, sentence: Sentence) -> str:
     return one_line(out + block.text[at : sentence.end])
 
 
-def _changes(block: Block, sentence: Sentence) -> Iterator[tuple[int, int, str]]:
+def _find_changes(block: Block, sentence: Sentence) -> Iterator[tuple[int, int, str]]:
     found: list[tuple[int, int, str]] = []
     for a, b in command_spans(block, sentence.start, sentence.end):
         result = cut(block.text[a:b])

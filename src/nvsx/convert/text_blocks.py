@@ -32,7 +32,7 @@ def text_blocks(text: str, page: str, base: int = 0) -> list[Block]:
             items = [i for i in items if i[0] < indent]
             parent = items[-1][1] if items else -1
             items.append((indent, base + len(found)))
-            said, index = _joined(line[bullet.end() :], lines, index, indent)
+            said, index = _join_lines(line[bullet.end() :], lines, index, indent)
             found.append(Block("item", said, number, page, section, parent=parent))
             continue
         items = [i for i in items if i[0] < indent]
@@ -40,12 +40,12 @@ def text_blocks(text: str, page: str, base: int = 0) -> list[Block]:
         if PROGRAM_LINE.match(line):
             found.append(Block("code", line.strip(), number, page, section, parent=parent))
             continue
-        said, index = _joined(line.strip(), lines, index, -1)
+        said, index = _join_lines(line.strip(), lines, index, -1)
         found.append(Block("text", said, number, page, section, parent=parent))
     return found
 
 
-def _joined(first: str, lines: list[str], index: int, indent: int) -> tuple[str, int]:
+def _join_lines(first: str, lines: list[str], index: int, indent: int) -> tuple[str, int]:
     """A paragraph or item with its continued lines: those deeper than `indent`."""
     said = [first]
     while index < len(lines):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from nvsx.convert import page_faults
-from nvsx.convert.conversion import Source
+from nvsx.convert.conversion import PageSource
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Trigger
@@ -19,7 +19,9 @@ from nvsx.lint.findings import Finding, error, warning
 _USUAL = ("EXECUTE_REMEDIATION",)
 
 
-def broader(loaded: LoadedRunbook, source: Source, name: str, words: Vocabulary) -> list[Finding]:
+def broader(
+    loaded: LoadedRunbook, source: PageSource, name: str, words: Vocabulary
+) -> list[Finding]:
     """Errors for triggers that reach beyond the page's fault; warnings for what only a
     person can judge."""
     fault = page_faults.recognise(source.blocks, words, [name])
@@ -31,15 +33,16 @@ def broader(loaded: LoadedRunbook, source: Source, name: str, words: Vocabulary)
         at = ("triggers", index)
         found += [
             error("convert-triggers", loaded, message, *at, hint=hint)
-            for message in _wide(trigger, known, text)
+            for message in _find_too_wide(trigger, known, text)
         ]
         found += [
-            warning("convert-triggers", loaded, message, *at) for message in _unsure(trigger, known)
+            warning("convert-triggers", loaded, message, *at)
+            for message in _find_unsure(trigger, known)
         ]
     return found
 
 
-def _wide(trigger: Trigger, known: Sequence[Trigger], text: str) -> Iterator[str]:
+def _find_too_wide(trigger: Trigger, known: Sequence[Trigger], text: str) -> Iterator[str]:
     """In which ways an entry fires for more than the page's fault."""
     if not (trigger.check or trigger.error_code or trigger.when):
         yield "fires for faults of every kind: it names neither a check nor an error code"
@@ -57,7 +60,7 @@ def _wide(trigger: Trigger, known: Sequence[Trigger], text: str) -> Iterator[str
             yield f"fires for error code {code}, which the page does not name"
 
 
-def _unsure(trigger: Trigger, known: Sequence[Trigger]) -> Iterator[str]:
+def _find_unsure(trigger: Trigger, known: Sequence[Trigger]) -> Iterator[str]:
     """What a person should look at before accepting an entry."""
     if trigger.when:
         yield "fires by an expression: read whether it means this page's fault and no other"

@@ -16,7 +16,7 @@ _MILLION = 1_000_000
 
 
 @functools.cache
-def _list() -> dict[str, Any]:
+def _read_price_list() -> dict[str, Any]:
     file = resources.files("nvsx.convert") / "prices.json"
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
@@ -42,7 +42,7 @@ class Usage:
     @property
     def cost(self) -> float | None:
         """US dollars at the listed prices; None for a model that is not listed."""
-        price = _list()["models"].get(re.sub(r"-\d{8}$", "", self.model))
+        price = _read_price_list()["models"].get(re.sub(r"-\d{8}$", "", self.model))
         if price is None:
             return None
         amounts = (
@@ -58,5 +58,9 @@ class Usage:
         total = self.fresh + self.written + self.read
         asked = f"{self.requests} request{'s' if self.requests != 1 else ''}"
         tokens = f"{total:,} tokens in ({self.read:,} cached), {self.out:,} out"
-        cost = f", about ${self.cost:.2f} by the list of {_list()['taken']}" if self.cost else ""
+        cost = (
+            f", about ${self.cost:.2f} by the list of {_read_price_list()['taken']}"
+            if self.cost
+            else ""
+        )
         return f"{self.model}: {asked}, {tokens}{cost}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nvsx.convert.page_faults import Fault
+from nvsx.convert.page_faults import PageFault
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = frozenset("true false yes no on off null none y n".split())
@@ -36,7 +36,7 @@ class Outline:
     name: str
     title: str
     source: str
-    fault: Fault
+    fault: PageFault
     hooks: frozenset[str]
     overdue: dict[str, str] = field(default_factory=dict)
     failure: bool = False
@@ -54,26 +54,26 @@ def write(outline: Outline) -> str:
         "apiVersion: nvsx/v1",
         "kind: Runbook",
         "metadata:",
-        f"  name: {_scalar(outline.name)}",
-        f"  title: {_scalar(outline.title)}",
-        f"  summary: {_scalar(_summary(fault))}",
+        f"  name: {_write_scalar(outline.name)}",
+        f"  title: {_write_scalar(outline.title)}",
+        f"  summary: {_write_scalar(_write_summary(fault))}",
     ]
     if fault.tag:
-        lines.append(f"  tags: [{_scalar(fault.tag)}]")
+        lines.append(f"  tags: [{_write_scalar(fault.tag)}]")
     lines.append("")
-    lines += _triggers(outline)
-    lines += _prerequisites(fault)
+    lines += _write_triggers(outline)
+    lines += _write_prerequisites(fault)
     lines.append("stages:")
-    for stage, watches, keys in _stages(fault):
-        lines += _stage(outline, stage, watches, keys)
+    for stage, watches, keys in _write_stages(fault):
+        lines += _write_stage(outline, stage, watches, keys)
     if outline.failure:
         lines.append(f"onFailure: hooks/{outline.name}/on-failure.sh")
     if fault.drill:
-        lines.append(f"drill: {_flow({'fault': fault.drill})}")
+        lines.append(f"drill: {_write_flow({'fault': fault.drill})}")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _summary(fault: Fault) -> str:
+def _write_summary(fault: PageFault) -> str:
     told = {
         "repaired": "NVSentinel isolates and repairs the node; people do what the page asks.",
         "people": "NVSentinel isolates the node and leaves the repair to people.",
@@ -83,8 +83,8 @@ def _summary(fault: Fault) -> str:
     return f"{fault.title}. {told[fault.course]}"
 
 
-def _triggers(outline: Outline) -> list[str]:
-    entries = [f"  - {_flow(t)}" for t in outline.fault.triggers]
+def _write_triggers(outline: Outline) -> list[str]:
+    entries = [f"  - {_write_flow(t)}" for t in outline.fault.triggers]
     if not entries:
         return [
             "# No trigger: the page names no fault that NVSentinel reports. Run it by hand.",
@@ -101,18 +101,22 @@ def _triggers(outline: Outline) -> list[str]:
     return ["triggers:", *entries, ""]
 
 
-def _prerequisites(fault: Fault) -> list[str]:
+def _write_prerequisites(fault: PageFault) -> list[str]:
     if fault.course == "reported":
         return []
     modules = ["fault-quarantine", "node-drainer", "fault-remediation"]
     modules += ["janitor"] if fault.course == "repaired" else []
-    return ["prerequisites:", *(f"  - {_flow({'name': m, 'deployment': m})}" for m in modules), ""]
+    return [
+        "prerequisites:",
+        *(f"  - {_write_flow({'name': m, 'deployment': m})}" for m in modules),
+        "",
+    ]
 
 
 _Stage = tuple[str, list[dict[str, Any]], dict[str, str]]
 
 
-def _stages(fault: Fault) -> list[_Stage]:
+def _write_stages(fault: PageFault) -> list[_Stage]:
     """(id, watches, other keys) of each stage the fault goes through."""
     detect: list[dict[str, Any]] = list(fault.detect)
     if len(detect) > 1:
@@ -137,7 +141,7 @@ def _stages(fault: Fault) -> list[_Stage]:
     ]
 
 
-def _stage(
+def _write_stage(
     outline: Outline, stage: str, watches: Sequence[dict[str, Any]], keys: dict[str, str]
 ) -> list[str]:
     """One stage's lines; none for a stage without anything in it."""
@@ -150,9 +154,9 @@ def _stage(
         for watch in watches:
             if "anyOf" in watch:
                 lines.append("      - anyOf:")
-                lines += [f"          - {_flow(w)}" for w in watch["anyOf"]]
+                lines += [f"          - {_write_flow(w)}" for w in watch["anyOf"]]
             else:
-                lines.append(f"      - {_flow(watch)}")
+                lines.append(f"      - {_write_flow(watch)}")
     if overdue:
         lines += [
             f"    budget: {overdue} # from the page",
@@ -164,16 +168,16 @@ def _stage(
     return [*lines, ""]
 
 
-def _flow(value: Any) -> str:
+def _write_flow(value: Any) -> str:
     """A value in YAML's one-line form."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{k}: {_write_flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(v) for v in value) + "]"
-    return _scalar(value)
+        return "[" + ", ".join(_write_flow(v) for v in value) + "]"
+    return _write_scalar(value)
 
 
-def _scalar(value: Any) -> str:
+def _write_scalar(value: Any) -> str:
     if value is True or value is False:
         return str(value).lower()
     text = str(value)

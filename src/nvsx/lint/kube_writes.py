@@ -51,14 +51,14 @@ _MAX_EXPANSION = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class ClusterWrite:
     """A command that writes, and the line it is on."""
 
     line: int
     command: str
 
 
-def writes(script: str) -> list[Write]:
+def writes(script: str) -> list[ClusterWrite]:
     """The commands of a shell script that would write to the cluster."""
     found = _Reader().read(commands(script), 0)
     return sorted(set(found), key=lambda w: (w.line, w.command))
@@ -70,7 +70,7 @@ class _Reader:
     kubectls: set[str] = field(default_factory=lambda: {"kubectl", "oc"})
     runners: set[str] = field(default_factory=set)
 
-    def read(self, script: list[Command], depth: int) -> Iterator[Write]:
+    def read(self, script: list[Command], depth: int) -> Iterator[ClusterWrite]:
         for command in script:
             self._learn(command)
         for command in script:
@@ -134,7 +134,7 @@ class _Reader:
             return default
         return "kubectl" if name.upper() in ("KUBECTL", "KUBECTL_BIN") else match[0]
 
-    def _judge(self, words: list[str], command: Command, depth: int) -> Iterator[Write]:
+    def _judge(self, words: list[str], command: Command, depth: int) -> Iterator[ClusterWrite]:
         if not words:
             return
         program, rest = _program(words[0]), words[1:]
@@ -142,17 +142,17 @@ class _Reader:
             yield from self._nested(program, rest, command, depth)
         elif program in self.kubectls or words[0] in self.kubectls:
             if said := _kubectl_write(rest):
-                yield Write(command.line, f"kubectl {said}")
+                yield ClusterWrite(command.line, f"kubectl {said}")
         elif program == "helm":
             verb, _ = _verb(rest)
             if verb in HELM_WRITES:
-                yield Write(command.line, f"helm {verb}")
+                yield ClusterWrite(command.line, f"helm {verb}")
         elif program in ("curl", "wget") and (method := _http_write(rest)):
-            yield Write(command.line, f"{program} {method} to the Kubernetes API")
+            yield ClusterWrite(command.line, f"{program} {method} to the Kubernetes API")
 
     def _nested(
         self, program: str, rest: list[str], command: Command, depth: int
-    ) -> Iterator[Write]:
+    ) -> Iterator[ClusterWrite]:
         if depth > 5:
             return
         script = " ".join(rest)

@@ -67,14 +67,14 @@ def files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterato
     """Everything about the files of these runbooks; without `shellcheck` in milliseconds."""
     to_check: dict[Path, ScriptFile] = {}
     for book in books:
-        yield from _prerequisites(book)
+        yield from _check_prerequisites(book)
         for file in named_files(book):
-            yield from _present(file)
-            content = _content(file.path)
+            yield from _check_presence(file)
+            content = _read_content(file.path)
             if content is None:
                 continue
-            yield from _form(file, content)
-            scripts = [(file, content), *_sourced(file, content)]
+            yield from _check_form(file, content)
+            scripts = [(file, content), *_find_sourced(file, content)]
             for script, text in scripts:
                 if script.path in to_check or not is_shell(script.path, text):
                     continue
@@ -82,10 +82,10 @@ def files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterato
                 if script.kind != "script":
                     yield from _cluster_writes(script, text)
     if shellcheck:
-        yield from _shellcheck(list(to_check.values()))
+        yield from _run_shellcheck(list(to_check.values()))
 
 
-def _present(file: ScriptFile) -> Iterator[Finding]:
+def _check_presence(file: ScriptFile) -> Iterator[Finding]:
     if not file.path.is_file():
         message = f"{file.kind} {file.file} does not exist"
         yield error(f"{file.kind}-missing", file.book, message, *file.place)
@@ -101,17 +101,17 @@ def _present(file: ScriptFile) -> Iterator[Finding]:
 
 def is_unreviewed(path: Path) -> bool:
     """Whether a hook carries the mark of a model's work, whatever its mode."""
-    return review.is_unreviewed(_content(path) or b"")
+    return review.is_unreviewed(_read_content(path) or b"")
 
 
-def _content(path: Path) -> bytes | None:
+def _read_content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()[:_MAX_BYTES] if path.is_file() else None
     except OSError:
         return None
 
 
-def _form(file: ScriptFile, content: bytes) -> Iterator[Finding]:
+def _check_form(file: ScriptFile, content: bytes) -> Iterator[Finding]:
     """What keeps the kernel from starting a script that looks fine."""
     first = content.split(b"\n", 1)[0]
     if content.startswith(b"\x7fELF"):
@@ -131,7 +131,7 @@ def is_shell(path: Path, content: bytes) -> bool:
     return bool(_SHELL.match(first)) if first.startswith(b"#!") else path.suffix == ".sh"
 
 
-def _sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile, bytes]]:
+def _find_sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile, bytes]]:
     """The files a hook sources from its own surroundings, as far as their path can be read
     off: `source "$(dirname "$0")/../lib/notify.sh"`."""
     if not is_shell(file.path, content):
@@ -142,7 +142,7 @@ def _sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile, byt
             continue
         tail = re.sub(r"^.*(\$\(\)|\$\{[^}]*\}|\$\w+)", "", command.words[1]).lstrip("/")
         path = Path(os.path.normpath(file.path.parent / tail))
-        text = _content(path)
+        text = _read_content(path)
         if text is not None and path.resolve().is_relative_to(root):
             kind = "library" if file.kind == "hook" else file.kind
             yield ScriptFile(file.book, path, kind, file.place), text
@@ -159,7 +159,7 @@ def _cluster_writes(file: ScriptFile, content: bytes) -> Iterator[Finding]:
         yield Finding("error", "cluster-write", problem, file.book.name)
 
 
-def _prerequisites(book: LoadedRunbook) -> Iterator[Finding]:
+def _check_prerequisites(book: LoadedRunbook) -> Iterator[Finding]:
     for index, asked in enumerate(book.runbook.prerequisites):
         for write in kube_writes.writes(asked.check or ""):
             message = f"`{write.command}` writes to the cluster, and a prerequisite may only read"
@@ -172,7 +172,7 @@ def find_shellcheck() -> str | None:
     return shutil.which("shellcheck") or (str(beside) if os.access(beside, os.X_OK) else None)
 
 
-def _shellcheck(scripts: Sequence[ScriptFile]) -> Iterator[Finding]:
+def _run_shellcheck(scripts: Sequence[ScriptFile]) -> Iterator[Finding]:
     """What shellcheck says. Reading a library anew for each hook that sources it is nearly all
     of its time, so hooks are read alone first, and with what they source only where that may
     explain what was found."""
@@ -183,9 +183,9 @@ def _shellcheck(scripts: Sequence[ScriptFile]) -> Iterator[Finding]:
     libraries = [path for path, script in by_path.items() if script.kind == "library"]
     hooks = [path for path in by_path if path not in libraries]
     try:
-        unclear = {c["file"] for c in _comments(program, hooks)}
-        found = _comments(program, [p for p in hooks if p in unclear], follow=True)
-        found += _comments(program, libraries, follow=True)
+        unclear = {c["file"] for c in _read_comments(program, hooks)}
+        found = _read_comments(program, [p for p in hooks if p in unclear], follow=True)
+        found += _read_comments(program, libraries, follow=True)
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as exc:
         first = scripts[0]
         message = f"shellcheck could not be used: {type(exc).__name__}"
@@ -205,7 +205,7 @@ def _shellcheck(scripts: Sequence[ScriptFile]) -> Iterator[Finding]:
         yield Finding(severity, "shellcheck", problem, script.book.name)
 
 
-def _comments(program: str, paths: Sequence[str], *, follow: bool = False) -> list[Any]:
+def _read_comments(program: str, paths: Sequence[str], *, follow: bool = False) -> list[Any]:
     """What one process of shellcheck says of these files; `follow` reads what they source."""
     if not paths:
         return []

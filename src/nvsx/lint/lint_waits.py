@@ -26,18 +26,18 @@ _MONITOR = re.compile(r"\b(?:daemonsets?|ds)[/ ]+gpu-health-monitor(?![\w-])")
 
 def waits(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Watches for what NVSentinel never shows, and names it does not have."""
-    for stage, alternatives in _items(book):
-        reasons = [_silence(watch, book, words) for watch, _ in alternatives]
+    for stage, alternatives in _list_watches(book):
+        reasons = [_explain_silence(watch, book, words) for watch, _ in alternatives]
         if all(reasons):
             for reason, (watch, place) in zip(reasons, alternatives, strict=True):
                 message = f"{stage.id} waits for what never comes: {kinds.describe(watch)}"
                 yield warning("never-shown", book, message, *place, hint=reason)
         for watch, place in alternatives:
-            yield from _names(watch, place, book, words)
-    yield from _prerequisites(book, words)
+            yield from _check_names(watch, place, book, words)
+    yield from _check_prerequisites(book, words)
 
 
-def _items(book: LoadedRunbook) -> Iterator[tuple[Stage, list[tuple[Watch, Place]]]]:
+def _list_watches(book: LoadedRunbook) -> Iterator[tuple[Stage, list[tuple[Watch, Place]]]]:
     """Every entry of a `watch` list as its alternatives, each with its place."""
     for s, stage in enumerate(book.runbook.stages):
         for w, item in enumerate(stage.watch):
@@ -48,7 +48,7 @@ def _items(book: LoadedRunbook) -> Iterator[tuple[Stage, list[tuple[Watch, Place
                 yield stage, [(item, place)]
 
 
-def _silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
+def _explain_silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
     """Why this watch never holds; "" when it may."""
     if watch.absent:
         return ""
@@ -62,7 +62,7 @@ def _silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
         if _is_about_xid_79(book):
             subjects = [_of_xid_79(s, words) for s in subjects]
     elif isinstance(watch, kinds.Taint):
-        if "thermal" in _topic(book):
+        if "thermal" in _describe_topic(book):
             return "thermal faults set no taint: wait for node-event with type GpuThermalWatch"
         subjects = [f"taint {watch.key}"]
     elif isinstance(watch, kinds.NodeAnnotation):
@@ -73,7 +73,7 @@ def _silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
         subjects = [f"pod-event {reason}" for reason in watch.reason]
     elif isinstance(watch, kinds.HealthEvent):
         return _not_in_store(watch, words)
-    reasons = [words.silent.get(s) or _invented(s, words) for s in subjects]
+    reasons = [words.silent.get(s) or _name_invented(s, words) for s in subjects]
     return reasons[0] if reasons and all(reasons) else ""
 
 
@@ -88,26 +88,26 @@ def _of_xid_79(subject: str, words: Vocabulary) -> str:
     return special if special in words.silent else subject
 
 
-def _invented(subject: str, words: Vocabulary) -> str:
+def _name_invented(subject: str, words: Vocabulary) -> str:
     real = words.invented.get(subject.removeprefix("condition "))
     return f"NVSentinel has no such check; the real one is {real}" if real else ""
 
 
-def _topic(book: LoadedRunbook) -> str:
+def _describe_topic(book: LoadedRunbook) -> str:
     meta = book.runbook.metadata
     return " ".join((meta.name, meta.nickname, meta.title, *meta.tags)).lower()
 
 
 def _is_about_xid_79(book: LoadedRunbook) -> bool:
     codes = {c for t in book.runbook.triggers for c in t.error_code}
-    about = re.search(r"\bxid[- _]?79\b|off[- ](the[- ])?bus|rogue-moose", _topic(book))
+    about = re.search(r"\bxid[- _]?79\b|off[- ](the[- ])?bus|rogue-moose", _describe_topic(book))
     return "79" in codes or about is not None
 
 
 def _not_in_store(watch: kinds.HealthEvent, words: Vocabulary) -> str:
     if watch.collection and watch.collection not in words.collections:
         return f"the collections are {' and '.join(sorted(words.collections))}"
-    roots = {field.split(".")[0] for field in _fields(watch.filter)}
+    roots = {field.split(".")[0] for field in _list_fields(watch.filter)}
     unknown = sorted(roots - words.document_roots)
     if not unknown:
         return ""
@@ -117,17 +117,19 @@ def _not_in_store(watch: kinds.HealthEvent, words: Vocabulary) -> str:
     )
 
 
-def _fields(condition: object) -> Iterator[str]:
+def _list_fields(condition: object) -> Iterator[str]:
     """The document fields a filter names at its top, inside $and and $or too."""
     for key, value in condition.items() if isinstance(condition, dict) else ():
         if key in ("$and", "$or"):
             for branch in value:
-                yield from _fields(branch)
+                yield from _list_fields(branch)
         else:
             yield key
 
 
-def _names(watch: Watch, place: Place, book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def _check_names(
+    watch: Watch, place: Place, book: LoadedRunbook, words: Vocabulary
+) -> Iterator[Finding]:
     if isinstance(watch, kinds.NvsentinelState):
         for state in watch.state:
             if state not in words.states:
@@ -162,7 +164,7 @@ def nearest(word: str, known: tuple[str, ...] | frozenset[str], cutoff: float = 
     return f"did you mean {folded[near[0]]}?" if near else ""
 
 
-def _prerequisites(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def _check_prerequisites(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     for index, asked in enumerate(book.runbook.prerequisites):
         reason = words.silent.get(f"{asked.kind} {asked.subject}", "")
         if asked.kind == "check" and _MONITOR.search(asked.subject):
@@ -175,14 +177,14 @@ def _prerequisites(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
 
 def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Waiting in remediate for a custom resource when the fault's action creates none."""
-    faults = set(_faults(book))
+    faults = set(_list_faults(book))
     actions = {
         words.no_repair.get((check, code)) or words.no_repair.get((check, ""))
         for check, code in faults
     }
     if not faults or None in actions:
         return
-    for stage, alternatives in _items(book):
+    for stage, alternatives in _list_watches(book):
         wanted = [w for w, _ in alternatives if isinstance(w, kinds.Crd) and not w.absent]
         if stage.id == "remediate" and len(wanted) == len(alternatives):
             action = " or ".join(sorted(a for a in actions if a))
@@ -191,7 +193,7 @@ def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
             yield warning("no-resource", book, message, *alternatives[0][1], hint=hint)
 
 
-def _faults(book: LoadedRunbook) -> Iterator[tuple[str, str]]:
+def _list_faults(book: LoadedRunbook) -> Iterator[tuple[str, str]]:
     """(check, error code) pairs the runbook is for; "" for a code that is not said."""
     for trigger in book.runbook.triggers:
         for check in trigger.check or ("SysLogsXIDError",) * bool(trigger.error_code):

@@ -55,9 +55,9 @@ def lint(
     found += lint_rules.ties(books, evaluate)
     found += lint_rules.nicknames(books)
     kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]
-    return sorted(kept, key=_place)
+    return sorted(kept, key=_sort_key)
 
 
-def _place(finding: Finding) -> tuple[str, str, int, int, str]:
+def _sort_key(finding: Finding) -> tuple[str, str, int, int, str]:
     problem = finding.problem
     return (finding.runbook, problem.file, problem.line, problem.column, problem.message)
