@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.e2e.live import pass_for_real
@@ -13,13 +12,11 @@ from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Script
-from nvsx.follow.masked_ports import FileMasker, masker_of
 from nvsx.follow.processes.local_scripts import LocalScripts
 from nvsx.follow.wiring import open_world
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact
 from nvsx.project.home import Home
-from nvsx.project.secret_files import TOKEN_FILE, own_token
 from nvsx.store import open_store
 
 
@@ -210,32 +207,3 @@ async def test_hooks_and_prerequisites_get_the_account_for_hooks(
     script = Script(kind=kind, command='echo "$KUBECONFIG"')  # type: ignore[arg-type]
     await scripts.run(script, lambda _, line: said.append(line), started)
     assert said == [str(tmp_path / account)]
-
-
-def test_the_daemons_own_token_is_masked(home: Home) -> None:
-    """The token that nvsx made for webhooks is one of the secrets nothing may show."""
-    own_token(home.state_dir)
-    token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
-    assert token not in masker_of(home).mask(f"curl -H 'Authorization: Bearer {token}'")
-
-
-def test_secret_files_are_looked_at_once_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A record of a thousand texts costs one look at each file, and one that was rotated since
-    the last record is masked in the next."""
-    secret, looks = tmp_path / "secret", list[str]()
-    secret.write_text("first-secret", encoding="utf-8")
-    masker = FileMasker([secret])
-    look = os.stat
-
-    def counted(path: Any, **how: Any) -> os.stat_result:
-        looks.append(str(path))
-        return look(path, **how)
-
-    monkeypatch.setattr(os, "stat", counted)
-    assert masker.value(["first-secret"] * 1000) == ["***"] * 1000
-    monkeypatch.undo()
-    assert looks.count(str(secret)) == 1
-    secret.write_text("another-secret", encoding="utf-8")
-    assert masker.value({"a": ["another-secret", "first-secret"]}) == {"a": ["***", "***"]}

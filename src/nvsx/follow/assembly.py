@@ -11,7 +11,7 @@ from nvsx.core.ports import Fault, View
 from nvsx.core.routing.route import TriggerFacts, route
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.follow.masked_ports import MaskedArtifacts
+from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import Patience, RunRequest
 from nvsx.follow.wiring import World

@@ -18,7 +18,6 @@ from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.core.errors import Unreachable, UsageError
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.follow.masked_ports import secret_variables
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.processes.local_scripts import LocalScripts
 from nvsx.follow.repeats import RepeatScripts
@@ -37,6 +36,7 @@ from nvsx.nvsentinel.event_store.port_forward import Kubectl
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.observer import NvsentinelObserver
 from nvsx.project.home import Home
+from nvsx.project.secret_masker import secret_variables
 from nvsx.store import open_store
 from nvsx.store.sqlite_journal import SqliteJournal
 

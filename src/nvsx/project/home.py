@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nvsx.core.errors import NvsxError
 from nvsx.project import locate
 from nvsx.project.locate import Project
 
@@ -56,9 +58,13 @@ class Home:
     @cached_property
     def masker(self) -> Masker:
         """What keeps the secrets nvsx can know of out of everything shown and stored."""
-        from nvsx.follow.masked_ports import masker_of
+        from nvsx.project.secret_masker import masker_of
 
-        return masker_of(self)
+        state_dir = root = settings = None
+        with suppress(NvsxError, OSError):  # what cannot be read is told by whoever needs it
+            state_dir = self.state_dir
+            root, settings = self.project.root, self.settings
+        return masker_of(self.env, state_dir, root, settings)
 
     @property
     def artifacts_dir(self) -> Path:

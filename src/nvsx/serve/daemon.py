@@ -20,7 +20,6 @@ from nvsx.core.ports import Fault
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
 from nvsx.follow.assembly import context_of, fires
-from nvsx.follow.masked_ports import MaskedIntake
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
@@ -34,6 +33,7 @@ from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 from nvsx.serve.logs import LogView
 from nvsx.serve.lookout import Lookout
+from nvsx.serve.masked_intake import MaskedIntake
 from nvsx.serve.metrics import Metrics
 from nvsx.serve.poll_source import PollSource
 from nvsx.serve.recovery import Recovery
