@@ -15,6 +15,7 @@ from nvsx.project import locate
 from nvsx.project.locate import Project
 
 if TYPE_CHECKING:
+    from nvsx.core.journal.run_rows import RunRow
     from nvsx.core.masking import Masker
     from nvsx.project.settings import Settings
 
@@ -69,3 +70,9 @@ class Home:
     @property
     def artifacts_dir(self) -> Path:
         return self.project.artifacts_dir(self.state_dir)
+
+    def artifacts_of(self, row: RunRow) -> Path:
+        """The folder of a run's artifacts; its project need not be the one we are in."""
+        here = self.artifacts_dir / row.run_id
+        there = Path(row.project) / self.artifacts_dir.name / row.run_id
+        return there if row.project and not here.is_dir() and there.is_dir() else here
