@@ -100,9 +100,10 @@ def test_a_resumed_run_pages_as_it_was_begun() -> None:
 
 def test_a_pod_is_recognised(tmp_path: Path) -> None:
     """By the variable the kubelet sets, or by the mounted service account."""
-    assert runs_in_pod(POD, tmp_path / "none")
-    assert runs_in_pod({}, tmp_path)
-    assert not runs_in_pod({}, tmp_path / "none")
+    nowhere = {"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path / "none")}
+    assert runs_in_pod(POD | nowhere)
+    assert runs_in_pod({"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path)})
+    assert not runs_in_pod(nowhere)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,8 @@ def test_a_named_kubeconfig_comes_before_the_pods_own_cluster(
     """Whoever exports a sandbox's kubeconfig in a pod works on the sandbox."""
     if token:
         (tmp_path / "token").touch()
-    assert uses_service_account(env, context, tmp_path) is used
+    account = {"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path)}
+    assert uses_service_account(env | account, context) is used
 
 
 @pytest.mark.parametrize(

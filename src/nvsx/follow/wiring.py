@@ -213,7 +213,7 @@ def _gateway(
     if sandbox is not None:
         return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
     if uses_service_account(home.env, home.context):
-        return InClusterGateway(), "in-cluster", None
+        return InClusterGateway(home.env), "in-cluster", None
     refuse_stale_kubeconfig(home.env, home.context)
     context = kubeconfig.context_named(home.context)
     config = kubeconfig.pinned_kubeconfig(context.name, scratch / "kubeconfig")
