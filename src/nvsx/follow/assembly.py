@@ -14,7 +14,7 @@ from nvsx.core.whereabouts import Whereabouts
 from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import Patience, RunRequest
-from nvsx.follow.wiring import World
+from nvsx.follow.workplace import Workplace
 from nvsx.project import cel
 from nvsx.store.artifacts import file_artifacts
 
@@ -26,7 +26,7 @@ SANDBOX_LAGGARDS = 10.0
 
 
 def context_of(
-    world: World,
+    workplace: Workplace,
     loaded: LoadedRunbook,
     lease: Lease,
     request: RunRequest,
@@ -34,9 +34,9 @@ def context_of(
     views: Sequence[View] = (),
 ) -> RunContext:
     """The run in hand. On a sandbox it is a sandbox run, whoever asked for it and however."""
-    request = placed_request(world.where, request)
+    request = placed_request(workplace.where, request)
     return RunContext(
-        ports=world.ports(
+        ports=workplace.ports(
             root=loaded.root,
             sandboxed=request.sandbox or request.drill,
             live_hooks=request.live_hooks,
@@ -45,16 +45,16 @@ def context_of(
         request=request,
         lease=lease,
         artifacts=MaskedArtifacts(
-            file_artifacts(world.home.artifacts_dir / lease.run_id), world.home.masker
+            file_artifacts(workplace.home.artifacts_dir / lease.run_id), workplace.home.masker
         ),
-        masker=world.home.masker,
-        clock_ahead=world.cluster.clock_ahead(),
+        masker=workplace.home.masker,
+        clock_ahead=workplace.cluster.clock_ahead(),
         root=loaded.root,
         runbook_hash=loaded.source_text_hash,
         views=tuple(views),
         patience=patience(
-            world.home.settings.hooks.timeout,
-            speed=world.where.speed if world.where.sandbox else None,
+            workplace.home.settings.hooks.timeout,
+            speed=workplace.where.speed if workplace.where.sandbox else None,
         ),
     )
 

@@ -24,7 +24,7 @@ from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.wiring import SystemClock, World
+from nvsx.follow.workplace import SystemClock, Workplace
 from nvsx.project import cel
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.dispatcher import Dispatcher
@@ -89,7 +89,7 @@ class Daemon:
 
     def __init__(
         self,
-        world: World,
+        world: Workplace,
         modes: tuple[str, ...],
         *,
         poll_interval: float = 10.0,

@@ -55,7 +55,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Workplace:
     """What runs share: the cluster, NVSentinel's marks on it, the journal, a scratch folder.
 
     `where` says what the cluster is, a sandbox or a real one, and which.
@@ -107,7 +107,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[World]:
+async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[Workplace]:
     """Connect to the cluster (or `sandbox`) and open the journal.
 
     Raises ClusterError and StoreError; everything opened is closed again.
@@ -137,7 +137,7 @@ async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterato
             clock=SystemClock(),
         )
         opened.push_async_callback(observer.close)
-        yield World(
+        yield Workplace(
             home=home,
             cluster=cluster,
             observer=observer,

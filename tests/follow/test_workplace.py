@@ -1,4 +1,4 @@
-"""What opening a world leaves behind, and which account scripts get."""
+"""What opening a workplace leaves behind, and which account scripts get."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Script
 from nvsx.follow.processes.local_scripts import LocalScripts
-from nvsx.follow.wiring import open_world
+from nvsx.follow.workplace import open_workplace
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact
 from nvsx.project.home import Home
@@ -52,10 +52,10 @@ async def test_credentials_of_killed_processes_do_not_pile_up(home: Home, tmp_pa
     sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
     await sandbox.start()
     try:
-        async with open_world(home, sandbox) as world:
-            assert world.scratch.stat().st_mode & 0o777 == 0o700
+        async with open_workplace(home, sandbox) as workplace:
+            assert workplace.scratch.stat().st_mode & 0o777 == 0o700
             assert (over.exists(), going_on.exists()) == (False, True)
-        assert not world.scratch.exists()
+        assert not workplace.scratch.exists()
     finally:
         await sandbox.stop()
 
@@ -77,7 +77,7 @@ async def test_only_a_namespace_that_was_said_is_taken_for_granted(
     sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
     await sandbox.start()
     try:
-        async with open_world(home, sandbox):
+        async with open_workplace(home, sandbox):
             assert asked == [namespace]
     finally:
         await sandbox.stop()
@@ -89,7 +89,7 @@ async def test_world_that_cannot_be_opened_leaves_nothing(
     """Without a cluster: an error, and neither a folder nor an owner's file stays."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ClusterError):
-        async with open_world(home):
+        async with open_workplace(home):
             pass
     assert list((home.state_dir / "scratch").iterdir()) == []
     assert list((home.state_dir / "owners").iterdir()) == []
@@ -109,15 +109,15 @@ async def test_missing_account_for_hooks_is_told_at_once(
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
     try:
         for at in (sandbox, None):
-            async with open_world(home, at) as world:
-                assert world.hook_kubeconfig is None
+            async with open_workplace(home, at) as workplace:
+                assert workplace.hook_kubeconfig is None
         pass_for_real(sandbox)
         with pytest.raises(UsageError, match=r"reader\.yaml, which cannot be read"):
-            async with open_world(home):
+            async with open_workplace(home):
                 pass
         (home.project.root / "reader.yaml").write_text("{}")
-        async with open_world(home) as world:
-            assert world.hook_kubeconfig == home.project.root / "reader.yaml"
+        async with open_workplace(home) as workplace:
+            assert workplace.hook_kubeconfig == home.project.root / "reader.yaml"
     finally:
         await sandbox.stop()
 
@@ -139,8 +139,8 @@ async def test_scripts_learn_the_namespace_the_project_names(
         return None
 
     try:
-        async with open_world(home, sandbox) as world:
-            scripts = world.ports(root=home.project.root).scripts
+        async with open_workplace(home, sandbox) as workplace:
+            scripts = workplace.ports(root=home.project.root).scripts
             script = Script(kind="hook", command='echo "${NVSENTINEL_NAMESPACE:-}"')
             await scripts.run(script, lambda _, line: lines.append(line), started)
     finally:
@@ -175,8 +175,8 @@ serve:
         return None
 
     try:
-        async with open_world(home, sandbox) as world:
-            scripts = world.ports(root=home.project.root, live_hooks=True).scripts
+        async with open_workplace(home, sandbox) as workplace:
+            scripts = workplace.ports(root=home.project.root, live_hooks=True).scripts
             for kind in ("hook", "action"):
                 script = Script(kind=kind, command="env | cut -d= -f1")
                 await scripts.run(script, lambda _, line: lines.append(line), started)
