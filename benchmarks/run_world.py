@@ -14,7 +14,6 @@ from run_cluster import Cluster
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.runbook.catalog import LoadedRunbook
-from nvsx.follow.assembly import context_of
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Runner
 from nvsx.follow.workplace import Workplace, open_workplace
@@ -70,7 +69,8 @@ class Place:
         new = NewRun(runbook="bench", cluster=world.where.cluster, node=node)
         lease = await world.journal.create(new)
         request = RunRequest(node=node, cluster=world.where.cluster)
-        return Runner(context_of(world, self.loaded, lease, request))
+        run, _ = world.assemble_run(self.loaded, lease, request)
+        return Runner(run)
 
 
 def waiting(runner: Runner) -> bool:

@@ -16,8 +16,7 @@ from nvsx.cluster.gateway import Gateway, Params
 from nvsx.core.errors import ClusterError, Forbidden
 from nvsx.core.journal.entries import Start
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.follow.assembly import placed_request
-from nvsx.follow.run_request import RunRequest, request_of
+from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.surroundings import (
     find_whereabouts,
     refuse_stale_kubeconfig,
@@ -87,7 +86,7 @@ def test_a_run_is_a_sandbox_run_once_either_end_is_one(began: bool, here: bool) 
     """What the journal recorded and where we are only ever add up to the sandbox."""
     start = Start(runbook="t", nickname="t", sandbox=began)
     where = Whereabouts(cluster="u-1", name="n", sandbox=here)
-    assert placed_request(where, request_of(start)).sandbox is (began or here)
+    assert place_request(where, request_of(start)).sandbox is (began or here)
 
 
 def test_a_resumed_run_pages_as_it_was_begun() -> None:

@@ -20,13 +20,12 @@ from nvsx.commands.run.run_options import SIGNALS, Reins, RunOptions, check
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import Lease, NewRun
-from nvsx.core.ports import Fault, View
+from nvsx.core.ports import View
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.follow.asks import heed_one
-from nvsx.follow.assembly import context_of, fires, placed_request
 from nvsx.follow.rehearsal import refuse_watched_drill
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.run_request import RunRequest, request_of
+from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve
@@ -134,13 +133,13 @@ async def _begin(
     """Create (or take over) the run, with its claim on the node."""
     if options.resume:
         lease, wish = await _taken_over(workplace, loaded, options.resume, options)
-        request = placed_request(workplace.where, wish)
+        request = place_request(workplace.where, wish)
     else:
         wanted = options.target_node or (sandbox.default_node if sandbox else None)
         node = await resolve(workplace.observer, wanted, choose)
         if options.drill:
             await refuse_watched_drill(workplace, node)
-        request = placed_request(workplace.where, _request(workplace, node, options))
+        request = place_request(workplace.where, _request(workplace, node, options))
         lease = await workplace.journal.create(
             NewRun(
                 runbook=loaded.name,
@@ -151,11 +150,7 @@ async def _begin(
                 project=str(loaded.root),
             )
         )
-    run = context_of(workplace, loaded, lease, request)
-
-    def matches(fault: Fault) -> bool:
-        return fires(loaded, fault)
-
+    run, matches = workplace.assemble_run(loaded, lease, request)
     return run, Runner(run, matches=matches)
 
 
