@@ -24,14 +24,14 @@ import aiohttp
 from run_cluster import Cluster, serving
 from run_world import Place, passed, until, waiting
 
-from nvsx.follow.wiring import World
+from nvsx.follow.workplace import Workplace
 
 GOAL = 2.0
 POLLS = 8
 PATH = "/api/v1/nodes"
 
 
-async def by_nvsx(place: Place, world: World, cluster: Cluster, node: str) -> float:
+async def by_nvsx(place: Place, world: Workplace, cluster: Cluster, node: str) -> float:
     """Milliseconds to the hook of a run."""
     runner = await place.runner(world, node)
     work = asyncio.create_task(runner.work())

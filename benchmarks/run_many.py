@@ -20,7 +20,7 @@ import psutil
 from run_cluster import Cluster, serving
 from run_world import Place, passed, until, waiting
 
-from nvsx.follow.wiring import World
+from nvsx.follow.workplace import Workplace
 
 GOAL_KB, GOAL_CPU = 40.0, 1.0
 IDLE = 20.0
@@ -33,7 +33,7 @@ def memory() -> int:
     return int(ME.memory_info().rss)
 
 
-async def measure(place: Place, world: World, cluster: Cluster, runs: int) -> None:
+async def measure(place: Place, world: Workplace, cluster: Cluster, runs: int) -> None:
     """Wait, release, and print."""
     first, *nodes = cluster.nodes
     runner = await place.runner(world, first)

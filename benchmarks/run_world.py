@@ -14,10 +14,9 @@ from run_cluster import Cluster
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.runbook.catalog import LoadedRunbook
-from nvsx.follow.assembly import context_of
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Runner
-from nvsx.follow.wiring import World, open_world
+from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project import loader
 from nvsx.project.home import Home
 
@@ -59,18 +58,19 @@ class Place:
         return {node: int(at) for node, at in (line.split() for line in lines)}
 
     @asynccontextmanager
-    async def world(self, cluster: Cluster) -> AsyncIterator[World]:
+    async def world(self, cluster: Cluster) -> AsyncIterator[Workplace]:
         """nvsx on the cluster, reading it as it reads a sandbox."""
         wanted: Any = cluster
-        async with open_world(self.home, wanted) as world:
+        async with open_workplace(self.home, wanted) as world:
             yield world
 
-    async def runner(self, world: World, node: str) -> Runner:
+    async def runner(self, world: Workplace, node: str) -> Runner:
         """A run on `node`, ready to be worked."""
         new = NewRun(runbook="bench", cluster=world.where.cluster, node=node)
         lease = await world.journal.create(new)
         request = RunRequest(node=node, cluster=world.where.cluster)
-        return Runner(context_of(world, self.loaded, lease, request))
+        run, _ = world.assemble_run(self.loaded, lease, request)
+        return Runner(run)
 
 
 def waiting(runner: Runner) -> bool:

@@ -84,7 +84,7 @@ class Nodes(FakeObserver):
 
 async def serve_nvsx(folder: Path) -> None:
     """The real thing, from the socket to the store."""
-    from nvsx.follow.wiring import SystemClock
+    from nvsx.follow.workplace import SystemClock
     from nvsx.nvsentinel import decoding
     from nvsx.project import cel
     from nvsx.project.secret_files import FixedSecret

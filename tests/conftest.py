@@ -80,6 +80,8 @@ def _own_environment(_homes_folder: Path) -> Iterator[None]:
         patch.setenv("NVSX_STATE_DIR", str(home / "state"))
         # A name that leads nowhere, since without one kubectl and nvsx look further.
         patch.setenv("KUBECONFIG", str(home / "no-kubeconfig"))
+        # Else a suite that runs in a pod would take every cluster of a test for the pod's own.
+        patch.setenv("NVSX_SERVICE_ACCOUNT_DIR", str(home / "no-service-account"))
         yield
 
 

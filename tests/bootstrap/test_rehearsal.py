@@ -13,7 +13,7 @@ from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.errors import Conflict, Forbidden
 from nvsx.follow.one_daemon import daemon_serving, only_daemon
 from nvsx.follow.rehearsal import refuse_watched_drill
-from nvsx.follow.wiring import World, open_world
+from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
 
 
@@ -27,11 +27,11 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def real(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[World]:
+async def real(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Workplace]:
     """nvsx on a real cluster."""
     pass_for_real(sandbox)
-    async with open_world(Home(str(tmp_path)), sandbox) as world:
-        yield world
+    async with open_workplace(Home(str(tmp_path)), sandbox) as workplace:
+        yield workplace
 
 
 def _run_daemon_pod(sandbox: Sandbox, phase: str) -> None:
@@ -49,13 +49,13 @@ def _run_daemon_pod(sandbox: Sandbox, phase: str) -> None:
     sandbox.store.create("pods", pod)
 
 
-async def test_a_drill_nobody_watches_begins(real: World) -> None:
+async def test_a_drill_nobody_watches_begins(real: Workplace) -> None:
     """No daemon of this folder, no pod of nvsx: nothing is refused."""
     await refuse_watched_drill(real, "gpu-node-a1")
     await refuse_watched_drill(real, "")
 
 
-async def test_beside_a_daemon_with_its_store_a_drill_names_its_node(real: World) -> None:
+async def test_beside_a_daemon_with_its_store_a_drill_names_its_node(real: Workplace) -> None:
     """The fault joins the drill's run, which holds the node; without one it would be the
     daemon's, which pages."""
     with only_daemon(real.home.state_dir, real.where.cluster):
@@ -70,7 +70,7 @@ async def test_beside_a_daemon_with_its_store_a_drill_names_its_node(real: World
     ("phase", "refused"), [("Running", True), ("Pending", True), ("Failed", False)]
 )
 async def test_a_daemon_with_another_store_forbids_a_drill(
-    real: World, sandbox: Sandbox, phase: str, refused: bool
+    real: Workplace, sandbox: Sandbox, phase: str, refused: bool
 ) -> None:
     """A pod of nvsx that runs, or is about to, is named and stands in the way."""
     _run_daemon_pod(sandbox, phase)
@@ -82,7 +82,7 @@ async def test_a_daemon_with_another_store_forbids_a_drill(
 
 
 async def test_a_drill_is_refused_where_daemons_cannot_be_seen(
-    real: World, monkeypatch: pytest.MonkeyPatch
+    real: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pods that may not be listed may be a daemon's."""
 
@@ -96,9 +96,9 @@ async def test_a_drill_is_refused_where_daemons_cannot_be_seen(
 
 async def test_on_a_sandbox_every_drill_begins(sandbox: Sandbox, tmp_path: Path) -> None:
     """Nobody is paged there, whoever watches."""
-    async with open_world(Home(str(tmp_path)), sandbox) as world:
-        with only_daemon(world.home.state_dir, world.where.cluster):
-            await refuse_watched_drill(world, "")
+    async with open_workplace(Home(str(tmp_path)), sandbox) as workplace:
+        with only_daemon(workplace.home.state_dir, workplace.where.cluster):
+            await refuse_watched_drill(workplace, "")
 
 
 def test_a_killed_daemons_number_is_no_daemon(tmp_path: Path) -> None:

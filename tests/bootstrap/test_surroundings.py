@@ -16,8 +16,7 @@ from nvsx.cluster.gateway import Gateway, Params
 from nvsx.core.errors import ClusterError, Forbidden
 from nvsx.core.journal.entries import Start
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.follow.assembly import placed_request
-from nvsx.follow.run_request import RunRequest, request_of
+from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.surroundings import (
     find_whereabouts,
     refuse_stale_kubeconfig,
@@ -87,7 +86,7 @@ def test_a_run_is_a_sandbox_run_once_either_end_is_one(began: bool, here: bool) 
     """What the journal recorded and where we are only ever add up to the sandbox."""
     start = Start(runbook="t", nickname="t", sandbox=began)
     where = Whereabouts(cluster="u-1", name="n", sandbox=here)
-    assert placed_request(where, request_of(start)).sandbox is (began or here)
+    assert place_request(where, request_of(start)).sandbox is (began or here)
 
 
 def test_a_resumed_run_pages_as_it_was_begun() -> None:
@@ -100,9 +99,10 @@ def test_a_resumed_run_pages_as_it_was_begun() -> None:
 
 def test_a_pod_is_recognised(tmp_path: Path) -> None:
     """By the variable the kubelet sets, or by the mounted service account."""
-    assert runs_in_pod(POD, tmp_path / "none")
-    assert runs_in_pod({}, tmp_path)
-    assert not runs_in_pod({}, tmp_path / "none")
+    nowhere = {"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path / "none")}
+    assert runs_in_pod(POD | nowhere)
+    assert runs_in_pod({"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path)})
+    assert not runs_in_pod(nowhere)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,8 @@ def test_a_named_kubeconfig_comes_before_the_pods_own_cluster(
     """Whoever exports a sandbox's kubeconfig in a pod works on the sandbox."""
     if token:
         (tmp_path / "token").touch()
-    assert uses_service_account(env, context, tmp_path) is used
+    account = {"NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path)}
+    assert uses_service_account(env | account, context) is used
 
 
 @pytest.mark.parametrize(

@@ -142,8 +142,12 @@ async def test_a_pod_reads_its_token_each_time(echo: Echo, tls: Tls, tmp_path: P
     port = await echo.start(tls)
     (tmp_path / "token").write_text("first\n")
     (tmp_path / "ca.crt").write_bytes(tls.certificate.read_bytes())
-    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
-    gateway = InClusterGateway(tmp_path, environ=environ)
+    environ = {
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(port),
+        "NVSX_SERVICE_ACCOUNT_DIR": str(tmp_path),
+    }
+    gateway = InClusterGateway(environ)
     await gateway.start()
     assert json.loads(await gateway.get("/a")) == {"path": "/a"}
     (tmp_path / "token").write_text("second")
@@ -188,7 +192,7 @@ async def test_a_closed_gateway_stays_closed(echo: Echo) -> None:
         await gateway.get("/a")
 
 
-async def test_outside_a_pod_the_pods_gateway_says_so(tmp_path: Path) -> None:
+async def test_outside_a_pod_the_pods_gateway_says_so() -> None:
     """Without the service's address there is one clear message."""
     with pytest.raises(ClusterError, match="not a pod"):
-        await InClusterGateway(tmp_path, environ={}).start()
+        await InClusterGateway({}).start()

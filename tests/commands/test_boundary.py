@@ -46,10 +46,11 @@ def test_internal_error_goes_to_the_crash_log(
 
 
 def test_internal_error_without_a_state_folder(
-    nvsx: Command, project: Path, monkeypatch: pytest.MonkeyPatch
+    nvsx: Command, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nowhere to write the details, the message still comes, and nothing else breaks."""
-    monkeypatch.setenv("NVSX_STATE_DIR", "/proc/nowhere")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NVSX_STATE_DIR", str(tmp_path / "file" / "state"))
     monkeypatch.setattr("nvsx.project.loader.discover", lambda *_: 1 / 0)
     said = nvsx("list")
     assert said.code == 1

@@ -19,7 +19,8 @@ from nvsx.core.incident.session import HealthEvent
 from nvsx.core.masking import Masker
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Answer, TriggerEvent
-from nvsx.follow.masked_ports import MaskedArtifacts, MaskedIntake
+from nvsx.follow.masked_artifacts import MaskedArtifacts
+from nvsx.serve.masked_intake import MaskedIntake
 from nvsx.store import file_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]

@@ -14,7 +14,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Script, ScriptResult
 from nvsx.follow.repeats import RepeatScripts
-from nvsx.follow.wiring import SystemClock
+from nvsx.follow.workplace import SystemClock
 from nvsx.store import open_store
 from nvsx.store.sqlite_journal import SqliteJournal
 

@@ -10,7 +10,6 @@ server from inside a pod; `nvsx.cluster.kubectl_proxy` goes through the operator
 from __future__ import annotations
 
 import abc
-import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +26,7 @@ from nvsx.cluster.cluster_clock import Skew
 from nvsx.core.errors import ClusterError, Unauthorized, Unreachable
 
 Params = Mapping[str, str]
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 STREAM_MARGIN = 60.0
@@ -210,6 +210,12 @@ class DirectGateway(HttpGateway):
         return "is the sandbox still running?"
 
 
+def service_account_folder(environ: Mapping[str, str]) -> Path:
+    """Where this pod's service account is mounted: where the kubelet puts it by itself, or where
+    NVSX_SERVICE_ACCOUNT_DIR says that a projected volume has it."""
+    return Path(environ.get("NVSX_SERVICE_ACCOUNT_DIR") or SERVICE_ACCOUNT)
+
+
 class InClusterGateway(HttpGateway):
     """From inside a pod: the service account's token and CA, read again for each request.
 
@@ -217,20 +223,14 @@ class InClusterGateway(HttpGateway):
     (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
     """
 
-    def __init__(
-        self,
-        folder: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount"),
-        *,
-        environ: Mapping[str, str] | None = None,
-    ) -> None:
-        environ = os.environ if environ is None else environ
+    def __init__(self, environ: Mapping[str, str]) -> None:
         host = environ.get("KUBERNETES_SERVICE_HOST", "")
         port = environ.get("KUBERNETES_SERVICE_PORT", "443")
         if ":" in host:
             host = f"[{host}]"
         super().__init__("the cluster of this pod", f"https://{host}:{port}")
         self._host = host
-        self._folder = folder
+        self._folder = service_account_folder(environ)
         self._ca = b""
         self._context: ssl.SSLContext | None = None
 

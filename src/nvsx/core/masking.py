@@ -40,6 +40,11 @@ _SECRET_NAME = re.compile(
 )
 _NO_SECRETS = frozenset({"PWD", "SSH_AUTH_SOCK"})
 """Names that only look like a secret's: what every shell and every agent sets."""
+OWN_SECRETS = frozenset(
+    {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "NVSX_HEALTH_EVENTS_URI"}  # it has a password
+)
+"""What nvsx itself authenticates with; no script has a use for it."""
+_OWN_SECRET_NAME = re.compile(r"NVSX_.*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY)")
 _PLACE_NAME = re.compile(r"_(?:FILE|PATH|DIR)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^/\s?#\"'<>]{1,1024}@")
 _URL_PASSWORD = re.compile(r"://[^/\s?#:@]*:([^/\s?#]+)@")
@@ -74,6 +79,11 @@ def is_secret_name(name: str) -> bool:
     if name.startswith("NVSX_") or name.upper() in _NO_SECRETS:
         return False
     return _SECRET_NAME.search(name) is not None
+
+
+def is_own_secret(name: str) -> bool:
+    """Whether variable `name` holds what nvsx itself authenticates with; no script gets it."""
+    return name in OWN_SECRETS or _OWN_SECRET_NAME.fullmatch(name) is not None
 
 
 def holds_secret(name: str) -> bool:

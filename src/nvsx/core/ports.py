@@ -1,7 +1,7 @@
 """The ports: what the engine asks of the world. Each ships with a fake in tests.fakes.
 
 Adapters live in nvsentinel, store and follow.processes and are put together in
-follow.wiring. A port is small, asynchronous where it waits, and raises only errors of
+follow.workplace. A port is small, asynchronous where it waits, and raises only errors of
 core.errors.
 """
 

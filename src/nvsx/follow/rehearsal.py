@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from nvsx.core.errors import ClusterError, Conflict
 from nvsx.follow.one_daemon import daemon_serving
-from nvsx.follow.wiring import World
+from nvsx.follow.workplace import Workplace
 
 DAEMON_LABEL = "app.kubernetes.io/name=nvsx"
 """What the pods of deploy/kubernetes carry."""
 
 
-async def refuse_watched_drill(world: World, node: str) -> None:
+async def refuse_watched_drill(workplace: Workplace, node: str) -> None:
     """Refuse a drill that a daemon would page people for. Raises Conflict.
 
     | time  | who watches the real cluster                | node named | drill   |
@@ -29,9 +29,9 @@ async def refuse_watched_drill(world: World, node: str) -> None:
     On a sandbox every drill begins: nobody is paged there. A daemon outside the cluster with
     another state folder cannot be seen from here.
     """
-    if world.where.sandbox:
+    if workplace.where.sandbox:
         return
-    pid = daemon_serving(world.home.state_dir, world.where.cluster)
+    pid = daemon_serving(workplace.home.state_dir, workplace.where.cluster)
     if pid and not node:
         raise Conflict(
             f"nvsx serve (pid {pid}) would take this drill's fault for a real one and page people",
@@ -39,7 +39,7 @@ async def refuse_watched_drill(world: World, node: str) -> None:
         )
     if pid:
         return
-    pods = await _daemon_pods(world)
+    pods = await _daemon_pods(workplace)
     if pods:
         raise Conflict(
             f"nvsx serve runs in this cluster ({', '.join(pods)}) with a store of its own: "
@@ -49,10 +49,10 @@ async def refuse_watched_drill(world: World, node: str) -> None:
         )
 
 
-async def _daemon_pods(world: World) -> list[str]:
+async def _daemon_pods(workplace: Workplace) -> list[str]:
     """The nvsx pods of this cluster that run or are about to, as namespace/name."""
     try:
-        found = await world.cluster.read("/api/v1/pods", {"labelSelector": DAEMON_LABEL})
+        found = await workplace.cluster.read("/api/v1/pods", {"labelSelector": DAEMON_LABEL})
     except ClusterError as error:
         raise Conflict(
             f"whether a daemon would page people for this drill cannot be told: {error.message}",

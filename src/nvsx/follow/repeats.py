@@ -1,6 +1,6 @@
 """What a run's scripts learn of earlier incidents: NVSX_REPEAT_COUNT and NVSX_REPEAT_GPU.
 
-`World.ports` puts `RepeatScripts` around its runner. Before each hook and action it asks the
+`Workplace.ports` puts `RepeatScripts` around its runner. Before each hook and action it asks the
 index, by which time the session's GPUs are known; a run's start waits for nothing. Whatever
 goes wrong is logged and the script runs without the two: no run breaks for its past.
 """

@@ -9,6 +9,13 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
 from nvsx.core.runbook.schema import DEFAULT_HOOK_TIMEOUT
+from nvsx.core.whereabouts import Whereabouts
+
+SANDBOX_BUDGETS = 1 / 150
+SANDBOX_HOLDS = 1 / 60
+"""In the sandbox a drain of hours is played in seconds; budgets and `for` shrink alike."""
+SANDBOX_LAGGARDS = 10.0
+"""Real seconds: every watch comes from the same process, however fast its time runs."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +65,22 @@ def request_of(start: j.Start) -> RunRequest:
     )
 
 
+def place_request(where: Whereabouts, request: RunRequest) -> RunRequest:
+    """The request as it counts where we are.
+
+    What was recorded of a run only adds to it. A run that began on a sandbox stays a sandbox
+    run wherever it goes on, and a request from before it was asked where we are becomes one:
+
+    | began on | goes on on | is      |
+    |----------|------------|---------|
+    | sandbox  | sandbox    | sandbox |
+    | sandbox  | real       | sandbox |
+    | real     | sandbox    | sandbox |
+    | real     | real       | real    |
+    """
+    return msgspec.structs.replace(request, sandbox=request.sandbox or where.sandbox)
+
+
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long the engine waits before it speaks or gives up on a side task. Seconds.
 
@@ -79,3 +102,15 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     laggards: float = 60.0
     budget_scale: float = 1.0
     hold_scale: float = 1.0
+
+
+def patience_at(hook_timeout: float, *, speed: float | None = None) -> Patience:
+    """How long a run waits; `speed` is the sandbox's, None on a cluster."""
+    if speed is None:
+        return Patience(hook_timeout=hook_timeout)
+    return Patience(
+        hook_timeout=hook_timeout,
+        laggards=SANDBOX_LAGGARDS,
+        budget_scale=SANDBOX_BUDGETS / speed,
+        hold_scale=SANDBOX_HOLDS / speed,
+    )

@@ -22,7 +22,7 @@ from nvsx.store import open_store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nvsx.follow.wiring import World
+    from nvsx.follow.workplace import Workplace
     from nvsx.nvsentinel.workloads import Fact
 
 PATIENCE = 20.0
@@ -82,8 +82,8 @@ async def status(home: Home) -> Status:
         problems.append(str(error))
     found = Status()
     try:
-        async with _cluster(home) as world:
-            found = await _look(world, runs)
+        async with _cluster(home) as workplace:
+            found = await _look(workplace, runs)
     except NvsxError as error:
         problems.append(str(error))
     return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
@@ -97,39 +97,39 @@ async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
 
 async def node_names(home: Home) -> Sequence[str]:
     """All node names of the cluster. Raises ClusterError and StoreError."""
-    async with _cluster(home) as world:
-        return await world.observer.node_names()
+    async with _cluster(home) as workplace:
+        return await workplace.observer.node_names()
 
 
 @asynccontextmanager
-async def _cluster(home: Home) -> AsyncIterator[World]:
-    from nvsx.follow.wiring import open_world
+async def _cluster(home: Home) -> AsyncIterator[Workplace]:
+    from nvsx.follow.workplace import open_workplace
 
     try:
-        async with asyncio.timeout(PATIENCE), open_world(home) as world:
-            yield world
+        async with asyncio.timeout(PATIENCE), open_workplace(home) as workplace:
+            yield workplace
     except TimeoutError:
         raise Unreachable(
             f"the cluster did not answer within {PATIENCE:g}s", "try `kubectl get nodes`"
         ) from None
 
 
-async def _look(world: World, runs: Sequence[RunRow]) -> Status:
-    installation = await world.observer.installation()
+async def _look(workplace: Workplace, runs: Sequence[RunRow]) -> Status:
+    installation = await workplace.observer.installation()
     modules = [
         ModuleStatus(m.name, m.ready, m.desired, m.version)
         for m in sorted(installation.modules.values(), key=lambda m: m.name)
     ]
     return Status(
-        context=world.where.name,
-        sandbox=world.where.sandbox,
+        context=workplace.where.name,
+        sandbox=workplace.where.sandbox,
         namespace=installation.namespace,
         installed=_yes(installation.found),
         modules=tuple(modules),
         monitor_only=_yes(installation.monitor_only),
         dry_run=_yes(installation.dry_run),
         breaker=str(installation.breaker.value or ""),
-        incidents=await _incidents(world, runs),
+        incidents=await _incidents(workplace, runs),
     )
 
 
@@ -137,16 +137,16 @@ def _yes(fact: Fact) -> bool | None:
     return fact.value if isinstance(fact.value, bool) else None
 
 
-async def _incidents(world: World, runs: Sequence[RunRow]) -> tuple[IncidentStatus, ...]:
+async def _incidents(workplace: Workplace, runs: Sequence[RunRow]) -> tuple[IncidentStatus, ...]:
     from nvsx.nvsentinel import marks, messages
 
-    on_it = {row.node: row.run_id for row in runs if row.cluster == world.where.cluster}
-    faults = await world.observer.nodes_in_incident()
-    nodes = await world.cluster.nodes()
+    on_it = {row.node: row.run_id for row in runs if row.cluster == workplace.where.cluster}
+    faults = await workplace.observer.nodes_in_incident()
+    nodes = await workplace.cluster.nodes()
     try:
         known = {node.name: node for node in nodes.items()}
     finally:
-        await world.cluster.release(nodes)
+        await workplace.cluster.release(nodes)
     told = []
     for fault in faults:
         node = known.get(fault.node)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nvsx.cluster.door import Cluster
+from nvsx.cluster.gateway import service_account_folder
 from nvsx.core.errors import ClusterError, Forbidden
 from nvsx.core.whereabouts import Whereabouts, decide_whereabouts
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SANDBOX_FOLDER = "sandbox"
 """The folder beneath a state folder where `nvsx sandbox start` keeps its kubeconfigs."""
 SANDBOX_CONTEXT = "nvsx-sandbox"
@@ -41,14 +41,12 @@ async def find_whereabouts(cluster: Cluster, name: str, env: Mapping[str, str]) 
     )
 
 
-def runs_in_pod(env: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT) -> bool:
+def runs_in_pod(env: Mapping[str, str]) -> bool:
     """Whether this process runs in a pod, where "local" means every container beside it."""
-    return "KUBERNETES_SERVICE_HOST" in env or service_account.exists()
+    return "KUBERNETES_SERVICE_HOST" in env or service_account_folder(env).exists()
 
 
-def uses_service_account(
-    env: Mapping[str, str], context: str | None, service_account: Path = SERVICE_ACCOUNT
-) -> bool:
+def uses_service_account(env: Mapping[str, str], context: str | None) -> bool:
     """Whether the cluster is this pod's own, reached with the pod's service account.
 
     As with kubectl, a context or a KUBECONFIG that somebody named comes first: whoever works
@@ -57,7 +55,8 @@ def uses_service_account(
     """
     if context is not None or env.get("KUBECONFIG", "") not in ("", os.devnull):
         return False
-    return bool(env.get("KUBERNETES_SERVICE_HOST")) and (service_account / "token").exists()
+    token = service_account_folder(env) / "token"
+    return bool(env.get("KUBERNETES_SERVICE_HOST")) and token.exists()
 
 
 def refuse_stale_kubeconfig(env: Mapping[str, str], context: str | None) -> None:

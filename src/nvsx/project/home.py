@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nvsx.core.errors import NvsxError
 from nvsx.project import locate
 from nvsx.project.locate import Project
 
 if TYPE_CHECKING:
+    from nvsx.core.journal.run_rows import RunRow
     from nvsx.core.masking import Masker
     from nvsx.project.settings import Settings
 
@@ -56,10 +59,20 @@ class Home:
     @cached_property
     def masker(self) -> Masker:
         """What keeps the secrets nvsx can know of out of everything shown and stored."""
-        from nvsx.follow.masked_ports import masker_of
+        from nvsx.project.secret_masker import masker_of
 
-        return masker_of(self)
+        state_dir = root = settings = None
+        with suppress(NvsxError, OSError):  # what cannot be read is told by whoever needs it
+            state_dir = self.state_dir
+            root, settings = self.project.root, self.settings
+        return masker_of(self.env, state_dir, root, settings)
 
     @property
     def artifacts_dir(self) -> Path:
         return self.project.artifacts_dir(self.state_dir)
+
+    def artifacts_of(self, row: RunRow) -> Path:
+        """The folder of a run's artifacts; its project need not be the one we are in."""
+        here = self.artifacts_dir / row.run_id
+        there = Path(row.project) / self.artifacts_dir.name / row.run_id
+        return there if row.project and not here.is_dir() and there.is_dir() else here

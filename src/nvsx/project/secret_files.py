@@ -47,7 +47,7 @@ class FileSecret:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
-        self._known: dict[Path, tuple[Mark, bytes]] = {}
+        self._known: dict[Path, tuple[FileMark, bytes]] = {}
         for path in self._paths:
             self._known[path] = self._read(path)
 
@@ -57,15 +57,15 @@ class FileSecret:
     def values(self) -> Sequence[bytes]:
         for path in self._paths:
             with contextlib.suppress(NotReady, OSError):  # the last good value stays
-                if mark(path.stat()) != self._known[path][0]:
+                if mark_of(path.stat()) != self._known[path][0]:
                     self._known[path] = self._read(path)
         return [value for _, value in self._known.values()]
 
     @staticmethod
-    def _read(path: Path) -> tuple[Mark, bytes]:
+    def _read(path: Path) -> tuple[FileMark, bytes]:
         try:
             with path.open("rb") as file:
-                seen = mark(os.fstat(file.fileno()))
+                seen = mark_of(os.fstat(file.fileno()))
                 value = file.read(_MAX_BYTES).strip()
         except OSError as exc:
             raise NotReady(f"secret file {path} cannot be read: {exc.strerror or exc}") from None
@@ -74,7 +74,7 @@ class FileSecret:
         return seen, value
 
 
-class Mark(NamedTuple):
+class FileMark(NamedTuple):
     """By this a file that changed is told from one that did not."""
 
     inode: int
@@ -82,8 +82,8 @@ class Mark(NamedTuple):
     size: int
 
 
-def mark(status: os.stat_result) -> Mark:
-    return Mark(status.st_ino, status.st_mtime_ns, status.st_size)
+def mark_of(status: os.stat_result) -> FileMark:
+    return FileMark(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def configured(

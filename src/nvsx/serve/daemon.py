@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING, Any
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.journal.run_rows import Lease
-from nvsx.core.ports import Fault
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
-from nvsx.follow.assembly import context_of, fires
-from nvsx.follow.masked_ports import MaskedIntake
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.wiring import SystemClock, World
+from nvsx.follow.workplace import SystemClock, Workplace
 from nvsx.project import cel
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.dispatcher import Dispatcher
@@ -34,13 +31,13 @@ from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 from nvsx.serve.logs import LogView
 from nvsx.serve.lookout import Lookout
+from nvsx.serve.masked_intake import MaskedIntake
 from nvsx.serve.metrics import Metrics
 from nvsx.serve.poll_source import PollSource
 from nvsx.serve.recovery import Recovery
 from nvsx.serve.runbook_shelf import RunbookShelf
 from nvsx.serve.watch_source import WatchSource
 from nvsx.store import inbox_of
-from nvsx.store.artifacts import file_artifacts
 
 if TYPE_CHECKING:
     from nvsx.project.settings import Settings
@@ -89,7 +86,7 @@ class Daemon:
 
     def __init__(
         self,
-        world: World,
+        world: Workplace,
         modes: tuple[str, ...],
         *,
         poll_interval: float = 10.0,
@@ -216,14 +213,10 @@ class Daemon:
         self, lease: Lease, runbook: str, request: RunRequest
     ) -> tuple[RunContext, Matches]:
         loaded = self.shelf.get(runbook)
-        artifacts = file_artifacts(self.world.home.artifacts_dir / lease.run_id)
-        report = ReportView(self.world.journal, artifacts)
-        views = (self.metrics.view(loaded.name), LogView(), report)
-
-        def matches(fault: Fault) -> bool:
-            return fires(loaded, fault)
-
-        return context_of(self.world, loaded, lease, request, views=views), matches
+        run, matches = self.world.assemble_run(loaded, lease, request)
+        report = ReportView(self.world.journal, run.artifacts)
+        run.views = (self.metrics.view(loaded.name), LogView(), report)
+        return run, matches
 
     def _taken(self, taken: Taken) -> None:
         self.dispatcher.taken(taken)

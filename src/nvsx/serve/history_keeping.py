@@ -18,7 +18,6 @@ from pathlib import Path
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.project.home import Home
-from nvsx.screens.report.past_reports import folder_of
 from nvsx.store import history_upkeep, open_store
 from nvsx.store.sqlite_journal import SqliteJournal
 
@@ -67,7 +66,7 @@ async def prune(
 def _remove(home: Home, rows: Sequence[RunRow]) -> int:
     removed = 0
     for row in rows:
-        folder = folder_of(home, row)
+        folder = home.artifacts_of(row)
         # The name was a run's once; whoever put something else there keeps it.
         if not _RUN_ID.fullmatch(row.run_id) or folder.is_symlink() or not folder.is_dir():
             continue

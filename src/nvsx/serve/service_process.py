@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from nvsx.core.errors import UsageError
 from nvsx.follow.one_daemon import only_daemon
-from nvsx.follow.wiring import open_world
+from nvsx.follow.workplace import open_workplace
 from nvsx.project.home import Home
 from nvsx.serve.daemon import Daemon
 from nvsx.serve.webhook.web_service import Webhooks
@@ -65,7 +65,7 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
     """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
     modes = modes_of(home, options)
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(open_world(home))
+        world = await stack.enter_async_context(open_workplace(home))
         if options.live_hooks and not world.where.sandbox:
             raise UsageError(
                 f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",

@@ -140,7 +140,7 @@ def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway 
     if gateway is not None:
         return Target(context=gateway.name), gateway
     if uses_service_account(home.env, home.context):
-        return Target(), InClusterGateway()
+        return Target(), InClusterGateway(home.env)
     try:
         refuse_stale_kubeconfig(home.env, home.context)
         context = kubeconfig.find_context(home.context)

@@ -22,17 +22,16 @@ from nvsx.core.aliases import alias_of
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import Lease, NewRun
-from nvsx.core.ports import Fault, View
+from nvsx.core.ports import View
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.follow.asks import heed_one
-from nvsx.follow.assembly import context_of, fires, placed_request
 from nvsx.follow.rehearsal import refuse_watched_drill
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.run_request import RunRequest, request_of
+from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve
-from nvsx.follow.wiring import World, open_world
+from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.store import inbox_of
@@ -51,8 +50,8 @@ async def choose_target(home: Home, choose: Choose) -> str | None:
 
     For front ends that cannot ask once they own the terminal. Raises as `run_by_hand`.
     """
-    async with open_world(home) as world:
-        return await resolve(world.observer, None, choose) or None
+    async with open_workplace(home) as workplace:
+        return await resolve(workplace.observer, None, choose) or None
 
 
 async def run_by_hand(
@@ -72,17 +71,17 @@ async def run_by_hand(
     loaded = check(home, options)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
-        open_world(home, sandbox) as world,
+        open_workplace(home, sandbox) as workplace,
     ):
-        run, runner = await _begin(world, loaded, options, choose, sandbox)
-        if world.where.sandbox and not options.sandbox:
-            announce(_on_a_sandbox(world, run.request))
+        run, runner = await _begin(workplace, loaded, options, choose, sandbox)
+        if workplace.where.sandbox and not options.sandbox:
+            announce(_on_a_sandbox(workplace, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
-        report = ReportView(world.journal, run.artifacts)
+        report = ReportView(workplace.journal, run.artifacts)
         run.views = (*views, report, *([injector] if injector else []))
         if options.resume:
             await _replay(run)
-        heeding = asyncio.create_task(heed_one(inbox_of(world.journal), runner), name="asks")
+        heeding = asyncio.create_task(heed_one(inbox_of(workplace.journal), runner), name="asks")
         try:
             if reins is None:
                 return await _worked(runner)
@@ -132,7 +131,7 @@ async def _maybe_sandbox(
 
 
 async def _begin(
-    world: World,
+    workplace: Workplace,
     loaded: LoadedRunbook,
     options: RunOptions,
     choose: Choose | None,
@@ -140,38 +139,34 @@ async def _begin(
 ) -> tuple[RunContext, Runner]:
     """Create (or take over) the run, with its claim on the node."""
     if options.resume:
-        lease, wish = await _taken_over(world, loaded, options.resume, options)
-        request = placed_request(world.where, wish)
+        lease, wish = await _taken_over(workplace, loaded, options.resume, options)
+        request = place_request(workplace.where, wish)
     else:
         wanted = options.target_node or (sandbox.default_node if sandbox else None)
-        node = await resolve(world.observer, wanted, choose)
+        node = await resolve(workplace.observer, wanted, choose)
         if options.drill:
-            await refuse_watched_drill(world, node)
-        request = placed_request(world.where, _request(world, node, options))
-        lease = await world.journal.create(
+            await refuse_watched_drill(workplace, node)
+        request = place_request(workplace.where, _request(workplace, node, options))
+        lease = await workplace.journal.create(
             NewRun(
                 runbook=loaded.name,
-                cluster=world.where.cluster,
+                cluster=workplace.where.cluster,
                 node=node,
                 sandbox=request.sandbox,
                 drill=options.drill,
                 project=str(loaded.root),
             )
         )
-    run = context_of(world, loaded, lease, request)
-
-    def matches(fault: Fault) -> bool:
-        return fires(loaded, fault)
-
+    run, matches = workplace.assemble_run(loaded, lease, request)
     return run, Runner(run, matches=matches)
 
 
-def _request(world: World, node: str, options: RunOptions) -> RunRequest:
+def _request(workplace: Workplace, node: str, options: RunOptions) -> RunRequest:
     return RunRequest(
         node=node,
-        cluster=world.where.cluster,
-        context=world.where.name,
-        project=str(world.home.project.root),
+        cluster=workplace.where.cluster,
+        context=workplace.where.name,
+        project=str(workplace.home.project.root),
         sandbox=options.sandbox,
         drill=options.drill,
         live_hooks=options.live_hooks,
@@ -182,10 +177,10 @@ def _request(world: World, node: str, options: RunOptions) -> RunRequest:
 
 
 async def _taken_over(
-    world: World, loaded: LoadedRunbook, run_id: str, options: RunOptions
+    workplace: Workplace, loaded: LoadedRunbook, run_id: str, options: RunOptions
 ) -> tuple[Lease, RunRequest]:
     """Become the owner of an interrupted run, with its request as it was first made."""
-    entries = await world.journal.read(run_id)
+    entries = await workplace.journal.read(run_id)
     start = next((e.body for e in entries if isinstance(e.body, j.Start)), None)
     if start is None:
         raise UsageError(f"run {run_id} never began", "start a new one")
@@ -199,15 +194,15 @@ async def _taken_over(
             f"run {run_id} is of the project {start.project}, not {loaded.root}",
             f"nvsx --project {start.project} run {start.runbook} --resume {run_id}",
         )
-    if start.cluster != world.where.cluster:
+    if start.cluster != workplace.where.cluster:
         raise UsageError(
             f"run {run_id} was on another cluster (context {start.context})",
             "that sandbox is gone: start a new run"
             if start.sandbox
             else f"use --context {start.context}",
         )
-    lease = await world.journal.take_over(run_id)
-    StallBook(world.home.state_dir).forgive(run_id)
+    lease = await workplace.journal.take_over(run_id)
+    StallBook(workplace.home.state_dir).forgive(run_id)
     request = request_of(start)
     return lease, msgspec.structs.replace(
         request,
@@ -217,9 +212,9 @@ async def _taken_over(
     )
 
 
-def _on_a_sandbox(world: World, request: RunRequest) -> str:
+def _on_a_sandbox(workplace: Workplace, request: RunRequest) -> str:
     """What a person is told whose kubeconfig leads to a sandbox."""
-    told = f"{world.where.name} is a sandbox: the run is not in the statistics"
+    told = f"{workplace.where.name} is a sandbox: the run is not in the statistics"
     paged = "its hooks may page people" if request.live_hooks else "it pages nobody"
     return f"{told}, and {paged}"
 

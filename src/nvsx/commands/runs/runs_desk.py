@@ -98,11 +98,11 @@ async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[S
 
 
 async def _named(home: Home, node: str) -> tuple[str, str]:
-    from nvsx.follow.wiring import open_world
+    from nvsx.follow.workplace import open_workplace
 
     try:
-        async with open_world(home) as world:
-            return world.where.cluster, await resolve(world.observer, node)
+        async with open_workplace(home) as workplace:
+            return workplace.where.cluster, await resolve(workplace.observer, node)
     except (ClusterError, UsageError):
         raise
     except NvsxError as error:  # no kubectl, no context: the cluster cannot be read either

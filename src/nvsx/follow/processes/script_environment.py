@@ -13,12 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from nvsx.core.masking import is_secret_name
-
-OWN_SECRETS = frozenset(
-    {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "NVSX_HEALTH_EVENTS_URI"}  # it has a password
-)
-"""What nvsx itself authenticates with; no script has a use for it."""
+from nvsx.core.masking import is_own_secret, is_secret_name
 
 RUN_FACTS = frozenset(
     f"NVSX_{name}"
@@ -42,7 +37,6 @@ FROM_EVENTS = frozenset(
 )
 """Facts whose text a sender chose; scripts may paste them anywhere."""
 
-_OWN_SECRET_NAME = re.compile(r"NVSX_.*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY)")
 _PAGING_VALUE = re.compile(
     r"hooks\.slack\.com|events(\.eu)?\.pagerduty\.com|api(\.eu)?\.opsgenie\.com"
     r"|discord(app)?\.com/api/webhooks|webhook\.office\.com|outlook\.office\.com/webhook"
@@ -58,11 +52,6 @@ def can_page(name: str, value: str) -> bool:
     """Whether a variable looks like a secret or a webhook: by its name, or by its value. A team
     may have called one NVSX_SOMETHING; nvsx's own facts are set after this."""
     return is_secret_name(name.removeprefix("NVSX_")) or _PAGING_VALUE.search(value) is not None
-
-
-def is_own_secret(name: str) -> bool:
-    """Whether variable `name` holds what nvsx itself authenticates with."""
-    return name in OWN_SECRETS or _OWN_SECRET_NAME.fullmatch(name) is not None
 
 
 def plain(value: str) -> str:

@@ -88,7 +88,7 @@ async def report(home: Home, run_id: str) -> reports.Report:
     async with _store(home) as journal:
         row = await journal.run(run_id)
         entries = await journal.read(run_id)
-    folder = folder_of(home, row)
+    folder = home.artifacts_of(row)
     hide(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
     built = await asyncio.to_thread(_built, entries, folder)
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
@@ -113,19 +113,12 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Report
         for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
             row, entries = await journal.run(one), await journal.read(one)
             if any(isinstance(e.body, j.Start) for e in entries):
-                folder = folder_of(home, row)
+                folder = home.artifacts_of(row)
                 hide(folder / REPORT_FILE, home.masker)
                 told.append((entries, await asyncio.to_thread(_files, folder)))
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
     return home.masker.value(await asyncio.to_thread(merge, told, run_id))
-
-
-def folder_of(home: Home, row: RunRow) -> Path:
-    """The run's artifacts; its project need not be the one we are in."""
-    here = home.artifacts_dir / row.run_id
-    there = Path(row.project) / home.artifacts_dir.name / row.run_id
-    return there if row.project and not here.is_dir() and there.is_dir() else here
 
 
 def _built(entries: Sequence[j.Entry], folder: Path) -> reports.Report:

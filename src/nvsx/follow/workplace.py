@@ -1,4 +1,8 @@
-"""Wires the adapters: one cluster, one journal, and what stands between them and a run."""
+"""The place where runs are worked: a project, a cluster and a journal, opened together.
+
+`open_workplace` connects and opens; `Workplace.assemble_run` is the one way to put a run
+together, by hand and in the daemon alike.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,18 @@ from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.core.errors import Unreachable, UsageError
+from nvsx.core.journal.run_rows import Lease
+from nvsx.core.ports import Fault
+from nvsx.core.routing.route import TriggerFacts, route
+from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.whereabouts import Whereabouts
-from nvsx.follow.masked_ports import secret_variables
+from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.processes.local_scripts import LocalScripts
 from nvsx.follow.repeats import RepeatScripts
-from nvsx.follow.run_context import Ports
+from nvsx.follow.run_context import Ports, RunContext
+from nvsx.follow.run_request import RunRequest, patience_at, place_request
+from nvsx.follow.runner import Matches
 from nvsx.follow.surroundings import (
     SANDBOX_CONTEXT,
     SANDBOX_IS_GONE,
@@ -36,8 +46,11 @@ from nvsx.nvsentinel.event_store.opening import HealthEvents, Inspect, Reach, op
 from nvsx.nvsentinel.event_store.port_forward import Kubectl
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.project import cel
 from nvsx.project.home import Home
+from nvsx.project.secret_masker import secret_variables
 from nvsx.store import open_store
+from nvsx.store.artifacts import file_artifacts
 from nvsx.store.sqlite_journal import SqliteJournal
 
 if TYPE_CHECKING:
@@ -55,8 +68,9 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What runs share: the cluster, NVSentinel's marks on it, the journal, a scratch folder.
+class Workplace:
+    """Where runs of one project on one cluster are worked, and what they share there: the
+    cluster, NVSentinel's marks on it, the journal, a scratch folder.
 
     `where` says what the cluster is, a sandbox or a real one, and which.
 
@@ -78,8 +92,43 @@ class World:
     health_events: HealthEvents | None = None
     _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
 
+    def assemble_run(
+        self, loaded: LoadedRunbook, lease: Lease, request: RunRequest
+    ) -> tuple[RunContext, Matches]:
+        """The run in hand, and whether a fault is one for its runbook's own triggers.
+
+        On a sandbox it is a sandbox run, whoever asked for it and however.
+        """
+        home, request = self.home, place_request(self.where, request)
+        files = file_artifacts(home.artifacts_dir / lease.run_id)
+        run = RunContext(
+            ports=self.ports(
+                root=loaded.root,
+                sandboxed=request.sandbox or request.drill,
+                live_hooks=request.live_hooks,
+            ),
+            runbook=loaded.runbook,
+            request=request,
+            lease=lease,
+            artifacts=MaskedArtifacts(files, home.masker),
+            masker=home.masker,
+            clock_ahead=self.cluster.clock_ahead(),
+            root=loaded.root,
+            runbook_hash=loaded.source_text_hash,
+            patience=patience_at(
+                home.settings.hooks.timeout,
+                speed=self.where.speed if self.where.sandbox else None,
+            ),
+        )
+
+        def matches(fault: Fault) -> bool:
+            facts = TriggerFacts.of(fault.event)
+            return route(facts, [loaded.runbook], cel.evaluate).winner is not None
+
+        return run, matches
+
     def ports(self, *, root: Path, sandboxed: bool = False, live_hooks: bool = False) -> Ports:
-        """The engine's ports, with scripts of the project at `root`; runs of a kind share them.
+        """A run's ports, with scripts of the project at `root`; runs of a kind share them.
 
         On a sandbox scripts are `sandboxed`, whatever the run says of itself.
         """
@@ -107,7 +156,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[World]:
+async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[Workplace]:
     """Connect to the cluster (or `sandbox`) and open the journal.
 
     Raises ClusterError and StoreError; everything opened is closed again.
@@ -137,7 +186,7 @@ async def open_world(home: Home, sandbox: Sandbox | None = None) -> AsyncIterato
             clock=SystemClock(),
         )
         opened.push_async_callback(observer.close)
-        yield World(
+        yield Workplace(
             home=home,
             cluster=cluster,
             observer=observer,
@@ -213,7 +262,7 @@ def _gateway(
     if sandbox is not None:
         return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
     if uses_service_account(home.env, home.context):
-        return InClusterGateway(), "in-cluster", None
+        return InClusterGateway(home.env), "in-cluster", None
     refuse_stale_kubeconfig(home.env, home.context)
     context = kubeconfig.find_context(home.context)
     config = kubeconfig.write_pinned_kubeconfig(context.name, scratch / "kubeconfig")

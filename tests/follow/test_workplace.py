@@ -1,10 +1,9 @@
-"""What opening a world leaves behind, and which account scripts get."""
+"""What opening a workplace leaves behind, and which account scripts get."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.e2e.live import pass_for_real
@@ -13,13 +12,11 @@ from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.errors import ClusterError, UsageError
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Script
-from nvsx.follow.masked_ports import FileMasker, masker_of
 from nvsx.follow.processes.local_scripts import LocalScripts
-from nvsx.follow.wiring import open_world
+from nvsx.follow.workplace import open_workplace
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact
 from nvsx.project.home import Home
-from nvsx.project.secret_files import TOKEN_FILE, own_token
 from nvsx.store import open_store
 
 
@@ -55,10 +52,10 @@ async def test_credentials_of_killed_processes_do_not_pile_up(home: Home, tmp_pa
     sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
     await sandbox.start()
     try:
-        async with open_world(home, sandbox) as world:
-            assert world.scratch.stat().st_mode & 0o777 == 0o700
+        async with open_workplace(home, sandbox) as workplace:
+            assert workplace.scratch.stat().st_mode & 0o777 == 0o700
             assert (over.exists(), going_on.exists()) == (False, True)
-        assert not world.scratch.exists()
+        assert not workplace.scratch.exists()
     finally:
         await sandbox.stop()
 
@@ -80,7 +77,7 @@ async def test_only_a_namespace_that_was_said_is_taken_for_granted(
     sandbox = Sandbox(state_dir=tmp_path / "sandbox", speed=10)
     await sandbox.start()
     try:
-        async with open_world(home, sandbox):
+        async with open_workplace(home, sandbox):
             assert asked == [namespace]
     finally:
         await sandbox.stop()
@@ -92,7 +89,7 @@ async def test_world_that_cannot_be_opened_leaves_nothing(
     """Without a cluster: an error, and neither a folder nor an owner's file stays."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ClusterError):
-        async with open_world(home):
+        async with open_workplace(home):
             pass
     assert list((home.state_dir / "scratch").iterdir()) == []
     assert list((home.state_dir / "owners").iterdir()) == []
@@ -112,15 +109,15 @@ async def test_missing_account_for_hooks_is_told_at_once(
     monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig))
     try:
         for at in (sandbox, None):
-            async with open_world(home, at) as world:
-                assert world.hook_kubeconfig is None
+            async with open_workplace(home, at) as workplace:
+                assert workplace.hook_kubeconfig is None
         pass_for_real(sandbox)
         with pytest.raises(UsageError, match=r"reader\.yaml, which cannot be read"):
-            async with open_world(home):
+            async with open_workplace(home):
                 pass
         (home.project.root / "reader.yaml").write_text("{}")
-        async with open_world(home) as world:
-            assert world.hook_kubeconfig == home.project.root / "reader.yaml"
+        async with open_workplace(home) as workplace:
+            assert workplace.hook_kubeconfig == home.project.root / "reader.yaml"
     finally:
         await sandbox.stop()
 
@@ -142,8 +139,8 @@ async def test_scripts_learn_the_namespace_the_project_names(
         return None
 
     try:
-        async with open_world(home, sandbox) as world:
-            scripts = world.ports(root=home.project.root).scripts
+        async with open_workplace(home, sandbox) as workplace:
+            scripts = workplace.ports(root=home.project.root).scripts
             script = Script(kind="hook", command='echo "${NVSENTINEL_NAMESPACE:-}"')
             await scripts.run(script, lambda _, line: lines.append(line), started)
     finally:
@@ -178,8 +175,8 @@ serve:
         return None
 
     try:
-        async with open_world(home, sandbox) as world:
-            scripts = world.ports(root=home.project.root, live_hooks=True).scripts
+        async with open_workplace(home, sandbox) as workplace:
+            scripts = workplace.ports(root=home.project.root, live_hooks=True).scripts
             for kind in ("hook", "action"):
                 script = Script(kind=kind, command="env | cut -d= -f1")
                 await scripts.run(script, lambda _, line: lines.append(line), started)
@@ -210,32 +207,3 @@ async def test_hooks_and_prerequisites_get_the_account_for_hooks(
     script = Script(kind=kind, command='echo "$KUBECONFIG"')  # type: ignore[arg-type]
     await scripts.run(script, lambda _, line: said.append(line), started)
     assert said == [str(tmp_path / account)]
-
-
-def test_the_daemons_own_token_is_masked(home: Home) -> None:
-    """The token that nvsx made for webhooks is one of the secrets nothing may show."""
-    own_token(home.state_dir)
-    token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
-    assert token not in masker_of(home).mask(f"curl -H 'Authorization: Bearer {token}'")
-
-
-def test_secret_files_are_looked_at_once_a_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A record of a thousand texts costs one look at each file, and one that was rotated since
-    the last record is masked in the next."""
-    secret, looks = tmp_path / "secret", list[str]()
-    secret.write_text("first-secret", encoding="utf-8")
-    masker = FileMasker([secret])
-    look = os.stat
-
-    def counted(path: Any, **how: Any) -> os.stat_result:
-        looks.append(str(path))
-        return look(path, **how)
-
-    monkeypatch.setattr(os, "stat", counted)
-    assert masker.value(["first-secret"] * 1000) == ["***"] * 1000
-    monkeypatch.undo()
-    assert looks.count(str(secret)) == 1
-    secret.write_text("another-secret", encoding="utf-8")
-    assert masker.value({"a": ["another-secret", "first-secret"]}) == {"a": ["***", "***"]}
