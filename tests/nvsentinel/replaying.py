@@ -81,14 +81,14 @@ def _apply(
     plural = change["resource"]
     gone = change["type"] == "DELETED"
     if plural == "nodes":
-        name, node = projections.node(raw)
+        name, node = projections.decode_node(raw)
         _put(nodes, name, None if gone else node)
     elif plural == "events":
-        name, event = projections.event(raw)
+        name, event = projections.decode_event(raw)
         _put(events, name, None if gone else event)
     else:
         kind = _KINDS[plural]
-        decode = projections.resource(kind.group, kind.version, plural, kind.kind)
+        decode = projections.make_resource_decoder(kind.group, kind.version, plural, kind.kind)
         name, resource = decode(raw)
         _put(resources, f"{plural}/{name}", None if gone else resource)
 

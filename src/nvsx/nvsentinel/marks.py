@@ -98,7 +98,7 @@ def opted_out(node: Node) -> str:
 
 def cordon_label(node: Node, name: str) -> str:
     """One of fault-quarantine's cordon labels, under whatever prefix; "" when it is not there."""
-    return _label(node.labels, name)
+    return _find_label(node.labels, name)
 
 
 # Every heartbeat brings the node again with the same annotation.

@@ -143,7 +143,7 @@ def _faults_of_node(node: Node | None, seen: Marks) -> Iterable[SeenFault]:
     for condition in node.conditions:
         if not messages.is_unhealthy(condition):
             continue
-        fragments = messages.condition_fragments(condition.message) or [messages.Fragment()]
+        fragments = messages.parse_fragments(condition.message) or [messages.Fragment()]
         for fragment in fragments:
             event = messages.event_of_fragment(node.name, condition, fragment)
             fault = _fault_of(event, "condition")
@@ -261,7 +261,7 @@ def _repairs(snapshot: Snapshot, installation: Installation | None) -> Iterable[
 
 
 def _repair(resource: Resource, complete_type: str) -> SeenRepair:
-    word, detail = maintenance.outcome(resource, complete_type=complete_type)
+    word, detail = maintenance.read_outcome(resource, complete_type=complete_type)
     outcome, failure = _OUTCOMES[word]
     signal = resource.condition("SignalSent")
     sent = signal is not None and signal.status == "True"
@@ -274,7 +274,7 @@ def _repair(resource: Resource, complete_type: str) -> SeenRepair:
         kind=resource.kind,
         name=resource.name,
         uid=resource.uid,
-        event_id=maintenance.event_id(resource.name),
+        event_id=maintenance.event_id_in_name(resource.name),
         effect="boot" if effect == "boot" else "node gone" if effect else "",
         created_at=resource.created,
         signal="sent" if sent or began else "refused" if refused else "",
