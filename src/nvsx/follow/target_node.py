@@ -20,7 +20,7 @@ async def resolve(observer: Observer, wanted: str | None, choose: Choose | None 
     UsageError and ClusterError.
     """
     if wanted:
-        return _named(wanted, await observer.node_names())
+        return _match_node_name(wanted, await observer.node_names())
     faults = list(await observer.nodes_in_incident())
     if not faults:
         return ""
@@ -35,7 +35,7 @@ async def resolve(observer: Observer, wanted: str | None, choose: Choose | None 
     return chosen
 
 
-def _named(wanted: str, nodes: Sequence[str]) -> str:
+def _match_node_name(wanted: str, nodes: Sequence[str]) -> str:
     if wanted in nodes:
         return wanted
     fitting = [n for n in nodes if alias_of(n) == wanted.lower()]

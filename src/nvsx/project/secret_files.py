@@ -49,7 +49,7 @@ class FileSecret:
         self._paths = tuple(paths)
         self._known: dict[Path, tuple[FileMark, bytes]] = {}
         for path in self._paths:
-            self._known[path] = self._read(path)
+            self._known[path] = self._read_secret(path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self._paths))})"
@@ -58,11 +58,11 @@ class FileSecret:
         for path in self._paths:
             with contextlib.suppress(NotReady, OSError):  # the last good value stays
                 if mark_of(path.stat()) != self._known[path][0]:
-                    self._known[path] = self._read(path)
+                    self._known[path] = self._read_secret(path)
         return [value for _, value in self._known.values()]
 
     @staticmethod
-    def _read(path: Path) -> tuple[FileMark, bytes]:
+    def _read_secret(path: Path) -> tuple[FileMark, bytes]:
         try:
             with path.open("rb") as file:
                 seen = mark_of(os.fstat(file.fileno()))
@@ -110,7 +110,7 @@ def own_token(state: Path) -> FileSecret:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _make(path)
+            _make_token(path)
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as exc:
         raise NotReady(f"token file {path} cannot be made: {exc.strerror or exc}") from None
@@ -122,7 +122,7 @@ def own_token(state: Path) -> FileSecret:
     return FileSecret([path])
 
 
-def _make(path: Path) -> None:
+def _make_token(path: Path) -> None:
     """Whole or not at all, also when two daemons start at once: link() refuses to replace."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -38,7 +38,7 @@ FILE = "nvsx.yaml"
 Mode = Literal["webhook", "poll", "watch"]
 
 
-def _list(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
@@ -76,7 +76,9 @@ class HealthEvents(Model):
 
 
 class Serve(Model):
-    modes: Annotated[tuple[Mode, ...], BeforeValidator(_list)] = Field(("webhook",), min_length=1)
+    modes: Annotated[tuple[Mode, ...], BeforeValidator(_as_list)] = Field(
+        ("webhook",), min_length=1
+    )
     host: Text = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     poll_interval: Duration = Field(10.0, gt=0)
@@ -163,7 +165,7 @@ def load(root: Path, env: Mapping[str, str]) -> Settings:
 
     Raises InvalidRunbook (as for any file of a project) with every problem.
     """
-    tree = _file(root / FILE)
+    tree = _read_file(root / FILE)
     try:
         from_file = Settings.model_validate(
             tree.data, by_alias=True, by_name=False, context={"file": True}
@@ -208,7 +210,7 @@ def slow_patterns(root: Path, env: Mapping[str, str]) -> Iterator[Problem]:
 
     Raises InvalidRunbook for a file that is not valid.
     """
-    tree = _file(root / FILE)
+    tree = _read_file(root / FILE)
     for name, source in load(root, env).serve.sources.items():
         for rule, path in _rules_of(name, source, tree):
             if rule.pattern and (text := patterns.slow_text(rule.pattern)):
@@ -217,7 +219,7 @@ def slow_patterns(root: Path, env: Mapping[str, str]) -> Iterator[Problem]:
                 yield Problem(said, FILE, *at, "such a message would find no value by it")
 
 
-def _file(path: Path) -> Tree:
+def _read_file(path: Path) -> Tree:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:

@@ -54,7 +54,7 @@ def located(model: type[BaseModel], data: Any, error: ValidationError) -> list[F
     for detail in error.errors(include_url=False):
         where = _Where(model, data, detail["loc"])
         if detail["type"] not in _ECHOES and not _said_elsewhere(detail, where):
-            message, hint, at_key = _explain(detail, where)
+            message, hint, at_key = _explain_detail(detail, where)
             found.append(Found(where.path, message, hint, at_key))
     return found
 
@@ -105,7 +105,7 @@ class _Where:
                     self.owner = here[0] if len(here) == 1 else None
                     named = _takes_names(self.owner, part)
                     here = _field_models(here, part)
-                if _has(self.value, part):
+                if _contains(self.value, part):
                     self.value = self.value[part]
                     self.path = (*self.path, part)
 
@@ -115,7 +115,7 @@ class _Where:
         return next((p for p in reversed(self.path) if isinstance(p, str)), "")
 
 
-def _has(value: Any, part: str | int) -> bool:
+def _contains(value: Any, part: str | int) -> bool:
     if isinstance(value, list):
         return isinstance(part, int) and 0 <= part < len(value)
     return isinstance(value, Mapping) and part in value
@@ -154,7 +154,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def _explain(detail: ErrorDetails, where: _Where) -> tuple[str, str, bool]:
+def _explain_detail(detail: ErrorDetails, where: _Where) -> tuple[str, str, bool]:
     """(message, hint, whether it is about the key rather than the value)."""
     kind = detail["type"]
     context = detail.get("ctx", {})
@@ -186,7 +186,7 @@ def nearest(word: object, words: Iterable[str]) -> str:
     return f"did you mean {known[near[0]]}?" if near else ""
 
 
-def _keys(model: type[BaseModel] | None) -> list[str]:
+def _list_keys(model: type[BaseModel] | None) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model else []
 
 
@@ -195,7 +195,7 @@ def _watch_kind(model: type[BaseModel] | None) -> str:
 
 
 def _unknown_key(where: _Where) -> tuple[str, str]:
-    known = _keys(where.owner)
+    known = _list_keys(where.owner)
     hint = nearest(where.key, known)
     kind = _watch_kind(where.owner)
     if not kind:

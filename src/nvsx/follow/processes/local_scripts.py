@@ -83,18 +83,18 @@ class LocalScripts:
         """Run to the end; see the port. `on_start` is awaited once the script has started;
         when it raises, the script is stopped and the error goes on to the caller."""
         began = time.monotonic()
-        problem = _problem(script, self._root)
+        problem = _find_problem(script, self._root)
         if problem:
             return ScriptResult(exit_code=None, detail=problem)
         child = _Child(Budget(on_line, self._masker))
         # A task of its own: a start that is cancelled half-way would leave a child unnoticed.
-        starting = asyncio.create_task(self._start(child, script))
+        starting = asyncio.create_task(self._start_script(child, script))
         try:
             problem = await asyncio.shield(starting)
             if problem:
                 return ScriptResult(exit_code=None, detail=problem)
             await on_start(child.identity)
-            result = await self._attend(child, script)
+            result = await self._wait_for_end(child, script)
         except BaseException:
             await starting
             if child.identity.pid:
@@ -107,10 +107,10 @@ class LocalScripts:
             detail=result.detail,
             timed_out=result.timed_out,
             duration=time.monotonic() - began,
-            report=self._reported(script),
+            report=self._read_report(script),
         )
 
-    def _reported(self, script: Script) -> tuple[str, ...]:
+    def _read_report(self, script: Script) -> tuple[str, ...]:
         path = script.facts.get("NVSX_REPORT_FILE", "")
         if path:
             hide(Path(path), self._masker)
@@ -123,7 +123,7 @@ class LocalScripts:
             await process_groups.stop(sorted(found), self._grace)
         return bool(found)
 
-    def _environment(self, script: Script) -> dict[str, str]:
+    def _build_environment(self, script: Script) -> dict[str, str]:
         acts = script.kind == "action"
         return script_environment.build(
             self._environ,
@@ -134,13 +134,13 @@ class LocalScripts:
             may_page=self._may_page,
         )
 
-    async def _start(self, child: _Child, script: Script) -> str:
+    async def _start_script(self, child: _Child, script: Script) -> str:
         """Start the script; returns why it could not be."""
-        variables = self._environment(script)
+        variables = self._build_environment(script)
         args, unset = arguments.expand(script.args, variables)
         if unset:
             return arguments.refusal(unset)
-        argv = _argv(script, args)
+        argv = _make_command_line(script, args)
         for attempt in range(RETRIES + 1):
             try:
                 await child.start(argv, self._root, variables)
@@ -154,7 +154,7 @@ class LocalScripts:
                 break
         return ""
 
-    async def _attend(self, child: _Child, script: Script) -> ScriptResult:
+    async def _wait_for_end(self, child: _Child, script: Script) -> ScriptResult:
         group = child.identity.pid
         try:
             async with asyncio.timeout(script.timeout):
@@ -218,8 +218,8 @@ class _Child:
         self.identity = process_groups.identify(self._process.pid, began)
         for _, writing in pipes:
             os.close(writing)
-        await self._listen("stdout", pipes[0][0])
-        await self._listen("stderr", pipes[1][0])
+        await self._listen_to("stdout", pipes[0][0])
+        await self._listen_to("stderr", pipes[1][0])
 
     async def exit_code(self) -> int:
         assert self._process is not None  # noqa: S101 - started before it is waited for
@@ -242,7 +242,7 @@ class _Child:
         if self._process is not None and self._process.returncode is None:
             await asyncio.wait([asyncio.create_task(self._process.wait())], timeout=LINGER)
 
-    async def _listen(self, name: Literal["stdout", "stderr"], fd: int) -> None:
+    async def _listen_to(self, name: Literal["stdout", "stderr"], fd: int) -> None:
         stream = Stream(name, self._budget)
         reader = asyncio.StreamReader(limit=CHUNK)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -250,23 +250,23 @@ class _Child:
         )
         self._streams.append(stream)
         self._transports.append(transport)
-        self._pumps.append(asyncio.create_task(_pump(reader, stream)))
+        self._pumps.append(asyncio.create_task(_pump_output(reader, stream)))
 
 
-async def _pump(reader: asyncio.StreamReader, stream: Stream) -> None:
+async def _pump_output(reader: asyncio.StreamReader, stream: Stream) -> None:
     while data := await reader.read(CHUNK):
         stream.feed(data)
         # read() does not yield while there is data: a flood must not starve other runs.
         await asyncio.sleep(0)
 
 
-def _argv(script: Script, args: list[str]) -> list[str]:
+def _make_command_line(script: Script, args: list[str]) -> list[str]:
     if script.command:
         return ["/bin/sh", "-c", script.command, *args]
     return [script.path, *args]
 
 
-def _problem(script: Script, root: Path) -> str:
+def _find_problem(script: Script, root: Path) -> str:
     """Why a script cannot be started, as far as a look at the files tells."""
     if not root.is_dir():
         return f"the project folder {root} is gone"

@@ -67,13 +67,13 @@ async def stop(groups: Sequence[int], grace: float) -> None:
     """TERM, up to `grace` seconds to end, then KILL. Cancelled while it waits: KILL at once."""
     left = [group for group in groups if send(group, signal.SIGTERM)]
     try:
-        await _gone(left, grace)
+        await _wait_until_gone(left, grace)
     finally:
         for group in left:
             send(group, signal.SIGKILL)
 
 
-async def _gone(groups: Iterable[int], limit: float) -> None:
+async def _wait_until_gone(groups: Iterable[int], limit: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     pause = 0.01

@@ -82,7 +82,7 @@ def build(
         and (may_page or not can_page(name, value))
     }
     for name, value in facts.items():
-        environment[name] = _fact(name, value)
+        environment[name] = _make_fact_safe(name, value)
     environment["NVSX_PROJECT_ROOT"] = environment["NVSX_PLAYGROUND"] = str(project_root)
     environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else os.devnull
     if guard_dir:
@@ -91,7 +91,7 @@ def build(
     return environment
 
 
-def _fact(name: str, value: str) -> str:
+def _make_fact_safe(name: str, value: str) -> str:
     if name in FROM_EVENTS:
         return plain(value)
     if name == "NVSX_REASON":
