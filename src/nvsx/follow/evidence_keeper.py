@@ -56,7 +56,7 @@ async def _note_lost_evidence(run: RunContext, stage: str, error: Exception) -> 
         log.exception("evidence of %s was not kept, nor could that be written", run.run_id)
 
 
-async def settle(run: RunContext) -> None:
+async def wait_for_captures(run: RunContext) -> None:
     """Wait for all captures that are under way; each is bounded by itself."""
     while run.background:
         await asyncio.wait(set(run.background))

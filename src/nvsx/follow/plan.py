@@ -36,7 +36,7 @@ class Plan:
                 for t in book.triggers
             ],
             "prerequisites": [
-                {"name": p.label, "check": question(p), "required": p.required}
+                {"name": p.label, "check": describe_question(p), "required": p.required}
                 for p in book.prerequisites
             ],
             "stages": [self._stage_json(s) for s in book.stages],
@@ -64,7 +64,7 @@ class Plan:
         full = self.loaded.root / base / path
         return {"path": path, "exists": full.is_file(), "executable": os.access(full, os.X_OK)}
 
-    def missing(self) -> list[str]:
+    def find_unusable_files(self) -> list[str]:
         """Hooks and scripts that cannot run, as sentences."""
         book = self.loaded.runbook
         wanted: list[tuple[str, Path]] = [
@@ -92,7 +92,7 @@ class Plan:
         if meta.tags:
             lines.append(f"  tags {', '.join(meta.tags)}")
         lines += [
-            f"  needs {p.label}: {question(p)}" + (" (required)" if p.required else "")
+            f"  needs {p.label}: {describe_question(p)}" + (" (required)" if p.required else "")
             for p in book.prerequisites
         ]
         for stage in book.stages:
@@ -129,7 +129,7 @@ class Plan:
         return path if os.access(full, os.X_OK) else f"{path} (not executable)"
 
 
-def question(p: Prerequisite) -> str:
+def describe_question(p: Prerequisite) -> str:
     """What a prerequisite asks, in words."""
     if p.kind != "check":
         return f"{p.kind} {p.subject}"

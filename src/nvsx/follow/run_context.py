@@ -88,7 +88,7 @@ class RunContext:
     def now(self) -> float:
         return self.ports.clock.now()
 
-    def later(self, *events: j.RunEvent) -> None:
+    def queue_for_next_commit(self, *events: j.RunEvent) -> None:
         """Put events into the next `record`: they share its commit, in this order."""
         self._pending.extend(events)
 

@@ -29,7 +29,7 @@ Matches = Callable[[Fault], bool]
 REPORT_FILE = "report.txt"
 
 
-def start_event(run: RunContext) -> j.Start:
+def make_start_event(run: RunContext) -> j.Start:
     """The first event of a new run."""
     request, meta = run.request, run.runbook.metadata
     return j.Start(
@@ -107,7 +107,7 @@ class Runner:
             if run.state.finish is not None:
                 return run.state.finish
             if run.state.start is None:
-                await run.record(start_event(run), durable=True)
+                await run.record(make_start_event(run), durable=True)
             self._note_changed_runbook(run.state.start)
             if run.state.cancelled is not None:  # resumed: what a person ended stays ended
                 run.cancellation.ask(run.state.cancelled)
@@ -126,7 +126,7 @@ class Runner:
         before = start.runbook_hash if start is not None else ""
         if before and self.run.runbook_hash and before != self.run.runbook_hash:
             text = "the runbook has changed since the run began; it goes on as it is now"
-            self.run.later(j.NoteMade(stage="", code="runbook-changed", text=text))
+            self.run.queue_for_next_commit(j.NoteMade(stage="", code="runbook-changed", text=text))
 
     # -- before the first stage ---------------------------------------------------------
 
@@ -293,7 +293,7 @@ class Runner:
         if last is not None and run.node and not problem:
             await self._run_postmortem(last)
         evidence_keeper.capture(run, "postmortem", "end")
-        await evidence_keeper.settle(run)
+        await evidence_keeper.wait_for_captures(run)
         if run.feed is not None:
             note_progress(run, run.feed.current)
         await run.record()

@@ -182,7 +182,7 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
     seen = script.process
     identity = ProcessIdentity(seen.pid, seen.started) if seen else None
     if await run.ports.scripts.stop_orphan(identity, key):
-        run.later(
+        run.queue_for_next_commit(
             j.NoteMade(
                 stage=stage,
                 code="orphan-stopped",
@@ -219,4 +219,4 @@ def _take_report(run: RunContext, stage: str, result: ScriptResult) -> None:
     """The lines that are new in the report file go into the next record."""
     new = result.report[run.lines_reported :]
     run.lines_reported += len(new)
-    run.later(*(j.Reported(stage=stage, line=line) for line in new))
+    run.queue_for_next_commit(*(j.Reported(stage=stage, line=line) for line in new))

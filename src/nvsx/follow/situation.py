@@ -56,7 +56,7 @@ class IncidentStatus(msgspec.Struct, frozen=True):
     run_id: str = ""
 
 
-class Status(msgspec.Struct, frozen=True):
+class ClusterSituation(msgspec.Struct, frozen=True):
     """`namespace` is "" when the cluster could not be read; `problems` says why."""
 
     context: str = ""
@@ -72,7 +72,7 @@ class Status(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-async def status(home: Home) -> Status:
+async def read_situation(home: Home) -> ClusterSituation:
     """Look once. Never raises for what cannot be read."""
     problems: list[str] = []
     runs: Sequence[RunRow] = ()
@@ -80,7 +80,7 @@ async def status(home: Home) -> Status:
         runs = await recent_runs(home, active=True)
     except NvsxError as error:
         problems.append(str(error))
-    found = Status()
+    found = ClusterSituation()
     try:
         async with _open_cluster(home) as workplace:
             found = await _read_cluster(workplace, runs)
@@ -114,13 +114,13 @@ async def _open_cluster(home: Home) -> AsyncIterator[Workplace]:
         ) from None
 
 
-async def _read_cluster(workplace: Workplace, runs: Sequence[RunRow]) -> Status:
+async def _read_cluster(workplace: Workplace, runs: Sequence[RunRow]) -> ClusterSituation:
     installation = await workplace.observer.installation()
     modules = [
         ModuleStatus(m.name, m.ready, m.desired, m.version)
         for m in sorted(installation.modules.values(), key=lambda m: m.name)
     ]
-    return Status(
+    return ClusterSituation(
         context=workplace.where.name,
         sandbox=workplace.where.sandbox,
         namespace=installation.namespace,

@@ -12,7 +12,9 @@ from nvsx.core.ports import Fault, Observer
 Choose = Callable[[Sequence[Fault]], str | None]
 
 
-async def resolve(observer: Observer, wanted: str | None, choose: Choose | None = None) -> str:
+async def resolve_target_node(
+    observer: Observer, wanted: str | None, choose: Choose | None = None
+) -> str:
     """The node's name; "" when no node is in an incident and the run shall wait for one.
 
     `wanted` is a name or an alias that fits exactly one node. Without it, exactly one node

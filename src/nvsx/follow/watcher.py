@@ -97,22 +97,22 @@ def note_progress(run: RunContext, snap: Snapshot) -> None:
         and _session_is_ours(run, snap)
         and (session.open or _ended_session_is_ours(run, session))
     ):
-        run.later(j.SessionSeen(session=session))
+        run.queue_for_next_commit(j.SessionSeen(session=session))
         if session.replaced_at is not None and state.session.replaced_at is None:
             stage = state.current.id if state.current is not None else ""
             text = f"{run.node} is another machine now: {session.ending_detail}"
-            run.later(j.NoteMade(stage=stage, code="node-replaced", text=text))
+            run.queue_for_next_commit(j.NoteMade(stage=stage, code="node-replaced", text=text))
     if _session_is_ours(run, snap):
         times = run.ports.chain.tell_times(state.times, snap, run.trigger)
         if times != state.times:
-            run.later(j.TimesSeen(times=times))
+            run.queue_for_next_commit(j.TimesSeen(times=times))
     if (
         not state.boot_id
         and snap.node is not None
         and snap.node.boot_id
         and not _came_too_late_for_baseline(run, snap)
     ):
-        run.later(j.Baseline(boot_id=snap.node.boot_id))
+        run.queue_for_next_commit(j.Baseline(boot_id=snap.node.boot_id))
 
 
 def _came_too_late_for_baseline(run: RunContext, snap: Snapshot) -> bool:
@@ -241,7 +241,7 @@ def _queue_changed_verdicts(
             continue
         told[i] = verdict
         item = stage.watch[i]
-        run.later(
+        run.queue_for_next_commit(
             j.WatchChange(
                 stage=stage.id,
                 index=i,

@@ -21,7 +21,7 @@ from nvsx.core.fields import inside
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
 from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, stage_problems
 from nvsx.project import cel, yaml_tree
-from nvsx.project.yaml_findings import findings
+from nvsx.project.yaml_findings import collect_problems
 from nvsx.project.yaml_tree import Tree
 
 Entry = LoadedRunbook | BrokenRunbook
@@ -42,7 +42,7 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
             tree.data, by_alias=True, by_name=False, context={"file": True}
         )
     except ValidationError as exc:
-        problems += findings(Runbook, tree, exc, file)
+        problems += collect_problems(Runbook, tree, exc, file)
     problems += _beyond_the_model(tree, path, root, file)
     if runbook is None or problems:
         problems.sort(key=lambda p: (p.line, p.column, p.message))

@@ -188,7 +188,7 @@ def _format_watches(definitions: Mapping[str, Json]) -> Iterator[str]:
         yield _format_table(definition, common | {"kind"})
 
 
-def updated(text: str) -> str:
+def update_document(text: str) -> str:
     """The README with its reference made current. Raises ValueError without the markers."""
     before, found, rest = text.partition(BEGIN)
     _, found_end, after = rest.partition(END)
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         text = path.read_text("utf-8")
-        current = updated(text)
+        current = update_document(text)
     except (OSError, ValueError) as exc:
         sys.stderr.write(f"{path}: {exc}\n")
         return 1

@@ -86,7 +86,7 @@ def mark_of(status: os.stat_result) -> FileMark:
     return FileMark(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def configured(
+def open_configured_secret(
     files: Sequence[str], variables: Sequence[str], root: Path, env: Mapping[str, str]
 ) -> Secret | None:
     """The secret that settings name; None when they name none. Relative paths start at
@@ -101,7 +101,7 @@ def configured(
     return FixedSecret([env[name].strip().encode() for name in variables])
 
 
-def own_token(state: Path) -> FileSecret:
+def open_own_token(state: Path) -> FileSecret:
     """The daemon's bearer token in the state folder: made once (0600), then reused.
 
     Raises NotReady when it cannot be made, or when others could read it.

@@ -27,7 +27,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, StartSink
 from nvsx.core.runbook import arguments, review
 from nvsx.follow.processes import process_groups, script_environment
-from nvsx.follow.processes.report_file import hide, reported
+from nvsx.follow.processes.report_file import hide_secrets, read_reported_lines
 from nvsx.follow.processes.script_output import Budget, Stream
 
 GRACE = 5.0
@@ -98,7 +98,7 @@ class LocalScripts:
         except BaseException:
             await starting
             if child.identity.pid:
-                await process_groups.stop([child.identity.pid], self._grace)
+                await process_groups.stop_groups([child.identity.pid], self._grace)
             raise
         finally:
             await child.close()
@@ -113,19 +113,19 @@ class LocalScripts:
     def _read_report(self, script: Script) -> tuple[str, ...]:
         path = script.facts.get("NVSX_REPORT_FILE", "")
         if path:
-            hide(Path(path), self._masker)
-        return reported(path, self._masker)
+            hide_secrets(Path(path), self._masker)
+        return read_reported_lines(path, self._masker)
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         """Stop what is left of a script whose owner died, by TERM, then KILL."""
-        found = await asyncio.to_thread(process_groups.orphans, identity, idempotency_key)
+        found = await asyncio.to_thread(process_groups.find_orphans, identity, idempotency_key)
         if found:
-            await process_groups.stop(sorted(found), self._grace)
+            await process_groups.stop_groups(sorted(found), self._grace)
         return bool(found)
 
     def _build_environment(self, script: Script) -> dict[str, str]:
         acts = script.kind == "action"
-        return script_environment.build(
+        return script_environment.build_environment(
             self._environ,
             script.facts,
             project_root=self._root,
@@ -160,7 +160,7 @@ class LocalScripts:
             async with asyncio.timeout(script.timeout):
                 code = await child.exit_code()
         except TimeoutError:
-            await process_groups.stop([group], self._grace)
+            await process_groups.stop_groups([group], self._grace)
             await child.drained(self._linger)
             limit = durations.format(script.timeout or 0)
             return ScriptResult(exit_code=None, detail=f"timed out after {limit}", timed_out=True)
@@ -174,7 +174,7 @@ class LocalScripts:
         held = f"its background processes held its output open for {self._linger:g}s"
         if script.kind == "action":
             return f"{held} and go on unread"
-        await process_groups.stop([child.identity.pid], self._grace)
+        await process_groups.stop_groups([child.identity.pid], self._grace)
         await child.drained(self._linger)
         return f"{held} and were stopped"
 
