@@ -11,7 +11,7 @@ from tests.e2e.live import pass_for_real
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.errors import Conflict, Forbidden
-from nvsx.follow.one_daemon import daemon_serving, only_daemon
+from nvsx.follow.one_daemon import find_serving_daemon, hold_daemon_lock
 from nvsx.follow.rehearsal import refuse_watched_drill
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
@@ -58,7 +58,7 @@ async def test_a_drill_nobody_watches_begins(real: Workplace) -> None:
 async def test_beside_a_daemon_with_its_store_a_drill_names_its_node(real: Workplace) -> None:
     """The fault joins the drill's run, which holds the node; without one it would be the
     daemon's, which pages."""
-    with only_daemon(real.home.state_dir, real.where.cluster):
+    with hold_daemon_lock(real.home.state_dir, real.where.cluster):
         await refuse_watched_drill(real, "gpu-node-a1")
         with pytest.raises(Conflict, match="page people") as refused:
             await refuse_watched_drill(real, "")
@@ -97,14 +97,14 @@ async def test_a_drill_is_refused_where_daemons_cannot_be_seen(
 async def test_on_a_sandbox_every_drill_begins(sandbox: Sandbox, tmp_path: Path) -> None:
     """Nobody is paged there, whoever watches."""
     async with open_workplace(Home(str(tmp_path)), sandbox) as workplace:
-        with only_daemon(workplace.home.state_dir, workplace.where.cluster):
+        with hold_daemon_lock(workplace.home.state_dir, workplace.where.cluster):
             await refuse_watched_drill(workplace, "")
 
 
 def test_a_killed_daemons_number_is_no_daemon(tmp_path: Path) -> None:
     """The lock decides, not what the file still says; another cluster's daemon does not count."""
-    with only_daemon(tmp_path, "u-1"):
-        assert daemon_serving(tmp_path, "u-1").isdigit()
-        assert not daemon_serving(tmp_path, "u-2")
+    with hold_daemon_lock(tmp_path, "u-1"):
+        assert find_serving_daemon(tmp_path, "u-1").isdigit()
+        assert not find_serving_daemon(tmp_path, "u-2")
     assert (tmp_path / "serve-u-1.lock").read_text().isdigit()
-    assert not daemon_serving(tmp_path, "u-1")
+    assert not find_serving_daemon(tmp_path, "u-1")

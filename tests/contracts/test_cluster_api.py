@@ -442,6 +442,17 @@ async def test_a_patch_cannot_rename(cluster: Cluster) -> None:
     refused(await cluster.ask("PATCH", f"{cluster.maps}/a", other, kind), 422, "Invalid")
 
 
+async def test_a_body_may_leave_out_its_kind(cluster: Cluster) -> None:
+    """API conventions, Types: the URL names a built-in kind; a custom one says it itself."""
+    made = await cluster.ok("POST", cluster.maps, {"metadata": {"name": "a"}})
+    assert (made["apiVersion"], made["kind"]) == ("v1", "ConfigMap")
+    other = {"kind": "Secret", "metadata": {"name": "b"}}
+    refused(await cluster.ask("POST", cluster.maps, other), 400, "BadRequest")
+    await cluster.define()
+    nameless = {"metadata": {"name": "a"}, "spec": {"size": 1}}
+    refused(await cluster.ask("POST", cluster.customs, nameless), 400, "BadRequest")
+
+
 @pytest.mark.parametrize(
     ("method", "body", "kind"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
-from nvsx.follow.target_node import resolve
+from nvsx.follow.target_node import resolve_target_node
 
 
 class Nodes:
@@ -35,14 +35,14 @@ def _of_one_alias() -> tuple[str, str]:
 async def test_alias_of_one_node_is_that_node() -> None:
     """An alias that fits exactly one node names it, in any case of letters."""
     nodes = Nodes("gpu-0", "gpu-1")
-    assert await resolve(nodes, alias_of("gpu-1").upper()) == "gpu-1"  # type: ignore[arg-type]
+    assert await resolve_target_node(nodes, alias_of("gpu-1").upper()) == "gpu-1"  # type: ignore[arg-type]
 
 
 async def test_alias_of_two_nodes_is_an_error() -> None:
     """An alias is never an identity: of two nodes it is a usage error that names both."""
     one, two = _of_one_alias()
     with pytest.raises(UsageError) as caught:
-        await resolve(Nodes(one, two), alias_of(one))  # type: ignore[arg-type]
+        await resolve_target_node(Nodes(one, two), alias_of(one))  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
     assert one in caught.value.message
     assert two in caught.value.message
@@ -51,4 +51,5 @@ async def test_alias_of_two_nodes_is_an_error() -> None:
 
 async def test_a_name_wins_over_an_alias() -> None:
     """A node that is called as another's alias is meant by its name."""
-    assert await resolve(Nodes("gpu-1", alias_of("gpu-1")), alias_of("gpu-1")) == alias_of("gpu-1")  # type: ignore[arg-type]
+    nodes = Nodes("gpu-1", alias_of("gpu-1"))
+    assert await resolve_target_node(nodes, alias_of("gpu-1")) == alias_of("gpu-1")  # type: ignore[arg-type]

@@ -38,6 +38,13 @@ async def test_no_token_no_answer(client: Any) -> None:
         assert (code, found["kind"], found["reason"]) == (401, "Status", "Unauthorized")
 
 
+async def test_the_version_is_told_with_and_without_a_slash(api: ApiServer, client: Any) -> None:
+    """Clients ask for either before they do anything else, as anybody may."""
+    for path in ("/version", "/version/"):
+        found = await client.ask("GET", path, headers={"Authorization": ""})
+        assert found == (200, api.version)
+
+
 async def test_token_in_the_path(api: ApiServer, client: Any) -> None:
     """A token at the head of the path stands for the Authorization header."""
     found = await client.ask("GET", f"/token/{api.token}{NODES}", headers={"Authorization": ""})

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from nvsx.project.home import Home
-from nvsx.project.secret_files import TOKEN_FILE, own_token
+from nvsx.project.secret_files import TOKEN_FILE, open_own_token
 from nvsx.project.secret_masker import FileMasker
 
 
 def test_the_daemons_own_token_is_masked(tmp_path: Path) -> None:
     """The token that nvsx made for webhooks is one of the secrets nothing may show."""
     home = Home(str(tmp_path))
-    own_token(home.state_dir)
+    open_own_token(home.state_dir)
     token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
     assert token not in home.masker.mask(f"curl -H 'Authorization: Bearer {token}'")
 
@@ -47,6 +47,6 @@ def test_settings_that_cannot_be_read_leave_the_token_masked(tmp_path: Path) -> 
     """A mistake in nvsx.yaml costs what it names, and not what nvsx knows without it."""
     (tmp_path / "nvsx.yaml").write_text("serve: [\n", encoding="utf-8")
     home = Home(str(tmp_path))
-    own_token(home.state_dir)
+    open_own_token(home.state_dir)
     token = (home.state_dir / TOKEN_FILE).read_text(encoding="utf-8").strip()
     assert home.masker.hides(token)

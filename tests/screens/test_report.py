@@ -16,7 +16,7 @@ from nvsx.core.incident.session import Times
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.figures import MARKS, SPANS
 from nvsx.core.masking import Masker
-from nvsx.follow.processes.report_file import reported
+from nvsx.follow.processes.report_file import read_reported_lines
 from nvsx.screens.report.incident_report import Artifact, Measure, Report, as_json, build
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
@@ -213,7 +213,7 @@ def test_a_masked_secret_stays_masked(tmp_path: Path) -> None:
     file = tmp_path / "report.txt"
     file.write_text(f"posted with {secret}\nnotify target=slack ref={secret}\n")
     story = Story().say(0, j.StageBegin(stage="detect"))
-    for line in reported(str(file), Masker({"SLACK_TOKEN": secret})):
+    for line in read_reported_lines(str(file), Masker({"SLACK_TOKEN": secret})):
         story.say(1, j.Reported(stage="detect", line=line))
     report = _made(story)
     for made in (page(report), markdown(report), json.dumps(as_json(report))):
@@ -225,10 +225,10 @@ def test_a_report_file_is_read_within_bounds(tmp_path: Path) -> None:
     """Lines and their lengths are bounded, and a file that is not there has no lines."""
     file = tmp_path / "report.txt"
     file.write_text("x" * 5000 + "\n" + "y\n" * 5000)
-    lines = reported(str(file), Masker({}))
+    lines = read_reported_lines(str(file), Masker({}))
     assert len(lines) == 1000
     assert len(lines[0]) == 2000
-    assert reported(str(tmp_path / "none"), Masker({})) == ()
+    assert read_reported_lines(str(tmp_path / "none"), Masker({})) == ()
 
 
 def test_every_figure_and_mark_is_defined_in_the_document() -> None:

@@ -375,7 +375,7 @@ async def test_older_state_is_migrated(folder: Path, monkeypatch: pytest.MonkeyP
         store.close()
 
     def one_more(db: object) -> None:
-        migrations._do(db, "CREATE TABLE later (x INTEGER)")  # type: ignore[arg-type]
+        migrations._execute_all(db, "CREATE TABLE later (x INTEGER)")  # type: ignore[arg-type]
 
     monkeypatch.setattr(migrations, "STEPS", (*full, one_more))
     store = open_store(folder)
@@ -391,7 +391,7 @@ def test_failed_step_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     """A step that fails takes the whole migration back."""
 
     def broken(db: object) -> None:
-        migrations._do(db, "CREATE TABLE half (x INTEGER)", "NONSENSE")  # type: ignore[arg-type]
+        migrations._execute_all(db, "CREATE TABLE half (x INTEGER)", "NONSENSE")  # type: ignore[arg-type]
 
     with monkeypatch.context() as newer:
         newer.setattr(migrations, "STEPS", (*migrations.STEPS, broken))

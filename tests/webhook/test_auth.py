@@ -13,8 +13,8 @@ from nvsx.project.secret_files import (
     TOKEN_FILE,
     FileSecret,
     FixedSecret,
-    configured,
-    own_token,
+    open_configured_secret,
+    open_own_token,
 )
 from nvsx.serve.webhook.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.serve.webhook.channels import open_channels
@@ -104,8 +104,8 @@ async def test_http_1_0_is_not_the_operator() -> None:
 def test_the_token_is_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
     """0600 in a folder of 0700, the same after a restart, and long enough not to be guessed."""
     state = tmp_path / "state"
-    first = own_token(state).values()
-    assert own_token(state).values() == first
+    first = open_own_token(state).values()
+    assert open_own_token(state).values() == first
     assert len(first[0]) >= 40
     assert stat.S_IMODE((state / TOKEN_FILE).stat().st_mode) == 0o600
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
@@ -116,7 +116,7 @@ def test_two_daemons_that_start_together_share_one_token(tmp_path: Path) -> None
     """Whoever is second uses what the first made."""
     found: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(own_token(tmp_path).values()))
+        threading.Thread(target=lambda: found.extend(open_own_token(tmp_path).values()))
         for _ in range(8)
     ]
     for thread in threads:
@@ -129,10 +129,10 @@ def test_two_daemons_that_start_together_share_one_token(tmp_path: Path) -> None
 
 def test_a_token_others_can_read_is_not_used(tmp_path: Path) -> None:
     """It may be known already; the message says how to get a new one."""
-    own_token(tmp_path)
+    open_own_token(tmp_path)
     (tmp_path / TOKEN_FILE).chmod(0o644)
     with pytest.raises(NotReady, match="others can read") as caught:
-        own_token(tmp_path)
+        open_own_token(tmp_path)
     assert f"rm {tmp_path / TOKEN_FILE}" in caught.value.hint
 
 
@@ -154,13 +154,13 @@ def test_a_rotated_file_is_read_again(tmp_path: Path) -> None:
 def test_missing_secrets_stop_the_start(tmp_path: Path) -> None:
     """Clearly, with the file or variable, never with its value."""
     with pytest.raises(NotReady, match="no-such-file"):
-        configured(["no-such-file"], [], tmp_path, {})
+        open_configured_secret(["no-such-file"], [], tmp_path, {})
     (tmp_path / "empty").write_text(" \n")
     with pytest.raises(NotReady, match="is empty"):
-        configured(["empty"], [], tmp_path, {})
+        open_configured_secret(["empty"], [], tmp_path, {})
     with pytest.raises(NotReady, match="variable PD is not set"):
-        configured([], ["PD"], tmp_path, {"PD": " "})
-    found = configured([], ["A", "B"], tmp_path, {"A": "1", "B": "2"})
+        open_configured_secret([], ["PD"], tmp_path, {"PD": " "})
+    found = open_configured_secret([], ["A", "B"], tmp_path, {"A": "1", "B": "2"})
     assert found is not None
     assert found.values() == (b"1", b"2")
     assert "1" not in repr(found)

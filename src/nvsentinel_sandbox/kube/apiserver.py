@@ -226,7 +226,7 @@ class ApiServer:
             raise _not_allowed()
         if path.startswith(_HEALTH):
             return web.Response(text="ok")
-        if path == "/version":
+        if path in ("/version", "/version/"):  # clients ask with and without the slash
             return _json(self.version)
         if path == "/openapi/v3":
             return _json(openapi.index(registry))

@@ -352,6 +352,7 @@ def _check_identity(write: Write, obj: Any) -> None:
     resource, target = write.resource, write.target
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata") or {}, dict):
         raise BadRequest(f"the body is not a {resource.kind}")
+    _name_kind(resource, obj)
     kind = (obj.get("apiVersion"), obj.get("kind"))
     if kind != (resource.api_version, resource.kind):
         raise BadRequest(
@@ -364,6 +365,16 @@ def _check_identity(write: Write, obj: Any) -> None:
             f"the namespace of the provided object does not match the namespace sent on the "
             f"request: {namespace} and {target.namespace}"
         )
+
+
+def _name_kind(resource: Resource, obj: Object) -> None:
+    """Typed clients leave out what the URL says already, and for its own kinds an API server
+    takes it from there. Of a custom kind it knows no more than the body says."""
+    if resource.custom and not obj.get("kind"):
+        raise BadRequest(f"Object 'Kind' is missing in '{msgspec.json.encode(obj).decode()}'")
+    if not resource.custom:
+        for field, value in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+            obj[field] = obj.get(field) or value
 
 
 def _options(write: Write) -> Object:

@@ -21,7 +21,7 @@ from nvsx.project.home import Home
 
 if TYPE_CHECKING:
     from nvsx.core.journal.run_rows import RunRow
-    from nvsx.follow.situation import IncidentStatus, Status
+    from nvsx.follow.situation import ClusterSituation, IncidentStatus
     from nvsx.screens.shell.grammar import Command
 
 #: What a parameter's value names, by the parameter's name.
@@ -111,7 +111,7 @@ def status(ctx: typer.Context, output: Output = None) -> None:
     from nvsx.follow import situation as now
 
     as_json = wants_json(output)
-    found = asyncio.run(now.status(ctx.obj))
+    found = asyncio.run(now.read_situation(ctx.obj))
     if as_json:
         import msgspec
 
@@ -125,7 +125,7 @@ def status(ctx: typer.Context, output: Output = None) -> None:
         raise typer.Exit(3)
 
 
-def lines(found: Status, now: float) -> list[str]:
+def lines(found: ClusterSituation, now: float) -> list[str]:
     """A status as text; `now` in Unix seconds."""
     told = _nvsentinel(found) if found.context else []
     told += [*([""] if told else []), f"runs under way: {len(found.runs) or 'none'}"]
@@ -133,7 +133,7 @@ def lines(found: Status, now: float) -> list[str]:
     return told
 
 
-def _nvsentinel(found: Status) -> list[str]:
+def _nvsentinel(found: ClusterSituation) -> list[str]:
     told = [f"context {found.context}{' · sandbox' if found.sandbox else ''}"]
     if not found.modules:
         where = "is not installed" if found.installed is False else "could not be read"

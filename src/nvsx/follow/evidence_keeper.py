@@ -21,12 +21,12 @@ def capture(run: RunContext, stage: str, moment: str) -> None:
     """Begin to keep the node's objects as they are now, beside the run."""
     if not run.node or run.feed is None:
         return
-    task = asyncio.create_task(_capture(run, stage, moment))
+    task = asyncio.create_task(_capture_objects(run, stage, moment))
     run.background.add(task)
     task.add_done_callback(run.background.discard)
 
 
-async def _capture(run: RunContext, stage: str, moment: str) -> None:
+async def _capture_objects(run: RunContext, stage: str, moment: str) -> None:
     try:
         async with asyncio.timeout(run.patience.evidence):
             files = await run.ports.observer.evidence(run.node)
@@ -39,10 +39,10 @@ async def _capture(run: RunContext, stage: str, moment: str) -> None:
         ]
         await run.record(*kept)
     except (TimeoutError, NvsxError, OSError) as error:
-        await _admit(run, stage, error)
+        await _note_lost_evidence(run, stage, error)
 
 
-async def _admit(run: RunContext, stage: str, error: Exception) -> None:
+async def _note_lost_evidence(run: RunContext, stage: str, error: Exception) -> None:
     why = error.message if isinstance(error, NvsxError) else error or type(error).__name__
     note = j.NoteMade(
         stage=stage,
@@ -56,7 +56,7 @@ async def _admit(run: RunContext, stage: str, error: Exception) -> None:
         log.exception("evidence of %s was not kept, nor could that be written", run.run_id)
 
 
-async def settle(run: RunContext) -> None:
+async def wait_for_captures(run: RunContext) -> None:
     """Wait for all captures that are under way; each is bounded by itself."""
     while run.background:
         await asyncio.wait(set(run.background))
@@ -76,7 +76,7 @@ async def write_event(run: RunContext) -> None:
     try:
         await run.artifacts.write(EVENT_FILE, data)
     except (NvsxError, OSError) as error:
-        await _admit(run, "", error)
+        await _note_lost_evidence(run, "", error)
         run.event_told = True
     run.event_told = run.event_told or known is not None
 
@@ -102,6 +102,6 @@ async def write_impact(run: RunContext, snap: Snapshot) -> None:
         text = msgspec.json.format(msgspec.json.encode(data))
         path = await run.artifacts.write("impact.json", text)
     except (NvsxError, OSError) as error:
-        await _admit(run, "quarantine", error)
+        await _note_lost_evidence(run, "quarantine", error)
         return
     await run.record(j.EvidenceKept(path=path, stage="quarantine"))

@@ -12,7 +12,7 @@ from nvsx.core.errors import Conflict
 
 
 @contextmanager
-def only_daemon(folder: Path, cluster_id: str) -> Iterator[None]:
+def hold_daemon_lock(folder: Path, cluster_id: str) -> Iterator[None]:
     """Be the daemon of this cluster and state folder. Raises Conflict when there is one."""
     path = _lock_of(folder, cluster_id)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
@@ -29,7 +29,7 @@ def only_daemon(folder: Path, cluster_id: str) -> Iterator[None]:
         yield
 
 
-def daemon_serving(folder: Path, cluster_id: str) -> str:
+def find_serving_daemon(folder: Path, cluster_id: str) -> str:
     """The process id of the daemon that serves this cluster from this folder; "" for none.
 
     Asked of the lock and not of the number in the file, which a killed daemon leaves behind.

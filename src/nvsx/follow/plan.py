@@ -36,11 +36,11 @@ class Plan:
                 for t in book.triggers
             ],
             "prerequisites": [
-                {"name": p.label, "check": question(p), "required": p.required}
+                {"name": p.label, "check": describe_question(p), "required": p.required}
                 for p in book.prerequisites
             ],
             "stages": [self._stage_json(s) for s in book.stages],
-            "on_failure": self._file(book.on_failure, "runbooks"),
+            "on_failure": self._describe_file(book.on_failure, "runbooks"),
         }
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
@@ -51,20 +51,20 @@ class Plan:
             "timeout_s": stage.effective_timeout,
             "budget_s": stage.effective_budget,
             "on_timeout": stage.on_timeout,
-            "action": self._file(action.script if action else None, ""),
+            "action": self._describe_file(action.script if action else None, ""),
             "watches": [describe(w) for w in stage.watch],
-            "hook": self._file(stage.hook, "runbooks"),
-            "on_overdue": self._file(stage.on_overdue, "runbooks"),
-            "on_failure": self._file(stage.on_failure, "runbooks"),
+            "hook": self._describe_file(stage.hook, "runbooks"),
+            "on_overdue": self._describe_file(stage.on_overdue, "runbooks"),
+            "on_failure": self._describe_file(stage.on_failure, "runbooks"),
         }
 
-    def _file(self, path: str | None, base: str) -> dict[str, Any] | None:
+    def _describe_file(self, path: str | None, base: str) -> dict[str, Any] | None:
         if path is None:
             return None
         full = self.loaded.root / base / path
         return {"path": path, "exists": full.is_file(), "executable": os.access(full, os.X_OK)}
 
-    def missing(self) -> list[str]:
+    def find_unusable_files(self) -> list[str]:
         """Hooks and scripts that cannot run, as sentences."""
         book = self.loaded.runbook
         wanted: list[tuple[str, Path]] = [
@@ -92,13 +92,13 @@ class Plan:
         if meta.tags:
             lines.append(f"  tags {', '.join(meta.tags)}")
         lines += [
-            f"  needs {p.label}: {question(p)}" + (" (required)" if p.required else "")
+            f"  needs {p.label}: {describe_question(p)}" + (" (required)" if p.required else "")
             for p in book.prerequisites
         ]
         for stage in book.stages:
             lines += self._stage_lines(stage)
         if book.on_failure:
-            lines.append(f"on failure: {self._described(book.on_failure, 'runbooks')}")
+            lines.append(f"on failure: {self._describe_path(book.on_failure, 'runbooks')}")
         return lines
 
     def _stage_lines(self, stage: Stage) -> list[str]:
@@ -111,7 +111,7 @@ class Plan:
             limits.append("goes on after its limit")
         lines = [f"{stage.id}: {stage.title} ({', '.join(limits)})"]
         if stage.action:
-            lines.append(f"  action  {self._described(stage.action.script, '')}")
+            lines.append(f"  action  {self._describe_path(stage.action.script, '')}")
         lines += [f"  waits   {describe(w)}" for w in stage.watch]
         for word, path in (
             ("hook", stage.hook),
@@ -119,17 +119,17 @@ class Plan:
             ("failure", stage.on_failure),
         ):
             if path:
-                lines.append(f"  {word:<7} {self._described(path, 'runbooks')}")
+                lines.append(f"  {word:<7} {self._describe_path(path, 'runbooks')}")
         return lines
 
-    def _described(self, path: str, base: str) -> str:
+    def _describe_path(self, path: str, base: str) -> str:
         full = self.loaded.root / base / path
         if not full.is_file():
             return f"{path} (missing)"
         return path if os.access(full, os.X_OK) else f"{path} (not executable)"
 
 
-def question(p: Prerequisite) -> str:
+def describe_question(p: Prerequisite) -> str:
     """What a prerequisite asks, in words."""
     if p.kind != "check":
         return f"{p.kind} {p.subject}"

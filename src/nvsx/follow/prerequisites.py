@@ -18,7 +18,7 @@ async def check(run: RunContext) -> list[j.Prerequisite]:
     """
     known = {p.name for p in run.state.prerequisites}
     todo = [p for p in run.runbook.prerequisites if p.label not in known]
-    answers = await asyncio.gather(*(_answer(run, p) for p in todo))
+    answers = await asyncio.gather(*(_check_one(run, p) for p in todo))
     await run.record(
         *(
             j.Prerequisite(name=p.label, ok=ok, detail=detail, required=p.required)
@@ -28,12 +28,12 @@ async def check(run: RunContext) -> list[j.Prerequisite]:
     return [p for p in run.state.prerequisites if not p.ok]
 
 
-async def _answer(run: RunContext, wanted: Prerequisite) -> tuple[bool, str]:
+async def _check_one(run: RunContext, wanted: Prerequisite) -> tuple[bool, str]:
     limit = run.patience.prerequisite
     try:
         async with asyncio.timeout(limit + 1):
             if wanted.kind == "check":
-                return await _command(run, wanted, limit)
+                return await _run_check_command(run, wanted, limit)
             return await run.ports.observer.prerequisite(
                 wanted.kind, wanted.subject, wanted.namespace or ""
             )
@@ -43,7 +43,9 @@ async def _answer(run: RunContext, wanted: Prerequisite) -> tuple[bool, str]:
         return False, str(error)
 
 
-async def _command(run: RunContext, wanted: Prerequisite, limit: float) -> tuple[bool, str]:
+async def _run_check_command(
+    run: RunContext, wanted: Prerequisite, limit: float
+) -> tuple[bool, str]:
     said: list[tuple[str, str]] = []
 
     async def started(_: ProcessIdentity) -> None:

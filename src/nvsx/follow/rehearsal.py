@@ -8,7 +8,7 @@ before the fault. Every other daemon would page people for a rehearsal.
 from __future__ import annotations
 
 from nvsx.core.errors import ClusterError, Conflict
-from nvsx.follow.one_daemon import daemon_serving
+from nvsx.follow.one_daemon import find_serving_daemon
 from nvsx.follow.workplace import Workplace
 
 DAEMON_LABEL = "app.kubernetes.io/name=nvsx"
@@ -31,7 +31,7 @@ async def refuse_watched_drill(workplace: Workplace, node: str) -> None:
     """
     if workplace.where.sandbox:
         return
-    pid = daemon_serving(workplace.home.state_dir, workplace.where.cluster)
+    pid = find_serving_daemon(workplace.home.state_dir, workplace.where.cluster)
     if pid and not node:
         raise Conflict(
             f"nvsx serve (pid {pid}) would take this drill's fault for a real one and page people",

@@ -33,14 +33,14 @@ class RepeatScripts:
     async def run(self, script: Script, on_line: LineSink, on_start: StartSink) -> ScriptResult:
         run_id = script.facts.get("NVSX_RUN_ID", "")
         if run_id and script.kind != "prerequisite":
-            facts = dict(script.facts) | dict(await self._facts(run_id))
+            facts = dict(script.facts) | dict(await self._read_repeat_facts(run_id))
             script = msgspec.structs.replace(script, facts=facts)
         return await self._scripts.run(script, on_line, on_start)
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         return await self._scripts.stop_orphan(identity, idempotency_key)
 
-    async def _facts(self, run_id: str) -> Mapping[str, str]:
+    async def _read_repeat_facts(self, run_id: str) -> Mapping[str, str]:
         try:
             async with asyncio.timeout(PATIENCE):
                 hits = await self._journal.look(

@@ -88,7 +88,7 @@ class RunContext:
     def now(self) -> float:
         return self.ports.clock.now()
 
-    def later(self, *events: j.RunEvent) -> None:
+    def queue_for_next_commit(self, *events: j.RunEvent) -> None:
         """Put events into the next `record`: they share its commit, in this order."""
         self._pending.extend(events)
 
@@ -98,14 +98,14 @@ class RunContext:
         Whoever is cancelled in here is so only after all three: what the journal took must
         not be missing from the state and the views.
         """
-        work = asyncio.ensure_future(self._record(events, durable=durable))
+        work = asyncio.ensure_future(self._append_and_show(events, durable=durable))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait({work})
             raise
 
-    async def _record(self, events: Sequence[j.RunEvent], *, durable: bool) -> None:
+    async def _append_and_show(self, events: Sequence[j.RunEvent], *, durable: bool) -> None:
         async with self._writing:
             batch = [self.masker.value(event) for event in (*self._pending, *events)]
             self._pending.clear()
@@ -114,19 +114,19 @@ class RunContext:
             entries = await self.ports.journal.append(self.lease, batch, durable=durable)
             for entry in entries:
                 self.state.apply(entry)
-                self._show(entry)
+                self._show_entry(entry)
 
     def replay(self, entries: Sequence[j.Entry]) -> None:
         """Take what an earlier owner wrote, and show it as replayed."""
         for entry in entries:
             self.state.apply(entry)
-            self._show(entry, replayed=True)
+            self._show_entry(entry, replayed=True)
             if isinstance(entry.body, j.Target) and entry.body.trigger_event:
                 event = msgspec.convert(entry.body.trigger_event, HealthEvent)
                 self.request = msgspec.structs.replace(self.request, event=event)
         self.lines_reported = len(self.state.reported)
 
-    def _show(self, entry: j.Entry, *, replayed: bool = False) -> None:
+    def _show_entry(self, entry: j.Entry, *, replayed: bool = False) -> None:
         """A view that breaks is its own problem: never the run's."""
         for view in self.views:
             try:
@@ -151,7 +151,7 @@ class RunContext:
             "NVSX_RUNBOOK": self.runbook.metadata.name,
             "NVSX_TARGET_NODE": self.node,
             "NVSX_TARGET_ALIAS": alias_of(self.node) if self.node else "",
-            "NVSX_ELAPSED_MS": _ms(self.now - began),
+            "NVSX_ELAPSED_MS": _to_milliseconds(self.now - began),
             "NVSX_PROJECT_ROOT": str(self.root),
             "NVSX_PLAYGROUND": str(self.root),
             "NVSX_RUN_ID": self.run_id,
@@ -161,8 +161,8 @@ class RunContext:
             "NVSX_RUN_STATUS": status,
             "NVSX_FAILED_STAGE": failed.id if failed else "",
             "NVSX_REASON": cause,
-            "NVSX_INCIDENT_MS": _ms(self.now - generated) if generated else "",
-            "NVSX_MTTR_MS": _ms(mttr) if mttr is not None else "",
+            "NVSX_INCIDENT_MS": _to_milliseconds(self.now - generated) if generated else "",
+            "NVSX_MTTR_MS": _to_milliseconds(mttr) if mttr is not None else "",
             "NVSX_EVENT_FILE": str(folder / "event.json"),
             "NVSX_REPORT_FILE": str(folder / "report.txt"),
             "NVSX_IMPACT_FILE": str(folder / "impact.json"),
@@ -181,5 +181,5 @@ class RunContext:
         return "/".join(p for p in parts if p)
 
 
-def _ms(seconds: float) -> str:
+def _to_milliseconds(seconds: float) -> str:
     return str(max(0, round(seconds * 1000)))

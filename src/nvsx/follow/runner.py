@@ -29,7 +29,7 @@ Matches = Callable[[Fault], bool]
 REPORT_FILE = "report.txt"
 
 
-def start_event(run: RunContext) -> j.Start:
+def make_start_event(run: RunContext) -> j.Start:
     """The first event of a new run."""
     request, meta = run.request, run.runbook.metadata
     return j.Start(
@@ -107,38 +107,38 @@ class Runner:
             if run.state.finish is not None:
                 return run.state.finish
             if run.state.start is None:
-                await run.record(start_event(run), durable=True)
-            self._compare(run.state.start)
+                await run.record(make_start_event(run), durable=True)
+            self._note_changed_runbook(run.state.start)
             if run.state.cancelled is not None:  # resumed: what a person ended stays ended
                 run.cancellation.ask(run.state.cancelled)
-            problem = await self._prepare()
+            problem = await self._prepare_run()
             if not problem:
                 for item in run.runbook.stages:
                     if item.id != "postmortem" and not await self._go_through(item):
                         break
             await self._skip_rest(problem)
-            return await self._finish(problem)
+            return await self._finish_run(problem)
         finally:
-            await self._close()
+            await self._close_run()
 
-    def _compare(self, start: j.Start | None) -> None:
+    def _note_changed_runbook(self, start: j.Start | None) -> None:
         """Say so when a resumed run goes on with another text of its runbook."""
         before = start.runbook_hash if start is not None else ""
         if before and self.run.runbook_hash and before != self.run.runbook_hash:
             text = "the runbook has changed since the run began; it goes on as it is now"
-            self.run.later(j.NoteMade(stage="", code="runbook-changed", text=text))
+            self.run.queue_for_next_commit(j.NoteMade(stage="", code="runbook-changed", text=text))
 
     # -- before the first stage ---------------------------------------------------------
 
-    async def _prepare(self) -> str:
+    async def _prepare_run(self) -> str:
         """Know the node, follow it, check prerequisites. Why not, when the run must end."""
         run = self.run
         try:
             if not run.node:
-                await self._guard(self._arm())
+                await self._do_unless_cancelled(self._wait_for_fault())
             if run.cancellation.stops_work:
                 return ""
-            await self._files()
+            await self._write_first_files()
             run.feed = await run.ports.observer.follow(
                 run.node,
                 needs_of(run.runbook),
@@ -148,7 +148,7 @@ class Runner:
         except NvsxError as error:
             self._refused = error.exit_code
             return f"{error.message} ({error.hint})" if error.hint else error.message
-        unmet = await self._guard(prerequisites.check(run)) or []
+        unmet = await self._do_unless_cancelled(prerequisites.check(run)) or []
         if not unmet or run.cancellation.stops_work or any(s.began for s in run.state.stages):
             return ""
         text = "; ".join(f"{p.name}: {p.detail}" for p in unmet)
@@ -159,7 +159,7 @@ class Runner:
         )
         return ""
 
-    async def _arm(self) -> None:
+    async def _wait_for_fault(self) -> None:
         """Wait for the first fault this runbook's triggers match; then claim its node."""
         run = self.run
         faults = run.ports.observer.faults()
@@ -171,28 +171,28 @@ class Runner:
         claimed = (await run.ports.journal.run(run.run_id)).node
         if claimed:  # killed between the claim and the entry that tells of it
             fault = next((f for f in there if f.node == claimed), None)
-            await self._take(claimed, fault, "claimed before nvsx died")
+            await self._record_target(claimed, fault, "claimed before nvsx died")
             return
-        mine = [f for f in there if self._fires(f)]
+        mine = [f for f in there if self._is_for_this_runbook(f)]
         if len(mine) == 1:
             with suppress(NodeClaimed):  # another run is on it already: wait for the next
-                await self._aim(mine[0])
+                await self._claim_node_of(mine[0])
                 return
         async for fault in faults:
-            if self._fires(fault):
-                await self._aim(fault)
+            if self._is_for_this_runbook(fault):
+                await self._claim_node_of(fault)
                 return
 
-    def _fires(self, fault: Fault) -> bool:
+    def _is_for_this_runbook(self, fault: Fault) -> bool:
         return self._matches is not None and self._matches(fault)
 
-    async def _aim(self, fault: Fault) -> None:
+    async def _claim_node_of(self, fault: Fault) -> None:
         """Claim the fault's node for this run."""
         await self.run.ports.journal.claim(self.run.lease, fault.node)
         codes = ", ".join(fault.event.error_codes)
-        await self._take(fault.node, fault, f"{fault.event.check} {codes}".strip())
+        await self._record_target(fault.node, fault, f"{fault.event.check} {codes}".strip())
 
-    async def _take(self, node: str, fault: Fault | None, reason: str) -> None:
+    async def _record_target(self, node: str, fault: Fault | None, reason: str) -> None:
         """Make the claimed `node` this run's; `fault` is what broke, where that is known."""
         run, event = self.run, fault.event if fault is not None else None
         run.request = msgspec.structs.replace(run.request, node=node, event=event)
@@ -204,7 +204,7 @@ class Runner:
         )
         await run.record(target)
 
-    async def _files(self) -> None:
+    async def _write_first_files(self) -> None:
         """The files that hooks are told of."""
         run = self.run
         await evidence_keeper.write_event(run)
@@ -220,13 +220,13 @@ class Runner:
         if run.cancellation.stops_work:
             return False
         if run.state.failed_stage is None:
-            await self._guard(stage.run_stage(run, item))
+            await self._do_unless_cancelled(stage.run_stage(run, item))
         failed = run.state.failed_stage
         if failed is None:
-            await self._dwell(item)
+            await self._dwell_after(item)
             return not run.cancellation.stops_work
         if failed.id == item.id:
-            await self._guard(self._on_failure(item))
+            await self._do_unless_cancelled(self._on_failure(item))
             return False
         state = run.state.stage(item.id)
         return state is not None and state.done  # resumed: this one lies before the failure
@@ -236,11 +236,11 @@ class Runner:
         if path:
             await scripts.run_hook(self.run, item, path, "failure")
 
-    async def _dwell(self, item: Stage) -> None:
+    async def _dwell_after(self, item: Stage) -> None:
         if self.run.request.dwell and item.dwell:
-            await self._guard(self.run.ports.clock.sleep(item.dwell))
+            await self._do_unless_cancelled(self.run.ports.clock.sleep(item.dwell))
 
-    async def _guard(self, work: Awaitable[Any]) -> Any:
+    async def _do_unless_cancelled(self, work: Awaitable[Any]) -> Any:
         """Do `work` until it is done or the run is cancelled; cancelled work returns None."""
         run = self.run
         task = asyncio.ensure_future(work)
@@ -287,24 +287,24 @@ class Runner:
         ]
         await run.record(*events)
 
-    async def _finish(self, problem: str) -> j.Finish:
+    async def _finish_run(self, problem: str) -> j.Finish:
         run = self.run
         last = next((s for s in run.runbook.stages if s.id == "postmortem"), None)
         if last is not None and run.node and not problem:
-            await self._postmortem(last)
+            await self._run_postmortem(last)
         evidence_keeper.capture(run, "postmortem", "end")
-        await evidence_keeper.settle(run)
+        await evidence_keeper.wait_for_captures(run)
         if run.feed is not None:
             note_progress(run, run.feed.current)
         await run.record()
-        finish = self._verdict(problem)
+        finish = self._decide_finish(problem)
         summary = msgspec.json.format(msgspec.json.encode({"run_id": run.run_id, "finish": finish}))
         with suppress(OSError, NvsxError):
             await run.artifacts.write("run.json", summary)
         await run.record(finish, durable=True)
         return finish
 
-    async def _postmortem(self, item: Stage) -> None:
+    async def _run_postmortem(self, item: Stage) -> None:
         """Runs whatever came before, a cancel too. A second cancel stops it from outside."""
         run = self.run
         run.cancellation.begin_postmortem()
@@ -313,7 +313,7 @@ class Runner:
         if failed is not None and failed.id == item.id:
             await self._on_failure(item)
 
-    def _verdict(self, problem: str) -> j.Finish:
+    def _decide_finish(self, problem: str) -> j.Finish:
         run, state = self.run, self.run.state
         failed = state.failed_stage
         status: j.RunStatus
@@ -337,14 +337,14 @@ class Runner:
             status=status,
             degraded=state.degraded or bool([p for p in state.prerequisites if not p.ok]),
             total_s=round(max(0.0, run.now - state.began), 3),
-            mttr_s=_rounded(mttr),
-            mttr_without_drain_s=_rounded(bare),
-            condition_cleared_s=_rounded(cleared),
+            mttr_s=_round_seconds(mttr),
+            mttr_without_drain_s=_round_seconds(bare),
+            condition_cleared_s=_round_seconds(cleared),
             reason=reason,
             exit_code=code,
         )
 
-    async def _close(self) -> None:
+    async def _close_run(self) -> None:
         run = self.run
         for task in set(run.background):
             task.cancel()
@@ -353,7 +353,7 @@ class Runner:
                 await run.feed.close()
 
 
-def _rounded(seconds: float | None) -> float | None:
+def _round_seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 

@@ -27,7 +27,7 @@ class _Pump:
         self._lines: list[j.RunEvent] = []
         self._some = asyncio.Event()
         self._closed = False
-        self._task = asyncio.create_task(self._carry())
+        self._task = asyncio.create_task(self._write_lines())
         self.text: list[str] = []
 
     def take(self, stream: Literal["stdout", "stderr"], line: str) -> None:
@@ -37,7 +37,7 @@ class _Pump:
         )
         self._some.set()
 
-    async def _carry(self) -> None:
+    async def _write_lines(self) -> None:
         while not self._closed or self._lines:
             await self._some.wait()
             self._some.clear()
@@ -73,7 +73,9 @@ async def run_hook(
     `path` is relative to `runbooks/`. Raises only store errors and cancellation.
     """
     key = idempotency_key(run, stage.id, purpose)
-    mine = [s for s in _scripts(run, stage.id) if s.purpose == purpose and s.script == path]
+    mine = [
+        s for s in _scripts_of_stage(run, stage.id) if s.purpose == purpose and s.script == path
+    ]
     attempt = max((s.attempt for s in mine), default=0)
     if mine and mine[-1].ended is not None and (mine[-1].ok or attempt > stage.hook_retries):
         return mine[-1].ok
@@ -83,12 +85,12 @@ async def run_hook(
     for turn in range(tries_left):
         if turn:
             await run.ports.clock.sleep(run.patience.retry_pause * 2 ** (turn - 1))
-        if await _attempt(run, stage, path, purpose, attempt + turn + 1):
+        if await _try_hook(run, stage, path, purpose, attempt + turn + 1):
             return True
     return False
 
 
-async def _attempt(
+async def _try_hook(
     run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, attempt: int
 ) -> bool:
     key = idempotency_key(run, stage.id, purpose)
@@ -102,7 +104,7 @@ async def _attempt(
         facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(attempt)),
         timeout=stage.hook_timeout or run.patience.hook_timeout,
     )
-    done = await _execute(run, script, stage.id, path)
+    done = await _run_script(run, script, stage.id, path)
     result = done.result
     end = j.HookEnd(
         stage=stage.id,
@@ -124,7 +126,7 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
     if action is None:
         return ""
     key = idempotency_key(run, stage.id, "action")
-    mine = [s for s in _scripts(run, stage.id) if s.purpose == "action"]
+    mine = [s for s in _scripts_of_stage(run, stage.id) if s.purpose == "action"]
     if mine and mine[-1].ended is not None:
         return "" if mine[-1].ok else _why_failed(action.script, mine[-1])
     if mine:
@@ -145,7 +147,7 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
         facts=facts,
         timeout=limit,
     )
-    done = await _execute(run, script, stage.id, action.script)
+    done = await _run_script(run, script, stage.id, action.script)
     result = done.result
     missing = [t for t in stage.expect if not any(t in line for line in done.lines)]
     detail = result.detail
@@ -157,7 +159,7 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
         durable=True,
     )
     done.go_on()
-    return "" if code == 0 else _why_failed(action.script, _scripts(run, stage.id)[-1])
+    return "" if code == 0 else _why_failed(action.script, _scripts_of_stage(run, stage.id)[-1])
 
 
 def idempotency_key(run: RunContext, stage: str, purpose: str) -> str:
@@ -171,7 +173,7 @@ def _why_failed(script: str, end: HookState) -> str:
     return f"action {script} ended with exit code {end.exit_code}"
 
 
-def _scripts(run: RunContext, stage: str) -> list[HookState]:
+def _scripts_of_stage(run: RunContext, stage: str) -> list[HookState]:
     found = run.state.stage(stage)
     return found.scripts if found is not None else []
 
@@ -180,7 +182,7 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
     seen = script.process
     identity = ProcessIdentity(seen.pid, seen.started) if seen else None
     if await run.ports.scripts.stop_orphan(identity, key):
-        run.later(
+        run.queue_for_next_commit(
             j.NoteMade(
                 stage=stage,
                 code="orphan-stopped",
@@ -189,7 +191,7 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
         )
 
 
-async def _execute(run: RunContext, script: Script, stage: str, name: str) -> _Done:
+async def _run_script(run: RunContext, script: Script, stage: str, name: str) -> _Done:
     await evidence_keeper.write_event(run)
     pump = _Pump(run, stage, "action" if script.kind == "action" else "hook")
     sink: LineSink = pump.take
@@ -217,4 +219,4 @@ def _take_report(run: RunContext, stage: str, result: ScriptResult) -> None:
     """The lines that are new in the report file go into the next record."""
     new = result.report[run.lines_reported :]
     run.lines_reported += len(new)
-    run.later(*(j.Reported(stage=stage, line=line) for line in new))
+    run.queue_for_next_commit(*(j.Reported(stage=stage, line=line) for line in new))

@@ -56,7 +56,7 @@ class IncidentStatus(msgspec.Struct, frozen=True):
     run_id: str = ""
 
 
-class Status(msgspec.Struct, frozen=True):
+class ClusterSituation(msgspec.Struct, frozen=True):
     """`namespace` is "" when the cluster could not be read; `problems` says why."""
 
     context: str = ""
@@ -72,7 +72,7 @@ class Status(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-async def status(home: Home) -> Status:
+async def read_situation(home: Home) -> ClusterSituation:
     """Look once. Never raises for what cannot be read."""
     problems: list[str] = []
     runs: Sequence[RunRow] = ()
@@ -80,10 +80,10 @@ async def status(home: Home) -> Status:
         runs = await recent_runs(home, active=True)
     except NvsxError as error:
         problems.append(str(error))
-    found = Status()
+    found = ClusterSituation()
     try:
-        async with _cluster(home) as workplace:
-            found = await _look(workplace, runs)
+        async with _open_cluster(home) as workplace:
+            found = await _read_cluster(workplace, runs)
     except NvsxError as error:
         problems.append(str(error))
     return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
@@ -97,12 +97,12 @@ async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
 
 async def node_names(home: Home) -> Sequence[str]:
     """All node names of the cluster. Raises ClusterError and StoreError."""
-    async with _cluster(home) as workplace:
+    async with _open_cluster(home) as workplace:
         return await workplace.observer.node_names()
 
 
 @asynccontextmanager
-async def _cluster(home: Home) -> AsyncIterator[Workplace]:
+async def _open_cluster(home: Home) -> AsyncIterator[Workplace]:
     from nvsx.follow.workplace import open_workplace
 
     try:
@@ -114,30 +114,32 @@ async def _cluster(home: Home) -> AsyncIterator[Workplace]:
         ) from None
 
 
-async def _look(workplace: Workplace, runs: Sequence[RunRow]) -> Status:
+async def _read_cluster(workplace: Workplace, runs: Sequence[RunRow]) -> ClusterSituation:
     installation = await workplace.observer.installation()
     modules = [
         ModuleStatus(m.name, m.ready, m.desired, m.version)
         for m in sorted(installation.modules.values(), key=lambda m: m.name)
     ]
-    return Status(
+    return ClusterSituation(
         context=workplace.where.name,
         sandbox=workplace.where.sandbox,
         namespace=installation.namespace,
-        installed=_yes(installation.found),
+        installed=_boolean_of(installation.found),
         modules=tuple(modules),
-        monitor_only=_yes(installation.monitor_only),
-        dry_run=_yes(installation.dry_run),
+        monitor_only=_boolean_of(installation.monitor_only),
+        dry_run=_boolean_of(installation.dry_run),
         breaker=str(installation.breaker.value or ""),
-        incidents=await _incidents(workplace, runs),
+        incidents=await _read_incidents(workplace, runs),
     )
 
 
-def _yes(fact: Fact) -> bool | None:
+def _boolean_of(fact: Fact) -> bool | None:
     return fact.value if isinstance(fact.value, bool) else None
 
 
-async def _incidents(workplace: Workplace, runs: Sequence[RunRow]) -> tuple[IncidentStatus, ...]:
+async def _read_incidents(
+    workplace: Workplace, runs: Sequence[RunRow]
+) -> tuple[IncidentStatus, ...]:
     from nvsx.nvsentinel import marks, messages
 
     on_it = {row.node: row.run_id for row in runs if row.cluster == workplace.where.cluster}

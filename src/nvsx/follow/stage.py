@@ -35,7 +35,7 @@ async def run_stage(run: RunContext, stage: Stage) -> Ended:
     if state is None or state.began is None:
         await run.record(j.StageBegin(stage=stage.id, title=stage.title))
     try:
-        ended = await _body(run, stage)
+        ended = await _work_stage(run, stage)
     except asyncio.CancelledError:
         if run.state.cancelled is None:
             raise
@@ -47,11 +47,11 @@ async def run_stage(run: RunContext, stage: Stage) -> Ended:
         log.exception("stage %s of %s broke", stage.id, run.run_id)
         what = error.message if isinstance(error, NvsxError) else f"internal error: {error!r}"
         ended = Ended("fail", what)
-    await _end(run, stage, ended)
+    await _write_stage_end(run, stage, ended)
     return ended
 
 
-async def _body(run: RunContext, stage: Stage) -> Ended:
+async def _work_stage(run: RunContext, stage: Stage) -> Ended:
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     limit = stage.effective_timeout
@@ -66,13 +66,13 @@ async def _body(run: RunContext, stage: Stage) -> Ended:
         if ended.status == "pass":
             if stage.id == "quarantine" and run.feed is not None:
                 await evidence_keeper.write_impact(run, run.feed.current)
-            ended = await _hook(run, stage)
+            ended = await _run_stage_hook(run, stage)
         return ended
     finally:
         await beside.close()
 
 
-async def _hook(run: RunContext, stage: Stage) -> Ended:
+async def _run_stage_hook(run: RunContext, stage: Stage) -> Ended:
     if not stage.hook or await scripts.run_hook(run, stage, stage.hook):
         return Ended("pass")
     if run.request.strict or stage.on_hook_failure == "fail":
@@ -80,7 +80,7 @@ async def _hook(run: RunContext, stage: Stage) -> Ended:
     return Ended("pass")
 
 
-async def _end(run: RunContext, stage: Stage, ended: Ended) -> None:
+async def _write_stage_end(run: RunContext, stage: Stage, ended: Ended) -> None:
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     elapsed = round(max(0.0, run.now - began), 3)
@@ -134,23 +134,23 @@ class _Beside:
         if budget is not None and not (state and state.overdue):
             self._overdue = asyncio.create_task(self._mark_overdue(began + budget, budget))
         elif stage.on_overdue and state and state.overdue:
-            self._overdue = asyncio.create_task(self._fire())
+            self._overdue = asyncio.create_task(self._fire_overdue_hook())
         if stage.watch and run.feed is not None:
-            self._waits.append(asyncio.create_task(self._explain(run.feed)))
+            self._waits.append(asyncio.create_task(self._explain_waiting(run.feed)))
 
     async def _mark_overdue(self, at: float, budget: float) -> None:
         run = self._run
         await run.ports.clock.sleep(max(0.0, at - run.now))
         self._firing = True
         await run.record(j.Overdue(stage=self._stage.id, budget_s=budget))
-        await self._fire()
+        await self._fire_overdue_hook()
 
-    async def _fire(self) -> None:
+    async def _fire_overdue_hook(self) -> None:
         self._firing = True
         if self._stage.on_overdue:
             await scripts.run_hook(self._run, self._stage, self._stage.on_overdue, "overdue")
 
-    async def _explain(self, feed: NodeFeed) -> None:
+    async def _explain_waiting(self, feed: NodeFeed) -> None:
         """Say why the stage waits, each reason once for each new text."""
         run, told = self._run, set[tuple[str, str]]()
         await run.ports.clock.sleep(run.patience.why_after)

@@ -30,15 +30,15 @@ class StallBook:
 
     def add(self, run_id: str, at: float, dump: str) -> None:
         """The daemon stalled in this run at `at` (Unix seconds); `dump` says where."""
-        self._write({"t": round(at, 3), "run_id": run_id, "dump": dump})
+        self._append_line({"t": round(at, 3), "run_id": run_id, "dump": dump})
 
     def forgive(self, run_id: str) -> None:
         """A person took the run up again."""
         if self.count(run_id):
-            self._write({"run_id": run_id, "forgiven": True})
+            self._append_line({"run_id": run_id, "forgiven": True})
 
     def count(self, run_id: str) -> int:
-        return self._counts()[run_id]
+        return self._count_stalls()[run_id]
 
     def is_set_aside(self, run_id: str) -> bool:
         return self.count(run_id) >= ENOUGH
@@ -49,7 +49,7 @@ class StallBook:
             return ""
         return "nvsx stalled while it worked this run, and was restarted; once more sets it aside"
 
-    def _counts(self) -> Counter[str]:
+    def _count_stalls(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         try:
             lines = self._file.read_text(encoding="utf-8").splitlines()
@@ -64,7 +64,7 @@ class StallBook:
             counts[run_id] = 0 if forgiven else counts[run_id] + 1
         return counts
 
-    def _write(self, told: dict[str, object]) -> None:
+    def _append_line(self, told: dict[str, object]) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

@@ -12,7 +12,9 @@ from nvsx.core.ports import Fault, Observer
 Choose = Callable[[Sequence[Fault]], str | None]
 
 
-async def resolve(observer: Observer, wanted: str | None, choose: Choose | None = None) -> str:
+async def resolve_target_node(
+    observer: Observer, wanted: str | None, choose: Choose | None = None
+) -> str:
     """The node's name; "" when no node is in an incident and the run shall wait for one.
 
     `wanted` is a name or an alias that fits exactly one node. Without it, exactly one node
@@ -20,7 +22,7 @@ async def resolve(observer: Observer, wanted: str | None, choose: Choose | None 
     UsageError and ClusterError.
     """
     if wanted:
-        return _named(wanted, await observer.node_names())
+        return _match_node_name(wanted, await observer.node_names())
     faults = list(await observer.nodes_in_incident())
     if not faults:
         return ""
@@ -35,7 +37,7 @@ async def resolve(observer: Observer, wanted: str | None, choose: Choose | None 
     return chosen
 
 
-def _named(wanted: str, nodes: Sequence[str]) -> str:
+def _match_node_name(wanted: str, nodes: Sequence[str]) -> str:
     if wanted in nodes:
         return wanted
     fitting = [n for n in nodes if alias_of(n) == wanted.lower()]

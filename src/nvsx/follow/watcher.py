@@ -53,10 +53,10 @@ async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -
     while True:
         snap = feed.current
         verdicts = look(run, stage, snap, held)
-        _tell(run, stage, verdicts, told, only_kinds=snap is seen)
+        _queue_changed_verdicts(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
         late = _late_until(run, stage, snap, verdicts)
-        ended = _decide(run, stage, snap, verdicts, patient=late is not None)
+        ended = _decide_end(run, stage, snap, verdicts, patient=late is not None)
         if ended is not None and ended.status == "pass":
             return ended  # what is pending goes into the next commit, before any hook
         await run.record()
@@ -65,10 +65,10 @@ async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -
         seen = snap
         seeing = late is None and "node" not in snap.unread
         if deadline is not None and run.now >= deadline and seeing:
-            return Ended("timeout", _why_late(stage, verdicts))
+            return Ended("timeout", _describe_timeout(stage, verdicts))
         # A limit that has passed waits until nvsx sees again, not for the clock.
         limit = deadline if deadline is not None and deadline > run.now else None
-        await _wait(run, feed, snap, [limit, late, *(v.recheck_at for v in verdicts)])
+        await _wait_for_change(run, feed, snap, [limit, late, *(v.recheck_at for v in verdicts)])
 
 
 def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
@@ -83,7 +83,7 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
         boot_id=run.state.boot_id,
         pace=run.patience.hold_scale,
     )
-    eye = Look(_own(run, snap), scope, run.ports.chain)
+    eye = Look(_hide_other_session(run, snap), scope, run.ports.chain)
     return [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
 
 
@@ -92,27 +92,36 @@ def note_progress(run: RunContext, snap: Snapshot) -> None:
     state, session = run.state, snap.session
     if session != state.session:  # what is known of it went through the masks
         session = run.masker.value(session)
-    if session != state.session and _mine(run, snap) and (session.open or _counts(run, session)):
-        run.later(j.SessionSeen(session=session))
+    if (
+        session != state.session
+        and _session_is_ours(run, snap)
+        and (session.open or _ended_session_is_ours(run, session))
+    ):
+        run.queue_for_next_commit(j.SessionSeen(session=session))
         if session.replaced_at is not None and state.session.replaced_at is None:
             stage = state.current.id if state.current is not None else ""
             text = f"{run.node} is another machine now: {session.ending_detail}"
-            run.later(j.NoteMade(stage=stage, code="node-replaced", text=text))
-    if _mine(run, snap):
+            run.queue_for_next_commit(j.NoteMade(stage=stage, code="node-replaced", text=text))
+    if _session_is_ours(run, snap):
         times = run.ports.chain.tell_times(state.times, snap, run.trigger)
         if times != state.times:
-            run.later(j.TimesSeen(times=times))
-    if not state.boot_id and snap.node is not None and snap.node.boot_id and not _late(run, snap):
-        run.later(j.Baseline(boot_id=snap.node.boot_id))
+            run.queue_for_next_commit(j.TimesSeen(times=times))
+    if (
+        not state.boot_id
+        and snap.node is not None
+        and snap.node.boot_id
+        and not _came_too_late_for_baseline(run, snap)
+    ):
+        run.queue_for_next_commit(j.Baseline(boot_id=snap.node.boot_id))
 
 
-def _late(run: RunContext, snap: Snapshot) -> bool:
+def _came_too_late_for_baseline(run: RunContext, snap: Snapshot) -> bool:
     rank = run.ports.chain.state_rank("remediating") or 0
     ranks = [run.ports.chain.state_rank(s) or 0 for s, _ in snap.session.states]
     return any(r >= rank for r in ranks) or snap.session.ending != ""
 
 
-def _counts(run: RunContext, session: Session) -> bool:
+def _ended_session_is_ours(run: RunContext, session: Session) -> bool:
     """Whether an ended session is this run's own, and not the one before it.
 
     One that ended before nvsx first looked has no key: its marks are gone, its end is not.
@@ -127,18 +136,18 @@ def _counts(run: RunContext, session: Session) -> bool:
     return session.ended_at >= run.state.began - slack
 
 
-def _decide(
+def _decide_end(
     run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict], *, patient: bool
 ) -> Ended | None:
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
-    dead = run.ports.chain.dead_end(stage.id, snap) if _mine(run, snap) else None
+    dead = run.ports.chain.dead_end(stage.id, snap) if _session_is_ours(run, snap) else None
     if dead is not None and dead.overrules and stage.watch:
         return Ended("fail", dead.reason)
-    if _replaced(run, snap) and stage.id in (*CHAIN, "recover"):
-        return _left_behind(run, stage)
-    over = _over(run, stage, snap)
+    if _another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
+        return _end_left_behind(run, stage)
+    over = _incident_is_over(run, stage, snap)
     if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
         return Ended("pass")
     if over:
@@ -151,9 +160,9 @@ def _decide(
     return Ended("fail", dead.reason) if dead is not None else None
 
 
-def _over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
+def _incident_is_over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
     """Whether the incident ended before the stage did."""
-    return stage.id in CHAIN and not snap.session.open and _counts(run, snap.session)
+    return stage.id in CHAIN and not snap.session.open and _ended_session_is_ours(run, snap.session)
 
 
 def _late_until(
@@ -164,7 +173,7 @@ def _late_until(
     A repair, an Event or a log line comes by a watch of its own, which can lag behind the
     node's, or be cut for longer. None when that has passed, or when nothing more can come.
     """
-    if not _over(run, stage, snap):
+    if not _incident_is_over(run, stage, snap):
         return None
     if "node" in snap.unread:
         run.over_since = None
@@ -183,13 +192,13 @@ def _comes_apart(item: Watch | AnyOf) -> bool:
     return any(w.happening or isinstance(w, Pod) for w in members)
 
 
-def _replaced(run: RunContext, snap: Snapshot) -> bool:
+def _another_session_began(run: RunContext, snap: Snapshot) -> bool:
     """Whether the node is in another session than the run's: then that one is over."""
     own, session = run.state.session, snap.session
     return own.known and session.known and own.key != session.key
 
 
-def _left_behind(run: RunContext, stage: Stage) -> Ended:
+def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
     """What a stage ends with once the node shows another incident's marks, not this one's.
 
     The run has to end: the other incident waits for its node.
@@ -199,24 +208,24 @@ def _left_behind(run: RunContext, stage: Stage) -> Ended:
     return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
 
 
-def _own(run: RunContext, snap: Snapshot) -> Snapshot:
+def _hide_other_session(run: RunContext, snap: Snapshot) -> Snapshot:
     """`snap` without a session that is not this run's: an earlier one proves nothing."""
-    if _mine(run, snap):
+    if _session_is_ours(run, snap):
         return snap
     return msgspec.structs.replace(snap, session=Session(previous_end=snap.session.ended_at))
 
 
-def _mine(run: RunContext, snap: Snapshot) -> bool:
+def _session_is_ours(run: RunContext, snap: Snapshot) -> bool:
     """Whether the snapshot's session, open or ended, is the one this run follows."""
     session = snap.session
-    if _replaced(run, snap):
+    if _another_session_began(run, snap):
         return False
     if session.open or session.ended_at is None:
         return True
-    return _counts(run, session)
+    return _ended_session_is_ours(run, session)
 
 
-def _tell(
+def _queue_changed_verdicts(
     run: RunContext,
     stage: Stage,
     verdicts: list[Verdict],
@@ -232,7 +241,7 @@ def _tell(
             continue
         told[i] = verdict
         item = stage.watch[i]
-        run.later(
+        run.queue_for_next_commit(
             j.WatchChange(
                 stage=stage.id,
                 index=i,
@@ -244,7 +253,9 @@ def _tell(
         )
 
 
-async def _wait(run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[float | None]) -> None:
+async def _wait_for_change(
+    run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[float | None]
+) -> None:
     """Until the snapshot is another one, or time alone can change something: at `looks`."""
     times = [t for t in looks if t is not None]
     if not times:
@@ -262,7 +273,7 @@ async def _wait(run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[flo
         changed.result()  # a broken feed ends the run with its own error, not with silence
 
 
-def _why_late(stage: Stage, verdicts: list[Verdict]) -> str:
+def _describe_timeout(stage: Stage, verdicts: list[Verdict]) -> str:
     limit = stage.effective_timeout
     after = f" after {durations.format(limit)}" if limit is not None else ""
     open_ = [

@@ -164,19 +164,19 @@ async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIte
     async with AsyncExitStack() as opened:
         journal = open_store(home.state_dir)
         opened.callback(journal.close)
-        scratch = _scratch(home.state_dir, journal.owner)
+        scratch = _make_scratch_folder(home.state_dir, journal.owner)
         opened.callback(shutil.rmtree, scratch, ignore_errors=True)
-        gateway, context, config = _gateway(home, sandbox, scratch)
+        gateway, context, config = _choose_gateway(home, sandbox, scratch)
         cluster = Cluster(gateway)
         opened.push_async_callback(cluster.close)
-        where = await _arrive(cluster, context, home.env)
+        where = await _reach_cluster(cluster, context, home.env)
         health_events = None
         if sandbox is None:
 
             async def installation() -> Installation:
                 return await observer.installation()
 
-            health_events = _health_events(home, installation, context, config, scratch)
+            health_events = _find_health_events(home, installation, context, config, scratch)
         if health_events is not None:
             opened.push_async_callback(health_events.close)
         observer = NvsentinelObserver(
@@ -194,13 +194,13 @@ async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIte
             journal=journal,
             where=where,
             kubeconfig=config,
-            hook_kubeconfig=None if where.sandbox else _hook_kubeconfig(home),
+            hook_kubeconfig=None if where.sandbox else _find_hook_kubeconfig(home),
             scratch=scratch,
             health_events=health_events,
         )
 
 
-async def _arrive(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whereabouts:
+async def _reach_cluster(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whereabouts:
     """Reach the cluster and find out what it is. Raises ClusterError."""
     try:
         await cluster.start()
@@ -211,7 +211,7 @@ async def _arrive(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whe
         raise Unreachable(error.message, f"has the sandbox ended? {SANDBOX_IS_GONE}") from error
 
 
-def _scratch(state_dir: Path, owner: str) -> Path:
+def _make_scratch_folder(state_dir: Path, owner: str) -> Path:
     """A private folder of this process. It holds credentials, so what a killed process left
     goes at the next start, once nobody can still need it: an owner's lock file stays for as
     long as a run of it is unfinished."""
@@ -225,7 +225,7 @@ def _scratch(state_dir: Path, owner: str) -> Path:
     return folder
 
 
-def _hook_kubeconfig(home: Home) -> Path | None:
+def _find_hook_kubeconfig(home: Home) -> Path | None:
     """The account that hooks and prerequisites use, where the project names one."""
     named = home.settings.hooks.kubeconfig
     if not named:
@@ -239,7 +239,7 @@ def _hook_kubeconfig(home: Home) -> Path | None:
     return path
 
 
-def _health_events(
+def _find_health_events(
     home: Home, inspect: Inspect, context: str, config: Path | None, scratch: Path
 ) -> HealthEvents | None:
     """NVSentinel's store as the project names it; nothing is connected to before it is read."""
@@ -256,7 +256,7 @@ def _health_events(
     )
 
 
-def _gateway(
+def _choose_gateway(
     home: Home, sandbox: Sandbox | None, scratch: Path
 ) -> tuple[Gateway, str, Path | None]:
     if sandbox is not None:

@@ -19,7 +19,7 @@ _MAX_LENGTH = 2000
 
 
 @lru_cache(maxsize=2)
-def _environment(variable: str) -> Any:
+def _make_environment(variable: str) -> Any:
     from cel_expr_python import cel  # type: ignore[import-untyped]
 
     return cel.NewEnv(variables={variable: cel.Type.DYN})
@@ -27,14 +27,14 @@ def _environment(variable: str) -> Any:
 
 # More than any project has: one too many, met in turn, would compile every one every time.
 @lru_cache(maxsize=20_000)
-def _compiled(expression: str, variable: str = "event") -> Any:
+def _compile_expression(expression: str, variable: str = "event") -> Any:
     """The compiled expression. Raises ValueError with what is wrong, and where in it."""
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"the expression is longer than {_MAX_LENGTH} characters")
     try:
-        program = _environment(variable).compile(expression)
+        program = _make_environment(variable).compile(expression)
     except RuntimeError as exc:  # the library's only exception, whatever is wrong
-        raise ValueError(_plain(str(exc))) from None
+        raise ValueError(_strip_positions(str(exc))) from None
     kind = program.return_type().name().upper()
     allowed, wanted = _RESULTS[variable]
     if kind not in allowed:
@@ -49,7 +49,7 @@ _RESULTS = {
 }
 
 
-def _plain(text: str) -> str:
+def _strip_positions(text: str) -> str:
     """One line out of cel-cpp's report, with the position inside the expression."""
     found = re.search(r"<input>:(\d+):(\d+): (.*)", text)
     if found is None:
@@ -63,7 +63,7 @@ def _plain(text: str) -> str:
 def check(expression: str) -> str:
     """What is wrong with an expression, in words; "" when it compiles."""
     try:
-        _compiled(expression)
+        _compile_expression(expression)
     except ValueError as exc:
         return str(exc)
     return ""
@@ -72,7 +72,7 @@ def check(expression: str) -> str:
 def check_value(expression: str) -> str:
     """As `check`, for an expression over `body` that gives a text."""
     try:
-        _compiled(expression, "body")
+        _compile_expression(expression, "body")
     except ValueError as exc:
         return str(exc)
     return ""
@@ -93,7 +93,7 @@ def _with_numbers_cel_has(value: Any) -> Any:
 def value(expression: str, body: Mapping[str, object]) -> Computed:
     """The text an expression finds in `body`. Never raises for what a body contains."""
     try:
-        program = _compiled(expression, "body")
+        program = _compile_expression(expression, "body")
         result = program.eval(data={"body": _with_numbers_cel_has(body)})
     except (ValueError, RuntimeError) as exc:
         return Computed("", str(exc).splitlines()[0])
@@ -112,14 +112,14 @@ def evaluate(event: Mapping[str, object]) -> Holds:
     """What tells whether an expression holds for `event`; the event is converted once for all
     of them. Never raises for what an event contains."""
     try:
-        activation = _environment("event").Activation({"event": dict(event)})
+        activation = _make_environment("event").Activation({"event": dict(event)})
     except (ValueError, RuntimeError) as exc:
         nothing = Truth(False, str(exc).splitlines()[0])
         return lambda _: nothing
 
     def holds(expression: str) -> Truth:
         try:
-            value = _compiled(expression).eval(activation)
+            value = _compile_expression(expression).eval(activation)
         except (ValueError, RuntimeError) as exc:
             return Truth(False, str(exc).splitlines()[0])
         plain = value.plain_value()

@@ -21,7 +21,7 @@ from nvsx.core.fields import inside
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
 from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, stage_problems
 from nvsx.project import cel, yaml_tree
-from nvsx.project.yaml_findings import findings
+from nvsx.project.yaml_findings import collect_problems
 from nvsx.project.yaml_tree import Tree
 
 Entry = LoadedRunbook | BrokenRunbook
@@ -33,7 +33,7 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
     root = project_root.absolute()
     path = path.absolute()
     file = shown(path, root)
-    raw = _read(path, file)
+    raw = _read_runbook(path, file)
     tree = yaml_tree.load(raw, file)
     problems: list[Problem] = []
     runbook: Runbook | None = None
@@ -42,7 +42,7 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
             tree.data, by_alias=True, by_name=False, context={"file": True}
         )
     except ValidationError as exc:
-        problems += findings(Runbook, tree, exc, file)
+        problems += collect_problems(Runbook, tree, exc, file)
     problems += _beyond_the_model(tree, path, root, file)
     if runbook is None or problems:
         problems.sort(key=lambda p: (p.line, p.column, p.message))
@@ -51,7 +51,7 @@ def load_runbook(path: Path, project_root: Path) -> LoadedRunbook:
     return LoadedRunbook(runbook, path, root, tree.positions, digest)
 
 
-def _read(path: Path, file: str) -> bytes:
+def _read_runbook(path: Path, file: str) -> bytes:
     try:
         if path.stat().st_size > yaml_tree.MAX_BYTES:
             limit = yaml_tree.MAX_BYTES // 1024
@@ -89,7 +89,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
             yield Problem(f"when: {wrong}", file, *mark)
     real_root = root.resolve()
     for where, target in _named_files(data, items):
-        if _escapes(root / target, real_root):
+        if _leaves_project(root / target, real_root):
             mark = tree.positions.value(where)
             yield Problem(f"'{target}' leads out of the project through a link", file, *mark)
 
@@ -123,7 +123,7 @@ def _is_inside(path: str, base: str) -> bool:
     return True
 
 
-def _escapes(path: Path, real_root: Path) -> bool:
+def _leaves_project(path: Path, real_root: Path) -> bool:
     """Whether links lead from inside the project to outside."""
     try:
         return not path.resolve().is_relative_to(real_root)
@@ -140,10 +140,10 @@ def discover(root: Path) -> list[Entry]:
         )
     except OSError as exc:
         raise UsageError(f"{folder} cannot be read: {exc.strerror or exc}") from None
-    return [_entry(path, root.absolute()) for path in paths]
+    return [_load_entry(path, root.absolute()) for path in paths]
 
 
-def _entry(path: Path, root: Path) -> Entry:
+def _load_entry(path: Path, root: Path) -> Entry:
     try:
         return load_runbook(path, root)
     except InvalidRunbook as exc:

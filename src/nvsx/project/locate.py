@@ -48,9 +48,9 @@ class Project:
 def find_project(flag: str | Path | None, env: Mapping[str, str], cwd: Path) -> Project:
     """The project folder. Raises UsageError when the one that was named does not exist."""
     if flag:
-        return Project(_existing(cwd / Path(flag).expanduser(), "--project"), "flag")
+        return Project(_require_folder(cwd / Path(flag).expanduser(), "--project"), "flag")
     if named := env.get("NVSX_PROJECT_ROOT"):
-        folder = _existing(cwd / Path(named).expanduser(), "NVSX_PROJECT_ROOT")
+        folder = _require_folder(cwd / Path(named).expanduser(), "NVSX_PROJECT_ROOT")
         return Project(folder, "env")
     here = cwd.absolute()
     for folder in (here, *here.parents):
@@ -63,7 +63,7 @@ def find_project(flag: str | Path | None, env: Mapping[str, str], cwd: Path) -> 
     return Project(packaged_root(), "packaged")
 
 
-def _existing(folder: Path, source: str) -> Path:
+def _require_folder(folder: Path, source: str) -> Path:
     if not folder.is_dir():
         raise UsageError(f"{source} names {folder}, which is not a folder")
     return folder.absolute()

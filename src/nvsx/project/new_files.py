@@ -57,10 +57,10 @@ def write(root: Path, files: Sequence[NewFile]) -> list[Path]:
         staged = Path(tempfile.mkdtemp(prefix=".nvsx-new-", dir=root))
         try:
             for file in files:
-                _stage(staged / file.path, file)
+                _write_draft(staged / file.path, file)
             for file in files:
                 _make_folder((root / file.path).parent, made)
-                _place(staged / file.path, root / file.path)
+                _move_into_place(staged / file.path, root / file.path)
                 made.append(root / file.path)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -87,13 +87,13 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
         made.append(each)
 
 
-def _stage(path: Path, file: NewFile) -> None:
+def _write_draft(path: Path, file: NewFile) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.text.encode())
     path.chmod(file.mode)
 
 
-def _place(staged: Path, path: Path) -> None:
+def _move_into_place(staged: Path, path: Path) -> None:
     """Move a file to where nothing is. A link never overwrites; a rename would."""
     try:
         os.link(staged, path)

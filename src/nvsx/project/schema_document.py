@@ -74,39 +74,39 @@ def markdown() -> str:
     definitions: Mapping[str, Json] = schema["$defs"]
     parts = [
         "## The file",
-        _table(schema),
-        *_section("metadata", definitions[Metadata.__name__]),
-        *_section("triggers", definitions[Trigger.__name__]),
-        *_section("prerequisites", definitions[Prerequisite.__name__]),
-        *_section("stages", definitions[Stage.__name__]),
-        _stage_table(),
-        *_section("stages: action", definitions[Action.__name__]),
-        *_section("drill", definitions[Drill.__name__]),
-        *_watches(definitions),
+        _format_table(schema),
+        *_format_section("metadata", definitions[Metadata.__name__]),
+        *_format_section("triggers", definitions[Trigger.__name__]),
+        *_format_section("prerequisites", definitions[Prerequisite.__name__]),
+        *_format_section("stages", definitions[Stage.__name__]),
+        _format_stage_table(),
+        *_format_section("stages: action", definitions[Action.__name__]),
+        *_format_section("drill", definitions[Drill.__name__]),
+        *_format_watches(definitions),
         "### Narration tokens",
         " · ".join(f"`{{{{{token}}}}}`" for token in TOKENS) + ". Nothing else is templated.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(name: str, definition: Json) -> Iterator[str]:
+def _format_section(name: str, definition: Json) -> Iterator[str]:
     yield f"### {name}"
     yield str(definition["description"]).replace("\n\n", " ").replace("\n", " ")
-    yield _table(definition)
+    yield _format_table(definition)
 
 
-def _table(definition: Json, leave_out: frozenset[str] = frozenset()) -> str:
+def _format_table(definition: Json, leave_out: frozenset[str] = frozenset()) -> str:
     required = set(definition.get("required", []))
     rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for key, value in definition["properties"].items():
         if key not in leave_out:
-            default = "required" if key in required else _default(value)
-            cells = (f"`{key}`", _value(value), default, value.get("description", ""))
+            default = "required" if key in required else _format_default(value)
+            cells = (f"`{key}`", _format_value(value), default, value.get("description", ""))
             rows.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(rows)
 
 
-def _default(value: Json) -> str:
+def _format_default(value: Json) -> str:
     default = value.get("default")
     if default in (None, "", [], {}):
         return ""
@@ -119,7 +119,7 @@ def _default(value: Json) -> str:
     return f"`{default}`"
 
 
-def _value(value: Json) -> str:
+def _format_value(value: Json) -> str:
     """The kind of value in a word or two."""
     if "$ref" in value:
         return "mapping"
@@ -128,11 +128,11 @@ def _value(value: Json) -> str:
     if "enum" in value:
         words = [w for w in value["enum"] if isinstance(w, str) and w]
         booleans = [w for w in value["enum"] if isinstance(w, bool)]
-        return "true or false" if booleans and "Unknown" not in words else _words(words)
+        return "true or false" if booleans and "Unknown" not in words else _format_words(words)
     if value.get("pattern") == durations.PATTERN:
         return "duration"
     if "anyOf" in value:
-        return _choices(value["anyOf"])
+        return _format_choices(value["anyOf"])
     kind = value.get("type")
     if isinstance(kind, list):
         special = "mapping or text" if "object" in kind else "text"
@@ -143,17 +143,17 @@ def _value(value: Json) -> str:
     return names.get(str(kind), "text")
 
 
-def _words(words: list[str]) -> str:
+def _format_words(words: list[str]) -> str:
     return " · ".join(f"`{w}`" for w in words)
 
 
-def _choices(choices: list[Json]) -> str:
+def _format_choices(choices: list[Json]) -> str:
     if [c.get("type") for c in choices][1:] == ["array"]:
         return "text or list"
-    return " or ".join(dict.fromkeys(_value(c) for c in choices))
+    return " or ".join(dict.fromkeys(_format_value(c) for c in choices))
 
 
-def _stage_table() -> str:
+def _format_stage_table() -> str:
     rows = ["| stage | hard limit (`timeout`) | soft limit (`budget`) |", "|---|---|---|"]
     for stage in STAGE_ORDER:
         hard, soft = DEFAULT_TIMEOUTS[stage], DEFAULT_BUDGETS.get(stage)
@@ -162,7 +162,7 @@ def _stage_table() -> str:
     return "\n".join(rows)
 
 
-def _watches(definitions: Mapping[str, Json]) -> Iterator[str]:
+def _format_watches(definitions: Mapping[str, Json]) -> Iterator[str]:
     common = frozenset(f.alias or name for name, f in WatchBase.model_fields.items())
     yield "### stages: watch"
     yield (
@@ -171,7 +171,7 @@ def _watches(definitions: Mapping[str, Json]) -> Iterator[str]:
         "Every kind also has:"
     )
     base = definitions["Taint"]
-    yield _table({**base, "required": []}, frozenset(base["properties"]) - common)
+    yield _format_table({**base, "required": []}, frozenset(base["properties"]) - common)
     done: set[type[WatchBase]] = set()
     for kind, model in KINDS.items():
         if model in done:
@@ -185,10 +185,10 @@ def _watches(definitions: Mapping[str, Json]) -> Iterator[str]:
         yield (
             f"{definition['description']} {family}".replace("\n\n", " ").replace("\n", " ").strip()
         )
-        yield _table(definition, common | {"kind"})
+        yield _format_table(definition, common | {"kind"})
 
 
-def updated(text: str) -> str:
+def update_document(text: str) -> str:
     """The README with its reference made current. Raises ValueError without the markers."""
     before, found, rest = text.partition(BEGIN)
     _, found_end, after = rest.partition(END)
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         text = path.read_text("utf-8")
-        current = updated(text)
+        current = update_document(text)
     except (OSError, ValueError) as exc:
         sys.stderr.write(f"{path}: {exc}\n")
         return 1

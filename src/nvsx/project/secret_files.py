@@ -49,7 +49,7 @@ class FileSecret:
         self._paths = tuple(paths)
         self._known: dict[Path, tuple[FileMark, bytes]] = {}
         for path in self._paths:
-            self._known[path] = self._read(path)
+            self._known[path] = self._read_secret(path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self._paths))})"
@@ -58,11 +58,11 @@ class FileSecret:
         for path in self._paths:
             with contextlib.suppress(NotReady, OSError):  # the last good value stays
                 if mark_of(path.stat()) != self._known[path][0]:
-                    self._known[path] = self._read(path)
+                    self._known[path] = self._read_secret(path)
         return [value for _, value in self._known.values()]
 
     @staticmethod
-    def _read(path: Path) -> tuple[FileMark, bytes]:
+    def _read_secret(path: Path) -> tuple[FileMark, bytes]:
         try:
             with path.open("rb") as file:
                 seen = mark_of(os.fstat(file.fileno()))
@@ -86,7 +86,7 @@ def mark_of(status: os.stat_result) -> FileMark:
     return FileMark(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def configured(
+def open_configured_secret(
     files: Sequence[str], variables: Sequence[str], root: Path, env: Mapping[str, str]
 ) -> Secret | None:
     """The secret that settings name; None when they name none. Relative paths start at
@@ -101,7 +101,7 @@ def configured(
     return FixedSecret([env[name].strip().encode() for name in variables])
 
 
-def own_token(state: Path) -> FileSecret:
+def open_own_token(state: Path) -> FileSecret:
     """The daemon's bearer token in the state folder: made once (0600), then reused.
 
     Raises NotReady when it cannot be made, or when others could read it.
@@ -110,7 +110,7 @@ def own_token(state: Path) -> FileSecret:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _make(path)
+            _make_token(path)
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as exc:
         raise NotReady(f"token file {path} cannot be made: {exc.strerror or exc}") from None
@@ -122,7 +122,7 @@ def own_token(state: Path) -> FileSecret:
     return FileSecret([path])
 
 
-def _make(path: Path) -> None:
+def _make_token(path: Path) -> None:
     """Whole or not at all, also when two daemons start at once: link() refuses to replace."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -30,7 +30,7 @@ from nvsx.core.routing.sources import (
 )
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.project import cel, yaml_tree
-from nvsx.project.yaml_findings import findings, located, nearest
+from nvsx.project.yaml_findings import collect_problems, find_nearest, locate_findings
 from nvsx.project.yaml_tree import Tree
 
 FILE = "nvsx.yaml"
@@ -38,11 +38,11 @@ FILE = "nvsx.yaml"
 Mode = Literal["webhook", "poll", "watch"]
 
 
-def _list(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-class Cluster(Model):
+class ClusterSettings(Model):
     names: Texts = Field((), description="Names by which events may call this cluster.")
 
 
@@ -66,7 +66,7 @@ class Credentials(Model):
         return self
 
 
-class HealthEvents(Model):
+class HealthEventSettings(Model):
     """NVSentinel's store. The URI may hold a password, so it is never shown."""
 
     uri: Annotated[str, Field(pattern=r"^(auto|none|mongodb(\+srv)?://.+|postgres(ql)?://.+)$")] = (
@@ -76,7 +76,9 @@ class HealthEvents(Model):
 
 
 class Serve(Model):
-    modes: Annotated[tuple[Mode, ...], BeforeValidator(_list)] = Field(("webhook",), min_length=1)
+    modes: Annotated[tuple[Mode, ...], BeforeValidator(_as_list)] = Field(
+        ("webhook",), min_length=1
+    )
     host: Text = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     poll_interval: Duration = Field(10.0, gt=0)
@@ -102,7 +104,7 @@ class Throttle(Model):
     window: Duration = 3600.0
 
 
-class Limits(Model):
+class LimitSettings(Model):
     max_concurrent_runs: int = Field(200, ge=1)
     max_event_age: Duration = 900.0
     storm: Storm = Storm()
@@ -127,11 +129,11 @@ class Settings(Model):
 
     api_version: Literal["nvsx/v1"] = "nvsx/v1"
     kind: Literal["Project"] = "Project"
-    cluster: Cluster = Cluster()
+    cluster: ClusterSettings = ClusterSettings()
     nvsentinel: Nvsentinel = Nvsentinel()
-    health_events: HealthEvents = HealthEvents()
+    health_events: HealthEventSettings = HealthEventSettings()
     serve: Serve = Serve()
-    limits: Limits = Limits()
+    limits: LimitSettings = LimitSettings()
     hooks: Hooks = Hooks()
     history: History = History()
 
@@ -163,13 +165,13 @@ def load(root: Path, env: Mapping[str, str]) -> Settings:
 
     Raises InvalidRunbook (as for any file of a project) with every problem.
     """
-    tree = _file(root / FILE)
+    tree = _read_file(root / FILE)
     try:
         from_file = Settings.model_validate(
             tree.data, by_alias=True, by_name=False, context={"file": True}
         )
     except ValidationError as exc:
-        raise InvalidRunbook(FILE, findings(Settings, tree, exc, FILE)) from None
+        raise InvalidRunbook(FILE, collect_problems(Settings, tree, exc, FILE)) from None
     if problems := list(_source_problems(from_file, tree)):
         raise InvalidRunbook(FILE, problems)
     changes = {p: env[name] for name, p in ENVIRONMENT.items() if env.get(name)}
@@ -182,7 +184,7 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
         if kind is None:
-            hint = nearest(name, KINDS) or f"write kind: one of {', '.join(KINDS)}"
+            hint = find_nearest(name, KINDS) or f"write kind: one of {', '.join(KINDS)}"
             place = tree.positions.key(path)
             yield Problem(f"source '{name}' needs a kind", FILE, *place, hint)
             continue
@@ -208,7 +210,7 @@ def slow_patterns(root: Path, env: Mapping[str, str]) -> Iterator[Problem]:
 
     Raises InvalidRunbook for a file that is not valid.
     """
-    tree = _file(root / FILE)
+    tree = _read_file(root / FILE)
     for name, source in load(root, env).serve.sources.items():
         for rule, path in _rules_of(name, source, tree):
             if rule.pattern and (text := patterns.slow_text(rule.pattern)):
@@ -217,7 +219,7 @@ def slow_patterns(root: Path, env: Mapping[str, str]) -> Iterator[Problem]:
                 yield Problem(said, FILE, *at, "such a message would find no value by it")
 
 
-def _file(path: Path) -> Tree:
+def _read_file(path: Path) -> Tree:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -240,6 +242,6 @@ def _with_environment(tree: Tree, changes: Mapping[YamlPath, str]) -> Settings:
         variables = {path: name for name, path in ENVIRONMENT.items()}
         problems = [
             Problem(found.message, variables.get(found.path[:2], FILE), hint=found.hint)
-            for found in located(Settings, data, exc)
+            for found in locate_findings(Settings, data, exc)
         ]
         raise InvalidRunbook(FILE, problems) from None

@@ -39,7 +39,7 @@ _PLAIN = {
 }
 
 
-class Found(NamedTuple):
+class YamlFinding(NamedTuple):
     """One mistake in the data of a file; `at_key`: it is about the key, not its value."""
 
     path: YamlPath
@@ -48,25 +48,25 @@ class Found(NamedTuple):
     at_key: bool
 
 
-def located(model: type[BaseModel], data: Any, error: ValidationError) -> list[Found]:
+def locate_findings(model: type[BaseModel], data: Any, error: ValidationError) -> list[YamlFinding]:
     """pydantic's errors in words, each with the path of the data it is about."""
     found = []
     for detail in error.errors(include_url=False):
         where = _Where(model, data, detail["loc"])
         if detail["type"] not in _ECHOES and not _said_elsewhere(detail, where):
-            message, hint, at_key = _explain(detail, where)
-            found.append(Found(where.path, message, hint, at_key))
+            message, hint, at_key = _explain_detail(detail, where)
+            found.append(YamlFinding(where.path, message, hint, at_key))
     return found
 
 
-def findings(
+def collect_problems(
     model: type[BaseModel], tree: Tree, error: ValidationError, file: str
 ) -> list[Problem]:
     """The problems of one file, in the order of the file."""
     places = tree.positions
     problems = [
         Problem(f.message, file, *(places.key if f.at_key else places.value)(f.path), f.hint)
-        for f in located(model, tree.data, error)
+        for f in locate_findings(model, tree.data, error)
     ]
     return sorted(problems, key=lambda p: (p.line, p.column, p.message))
 
@@ -105,7 +105,7 @@ class _Where:
                     self.owner = here[0] if len(here) == 1 else None
                     named = _takes_names(self.owner, part)
                     here = _field_models(here, part)
-                if _has(self.value, part):
+                if _contains(self.value, part):
                     self.value = self.value[part]
                     self.path = (*self.path, part)
 
@@ -115,7 +115,7 @@ class _Where:
         return next((p for p in reversed(self.path) if isinstance(p, str)), "")
 
 
-def _has(value: Any, part: str | int) -> bool:
+def _contains(value: Any, part: str | int) -> bool:
     if isinstance(value, list):
         return isinstance(part, int) and 0 <= part < len(value)
     return isinstance(value, Mapping) and part in value
@@ -154,7 +154,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def _explain(detail: ErrorDetails, where: _Where) -> tuple[str, str, bool]:
+def _explain_detail(detail: ErrorDetails, where: _Where) -> tuple[str, str, bool]:
     """(message, hint, whether it is about the key rather than the value)."""
     kind = detail["type"]
     context = detail.get("ctx", {})
@@ -179,14 +179,14 @@ def _explain(detail: ErrorDetails, where: _Where) -> tuple[str, str, bool]:
     return f"{where.key}: {text}", "", where.on_key
 
 
-def nearest(word: object, words: Iterable[str]) -> str:
+def find_nearest(word: object, words: Iterable[str]) -> str:
     """The word probably meant, as a question; "" when nothing is near."""
     known = {w.lower(): w for w in words}
     near = get_close_matches(str(word).lower(), known, n=1, cutoff=0.6)
     return f"did you mean {known[near[0]]}?" if near else ""
 
 
-def _keys(model: type[BaseModel] | None) -> list[str]:
+def _list_keys(model: type[BaseModel] | None) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items()] if model else []
 
 
@@ -195,8 +195,8 @@ def _watch_kind(model: type[BaseModel] | None) -> str:
 
 
 def _unknown_key(where: _Where) -> tuple[str, str]:
-    known = _keys(where.owner)
-    hint = nearest(where.key, known)
+    known = _list_keys(where.owner)
+    hint = find_nearest(where.key, known)
     kind = _watch_kind(where.owner)
     if not kind:
         return f"unknown key '{where.key}'", hint or f"known here: {', '.join(known)}"
@@ -220,7 +220,7 @@ def _wrong_kind(where: _Where) -> tuple[str, str]:
         return "a watch needs 'kind'", f"kinds: {kinds}"
     where.path = (*where.path, "kind")
     kind = where.value["kind"]
-    near = nearest(kind, KINDS)
+    near = find_nearest(kind, KINDS)
     return f"unknown watch kind '{kind}'", f"{near} kinds: {kinds}".strip()
 
 
@@ -230,7 +230,7 @@ def _wrong_word(where: _Where, expected: str) -> tuple[str, str]:
     if where.key == "apiVersion":
         return f"apiVersion '{found}' is not supported", f"this nvsx reads {API_VERSION}"
     label = "unknown stage" if where.on_key else f"{where.key}: unknown value"
-    return f"{label} '{found}'", nearest(found, words) or f"use {', '.join(words)}"
+    return f"{label} '{found}'", find_nearest(found, words) or f"use {', '.join(words)}"
 
 
 def _wrong_form(where: _Where, pattern: str) -> tuple[str, str]:

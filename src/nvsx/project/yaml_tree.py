@@ -54,13 +54,13 @@ def load(raw: bytes, file: str, *, allow_empty: bool = False) -> Tree:
     """
     if len(raw) > MAX_BYTES:
         size = f"{len(raw) // 1024} KB"
-        raise _invalid(file, f"the file has {size}; the limit is {MAX_BYTES // 1024} KB")
-    text = _decode(raw, file)
-    node = _compose(text, file)
+        raise _refuse_file(file, f"the file has {size}; the limit is {MAX_BYTES // 1024} KB")
+    text = _decode_text(raw, file)
+    node = _compose_node(text, file)
     if node is None:
         if allow_empty:
             return Tree({}, Positions())
-        raise _invalid(file, "the file is empty")
+        raise _refuse_file(file, "the file is empty")
     reader = _Reader(file)
     data = reader.read(node, ())
     if reader.problems:
@@ -68,37 +68,37 @@ def load(raw: bytes, file: str, *, allow_empty: bool = False) -> Tree:
     return Tree(data, Positions(reader.keys, reader.values))
 
 
-def _invalid(file: str, message: str, mark: Mark = _TOP, hint: str = "") -> InvalidRunbook:
+def _refuse_file(file: str, message: str, mark: Mark = _TOP, hint: str = "") -> InvalidRunbook:
     return InvalidRunbook(file, [Problem(message, file, mark.line, mark.column, hint)])
 
 
-def _decode(raw: bytes, file: str) -> str:
+def _decode_text(raw: bytes, file: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         before = raw[: exc.start]
         line = before.count(b"\n") + 1
         column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
-        raise _invalid(
+        raise _refuse_file(
             file, f"byte 0x{raw[exc.start]:02x} is not UTF-8", Mark(line, column), "save as UTF-8"
         ) from None
 
 
-def _compose(text: str, file: str) -> Node | None:
+def _compose_node(text: str, file: str) -> Node | None:
     try:
-        return _Composer(_parser(text), file).document()
+        return _Composer(_make_parser(text), file).document()
     except MarkedYAMLError as exc:
-        raise _syntax(exc, text, file) from None
+        raise _explain_syntax(exc, text, file) from None
     except ReaderError as exc:
         before = text.encode()[: exc.position].decode(errors="ignore")
         mark = Mark(before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
         code = exc.character if isinstance(exc.character, int) else ord(exc.character[0])
-        raise _invalid(file, f"character U+{code:04X} is not allowed in YAML", mark) from None
+        raise _refuse_file(file, f"character U+{code:04X} is not allowed in YAML", mark) from None
     except YAMLError as exc:
-        raise _invalid(file, f"not valid YAML: {exc}") from None
+        raise _refuse_file(file, f"not valid YAML: {exc}") from None
 
 
-def _parser(text: str) -> Any:
+def _make_parser(text: str) -> Any:
     """libyaml's parser; PyYAML's own where it was built without (70 times slower)."""
     try:
         from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -109,7 +109,7 @@ def _parser(text: str) -> Any:
     return CParser(text)
 
 
-def _syntax(exc: MarkedYAMLError, text: str, file: str) -> InvalidRunbook:
+def _explain_syntax(exc: MarkedYAMLError, text: str, file: str) -> InvalidRunbook:
     where = exc.problem_mark or exc.context_mark
     mark = Mark(where.line + 1, where.column + 1) if where else _TOP
     problem = str(exc.problem or exc.context or "not valid YAML")
@@ -121,7 +121,7 @@ def _syntax(exc: MarkedYAMLError, text: str, file: str) -> InvalidRunbook:
         hint = "put text with a colon in quotes, or check the indentation"
     elif "could not find expected ':'" in problem:
         hint = "a key needs a colon and a space after it"
-    return _invalid(file, f"not valid YAML: {problem}", mark, hint)
+    return _refuse_file(file, f"not valid YAML: {problem}", mark, hint)
 
 
 @dataclass(slots=True)
@@ -138,49 +138,51 @@ class _Composer:
         if self.parser.check_event(events.StreamEndEvent):
             return None
         self.parser.get_event()  # the document's start
-        node = self._node(0)
+        node = self._read_node(0)
         self.parser.get_event()  # the document's end
         if not self.parser.check_event(events.StreamEndEvent):
-            mark = _mark(self.parser.peek_event())
+            mark = _mark_of(self.parser.peek_event())
             hint = "one document in one file"
-            raise _invalid(self.file, "a second YAML document begins", mark, hint)
+            raise _refuse_file(self.file, "a second YAML document begins", mark, hint)
         return node
 
-    def _node(self, depth: int) -> Node:
+    def _read_node(self, depth: int) -> Node:
         event = self.parser.get_event()
         if depth > MAX_DEPTH:
-            raise _invalid(self.file, f"nested deeper than {MAX_DEPTH} levels", _mark(event))
+            raise _refuse_file(self.file, f"nested deeper than {MAX_DEPTH} levels", _mark_of(event))
         if isinstance(event, events.AliasEvent):
             if event.anchor not in self.anchors:
                 hint = "put text that begins with * in quotes"
-                raise _invalid(self.file, f"nothing is called &{event.anchor}", _mark(event), hint)
+                raise _refuse_file(
+                    self.file, f"nothing is called &{event.anchor}", _mark_of(event), hint
+                )
             return self.anchors[event.anchor]
-        node = self._begin(event)
+        node = self._begin_node(event)
         if event.anchor:
             self.anchors[event.anchor] = node
         if isinstance(node, SequenceNode):
             while not self.parser.check_event(events.SequenceEndEvent):
-                node.value.append(self._node(depth + 1))
+                node.value.append(self._read_node(depth + 1))
             self.parser.get_event()
         elif isinstance(node, MappingNode):
             while not self.parser.check_event(events.MappingEndEvent):
-                node.value.append((self._node(depth + 1), self._node(depth + 1)))
+                node.value.append((self._read_node(depth + 1), self._read_node(depth + 1)))
             self.parser.get_event()
         return node
 
-    def _begin(self, event: Any) -> Node:
+    def _begin_node(self, event: Any) -> Node:
         tag = event.tag if event.tag not in (None, "!") else ""
         marks = (event.start_mark, event.end_mark)
         if isinstance(event, events.ScalarEvent):
             plain = not event.style and not tag and event.tag is None
-            tag = tag or _TAG + (_meaning(event.value) if plain else "str")
+            tag = tag or _TAG + (_tag_of_plain(event.value) if plain else "str")
             return ScalarNode(tag, event.value, *marks, event.style)
         if isinstance(event, events.SequenceStartEvent):
             return SequenceNode(tag or f"{_TAG}seq", [], *marks)
         return MappingNode(tag or f"{_TAG}map", [], *marks)
 
 
-def _meaning(text: str) -> str:
+def _tag_of_plain(text: str) -> str:
     """What a plain word is in YAML 1.2."""
     if text and text[0] not in _MAYBE_MORE:
         return "str"
@@ -200,36 +202,36 @@ class _Reader:
 
     def read(self, node: Node, path: YamlPath) -> Any:
         self.visits += 1
-        mark = _mark(node)
+        mark = _mark_of(node)
         if self.visits > MAX_NODES:
-            raise _invalid(
+            raise _refuse_file(
                 self.file, f"aliases expand to more than {MAX_NODES} values", mark, "write it out"
             )
         if len(path) > MAX_DEPTH:
-            raise _invalid(self.file, f"nested deeper than {MAX_DEPTH} levels", mark)
+            raise _refuse_file(self.file, f"nested deeper than {MAX_DEPTH} levels", mark)
         self.values[path] = mark
         if isinstance(node, MappingNode):
             self._no_custom_tag(node, "map")
-            return self._mapping(node, path)
+            return self._read_mapping(node, path)
         if isinstance(node, SequenceNode):
             self._no_custom_tag(node, "seq")
             return [self.read(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._read_scalar(node)
 
-    def _mapping(self, node: MappingNode, path: YamlPath) -> dict[str, Any]:
+    def _read_mapping(self, node: MappingNode, path: YamlPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            mark = _mark(key_node)
+            mark = _mark_of(key_node)
             if not isinstance(key_node, ScalarNode):
-                self._problem("a key is not plain text", mark)
+                self._add_problem("a key is not plain text", mark)
                 continue
             key = str(key_node.value)
             here = (*path, key)
             if key == "<<" and not key_node.style:
-                self._problem("merge keys (<<) are not part of YAML 1.2", mark, "write it out")
+                self._add_problem("merge keys (<<) are not part of YAML 1.2", mark, "write it out")
             elif key in data:
                 first = self.keys[here].line
-                self._problem(f"key '{key}' is there twice", mark, f"first on line {first}")
+                self._add_problem(f"key '{key}' is there twice", mark, f"first on line {first}")
             else:
                 self.keys[here] = mark
                 data[key] = self.read(value_node, here)
@@ -237,41 +239,43 @@ class _Reader:
                     self.values[here] = mark
         return data
 
-    def _scalar(self, node: Node) -> object:
+    def _read_scalar(self, node: Node) -> object:
         text = str(node.value)
         kind = str(node.tag).removeprefix(_TAG)
         form = _PLAIN.get(kind)
         if kind == "str":
             return text
         if form is None:
-            self._problem(f"tag {node.tag} is not supported", _mark(node), "write plain text")
+            self._add_problem(
+                f"tag {node.tag} is not supported", _mark_of(node), "write plain text"
+            )
             return text
         if form.fullmatch(text) is None:
-            self._problem(f"'{text[:40]}' is not a {kind}", _mark(node))
+            self._add_problem(f"'{text[:40]}' is not a {kind}", _mark_of(node))
             return text
         if kind == "null":
             return None
         if kind == "bool":
             return text.lower() == "true"
-        return self._number(node, text.lower(), kind)
+        return self._read_number(node, text.lower(), kind)
 
-    def _number(self, node: Node, text: str, kind: str) -> object:
+    def _read_number(self, node: Node, text: str, kind: str) -> object:
         if kind == "float":
             return float(text.replace(".inf", "inf").replace(".nan", "nan"))
         try:
             return int(text, 0 if text.startswith(("0o", "0x")) else 10)
         except ValueError:  # Python refuses to read thousands of digits
-            self._problem(f"'{text[:40]}…' is too long a number", _mark(node))
+            self._add_problem(f"'{text[:40]}…' is too long a number", _mark_of(node))
             return text
 
     def _no_custom_tag(self, node: Node, kind: str) -> None:
         if str(node.tag) != _TAG + kind:
-            self._problem(f"tag {node.tag} is not supported", _mark(node), "leave it out")
+            self._add_problem(f"tag {node.tag} is not supported", _mark_of(node), "leave it out")
 
-    def _problem(self, message: str, mark: Mark, hint: str = "") -> None:
+    def _add_problem(self, message: str, mark: Mark, hint: str = "") -> None:
         self.problems.append(Problem(message, self.file, mark.line, mark.column, hint))
 
 
-def _mark(node: Any) -> Mark:
+def _mark_of(node: Any) -> Mark:
     """Where a node or an event begins."""
     return Mark(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -62,7 +62,7 @@ class RunbookShelf:
                 problem = entry.problems[0] if entry.problems else "it cannot be read"
                 log.warning("runbook %s is not valid and fires nothing: %s", entry.name, problem)
             else:
-                for idle in plan_of(entry).missing():
+                for idle in plan_of(entry).find_unusable_files():
                     log.warning("runbook %s runs without it: %s", entry.name, idle)
 
     def _look(self) -> Fingerprint:

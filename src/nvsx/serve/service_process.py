@@ -18,7 +18,7 @@ from contextlib import (
 from dataclasses import dataclass
 
 from nvsx.core.errors import UsageError
-from nvsx.follow.one_daemon import only_daemon
+from nvsx.follow.one_daemon import hold_daemon_lock
 from nvsx.follow.workplace import open_workplace
 from nvsx.project.home import Home
 from nvsx.serve.daemon import Daemon
@@ -71,7 +71,7 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
                 f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",
                 "leave it out: on a real cluster runs page people anyway",
             )
-        stack.enter_context(only_daemon(home.state_dir, world.where.cluster))
+        stack.enter_context(hold_daemon_lock(home.state_dir, world.where.cluster))
         daemon = Daemon(
             world,
             modes,

@@ -58,9 +58,9 @@ class FileArtifacts:
             raise StoreError(f"{name!r} is no name for an artifact: it leaves the folder")
         import asyncio  # opening the store for a quick look costs no event loop
 
-        return await asyncio.to_thread(self._write, "/".join(parts), data)
+        return await asyncio.to_thread(self._write_file, "/".join(parts), data)
 
-    def _write(self, name: str, data: bytes) -> str:
+    def _write_file(self, name: str, data: bytes) -> str:
         import tempfile
 
         target = self._folder / name
@@ -79,11 +79,11 @@ class FileArtifacts:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise _translated(error, target) from error
+            raise _translate_error(error, target) from error
         return name
 
 
-def _translated(error: OSError, target: Path) -> StoreError:
+def _translate_error(error: OSError, target: Path) -> StoreError:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -80,7 +80,7 @@ class Writer:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._connection: Connection | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="nvsx-store", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="nvsx-store", daemon=True)
         self._thread.start()
 
     async def do(self, job: Job) -> Any:
@@ -97,7 +97,7 @@ class Writer:
             self._queue.put(None)
             self._thread.join(timeout=30)
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         while (first := self._queue.get()) is not None:
             jobs = [first]
             last = False
@@ -110,33 +110,35 @@ class Writer:
                     last = True
                 else:
                     jobs.append(job)
-            self._commit([job for job in jobs if not (job.droppable and job.future.cancelled())])
+            self._commit_jobs(
+                [job for job in jobs if not (job.droppable and job.future.cancelled())]
+            )
             if last:
                 break
-        self._disconnect()
+        self._drop_connection()
 
-    def _commit(self, jobs: Sequence[Job]) -> None:
+    def _commit_jobs(self, jobs: Sequence[Job]) -> None:
         """One transaction for all jobs. An error of the database fails every one of them."""
         if not jobs:
             return
         try:
-            connection = self._connect()
+            connection = self._open_connection()
             database.set_flush(connection, durable=any(job.durable for job in jobs))
             with connection.begin():
-                self._work(connection, jobs)
+                self._do_jobs(connection, jobs)
         except database.ERRORS as error:
             failure = database.translate(error, self._folder)
             failure.__cause__ = error
             for job in jobs:
                 job.outcome = failure
-            self._disconnect()
+            self._drop_connection()
         except Exception as error:  # noqa: BLE001 - a bug must reach the callers, not end the thread
             for job in jobs:
                 job.outcome = error
-            self._disconnect()
-        _resolve(jobs)
+            self._drop_connection()
+        _resolve_futures(jobs)
 
-    def _work(self, connection: Connection, jobs: Sequence[Job]) -> None:
+    def _do_jobs(self, connection: Connection, jobs: Sequence[Job]) -> None:
         neighbours: list[Job] = []
         for job in jobs:
             if job.work is None:
@@ -152,12 +154,12 @@ class Writer:
         if neighbours:
             self._batch_work(connection, neighbours)
 
-    def _connect(self) -> Connection:
+    def _open_connection(self) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(**database.WRITE)
         return self._connection
 
-    def _disconnect(self) -> None:
+    def _drop_connection(self) -> None:
         """A connection that failed is not used again: its state is not ours to know."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
@@ -168,7 +170,7 @@ class Writer:
                 pass  # it is being thrown away
 
 
-def _resolve(jobs: Sequence[Job]) -> None:
+def _resolve_futures(jobs: Sequence[Job]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
     for job in jobs:
         loops.setdefault(job.loop, []).append(job)

@@ -105,19 +105,19 @@ class SqlLedger:
         return None if latest is None else received(latest)
 
     def holder(self, cluster: str, node: str) -> RunRow | None:
-        return self._run(_HOLDER, cluster=cluster, node=node)
+        return self._find_run(_HOLDER, cluster=cluster, node=node)
 
     def armed(self, cluster: str, runbook: str) -> RunRow | None:
-        return self._run(_ARMED, cluster=cluster, runbook=runbook)
+        return self._find_run(_ARMED, cluster=cluster, runbook=runbook)
 
     def of_session(self, cluster: str, node: str, session_key: str) -> RunRow | None:
-        return self._run(_OF_SESSION, cluster=cluster, node=node, k=session_key)
+        return self._find_run(_OF_SESSION, cluster=cluster, node=node, k=session_key)
 
     def last_on(self, cluster: str, node: str) -> RunRow | None:
-        return self._run(_LAST_ON, cluster=cluster, node=node)
+        return self._find_run(_LAST_ON, cluster=cluster, node=node)
 
     def of_incident(self, cluster: str, node: str, key: str) -> RunRow | None:
-        return self._run(_INCIDENT, cluster=cluster, node=node, k=key)
+        return self._find_run(_INCIDENT, cluster=cluster, node=node, k=key)
 
     def silence(self, cluster: str, node: str, now: float) -> Silence | None:
         found = _SILENCE.first(self._db, cluster=cluster, node=node, at=now)
@@ -137,7 +137,7 @@ class SqlLedger:
         over = _FINISHED.scalar(self._db, k=leader) is not None
         return StormMark(leader, storm_size(self._db, leader), latest["last"], over)
 
-    def _run(self, query: Prepared, **values: object) -> RunRow | None:
+    def _find_run(self, query: Prepared, **values: object) -> RunRow | None:
         found = query.first(self._db, **values)
         if found is None:
             return None
@@ -157,11 +157,11 @@ def received(row: Row) -> Received:
         event,
         repeats=row["repeats"],
         last_received=row["last_received"],
-        explanations=_explanations(row["reasons"]) if row["reasons"] else event.explanations,
+        explanations=_decode_explanations(row["reasons"]) if row["reasons"] else event.explanations,
     )
 
 
-def _explanations(body: str) -> tuple[Explanation, ...]:
+def _decode_explanations(body: str) -> tuple[Explanation, ...]:
     return msgspec.json.decode(body, type=tuple[Explanation, ...])
 
 

@@ -19,7 +19,7 @@ Step = Callable[[Connection], None]
 
 def journal_of_runs(db: Connection) -> None:
     """Runs, their journals, and the claims on nodes."""
-    _do(
+    _execute_all(
         db,
         """CREATE TABLE runs (
             run_id TEXT PRIMARY KEY, runbook TEXT NOT NULL, cluster TEXT NOT NULL,
@@ -45,7 +45,7 @@ def journal_of_runs(db: Connection) -> None:
 
 def inbox_of_the_daemon(db: Connection) -> None:
     """Received events, what they led to, silences, storms, and what people ask of runs."""
-    _do(
+    _execute_all(
         db,
         """CREATE TABLE events (
             event_id TEXT PRIMARY KEY, received DOUBLE PRECISION NOT NULL, source TEXT NOT NULL,
@@ -81,7 +81,7 @@ def inbox_of_the_daemon(db: Connection) -> None:
 
 def stages_and_words_of_runs(db: Connection) -> None:
     """How long stages took, and what runs are found by: tags, faults, GPUs."""
-    _do(
+    _execute_all(
         db,
         """CREATE TABLE run_stages (
             run_id TEXT NOT NULL REFERENCES runs (run_id), stage TEXT NOT NULL,
@@ -119,7 +119,7 @@ def stages_and_words_of_runs(db: Connection) -> None:
 
 def explanations_of_events(db: Connection) -> None:
     """What routing said, kept once for all events it said the same of."""
-    _do(
+    _execute_all(
         db,
         "CREATE TABLE explanations (digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
         "ALTER TABLE events ADD COLUMN explained TEXT NOT NULL DEFAULT ''",
@@ -136,7 +136,7 @@ def lengths_of_stages_in_a_row(db: Connection) -> None:
     passed = ", ".join(f"MAX(CASE stage WHEN '{stage}' THEN elapsed_s END)" for stage in names)
     # SQLite keeps such a table in the order of its key; elsewhere there is no other order.
     clustered = "WITHOUT ROWID" if db.dialect.name == "sqlite" else ""
-    _do(
+    _execute_all(
         db,
         "CREATE TABLE run_lengths "
         f"(run_id TEXT PRIMARY KEY REFERENCES runs (run_id), {columns}) {clustered}",
@@ -153,7 +153,7 @@ def rows_that_stay(db: Connection) -> None:
     of a run that goes on. Pruning deletes finished runs."""
     if db.dialect.name != "sqlite":
         return  # its triggers are SQLite's own language
-    _do(
+    _execute_all(
         db,
         """CREATE TRIGGER journal_rows_stay BEFORE UPDATE ON journal
             BEGIN SELECT RAISE(ABORT, 'journal rows are append-only'); END""",
@@ -192,7 +192,7 @@ def migrate(db: Connection, where: str, now: float) -> None:
             "upgrade nvsx, or use another state folder with NVSX_STATE_DIR",
         )
     if found == 0:
-        _do(
+        _execute_all(
             db,
             """CREATE TABLE IF NOT EXISTS migrations (
                 version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied DOUBLE PRECISION NOT NULL)
@@ -206,6 +206,6 @@ def migrate(db: Connection, where: str, now: float) -> None:
         )
 
 
-def _do(db: Connection, *statements: str) -> None:
+def _execute_all(db: Connection, *statements: str) -> None:
     for statement in statements:
         db.execute(text(statement))

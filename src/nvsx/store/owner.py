@@ -22,7 +22,7 @@ class Owner:
         folder.mkdir(mode=0o700, exist_ok=True)
         host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())
         self.name = f"{host[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._path = _file(folder, self.name)
+        self._path = _lock_file(folder, self.name)
         # Locked before it has its name: nobody can ever see it unlocked while we live.
         hidden = folder / f".{self.name}"
         self._descriptor = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -49,7 +49,7 @@ class Owner:
 def is_alive(folder: Path, name: str) -> bool:
     """Whether the process called `name` still runs."""
     try:
-        descriptor = os.open(_file(folder, name), os.O_RDONLY)
+        descriptor = os.open(_lock_file(folder, name), os.O_RDONLY)
     except FileNotFoundError:
         return False
     except OSError:
@@ -71,5 +71,5 @@ def sweep(folder: Path, needed: Container[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _file(folder: Path, name: str) -> Path:
+def _lock_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.lock"

@@ -33,8 +33,8 @@ from nvsx.store.journal_tables import run_lengths, run_words, runs
 
 def past_runs(db: Connection, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
     """The runs that fit, newest first. Unfinished ones are told as they were written last."""
-    query = select(*(runs.c[name] for name in _FIELDS)).where(_where(db, wanted))
-    found = db.execute(_limited(query.order_by(*_NEWEST), limit))
+    query = select(*(runs.c[name] for name in _FIELDS)).where(_make_condition(db, wanted))
+    found = db.execute(_limit_rows(query.order_by(*_NEWEST), limit))
     return [RunRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
 
 
@@ -70,23 +70,23 @@ def owners(db: Connection, run_ids: Sequence[str]) -> dict[str, str]:
 def samples(db: Connection, wanted: RunFilter, by: By) -> Sequence[Sample]:
     """The finished runs that fit, each with the group it counts in and the lengths of the
     stages that passed; by fault a run of several faults counts in each."""
-    group, source = _grouped(by)
+    group, source = _group_by(by)
     took = runs.c.finished - runs.c.created
     query = (
         select(runs.c.run_id, group, runs.c.status, runs.c.degraded, took, runs.c.mttr_s, *_STAGES)
         .select_from(source.outerjoin(run_lengths, run_lengths.c.run_id == runs.c.run_id))
-        .where(_where(db, wanted), runs.c.finished.is_not(None))
+        .where(_make_condition(db, wanted), runs.c.finished.is_not(None))
     )
     return [
         Sample(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6:])
-        for row in _rows(db, query)
+        for row in _read_rows(db, query)
     ]
 
 
 def hits(db: Connection, wanted: RunFilter) -> Sequence[Hit]:
     """The incidents that fit, in no order, with the GPUs they struck."""
     every = wanted == RunFilter(kind=wanted.kind)
-    return _hits(db, and_(_where(db, wanted), runs.c.node != ""), every=every)
+    return _read_hits(db, and_(_make_condition(db, wanted), runs.c.node != ""), every=every)
 
 
 def hits_before(db: Connection, run_id: str, window: float) -> Sequence[Hit]:
@@ -109,16 +109,16 @@ def hits_before(db: Connection, run_id: str, window: float) -> Sequence[Hit]:
     )
     near = RunFilter(since=run["created"] - window, kind="sandbox" if staged else "real")
     terms = [
-        _where(db, near),
+        _make_condition(db, near),
         or_(on_node, on_gpu) if uuids else on_node,
         tuple_(runs.c.created, runs.c.run_id) <= (run["created"], run_id),
     ]
     if staged:
         terms.append(runs.c.cluster == run["cluster"])
-    return _hits(db, and_(*terms))
+    return _read_hits(db, and_(*terms))
 
 
-def _hits(db: Connection, which: ColumnElement[bool], *, every: bool = False) -> list[Hit]:
+def _read_hits(db: Connection, which: ColumnElement[bool], *, every: bool = False) -> list[Hit]:
     """Two queries instead of a join: a run has many words, and rows are what costs. When
     `every` run is likely to fit, looking at all words is cheaper than choosing them."""
     struck: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -127,13 +127,13 @@ def _hits(db: Connection, which: ColumnElement[bool], *, every: bool = False) ->
     )
     if not every:
         words = words.where(run_words.c.run_id.in_(select(runs.c.run_id).where(which)))
-    for run_id, kind, word in _rows(db, words):
+    for run_id, kind, word in _read_rows(db, words):
         struck[run_id].append((kind, word))
     c = runs.c
     found = select(c.run_id, c.node, c.cluster, c.session_key, c.created).where(which)
     return [
         Hit(run_id, node, cluster, session, at, struck.get(run_id, ()))
-        for run_id, node, cluster, session, at in _rows(db, found)
+        for run_id, node, cluster, session, at in _read_rows(db, found)
     ]
 
 
@@ -142,7 +142,7 @@ _STAGES = tuple(c for c in run_lengths.c if c.name != "run_id")
 _NEWEST = (runs.c.created.desc(), runs.c.run_id.desc())
 
 
-def _rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
+def _read_rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
     """The rows as SQLite gives them: over many, SQLAlchemy costs as much again."""
     compiled = query.compile(dialect=_NAMED, compile_kwargs={"render_postcompile": True})
     found: Iterator[Sequence[Any]] = database.raw(db).execute(str(compiled), compiled.params)
@@ -152,24 +152,24 @@ def _rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
 _NAMED = sqlite.dialect(paramstyle="named")
 
 
-def _limited(query: Select[Any], limit: int | None) -> Select[Any]:
+def _limit_rows(query: Select[Any], limit: int | None) -> Select[Any]:
     return query if limit is None else query.limit(limit)
 
 
-def _grouped(by: By) -> tuple[ColumnElement[str], Any]:
+def _group_by(by: By) -> tuple[ColumnElement[str], Any]:
     if by == "fault":
         faults = and_(run_words.c.run_id == runs.c.run_id, run_words.c.kind == "fault")
         return func.coalesce(run_words.c.word, "unknown"), runs.outerjoin(run_words, faults)
     return runs.c[by], runs
 
 
-def _where(db: Connection, wanted: RunFilter) -> ColumnElement[bool]:
+def _make_condition(db: Connection, wanted: RunFilter) -> ColumnElement[bool]:
     terms: list[ColumnElement[bool]] = [true()]
     staged = or_(runs.c.sandbox, runs.c.drill)
     if wanted.kind != "all":
         terms.append(staged if wanted.kind == "sandbox" else ~staged)
     if wanted.node:
-        terms.append(runs.c.node.in_(_nodes(db, wanted.node)))
+        terms.append(runs.c.node.in_(_find_nodes(db, wanted.node)))
     if wanted.runbook:
         terms.append(runs.c.runbook == wanted.runbook)
     if wanted.outcome == "degraded":
@@ -188,7 +188,7 @@ def _where(db: Connection, wanted: RunFilter) -> ColumnElement[bool]:
     return and_(*terms)
 
 
-def _nodes(db: Connection, wanted: str) -> list[str]:
+def _find_nodes(db: Connection, wanted: str) -> list[str]:
     """The nodes of past runs with this name or alias; an alias can fit several."""
     known = db.execute(select(runs.c.node).distinct()).scalars()
     return [name for name in known if wanted in (name, alias_of(name))]

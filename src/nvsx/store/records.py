@@ -104,7 +104,7 @@ def find(db: Connection, run_id: str) -> Record:
 def leased(db: Connection, lease: Lease) -> Record:
     """The record of a leased run. Raises StaleOwner when the lease is void."""
     found = find(db, lease.run_id)
-    _check(found, lease)
+    _check_lease(found, lease)
     return found
 
 
@@ -161,8 +161,8 @@ def append(db: Connection, lease: Lease, event: RunEvent, now: float) -> None:
     """Append one event within a larger operation."""
     found = {lease.run_id: leased(db, lease)}
     one = Append(lease, (event,), [(kind_of(event), encode_body(event).decode())], now)
-    _, rows = _add(found, one)
-    _store(db, found.values(), rows)
+    _, rows = _add_events(found, one)
+    _store_rows(db, found.values(), rows)
 
 
 def append_many(db: Connection, jobs: Sequence[Job]) -> None:
@@ -178,19 +178,19 @@ def append_many(db: Connection, jobs: Sequence[Job]) -> None:
             job.outcome = UsageError(f"there is no run {run_id}")
             continue
         try:
-            job.outcome, added = _add(found, job.batch)
+            job.outcome, added = _add_events(found, job.batch)
         except StaleOwner as error:
             job.outcome = error
             continue
         rows += added
         touched[run_id] = found[run_id]
-    _store(db, list(touched.values()), rows)
+    _store_rows(db, list(touched.values()), rows)
 
 
-def _add(found: dict[str, Record], one: Append) -> tuple[list[Entry], list[dict[str, Any]]]:
+def _add_events(found: dict[str, Record], one: Append) -> tuple[list[Entry], list[dict[str, Any]]]:
     """The entries and table rows of an append; moves the run's record on in memory."""
     run = found[one.lease.run_id]
-    _check(run, one.lease)
+    _check_lease(run, one.lease)
     entries, rows = [], []
     for event, (kind, body) in zip(one.events, one.bodies, strict=True):
         run.last_seq += 1
@@ -211,7 +211,7 @@ def _add(found: dict[str, Record], one: Append) -> tuple[list[Entry], list[dict[
     return entries, rows
 
 
-def _store(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
+def _store_rows(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     _APPEND.run_many(db, rows)
@@ -234,7 +234,7 @@ def _store(db: Connection, touched: Any, rows: list[dict[str, Any]]) -> None:
     _RELEASE.run_many(db, finished)
 
 
-def _check(run: Record, lease: Lease) -> None:
+def _check_lease(run: Record, lease: Lease) -> None:
     if run.epoch != lease.epoch or run.owner != lease.owner:
         raise StaleOwner(
             f"run {lease.run_id} was taken over by another process",

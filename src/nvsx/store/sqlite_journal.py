@@ -40,7 +40,7 @@ class SqliteJournal:
         self._engine = database.connect(state_dir, busy_timeout)
         try:
             with database.translated(state_dir):
-                self._prepare()
+                self._prepare_store()
                 self._owner = owner.Owner(self._owners)
         except BaseException:
             self._engine.dispose()
@@ -99,7 +99,7 @@ class SqliteJournal:
 
     async def take_over(self, run_id: str) -> Lease:
         def work(db: Connection) -> Lease:
-            return self._take(db, run_id)
+            return self._take_run(db, run_id)
 
         lease: Lease = await self._writer.do(Job(work, durable=True))
         return lease
@@ -108,7 +108,7 @@ class SqliteJournal:
         now = self._now()
 
         def work(db: Connection) -> None:
-            lease = self._take(db, run_id)
+            lease = self._take_run(db, run_id)
             end = abandoned(records.find(db, run_id).row, now)
             records.append(db, lease, end, now)
 
@@ -119,14 +119,14 @@ class SqliteJournal:
     async def read(self, run_id: str, after: int = 0) -> Sequence[Entry]:
         def look(db: Connection) -> Sequence[Entry]:
             records.find(db, run_id)
-            return _entries(db, run_id, after)
+            return _read_entries(db, run_id, after)
 
         entries: Sequence[Entry] = await self.look(look)
         return entries
 
     async def run(self, run_id: str) -> RunRow:
         def look(db: Connection) -> RunRow:
-            return self._seen([records.find(db, run_id)])[0]
+            return self._as_seen_rows([records.find(db, run_id)])[0]
 
         row: RunRow = await self.look(look)
         return row
@@ -137,7 +137,9 @@ class SqliteJournal:
             query = query.where(runs.c.finished.is_(None))
 
         def look(db: Connection) -> Sequence[RunRow]:
-            return self._seen([records.record(found) for found in db.execute(query).mappings()])
+            return self._as_seen_rows(
+                [records.record(found) for found in db.execute(query).mappings()]
+            )
 
         rows: Sequence[RunRow] = await self.look(look)
         return rows
@@ -157,7 +159,7 @@ class SqliteJournal:
                 version = now
                 with connection.begin():
                     records.find(connection, run_id)
-                    return _entries(connection, run_id, after)
+                    return _read_entries(connection, run_id, after)
 
         try:
             while True:
@@ -172,7 +174,7 @@ class SqliteJournal:
 
     # --- inside ---------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
+    def _prepare_store(self) -> None:
         database.use_wal(self._engine)
         with self._engine.connect() as connection:
             with connection.begin():
@@ -205,7 +207,7 @@ class SqliteJournal:
 
         return await asyncio.to_thread(work)
 
-    def _seen(self, found: Sequence[records.Record]) -> list[RunRow]:
+    def _as_seen_rows(self, found: Sequence[records.Record]) -> list[RunRow]:
         owners = {record.owner for record in found if record.row.finished is None}
         living = {name for name in owners if self.alive(name)}
         return [as_seen(record.row, record.owner in living) for record in found]
@@ -214,7 +216,7 @@ class SqliteJournal:
         """Whether the owner of that name lives."""
         return self._owner.is_called(name) or owner.is_alive(self._owners, name)
 
-    def _take(self, db: Connection, run_id: str) -> Lease:
+    def _take_run(self, db: Connection, run_id: str) -> Lease:
         record = records.unfinished(db, run_id)
         if self.alive(record.owner):
             raise NodeClaimed(record.row.node, run_id, runbook=record.row.runbook)
@@ -244,16 +246,16 @@ async def _to_the_end(work: Callable[[], Sequence[Entry]]) -> Sequence[Entry]:
         raise
 
 
-def _entries(db: Connection, run_id: str, after: int) -> list[Entry]:
+def _read_entries(db: Connection, run_id: str, after: int) -> list[Entry]:
     query = (
         select(journal.c.seq, journal.c.t, journal.c.body)
         .where(journal.c.run_id == run_id, journal.c.seq > after)
         .order_by(journal.c.seq)
     )
-    return [Entry(run_id, seq, t, _body(body)) for seq, t, body in db.execute(query)]
+    return [Entry(run_id, seq, t, _decode_body(body)) for seq, t, body in db.execute(query)]
 
 
-def _body(raw: str) -> RunEvent:
+def _decode_body(raw: str) -> RunEvent:
     try:
         return decode_body(raw)
     except msgspec.MsgspecError as error:

@@ -28,14 +28,14 @@ class Prepared:
         self._statement: Any = statement
 
     @cached_property
-    def _compiled(self) -> tuple[str, Mapping[str, Any]]:
+    def _compiled_sql(self) -> tuple[str, Mapping[str, Any]]:
         """The SQL, and the values that are part of the statement itself."""
         compiled = self._statement.compile(dialect=sqlite.dialect(paramstyle="named"))
         values = compiled.construct_params(_check=False)
         return str(compiled), {name: v for name, v in values.items() if v is not None}
 
     @cached_property
-    def _columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _column_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of a row's columns, and those of them that SQLite keeps as 0 and 1."""
         selected = self._statement.selected_columns
         flags = (c.key for c in selected if isinstance(c.type, Boolean))
@@ -43,32 +43,32 @@ class Prepared:
 
     def run(self, db: Connection, **values: Any) -> Any:
         """Run it; the driver's cursor."""
-        sql, own = self._compiled
+        sql, own = self._compiled_sql
         return database.raw(db).execute(sql, {**own, **values})
 
     def run_many(self, db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each of `rows`, which may be none."""
         if not rows:
             return
-        sql, own = self._compiled
+        sql, own = self._compiled_sql
         database.raw(db).executemany(sql, [{**own, **row} for row in rows] if own else rows)
 
     def first(self, db: Connection, **values: Any) -> Row | None:
         """The first row of a select; None when there is none."""
         found = self.run(db, **values).fetchone()
-        return None if found is None else self._named(found)
+        return None if found is None else self._to_named_row(found)
 
     def all(self, db: Connection, **values: Any) -> list[Row]:
         """All rows of a select."""
-        return [self._named(found) for found in self.run(db, **values)]
+        return [self._to_named_row(found) for found in self.run(db, **values)]
 
     def scalar(self, db: Connection, **values: Any) -> Any:
         """The first column of the first row; None when there is none."""
         found = self.run(db, **values).fetchone()
         return None if found is None else found[0]
 
-    def _named(self, found: Sequence[Any]) -> Row:
-        names, flags = self._columns
+    def _to_named_row(self, found: Sequence[Any]) -> Row:
+        names, flags = self._column_names
         row: dict[str, Any] = dict(zip(names, found, strict=True))
         for name in flags:
             row[name] = bool(row[name])

@@ -101,13 +101,13 @@ def insert_event(db: Connection, event: Received) -> None:
         repeats=0,
         last_received=event.received,
         body=msgspec.json.encode(msgspec.structs.replace(event, explanations=())).decode(),
-        explained=_explained(db, event.explanations),
+        explained=_store_explanations(db, event.explanations),
     )
     for key in event.keys:
         _DELIVERY.run(db, k=key, e=event.event_id, at=event.received)
 
 
-def _explained(db: Connection, explanations: Sequence[Explanation]) -> str:
+def _store_explanations(db: Connection, explanations: Sequence[Explanation]) -> str:
     """The name under which they are kept; "" for none."""
     if not explanations:
         return ""

@@ -31,7 +31,7 @@ def build(
     may_page: bool = True,
 ) -> dict[str, str]:
     """An environment with the usual arguments."""
-    return script_environment.build(
+    return script_environment.build_environment(
         EXPORTED if exported is None else exported,
         facts or {},
         project_root=Path("/project"),

@@ -228,7 +228,7 @@ async def test_cancel_at_once_leaves_nothing(bench: Bench) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert process_groups.orphans(None, key) == set()
+    assert process_groups.find_orphans(None, key) == set()
 
 
 async def test_failing_on_start_stops_the_script(bench: Bench) -> None:
@@ -407,11 +407,11 @@ async def test_orphan_by_key(bench: Bench) -> None:
     key = f"run-1/detect/hook {os.getpid()}"
     with orphan(bench, "trap '' TERM\nsleep 3600 & \nexit 0", key) as process:
         process.wait(5)
-        assert process_groups.orphans(None, key) == {process.pid}
-        assert process_groups.orphans(None, key + "0") == set()
+        assert process_groups.find_orphans(None, key) == {process.pid}
+        assert process_groups.find_orphans(None, key + "0") == set()
         assert await bench.scripts().stop_orphan(None, key)
         # Killed is not gone yet: the kernel may take a moment on a busy machine.
-        await until(lambda: process_groups.orphans(None, key) == set())
+        await until(lambda: process_groups.find_orphans(None, key) == set())
 
 
 async def test_arguments_are_what_the_environment_says(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.target_node import Choose, resolve
+from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
@@ -51,7 +51,7 @@ async def choose_target(home: Home, choose: Choose) -> str | None:
     For front ends that cannot ask once they own the terminal. Raises as `run_by_hand`.
     """
     async with open_workplace(home) as workplace:
-        return await resolve(workplace.observer, None, choose) or None
+        return await resolve_target_node(workplace.observer, None, choose) or None
 
 
 async def run_by_hand(
@@ -143,7 +143,7 @@ async def _begin(
         request = place_request(workplace.where, wish)
     else:
         wanted = options.target_node or (sandbox.default_node if sandbox else None)
-        node = await resolve(workplace.observer, wanted, choose)
+        node = await resolve_target_node(workplace.observer, wanted, choose)
         if options.drill:
             await refuse_watched_drill(workplace, node)
         request = place_request(workplace.where, _request(workplace, node, options))

@@ -17,7 +17,7 @@ from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Journal
 from nvsx.core.routing.inbox import Ask, Inbox, Received, Silence
-from nvsx.follow.target_node import resolve
+from nvsx.follow.target_node import resolve_target_node
 from nvsx.project.home import Home
 from nvsx.store import inbox_of, open_store
 
@@ -102,7 +102,7 @@ async def _named(home: Home, node: str) -> tuple[str, str]:
 
     try:
         async with open_workplace(home) as workplace:
-            return workplace.where.cluster, await resolve(workplace.observer, node)
+            return workplace.where.cluster, await resolve_target_node(workplace.observer, node)
     except (ClusterError, UsageError):
         raise
     except NvsxError as error:  # no kubectl, no context: the cluster cannot be read either

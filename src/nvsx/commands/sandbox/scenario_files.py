@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.project import yaml_tree
-from nvsx.project.yaml_findings import findings
+from nvsx.project.yaml_findings import collect_problems
 
 if TYPE_CHECKING:
     from nvsentinel_sandbox.scenario import Scenario
@@ -37,7 +37,9 @@ def load_scenario(path: Path) -> Scenario:
             tree.data, by_alias=True, by_name=False, context={"file": True}
         )
     except ValidationError as error:
-        raise InvalidRunbook(str(path), findings(Scenario, tree, error, str(path))) from None
+        raise InvalidRunbook(
+            str(path), collect_problems(Scenario, tree, error, str(path))
+        ) from None
     known = _names(node_names(found.sandbox.nodes))
     problems = []
     for index, step in enumerate(found.steps):

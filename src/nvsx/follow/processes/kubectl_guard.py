@@ -21,7 +21,7 @@ def install_guard(folder: Path) -> Path:
     Raises StoreError when it cannot be written there now.
     """
     try:
-        return _install(folder / FOLDER)
+        return _write_guard(folder / FOLDER)
     except OSError as error:
         raise StoreError(
             f"the guard of kubectl cannot be written: {error.strerror}",
@@ -29,7 +29,7 @@ def install_guard(folder: Path) -> Path:
         ) from error
 
 
-def _install(target: Path) -> Path:
+def _write_guard(target: Path) -> Path:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     guard = target / "kubectl"
     source = resources.files("nvsx.follow.processes").joinpath("guard", "kubectl").read_bytes()

@@ -27,7 +27,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, StartSink
 from nvsx.core.runbook import arguments, review
 from nvsx.follow.processes import process_groups, script_environment
-from nvsx.follow.processes.report_file import hide, reported
+from nvsx.follow.processes.report_file import hide_secrets, read_reported_lines
 from nvsx.follow.processes.script_output import Budget, Stream
 
 GRACE = 5.0
@@ -83,22 +83,22 @@ class LocalScripts:
         """Run to the end; see the port. `on_start` is awaited once the script has started;
         when it raises, the script is stopped and the error goes on to the caller."""
         began = time.monotonic()
-        problem = _problem(script, self._root)
+        problem = _find_problem(script, self._root)
         if problem:
             return ScriptResult(exit_code=None, detail=problem)
         child = _Child(Budget(on_line, self._masker))
         # A task of its own: a start that is cancelled half-way would leave a child unnoticed.
-        starting = asyncio.create_task(self._start(child, script))
+        starting = asyncio.create_task(self._start_script(child, script))
         try:
             problem = await asyncio.shield(starting)
             if problem:
                 return ScriptResult(exit_code=None, detail=problem)
             await on_start(child.identity)
-            result = await self._attend(child, script)
+            result = await self._wait_for_end(child, script)
         except BaseException:
             await starting
             if child.identity.pid:
-                await process_groups.stop([child.identity.pid], self._grace)
+                await process_groups.stop_groups([child.identity.pid], self._grace)
             raise
         finally:
             await child.close()
@@ -107,25 +107,25 @@ class LocalScripts:
             detail=result.detail,
             timed_out=result.timed_out,
             duration=time.monotonic() - began,
-            report=self._reported(script),
+            report=self._read_report(script),
         )
 
-    def _reported(self, script: Script) -> tuple[str, ...]:
+    def _read_report(self, script: Script) -> tuple[str, ...]:
         path = script.facts.get("NVSX_REPORT_FILE", "")
         if path:
-            hide(Path(path), self._masker)
-        return reported(path, self._masker)
+            hide_secrets(Path(path), self._masker)
+        return read_reported_lines(path, self._masker)
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         """Stop what is left of a script whose owner died, by TERM, then KILL."""
-        found = await asyncio.to_thread(process_groups.orphans, identity, idempotency_key)
+        found = await asyncio.to_thread(process_groups.find_orphans, identity, idempotency_key)
         if found:
-            await process_groups.stop(sorted(found), self._grace)
+            await process_groups.stop_groups(sorted(found), self._grace)
         return bool(found)
 
-    def _environment(self, script: Script) -> dict[str, str]:
+    def _build_environment(self, script: Script) -> dict[str, str]:
         acts = script.kind == "action"
-        return script_environment.build(
+        return script_environment.build_environment(
             self._environ,
             script.facts,
             project_root=self._root,
@@ -134,13 +134,13 @@ class LocalScripts:
             may_page=self._may_page,
         )
 
-    async def _start(self, child: _Child, script: Script) -> str:
+    async def _start_script(self, child: _Child, script: Script) -> str:
         """Start the script; returns why it could not be."""
-        variables = self._environment(script)
+        variables = self._build_environment(script)
         args, unset = arguments.expand(script.args, variables)
         if unset:
             return arguments.refusal(unset)
-        argv = _argv(script, args)
+        argv = _make_command_line(script, args)
         for attempt in range(RETRIES + 1):
             try:
                 await child.start(argv, self._root, variables)
@@ -154,13 +154,13 @@ class LocalScripts:
                 break
         return ""
 
-    async def _attend(self, child: _Child, script: Script) -> ScriptResult:
+    async def _wait_for_end(self, child: _Child, script: Script) -> ScriptResult:
         group = child.identity.pid
         try:
             async with asyncio.timeout(script.timeout):
                 code = await child.exit_code()
         except TimeoutError:
-            await process_groups.stop([group], self._grace)
+            await process_groups.stop_groups([group], self._grace)
             await child.drained(self._linger)
             limit = durations.format(script.timeout or 0)
             return ScriptResult(exit_code=None, detail=f"timed out after {limit}", timed_out=True)
@@ -174,7 +174,7 @@ class LocalScripts:
         held = f"its background processes held its output open for {self._linger:g}s"
         if script.kind == "action":
             return f"{held} and go on unread"
-        await process_groups.stop([child.identity.pid], self._grace)
+        await process_groups.stop_groups([child.identity.pid], self._grace)
         await child.drained(self._linger)
         return f"{held} and were stopped"
 
@@ -218,8 +218,8 @@ class _Child:
         self.identity = process_groups.identify(self._process.pid, began)
         for _, writing in pipes:
             os.close(writing)
-        await self._listen("stdout", pipes[0][0])
-        await self._listen("stderr", pipes[1][0])
+        await self._listen_to("stdout", pipes[0][0])
+        await self._listen_to("stderr", pipes[1][0])
 
     async def exit_code(self) -> int:
         assert self._process is not None  # noqa: S101 - started before it is waited for
@@ -242,7 +242,7 @@ class _Child:
         if self._process is not None and self._process.returncode is None:
             await asyncio.wait([asyncio.create_task(self._process.wait())], timeout=LINGER)
 
-    async def _listen(self, name: Literal["stdout", "stderr"], fd: int) -> None:
+    async def _listen_to(self, name: Literal["stdout", "stderr"], fd: int) -> None:
         stream = Stream(name, self._budget)
         reader = asyncio.StreamReader(limit=CHUNK)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -250,23 +250,23 @@ class _Child:
         )
         self._streams.append(stream)
         self._transports.append(transport)
-        self._pumps.append(asyncio.create_task(_pump(reader, stream)))
+        self._pumps.append(asyncio.create_task(_pump_output(reader, stream)))
 
 
-async def _pump(reader: asyncio.StreamReader, stream: Stream) -> None:
+async def _pump_output(reader: asyncio.StreamReader, stream: Stream) -> None:
     while data := await reader.read(CHUNK):
         stream.feed(data)
         # read() does not yield while there is data: a flood must not starve other runs.
         await asyncio.sleep(0)
 
 
-def _argv(script: Script, args: list[str]) -> list[str]:
+def _make_command_line(script: Script, args: list[str]) -> list[str]:
     if script.command:
         return ["/bin/sh", "-c", script.command, *args]
     return [script.path, *args]
 
 
-def _problem(script: Script, root: Path) -> str:
+def _find_problem(script: Script, root: Path) -> str:
     """Why a script cannot be started, as far as a look at the files tells."""
     if not root.is_dir():
         return f"the project folder {root} is gone"

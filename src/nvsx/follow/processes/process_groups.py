@@ -31,7 +31,7 @@ def identify(pid: int, fallback: float) -> ProcessIdentity:
         return ProcessIdentity(pid, fallback)
 
 
-def send(group: int, signum: signal.Signals) -> bool:
+def send_signal(group: int, signum: signal.Signals) -> bool:
     """Signal a whole group; false when nobody is left in it."""
     try:
         os.killpg(group, signum)
@@ -44,7 +44,7 @@ def send(group: int, signum: signal.Signals) -> bool:
     return True
 
 
-def alive(group: int) -> bool:
+def is_alive(group: int) -> bool:
     """Whether a group has a member that is more than an unreaped zombie."""
     try:
         os.killpg(group, 0)
@@ -63,22 +63,22 @@ def _in_group(pid: int, group: int) -> bool:
         return False
 
 
-async def stop(groups: Sequence[int], grace: float) -> None:
+async def stop_groups(groups: Sequence[int], grace: float) -> None:
     """TERM, up to `grace` seconds to end, then KILL. Cancelled while it waits: KILL at once."""
-    left = [group for group in groups if send(group, signal.SIGTERM)]
+    left = [group for group in groups if send_signal(group, signal.SIGTERM)]
     try:
-        await _gone(left, grace)
+        await _wait_until_gone(left, grace)
     finally:
         for group in left:
-            send(group, signal.SIGKILL)
+            send_signal(group, signal.SIGKILL)
 
 
-async def _gone(groups: Iterable[int], limit: float) -> None:
+async def _wait_until_gone(groups: Iterable[int], limit: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     pause = 0.01
     left = list(groups)
-    while left := [group for group in left if alive(group)]:
+    while left := [group for group in left if is_alive(group)]:
         remaining = deadline - loop.time()
         if remaining <= 0:
             return
@@ -86,7 +86,7 @@ async def _gone(groups: Iterable[int], limit: float) -> None:
         pause = min(pause * 1.5, 0.2)
 
 
-def orphans(identity: ProcessIdentity | None, idempotency_key: str) -> set[int]:
+def find_orphans(identity: ProcessIdentity | None, idempotency_key: str) -> set[int]:
     """The groups a dead owner left running for one script.
 
     The leader is recognised by pid and start time. On Linux members are found by the
@@ -104,7 +104,7 @@ def orphans(identity: ProcessIdentity | None, idempotency_key: str) -> set[int]:
     if idempotency_key and sys.platform == "linux":
         found.update(_groups_with(f"NVSX_IDEMPOTENCY_KEY={idempotency_key}".encode()))
     found.discard(os.getpgrp())
-    return {group for group in found if group > 1 and alive(group)}
+    return {group for group in found if group > 1 and is_alive(group)}
 
 
 def _groups_with(variable: bytes) -> Iterable[int]:

@@ -19,10 +19,10 @@ LINES = 1_000
 BYTES = 512 * 1024
 """Characters kept of a line, lines, and bytes that are read."""
 WHOLE = 8 * 1024 * 1024
-"""Bytes in which `hide` looks for secrets."""
+"""Bytes in which `hide_secrets` looks for secrets."""
 
 
-def hide(path: Path, masker: Masker) -> None:
+def hide_secrets(path: Path, masker: Masker) -> None:
     """Overwrite the secrets in the file, byte for byte, while scripts may be adding to it:
     nothing moves, so nothing of theirs is lost. What cannot be read or written stays."""
     with suppress(OSError):
@@ -41,7 +41,7 @@ def hide(path: Path, masker: Masker) -> None:
                 at += len(line) + 1
 
 
-def reported(path: str, masker: Masker) -> tuple[str, ...]:
+def read_reported_lines(path: str, masker: Masker) -> tuple[str, ...]:
     """The lines in the report file, plain and masked; none when it cannot be read."""
     if not path:
         return ()

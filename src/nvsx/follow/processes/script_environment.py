@@ -54,12 +54,12 @@ def can_page(name: str, value: str) -> bool:
     return is_secret_name(name.removeprefix("NVSX_")) or _PAGING_VALUE.search(value) is not None
 
 
-def plain(value: str) -> str:
+def make_plain(value: str) -> str:
     """`value` with everything but letters, digits and `._:/-` replaced by `-`."""
     return _NOT_PLAIN.sub("-", value)
 
 
-def build(
+def build_environment(
     exported: Mapping[str, str],
     facts: Mapping[str, str],
     *,
@@ -82,7 +82,7 @@ def build(
         and (may_page or not can_page(name, value))
     }
     for name, value in facts.items():
-        environment[name] = _fact(name, value)
+        environment[name] = _make_fact_safe(name, value)
     environment["NVSX_PROJECT_ROOT"] = environment["NVSX_PLAYGROUND"] = str(project_root)
     environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else os.devnull
     if guard_dir:
@@ -91,9 +91,9 @@ def build(
     return environment
 
 
-def _fact(name: str, value: str) -> str:
+def _make_fact_safe(name: str, value: str) -> str:
     if name in FROM_EVENTS:
-        return plain(value)
+        return make_plain(value)
     if name == "NVSX_REASON":
         return _NOT_WORDS.sub("_", value)
     return value.replace("\0", "")

@@ -88,17 +88,17 @@ class Stream:
         while not self._budget.spent:
             end = data.find(b"\n", start)
             if end < 0:
-                self._extend(data[start:])
+                self._extend_line(data[start:])
                 return
-            self._extend(data[start:end])
-            self._flush()
+            self._extend_line(data[start:end])
+            self._deliver_line()
             start = end + 1
-        self._discard(data[start:])
+        self._keep_tail(data[start:])
 
     def finish(self) -> None:
         """The stream has ended: deliver what has no newline, or the tail of what was cut."""
         if self._size:
-            self._flush()
+            self._deliver_line()
         if not self._cut_bytes:
             return
         lines = self._tail.split(b"\n")
@@ -112,16 +112,16 @@ class Stream:
         for line in lines:
             sink(self._name, self._budget.line(line, len(line)))
 
-    def _extend(self, piece: bytes) -> None:
+    def _extend_line(self, piece: bytes) -> None:
         self._line += piece[: max(0, self._keep - len(self._line))]
         self._size += len(piece)
 
-    def _flush(self) -> None:
+    def _deliver_line(self) -> None:
         self._budget.deliver(self._name, bytes(self._line), self._size)
         self._line.clear()
         self._size = 0
 
-    def _discard(self, piece: bytes) -> None:
+    def _keep_tail(self, piece: bytes) -> None:
         if self._size:
             piece = bytes(self._line) + piece
             self._line.clear()

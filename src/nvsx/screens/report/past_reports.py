@@ -23,7 +23,7 @@ from nvsx.core.journal.past_runs import By, RunFilter
 from nvsx.core.journal.run_index import as_seen
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.ports import Artifacts, Journal
-from nvsx.follow.processes.report_file import hide
+from nvsx.follow.processes.report_file import hide_secrets
 from nvsx.follow.runner import REPORT_FILE
 from nvsx.project.home import Home
 from nvsx.screens.report import incident_report as reports
@@ -89,7 +89,7 @@ async def report(home: Home, run_id: str) -> reports.Report:
         row = await journal.run(run_id)
         entries = await journal.read(run_id)
     folder = home.artifacts_of(row)
-    hide(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
+    hide_secrets(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
     built = await asyncio.to_thread(_built, entries, folder)
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
@@ -114,7 +114,7 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Report
             row, entries = await journal.run(one), await journal.read(one)
             if any(isinstance(e.body, j.Start) for e in entries):
                 folder = home.artifacts_of(row)
-                hide(folder / REPORT_FILE, home.masker)
+                hide_secrets(folder / REPORT_FILE, home.masker)
                 told.append((entries, await asyncio.to_thread(_files, folder)))
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")

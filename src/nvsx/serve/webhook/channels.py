@@ -21,7 +21,7 @@ from nvsx.core.routing.sources import (
     kind_of,
     no_computation,
 )
-from nvsx.project.secret_files import configured
+from nvsx.project.secret_files import open_configured_secret
 from nvsx.serve.webhook import signatures
 from nvsx.serve.webhook.auth import Doorman, Gate
 from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
@@ -97,7 +97,7 @@ def open_channels(
                 f"add serve.sources.{name}.secretFile to nvsx.yaml",
             )
         try:
-            secret = configured(source.secret_file, source.secret_env, root, env)
+            secret = open_configured_secret(source.secret_file, source.secret_env, root, env)
         except NotReady as exc:
             raise NotReady(f"source {name}: {exc.message}", exc.hint) from None
         rule = None

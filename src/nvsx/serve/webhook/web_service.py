@@ -146,10 +146,10 @@ def _token_path(daemon: Daemon, token: Token | None) -> Path | None:
 
 
 def _token(daemon: Daemon, token: Token | None) -> Secret:
-    from nvsx.project.secret_files import own_token
+    from nvsx.project.secret_files import open_own_token
 
     if token is None:
-        return own_token(daemon.world.home.state_dir)
+        return open_own_token(daemon.world.home.state_dir)
     return _named(daemon, token.file, token.env)
 
 
@@ -158,11 +158,11 @@ def _client_secret(daemon: Daemon, oauth: OAuth) -> Secret:
 
 
 def _named(daemon: Daemon, file: str | None, variable: str | None) -> Secret:
-    from nvsx.project.secret_files import configured
+    from nvsx.project.secret_files import open_configured_secret
 
     home = daemon.world.home
     files, variables = (file,) if file else (), (variable,) if variable else ()
-    found = configured(files, variables, home.project.root, home.env)
+    found = open_configured_secret(files, variables, home.project.root, home.env)
     if found is None:
         raise UsageError("the token's place is not named", "serve.token has file or env")
     return found
