@@ -15,9 +15,10 @@ from nvsx.store.artifacts import file_artifacts
 
 if TYPE_CHECKING:
     from nvsx.store.sqlite_inbox import SqliteInbox
+    from nvsx.store.sqlite_incidents import SqliteIncidents
     from nvsx.store.sqlite_journal import SqliteJournal
 
-__all__ = ["file_artifacts", "inbox_of", "open_store"]
+__all__ = ["file_artifacts", "inbox_of", "incidents_of", "open_store"]
 
 
 def open_store(
@@ -39,3 +40,10 @@ def inbox_of(journal: SqliteJournal) -> SqliteInbox:
     from nvsx.store.sqlite_inbox import SqliteInbox
 
     return SqliteInbox(journal)
+
+
+def incidents_of(journal: SqliteJournal) -> SqliteIncidents:
+    """The incidents in the same database; they live as long as the journal."""
+    from nvsx.store.sqlite_incidents import SqliteIncidents
+
+    return SqliteIncidents(journal)

@@ -8,7 +8,8 @@ understand, and none of schema's objects, which will have moved on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
@@ -163,6 +164,127 @@ def rows_that_stay(db: Connection) -> None:
     )
 
 
+def incidents_of_nodes(db: Connection) -> None:
+    """The incidents' journal beside that of runs. A run of before becomes an incident of its own:
+    what is known of it is the run, and not more."""
+    _execute_all(
+        db,
+        """CREATE TABLE incident_journal (cluster TEXT NOT NULL, node TEXT NOT NULL,
+            number INTEGER NOT NULL, incident TEXT NOT NULL, seq INTEGER NOT NULL,
+            t DOUBLE PRECISION NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+            PRIMARY KEY (cluster, node, number))""",
+        "CREATE INDEX incident_entries ON incident_journal (incident, seq)",
+        """CREATE TABLE incident_index (incident TEXT PRIMARY KEY, cluster TEXT NOT NULL,
+            node TEXT NOT NULL, opened DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION,
+            body TEXT NOT NULL)""",
+        "CREATE INDEX incidents_on_nodes ON incident_index (cluster, node, opened)",
+        "CREATE INDEX incidents_by_time ON incident_index (opened)",
+        """CREATE TABLE incident_keys (cluster TEXT NOT NULL, "key" TEXT NOT NULL,
+            incident TEXT NOT NULL, PRIMARY KEY (cluster, "key"))""",
+        "CREATE TABLE incident_runs (run_id TEXT PRIMARY KEY, incident TEXT NOT NULL)",
+        "CREATE INDEX runs_of_incidents ON incident_runs (incident, run_id)",
+    )
+    numbers: dict[tuple[str, str], int] = {}
+    known = db.execute(
+        text(
+            "SELECT run_id, runbook, cluster, node, created, finished, status, session_key, "
+            "mttr_s, sandbox, drill, reason FROM runs WHERE node <> '' ORDER BY created, run_id"
+        )
+    ).mappings()
+    rows, index = [], []
+    for run in list(known):
+        incident = f"i-{run['run_id'].removeprefix('r-')}"
+        where = (run["cluster"], run["node"])
+        for seq, (kind, t, fields) in enumerate(_old_run_as_incident(run), 1):
+            numbers[where] = numbers.get(where, 0) + 1
+            body = json.dumps({"event": kind, **fields})
+            rows.append(
+                {
+                    "cluster": run["cluster"],
+                    "node": run["node"],
+                    "number": numbers[where],
+                    "incident": incident,
+                    "seq": seq,
+                    "t": t,
+                    "kind": kind,
+                    "body": body,
+                }
+            )
+        index.append(_old_run_as_row(run, incident))
+    if rows:
+        names = "cluster, node, number, incident, seq, t, kind, body"
+        values = ", ".join(f":{name}" for name in names.split(", "))
+        db.execute(text(f"INSERT INTO incident_journal ({names}) VALUES ({values})"), rows)  # noqa: S608 - ours
+        db.execute(
+            text(
+                "INSERT INTO incident_index (incident, cluster, node, opened, ended, body) "
+                "VALUES (:incident, :cluster, :node, :opened, :ended, :body)"
+            ),
+            index,
+        )
+        db.execute(
+            text(
+                "INSERT INTO incident_runs (run_id, incident) "
+                "SELECT run_id, 'i-' || substr(run_id, 3) FROM runs WHERE node <> ''"
+            )
+        )
+    if db.dialect.name == "sqlite":
+        _execute_all(
+            db,
+            """CREATE TRIGGER incident_rows_stay BEFORE UPDATE ON incident_journal
+                BEGIN SELECT RAISE(ABORT, 'journal rows are append-only'); END""",
+        )
+
+
+def _old_run_as_incident(run: Any) -> Iterator[tuple[str, float, dict[str, Any]]]:
+    opened = {
+        "key": run["session_key"] or run["run_id"],
+        "node": run["node"],
+        "by": "fault",
+        "late": True,
+        "sandbox": bool(run["sandbox"]),
+        "drill": bool(run["drill"]),
+    }
+    yield "opened", run["created"], opened
+    yield "run_joined", run["created"], {"run_id": run["run_id"], "runbook": run["runbook"]}
+    if run["finished"] is None:
+        return
+    yield "run_ended", run["finished"], {"run_id": run["run_id"], "status": run["status"]}
+    how, said = _old_ending(run)
+    yield "ended", run["finished"], {"how": how, "at": run["finished"], "text": said}
+
+
+def _old_ending(run: Any) -> tuple[str, str]:
+    """A run that passed had seen its node released; of any other nothing is known."""
+    if run["status"] == "passed":
+        return "recovered", ""
+    return "closed", "an earlier nvsx followed it no further than its run"
+
+
+def _old_run_as_row(run: Any, incident: str) -> dict[str, Any]:
+    over = run["finished"] is not None
+    how, said = _old_ending(run) if over else ("", "")
+    row = {
+        "incident": incident,
+        "cluster": run["cluster"],
+        "node": run["node"],
+        "key": run["session_key"] or run["run_id"],
+        "state": "over" if over else "observing",
+        "opened": run["created"],
+        "code": how,
+        "cause": said,
+        "sandbox": bool(run["sandbox"]),
+        "drill": bool(run["drill"]),
+        "ended": run["finished"],
+        "how": how,
+        "repair_s": run["mttr_s"],
+    }
+    return {
+        **{name: row[name] for name in ("incident", "cluster", "node", "opened", "ended")},
+        "body": json.dumps(row),
+    }
+
+
 STEPS: Sequence[Step] = (
     journal_of_runs,
     inbox_of_the_daemon,
@@ -170,6 +292,7 @@ STEPS: Sequence[Step] = (
     explanations_of_events,
     lengths_of_stages_in_a_row,
     rows_that_stay,
+    incidents_of_nodes,
 )
 
 

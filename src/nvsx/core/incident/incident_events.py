@@ -65,6 +65,8 @@ class IncidentOpened(IncidentBody, frozen=True, kw_only=True, tag="opened"):
     thread: str = ""
     boot_id: str = ""
     earlier_requests: tuple[str, ...] = ()
+    sandbox: bool = False
+    drill: bool = False
 
 
 class IncidentIdentified(IncidentBody, frozen=True, kw_only=True, tag="identified"):
@@ -306,10 +308,24 @@ IncidentEvent = (
 )
 
 _encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[IncidentEvent] = msgspec.json.Decoder(IncidentEvent)
 
 
 def incident_event_kind(body: IncidentEvent) -> str:
     return str(body.__struct_config__.tag)
+
+
+def encode_incident_body(body: IncidentEvent) -> bytes:
+    """The event alone, as the store keeps it."""
+    return _encoder.encode(body)
+
+
+def decode_incident_body(text: bytes | str) -> IncidentEvent:
+    """The event of `encode_incident_body`; unknown fields are passed over.
+
+    Raises msgspec.ValidationError for a kind that this version does not know.
+    """
+    return _decoder.decode(text)
 
 
 class IncidentEntry(msgspec.Struct, frozen=True):

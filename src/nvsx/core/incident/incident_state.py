@@ -150,6 +150,11 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
         return self.cause.state
 
     @property
+    def ended_at(self) -> float | None:
+        """When it was seen to be over; None while it is not."""
+        return self.ended_seen.at if self.ended_seen is not None else None
+
+    @property
     def session(self) -> SessionRecord | None:
         """The session the node is in, or was in last."""
         return self.sessions[-1] if self.sessions else None
@@ -196,9 +201,9 @@ class NodeStory(msgspec.Struct, frozen=True):
         if isinstance(event, ev.IncidentOpened):
             return replace(self, open=_opened(event, stamp))
         if isinstance(event, ev.LeftOverGone):
-            return replace(
-                self, left_overs=tuple(left for left in self.left_overs if left != event.left_over)
-            )
+            left_overs = tuple(left for left in self.left_overs if left != event.left_over)
+            counted = self.last and replace(self.last, events=self.last.events + 1)
+            return replace(self, left_overs=left_overs, last=counted)
         if self.open is None:
             # Notes and messages still come after the end.
             last = fold_event(self.last, event, stamp) if self.last is not None else None
