@@ -526,3 +526,55 @@ def test_a_request_still_at_work_goes_on_in_the_next_incident() -> None:
     both = (*line.sight.faults, fault("B", "2", "e2"))
     line.at(9, faults=both, session=session("e1", "e2"))
     assert line.attempts() == [("first", "at work")]
+
+
+@pytest.mark.parametrize(("seen_at", "why"), [(50.0, "other check"), (150.0, "new fault")])
+def test_after_a_failed_repair_its_end_tells_a_new_fault_from_another_check(
+    seen_at: float, why: str
+) -> None:
+    """The first failed at 100 s and the node did not come back from it."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    refused = failed("e1", "timeout")
+    steps: list[tuple[float, dict[str, Any]]] = [
+        (100, {"repairs": (refused,)}),
+        (seen_at, {"faults": (*line.sight.faults, fault("B", "2", "e2"))}),
+    ]
+    for when, change in sorted(steps, key=lambda step: step[0]):
+        line.at(when, **change)
+    line.at(200, session=session("e1", "e2"), repairs=(refused, reboot("e2", "u2")))
+    assert line.incident.attempts[1].began.why == why
+
+
+def test_a_reboot_that_was_only_reported_is_told_as_that() -> None:
+    """NVSentinel's word, and what was not seen."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(6, repairs=(done("e1"),)).at(306)
+    ended = line.incident.attempts[0].ended
+    assert ended is not None
+    assert ended.text.startswith("NVSentinel reports it as done; no reboot was seen")
+
+
+def test_only_a_node_that_is_back_proves_the_recovery() -> None:
+    """Recovered does, cleared does not."""
+    back = repaired().wait(120).incident
+    proof = prove_stage(back, back.faults[0], "recover")
+    assert proof is not None
+    assert proof.at == NOON + 70
+    quiet = Timeline().at(0, faults=(fault(),)).at(15, faults=()).at(615).incident
+    assert quiet.ended is not None
+    assert prove_stage(quiet, quiet.faults[0], "recover") is None
+
+
+def test_a_request_that_cannot_be_read_keeps_the_incident_open() -> None:
+    """Its signal may have been sent meanwhile."""
+    line = quarantined(0).at(5, repairs=(reboot("e1"),))
+    line.at(10, faults=(), session=released(), repairs=(), unread=frozenset({"repairs"})).wait(400)
+    assert line.ending == ""
+
+
+def test_a_request_that_goes_back_to_an_older_state_is_at_work_again() -> None:
+    """Janitor reconciles a stale copy: done, and then signalled once more."""
+    line = quarantined(0).at(5, repairs=(done("e1"),)).at(6, repairs=(sent("e1"),))
+    line.at(10, faults=(), session=released()).wait(600)
+    assert line.ending == ""
+    line.at(601, boot_id="boot-2").at(631)
+    assert line.ending == "recovered"

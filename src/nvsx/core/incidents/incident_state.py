@@ -328,13 +328,16 @@ def _attempt_changed(
     known = next((a for a in state.attempts if a.no == event.attempt), None)
     if known is None:
         return {}
-    finished = event.request in ("succeeded", "failed")
+    done = known.request_done
+    if event.request:  # janitor can go back to a stale copy of its request
+        finished = event.request in ("succeeded", "failed")
+        done = (done or stamp) if finished else None
     changed = replace(
         known,
         signal=event.signal or known.signal,
         signal_at=event.signal_at if event.signal_at is not None else known.signal_at,
         request=event.request or known.request,
-        request_done=stamp if finished and known.request_done is None else known.request_done,
+        request_done=done,
         failure=event.failure or known.failure,
         detail=event.detail or known.detail,
         booted=event.booted or known.booted,
