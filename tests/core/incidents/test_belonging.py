@@ -578,3 +578,13 @@ def test_a_request_that_goes_back_to_an_older_state_is_at_work_again() -> None:
     assert line.ending == ""
     line.at(601, boot_id="boot-2").at(631)
     assert line.ending == "recovered"
+
+
+@pytest.mark.parametrize(("after", "ending"), [(299.0, ""), (300.0, "recovered")])
+def test_a_signalled_request_that_was_taken_away_is_due_for_five_minutes(
+    after: float, ending: str
+) -> None:
+    """The signal was sent, and nobody can ask the request any more."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(10, repairs=())
+    line.at(20, faults=(), session=released()).at(10 + after)
+    assert line.at(10 + after + 30).ending == ending
