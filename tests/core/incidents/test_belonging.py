@@ -588,3 +588,11 @@ def test_a_signalled_request_that_was_taken_away_is_due_for_five_minutes(
     line = quarantined(0).at(5, repairs=(sent("e1"),)).at(10, repairs=())
     line.at(20, faults=(), session=released()).at(10 + after)
     assert line.at(10 + after + 30).ending == ending
+
+
+def test_a_request_that_was_refused_and_is_at_work_again_ends_again() -> None:
+    """Signalled at the second try; then it is taken away."""
+    line = quarantined(0).at(5, repairs=(failed("e1", "refused"),)).at(9, repairs=(sent("e1"),))
+    assert (line.incident.state, line.attempts()) == ("repairing", [("first", "at work")])
+    line.at(12, repairs=())
+    assert line.attempts() == [("first", "taken away")]

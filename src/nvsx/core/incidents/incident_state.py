@@ -332,12 +332,16 @@ def _attempt_changed(
     if event.request:  # janitor can go back to a stale copy of its request
         finished = event.request in ("succeeded", "failed")
         done = (done or stamp) if finished else None
+    ended = known.ended
+    if event.request in ("in progress", "manual") and not known.booted:
+        ended = None  # it is at work again, and will end again
     changed = replace(
         known,
         signal=event.signal or known.signal,
         signal_at=event.signal_at if event.signal_at is not None else known.signal_at,
         request=event.request or known.request,
         request_done=done,
+        ended=ended,
         failure=event.failure or known.failure,
         detail=event.detail or known.detail,
         booted=event.booted or known.booted,
