@@ -596,3 +596,45 @@ def test_a_request_that_was_refused_and_is_at_work_again_ends_again() -> None:
     assert (line.incident.state, line.attempts()) == ("repairing", [("first", "at work")])
     line.at(12, repairs=())
     assert line.attempts() == [("first", "taken away")]
+
+
+@pytest.mark.parametrize(("kind", "opened"), [("validation", 1), ("quarantine", 2)])
+def test_a_new_quarantine_joins_while_a_validation_is_under_way(kind: Any, opened: int) -> None:
+    """NVSentinel's own hold was not over; that of the quarantine which was released was."""
+    hold = SeenHold(kind, "NVSentinel", keeps_open=True)
+    line = quarantined(0, "e1").at(5, holds=(hold,))
+    line.at(60, faults=(), session=released())
+    line.at(75, faults=(fault("B", "2", "e2"),), session=session("e2", release_mark="released-1"))
+    assert line.opened == opened
+
+
+def test_an_event_that_cannot_be_read_is_not_gone() -> None:
+    """Left over, unread for a while, and still the same."""
+    line = Timeline().at(0, faults=(warning("w/1"),)).closed(15, "ada")
+    line.at(30, faults=(), unread=frozenset({"events"}))
+    assert line.at(45, faults=(warning("w/1"),), unread=frozenset()).opened == 1
+
+
+@pytest.mark.parametrize("boot_id", ["boot-1", ""])
+def test_without_the_boot_before_a_finished_request_is_enough(boot_id: str) -> None:
+    """nvsx came after the signal, or the node shows no boot id: nothing can be compared."""
+    line = Timeline(looking=False)
+    xid = fault("SysLogsXIDError", "79", "e1")
+    line.at(0, faults=(xid,), session=session("e1"), repairs=(done("e1"),), boot_id=boot_id)
+    line.at(10, faults=(), session=released()).at(40)
+    assert (line.ending, line.attempts()) == ("recovered", [("first", "succeeded")])
+
+
+def test_a_node_that_shows_no_boot_id_any_more_is_waited_for_no_longer() -> None:
+    """The boot before is known, the one now is not."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(6, repairs=(done("e1"),), boot_id="")
+    assert line.at(10, faults=(), session=released()).at(40).ending == "recovered"
+
+
+def test_the_state_label_alone_goes_on_with_a_session_and_begins_none() -> None:
+    """It can be written after the end."""
+    line = quarantined(0).at(5, faults=(), session=SeenSession(labelled=True, state="draining"))
+    assert line.wait(100).ending == ""
+    line.at(110, session=released()).at(115, session=released(labelled=True)).at(140)
+    assert line.ending == "recovered"
+    assert line.at(155).opened == 1
