@@ -526,3 +526,115 @@ def test_a_request_still_at_work_goes_on_in_the_next_incident() -> None:
     both = (*line.sight.faults, fault("B", "2", "e2"))
     line.at(9, faults=both, session=session("e1", "e2"))
     assert line.attempts() == [("first", "at work")]
+
+
+@pytest.mark.parametrize(("seen_at", "why"), [(50.0, "other check"), (150.0, "new fault")])
+def test_after_a_failed_repair_its_end_tells_a_new_fault_from_another_check(
+    seen_at: float, why: str
+) -> None:
+    """The first failed at 100 s and the node did not come back from it."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    refused = failed("e1", "timeout")
+    steps: list[tuple[float, dict[str, Any]]] = [
+        (100, {"repairs": (refused,)}),
+        (seen_at, {"faults": (*line.sight.faults, fault("B", "2", "e2"))}),
+    ]
+    for when, change in sorted(steps, key=lambda step: step[0]):
+        line.at(when, **change)
+    line.at(200, session=session("e1", "e2"), repairs=(refused, reboot("e2", "u2")))
+    assert line.incident.attempts[1].began.why == why
+
+
+def test_a_reboot_that_was_only_reported_is_told_as_that() -> None:
+    """NVSentinel's word, and what was not seen."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(6, repairs=(done("e1"),)).at(306)
+    ended = line.incident.attempts[0].ended
+    assert ended is not None
+    assert ended.text.startswith("NVSentinel reports it as done; no reboot was seen")
+
+
+def test_only_a_node_that_is_back_proves_the_recovery() -> None:
+    """Recovered does, cleared does not."""
+    back = repaired().wait(120).incident
+    proof = prove_stage(back, back.faults[0], "recover")
+    assert proof is not None
+    assert proof.at == NOON + 70
+    quiet = Timeline().at(0, faults=(fault(),)).at(15, faults=()).at(615).incident
+    assert quiet.ended is not None
+    assert prove_stage(quiet, quiet.faults[0], "recover") is None
+
+
+def test_a_request_that_cannot_be_read_keeps_the_incident_open() -> None:
+    """Its signal may have been sent meanwhile."""
+    line = quarantined(0).at(5, repairs=(reboot("e1"),))
+    line.at(10, faults=(), session=released(), repairs=(), unread=frozenset({"repairs"})).wait(400)
+    assert line.ending == ""
+
+
+def test_a_request_that_goes_back_to_an_older_state_is_at_work_again() -> None:
+    """Janitor reconciles a stale copy: done, and then signalled once more."""
+    line = quarantined(0).at(5, repairs=(done("e1"),)).at(6, repairs=(sent("e1"),))
+    line.at(10, faults=(), session=released()).wait(600)
+    assert line.ending == ""
+    line.at(601, boot_id="boot-2").at(631)
+    assert line.ending == "recovered"
+
+
+@pytest.mark.parametrize(("after", "ending"), [(299.0, ""), (300.0, "recovered")])
+def test_a_signalled_request_that_was_taken_away_is_due_for_five_minutes(
+    after: float, ending: str
+) -> None:
+    """The signal was sent, and nobody can ask the request any more."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(10, repairs=())
+    line.at(20, faults=(), session=released()).at(10 + after)
+    assert line.at(10 + after + 30).ending == ending
+
+
+def test_a_request_that_was_refused_and_is_at_work_again_ends_again() -> None:
+    """Signalled at the second try; then it is taken away."""
+    line = quarantined(0).at(5, repairs=(failed("e1", "refused"),)).at(9, repairs=(sent("e1"),))
+    assert (line.incident.state, line.attempts()) == ("repairing", [("first", "at work")])
+    line.at(12, repairs=())
+    assert line.attempts() == [("first", "taken away")]
+
+
+@pytest.mark.parametrize(("kind", "opened"), [("validation", 1), ("quarantine", 2)])
+def test_a_new_quarantine_joins_while_a_validation_is_under_way(kind: Any, opened: int) -> None:
+    """NVSentinel's own hold was not over; that of the quarantine which was released was."""
+    hold = SeenHold(kind, "NVSentinel", keeps_open=True)
+    line = quarantined(0, "e1").at(5, holds=(hold,))
+    line.at(60, faults=(), session=released())
+    line.at(75, faults=(fault("B", "2", "e2"),), session=session("e2", release_mark="released-1"))
+    assert line.opened == opened
+
+
+def test_an_event_that_cannot_be_read_is_not_gone() -> None:
+    """Left over, unread for a while, and still the same."""
+    line = Timeline().at(0, faults=(warning("w/1"),)).closed(15, "ada")
+    line.at(30, faults=(), unread=frozenset({"events"}))
+    assert line.at(45, faults=(warning("w/1"),), unread=frozenset()).opened == 1
+
+
+@pytest.mark.parametrize("boot_id", ["boot-1", ""])
+def test_without_the_boot_before_a_finished_request_is_enough(boot_id: str) -> None:
+    """nvsx came after the signal, or the node shows no boot id: nothing can be compared."""
+    line = Timeline(looking=False)
+    xid = fault("SysLogsXIDError", "79", "e1")
+    line.at(0, faults=(xid,), session=session("e1"), repairs=(done("e1"),), boot_id=boot_id)
+    line.at(10, faults=(), session=released()).at(40)
+    assert (line.ending, line.attempts()) == ("recovered", [("first", "succeeded")])
+
+
+def test_a_node_that_shows_no_boot_id_any_more_is_waited_for_no_longer() -> None:
+    """The boot before is known, the one now is not."""
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(6, repairs=(done("e1"),), boot_id="")
+    assert line.at(10, faults=(), session=released()).at(40).ending == "recovered"
+
+
+def test_the_state_label_alone_goes_on_with_a_session_and_begins_none() -> None:
+    """It can be written after the end."""
+    line = quarantined(0).at(5, faults=(), session=SeenSession(labelled=True, state="draining"))
+    assert line.wait(100).ending == ""
+    line.at(110, session=released()).at(115, session=released(labelled=True)).at(140)
+    assert line.ending == "recovered"
+    assert line.at(155).opened == 1

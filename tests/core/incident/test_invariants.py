@@ -127,7 +127,7 @@ def check_ends(sight: Sight, before: IncidentState | None, new: list[Any]) -> No
             assert not any(h.keeps_open for h in sight.holds)
         if event.how in ("recovered", "cleared"):
             assert before is not None or any(isinstance(e, IncidentOpened) for e in new)
-            for repair in sight.repairs:
+            for repair in sight.repairs if REPAIRS not in sight.unread else ():
                 known = [
                     a for a in (before.attempts if before else ()) if a.began.uid == repair.uid
                 ]

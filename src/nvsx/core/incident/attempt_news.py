@@ -263,7 +263,8 @@ def reboot_is_due(record: AttemptRecord, sight: Sight) -> bool:
         return False
     if record.began.effect == "node gone":
         return record.ended is None
-    done = record.request_done or record.ended_seen
+    taken_away = record.ended is not None and record.ended.outcome == "taken away"
+    done = record.request_done or (record.ended_seen if taken_away else None)
     if done is None:
         return True
     known = bool(record.began.boot_before and sight.boot_id)

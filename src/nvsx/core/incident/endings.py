@@ -47,15 +47,10 @@ def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
         if hold.keeps_open:
             yield f"{hold.kind} {hold.name}".strip() + " is over"
     for attempt in incident.attempts:
-        if (
-            attempt.signal == "sent"
-            and not sight.was_read(REPAIRS)
-            and attempt.request_done is None
-        ):
-            if not attempt.booted:
-                yield f"{attempt.title} can be read"
-        elif reboot_is_due(attempt, sight):
+        if reboot_is_due(attempt, sight):
             yield f"{attempt.title} takes effect"
+        elif attempt.ended is None and not attempt.booted and not sight.was_read(REPAIRS):
+            yield f"{attempt.title} can be read"
     if is_replaced(incident, d) and not sight.schedulable:
         yield "the new node is schedulable"
 

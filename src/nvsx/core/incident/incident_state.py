@@ -333,13 +333,20 @@ def _attempt_changed(
     known = next((a for a in state.attempts if a.no == event.attempt), None)
     if known is None:
         return {}
-    finished = event.request in ("succeeded", "failed")
+    done = known.request_done
+    if event.request:  # janitor can go back to a stale copy of its request
+        finished = event.request in ("succeeded", "failed")
+        done = (done or stamp) if finished else None
+    ended = known.ended
+    if event.request in ("in progress", "manual") and not known.booted:
+        ended = None  # it is at work again, and will end again
     changed = replace(
         known,
         signal=event.signal or known.signal,
         signal_at=event.signal_at if event.signal_at is not None else known.signal_at,
         request=event.request or known.request,
-        request_done=stamp if finished and known.request_done is None else known.request_done,
+        request_done=done,
+        ended=ended,
         failure=event.failure or known.failure,
         detail=event.detail or known.detail,
         booted=event.booted or known.booted,
