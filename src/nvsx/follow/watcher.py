@@ -1,4 +1,4 @@
-"""Waits until a stage's watches hold, level-triggered on the node's snapshots.
+"""Waits until a stage's watches are met, level-triggered on the node's snapshots.
 
 Nothing is polled: the loop wakes when the snapshot changes, or when time alone can change
 an answer (a `for`, the hard limit). Each pass writes what changed in one commit.
@@ -41,7 +41,7 @@ class Ended(NamedTuple):
 async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -> Ended:
     """Wait for all watches of `stage`; at once `pass` when it has none.
 
-    Ends with `fail` when one cannot hold any more, `skipped` when the incident was over
+    Ends with `fail` when one cannot be met any more, `skipped` when the incident was over
     before the stage was seen, and `timeout` at `deadline` (Unix seconds).
     """
     feed = run.feed
