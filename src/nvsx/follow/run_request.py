@@ -86,7 +86,9 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     `hook_timeout` is for hooks of stages that say none. `laggards` is what watches beside the
     node's get after the end of the incident: more than a source needs that was refused for a
-    moment (cluster.reflector.SLOW_RETRY). `budget_scale` and `hold_scale`
+    moment (cluster.reflector.SLOW_RETRY). `late_window` is how long before a run an incident may
+    have ended that is still the run's: who answers a page often finds the node released.
+    `budget_scale` and `hold_scale`
     shrink stage budgets and the `for` of watches where time runs faster than life (the
     sandbox).
     """

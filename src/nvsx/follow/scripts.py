@@ -68,7 +68,7 @@ class _Done:
 async def run_hook(
     run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose = "hook"
 ) -> bool:
-    """Run a hook until it succeeds or its attempts are used up; whether it succeeded.
+    """Run a hook until it succeeds or its tries are used up; whether it succeeded.
 
     `path` is relative to `runbooks/`. Raises only store errors and cancellation.
     """
@@ -76,8 +76,8 @@ async def run_hook(
     mine = [
         s for s in _scripts_of_stage(run, stage.id) if s.purpose == purpose and s.script == path
     ]
-    attempt = max((s.attempt for s in mine), default=0)
-    if mine and mine[-1].ended is not None and (mine[-1].ok or attempt > stage.hook_retries):
+    tried = max((s.attempt for s in mine), default=0)
+    if mine and mine[-1].ended is not None and (mine[-1].ok or tried > stage.hook_retries):
         return mine[-1].ok
     if mine and mine[-1].ended is None:
         await _clear_orphan(run, stage.id, mine[-1], key)
@@ -85,23 +85,23 @@ async def run_hook(
     for turn in range(tries_left):
         if turn:
             await run.ports.clock.sleep(run.patience.retry_pause * 2 ** (turn - 1))
-        if await _try_hook(run, stage, path, purpose, attempt + turn + 1):
+        if await _try_hook(run, stage, path, purpose, tried + turn + 1):
             return True
     return False
 
 
 async def _try_hook(
-    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, attempt: int
+    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, try_no: int
 ) -> bool:
     key = idempotency_key(run, stage.id, purpose)
     begin = j.HookBegin(
-        stage=stage.id, hook=path, attempt=attempt, idempotency_key=key, purpose=purpose
+        stage=stage.id, hook=path, attempt=try_no, idempotency_key=key, purpose=purpose
     )
     await run.record(begin, durable=True)
     script = Script(
         kind="hook",
         path=str(run.root / "runbooks" / path),
-        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(attempt)),
+        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(try_no)),
         timeout=stage.hook_timeout or run.patience.hook_timeout,
     )
     done = await _run_script(run, script, stage.id, path)
@@ -110,7 +110,7 @@ async def _try_hook(
         stage=stage.id,
         hook=path,
         exit_code=result.exit_code,
-        attempt=attempt,
+        attempt=try_no,
         purpose=purpose,
         duration_s=round(result.duration, 3),
         detail=result.detail,
@@ -163,7 +163,7 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
 
 
 def idempotency_key(run: RunContext, stage: str, purpose: str) -> str:
-    """Stable for one run, stage and hook, whatever the attempt."""
+    """Stable for one run, stage and hook, whatever the try."""
     return f"{run.run_id}.{stage}.{purpose}"
 
 

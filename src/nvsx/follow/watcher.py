@@ -1,4 +1,4 @@
-"""Waits until a stage's watches hold, level-triggered on the node's snapshots.
+"""Waits until a stage's watches are met, level-triggered on the node's snapshots.
 
 Nothing is polled: the loop wakes when the snapshot changes, or when time alone can change
 an answer (a `for`, the hard limit). Each pass writes what changed in one commit.
@@ -41,7 +41,7 @@ class Ended(NamedTuple):
 async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -> Ended:
     """Wait for all watches of `stage`; at once `pass` when it has none.
 
-    Ends with `fail` when one cannot hold any more, `skipped` when the incident was over
+    Ends with `fail` when one cannot be met any more, `skipped` when the incident was over
     before the stage was seen, and `timeout` at `deadline` (Unix seconds).
     """
     feed = run.feed
@@ -88,14 +88,18 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
 
 
 def note_progress(run: RunContext, snap: Snapshot) -> None:
-    """Put into the next commit what `snap` adds to session, times and baseline."""
+    """Put into the next commit what `snap` adds to session, times and baseline.
+
+    The baseline is the boot id before any repair. A run that first looks at 14:10, when
+    NVSentinel has been remediating since 14:08, has none: that boot may be the repair's own.
+    """
     state, session = run.state, snap.session
     if session != state.session:  # what is known of it went through the masks
         session = run.masker.value(session)
     if (
         session != state.session
         and _session_is_ours(run, snap)
-        and (session.open or _ended_session_is_ours(run, session))
+        and (session.open or ended_session_is_ours(run, session))
     ):
         run.queue_for_next_commit(j.SessionSeen(session=session))
         if session.replaced_at is not None and state.session.replaced_at is None:
@@ -121,10 +125,18 @@ def _came_too_late_for_baseline(run: RunContext, snap: Snapshot) -> bool:
     return any(r >= rank for r in ranks) or snap.session.ending != ""
 
 
-def _ended_session_is_ours(run: RunContext, session: Session) -> bool:
+def ended_session_is_ours(run: RunContext, session: Session) -> bool:
     """Whether an ended session is this run's own, and not the one before it.
 
     One that ended before nvsx first looked has no key: its marks are gone, its end is not.
+
+    | the session ended | the run                                          | ours |
+    |-------------------|--------------------------------------------------|------|
+    | 14:00             | has followed it since 13:50                      | yes  |
+    | 14:00             | began by hand at 14:05: somebody came late       | yes  |
+    | 14:00             | began by hand at 16:01, beyond the late window   | no   |
+    | 14:00             | began at 14:05 for a fault of 14:03              | no   |
+    | 14:00             | is a drill that began at 14:01                   | no   |
     """
     if session.ended_at is None:
         return False
@@ -139,6 +151,21 @@ def _ended_session_is_ours(run: RunContext, session: Session) -> bool:
 def _decide_end(
     run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict], *, patient: bool
 ) -> Ended | None:
+    """How the stage ends on this snapshot; None while it goes on. The first row that fits counts.
+
+    | what the snapshot shows, while drain waits for the node to be empty | drain ends as |
+    |---------------------------------------------------------------------|---------------|
+    | a watch that can never be answered (its pattern is wrong)           | fail          |
+    | somebody uncordoned the node: the incident is cancelled             | fail          |
+    | another session than the run's                                      | skipped       |
+    | the node is empty                                                   | pass          |
+    | the session ended before this was seen, and nothing late can come   | skipped       |
+    | NVSentinel gave the drain up                                        | fail          |
+    | pods on the node                                                    | goes on       |
+
+    A pass comes before "over" where the run has seen the incident open: what is true at the end
+    was then seen in time. A run that only saw the end has seen none of it.
+    """
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
@@ -162,7 +189,7 @@ def _decide_end(
 
 def _incident_is_over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
     """Whether the incident ended before the stage did."""
-    return stage.id in CHAIN and not snap.session.open and _ended_session_is_ours(run, snap.session)
+    return stage.id in CHAIN and not snap.session.open and ended_session_is_ours(run, snap.session)
 
 
 def _late_until(
@@ -172,6 +199,10 @@ def _late_until(
 
     A repair, an Event or a log line comes by a watch of its own, which can lag behind the
     node's, or be cut for longer. None when that has passed, or when nothing more can come.
+
+    For example: the node's release is seen at 14:00:00 while remediate still waits for its
+    RebootNode, whose own watch was refused. It may come until 14:01:00 (`laggards`); then the
+    stage is passed unseen. While the node itself cannot be read, that minute does not begin.
     """
     if not _incident_is_over(run, stage, snap):
         return None
@@ -222,7 +253,7 @@ def _session_is_ours(run: RunContext, snap: Snapshot) -> bool:
         return False
     if session.open or session.ended_at is None:
         return True
-    return _ended_session_is_ours(run, session)
+    return ended_session_is_ours(run, session)
 
 
 def _queue_changed_verdicts(

@@ -42,8 +42,7 @@ def prune_before(age: float, now: float) -> float:
 async def prunable(home: Home, before: float) -> Sequence[RunRow]:
     """What `prune` would delete, oldest first. Raises StoreError."""
     with closing(open_store(home.state_dir)) as journal:
-        found: Sequence[RunRow] = await journal.look(lambda db: history_upkeep.prunable(db, before))
-        return found
+        return await journal.look(lambda db: history_upkeep.prunable(db, before))
 
 
 async def prune(

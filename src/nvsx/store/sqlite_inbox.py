@@ -73,15 +73,10 @@ class SqliteInbox:
             taking.insert_event(db, event)
             return Taken(event=event, decision=decision, lease=lease)
 
-        taken: Taken = await self._journal.transact(work)
-        return taken
+        return await self._journal.transact(work)
 
     async def consult(self, decide: Decide) -> Decision:
-        def look(db: Connection) -> Decision:
-            return decide(SqlLedger(db, self._journal.alive))
-
-        decision: Decision = await self._journal.look(look)
-        return decision
+        return await self._journal.look(lambda db: decide(SqlLedger(db, self._journal.alive)))
 
     async def event(self, event_id: str) -> Received:
         def look(db: Connection) -> Received:
@@ -91,19 +86,16 @@ class SqliteInbox:
                 raise UsageError(f"there is no event {event_id}", "list them with `nvsx explain`")
             return received(found)
 
-        event: Received = await self._journal.look(look)
-        return event
+        return await self._journal.look(look)
 
     async def events(self, *, run_id: str = "", limit: int = 100) -> Sequence[Received]:
         query = EVENTS.order_by(events.c.received.desc()).limit(limit)
         if run_id:
             query = query.where(events.c.run_id == run_id)
 
-        def look(db: Connection) -> Sequence[Received]:
-            return [received(row) for row in db.execute(query).mappings()]
-
-        found: Sequence[Received] = await self._journal.look(look)
-        return found
+        return await self._journal.look(
+            lambda db: [received(row) for row in db.execute(query).mappings()]
+        )
 
     async def prune(self, before: float) -> int:
         def some(db: Connection) -> int:
@@ -147,8 +139,7 @@ class SqliteInbox:
                 return None
             return StormMark(found[0], storm_size(db, found[0]), found[1])
 
-        mark: StormMark | None = await self._journal.look(look)
-        return mark
+        return await self._journal.look(look)
 
     async def ask(self, ask: Ask) -> None:
         await self._journal.transact(lambda db: taking.insert_asks(db, [ask]))
@@ -171,8 +162,7 @@ class SqliteInbox:
                 for row in db.execute(query).mappings()
             ]
 
-        found: Sequence[Ask] = await self._journal.look(look)
-        return found
+        return await self._journal.look(look)
 
     async def asked(self, done: Sequence[int]) -> None:
         if done:
@@ -200,11 +190,9 @@ class SqliteInbox:
     async def silences(self, now: float) -> Sequence[Silence]:
         query = select(silences).where(silences.c.until > now).order_by(silences.c.until)
 
-        def look(db: Connection) -> Sequence[Silence]:
-            return [as_silence(row) for row in db.execute(query).mappings()]
-
-        found: Sequence[Silence] = await self._journal.look(look)
-        return found
+        return await self._journal.look(
+            lambda db: [as_silence(row) for row in db.execute(query).mappings()]
+        )
 
     async def end_silence(self, node: str, now: float) -> bool:
         query = (
@@ -217,11 +205,7 @@ class SqliteInbox:
     async def incidents(self, cluster: str) -> Sequence[tuple[str, str]]:
         query = select(incidents.c.node, incidents.c.key).where(incidents.c.cluster == cluster)
 
-        def look(db: Connection) -> Sequence[tuple[str, str]]:
-            return [(row[0], row[1]) for row in db.execute(query)]
-
-        found: Sequence[tuple[str, str]] = await self._journal.look(look)
-        return found
+        return await self._journal.look(lambda db: [(row[0], row[1]) for row in db.execute(query)])
 
     async def close_incidents(self, cluster: str, nodes: Sequence[str]) -> None:
         if nodes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -27,6 +27,9 @@ from nvsx.store.journal_tables import journal, runs
 FOLLOW_EVERY = 0.1
 """Seconds between two looks of whoever follows a run: soon enough for people to see it at once,
 and long enough that a run that writes without pause is read in gulps."""
+
+
+T = TypeVar("T")
 
 
 class SqliteJournal:
@@ -85,7 +88,7 @@ class SqliteJournal:
             self._check_free(db, record.row.cluster, node, lease.run_id)
             records.claim(db, record, node)
 
-        await self._writer.do(Job(work, durable=True))
+        await self.transact(work)
 
     async def append(
         self, lease: Lease, events: Sequence[RunEvent], *, durable: bool = False
@@ -98,11 +101,7 @@ class SqliteJournal:
         return entries
 
     async def take_over(self, run_id: str) -> Lease:
-        def work(db: Connection) -> Lease:
-            return self._take_run(db, run_id)
-
-        lease: Lease = await self._writer.do(Job(work, durable=True))
-        return lease
+        return await self.transact(lambda db: self._take_run(db, run_id))
 
     async def abandon(self, run_id: str) -> None:
         now = self._now()
@@ -112,7 +111,7 @@ class SqliteJournal:
             end = abandoned(records.find(db, run_id).row, now)
             records.append(db, lease, end, now)
 
-        await self._writer.do(Job(work, durable=True))
+        await self.transact(work)
 
     # --- reading --------------------------------------------------------------------------
 
@@ -121,15 +120,10 @@ class SqliteJournal:
             records.find(db, run_id)
             return _read_entries(db, run_id, after)
 
-        entries: Sequence[Entry] = await self.look(look)
-        return entries
+        return await self.look(look)
 
     async def run(self, run_id: str) -> RunRow:
-        def look(db: Connection) -> RunRow:
-            return self._as_seen_rows([records.find(db, run_id)])[0]
-
-        row: RunRow = await self.look(look)
-        return row
+        return await self.look(lambda db: self._as_seen_rows([records.find(db, run_id)])[0])
 
     async def runs(self, *, active: bool = False, limit: int = 100) -> Sequence[RunRow]:
         query = select(runs).order_by(runs.c.created.desc(), runs.c.run_id.desc()).limit(limit)
@@ -141,8 +135,7 @@ class SqliteJournal:
                 [records.record(found) for found in db.execute(query).mappings()]
             )
 
-        rows: Sequence[RunRow] = await self.look(look)
-        return rows
+        return await self.look(look)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]:
         # A connection sees by its data_version whether any other has committed: looking
@@ -190,14 +183,15 @@ class SqliteJournal:
 
     # --- for what else is kept in the same database --------------------------------------
 
-    async def transact(self, work: Callable[[Connection], Any]) -> Any:
+    async def transact(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in the writer's next commit, flushed to disk; see writer.Job."""
-        return await self._writer.do(Job(work, durable=True))
+        done: T = await self._writer.do(Job(work, durable=True))
+        return done
 
-    async def look(self, look: Callable[[Connection], Any]) -> Any:
+    async def look(self, look: Callable[[Connection], T]) -> T:
         """Read in a transaction of its own."""
 
-        def work() -> Any:
+        def work() -> T:
             with (
                 database.translated(self._folder),
                 self._engine.connect() as connection,

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_no_kubectl(tmp_path: Path) -> None:
     """Without a real kubectl the guard says so, with the shell's own code for it."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "bash").symlink_to("/bin/bash")
+    (tools / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
     result = kubectl(f"{install_guard(tmp_path)}:{tools}", "get", "pods")
     assert result.returncode == 127
     assert "no kubectl on PATH" in result.stderr
