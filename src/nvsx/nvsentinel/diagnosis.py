@@ -167,6 +167,12 @@ def _tell_who_holds(case: WaitingCase) -> tuple[str, str]:
             f"its annotation still lists {', '.join(left)}, which needs a healthy event",
             f"{_tell_when_taken_back(left[0])}; or end it by hand: kubectl uncordon {node}",
         )
+    if seen.emptied:
+        logs = case.kubectl(f"logs deploy/fault-quarantine | grep {node}")
+        return (
+            "fault-quarantine has begun to release it and did not finish",
+            f"{logs}; or end it by hand: kubectl uncordon {node}",
+        )
     if seen.handed_over:
         return (
             "NVSentinel has handed it over and waits for a validation",
@@ -322,6 +328,7 @@ _FINDINGS: dict[str, tuple[Callable[[WaitingCase], Iterator[Note]], ...]] = {
         _find_repair,
         waiting_findings.find_action_for_people,
         waiting_findings.find_repair_not_created,
+        waiting_findings.find_opted_out,
         waiting_findings.make_missing_finding("fault-quarantine"),
         waiting_findings.find_node_not_ready,
         _find_still_sick,

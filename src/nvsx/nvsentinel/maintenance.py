@@ -143,7 +143,7 @@ def _read_gpu_reset(resource: Resource) -> Progress:
     """Phases Pending, InProgress, Terminating, Succeeded, Failed, Unknown."""
     if resource.phase == "Succeeded":
         return "succeeded", f"GPU reset{_duration_words(resource)}"
-    wrong = next((c for c in resource.conditions if c.status == "False" and c.message), None)
+    wrong = next((c for c in resource.conditions if _tells_a_failure(c)), None)
     if resource.phase == "Failed":
         return _reset_failed(resource, _condition_words(wrong) if wrong else "no reason given")
     complete = resource.condition("Complete")
@@ -157,6 +157,13 @@ def _read_gpu_reset(resource: Resource) -> Progress:
     done = [c.type for c in resource.conditions if c.status == "True"]
     step = f", done: {', '.join(done)}" if done else ""
     return "in-progress", f"phase {resource.phase or 'not set yet'}{step}"
+
+
+def _tells_a_failure(condition: Condition) -> bool:
+    """Before each step's True janitor writes a False that only says that the step waits or
+    is under way: its reason is Pending or another word in -ing."""
+    under_way = condition.reason.endswith("ing")
+    return condition.status == "False" and bool(condition.message) and not under_way
 
 
 def _reset_failed(resource: Resource, why: str) -> Progress:

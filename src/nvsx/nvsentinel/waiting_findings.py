@@ -49,7 +49,7 @@ def find_dry_run(case: WaitingCase) -> Iterator[Note]:
         where = (
             case.inst.dry_run.evidence
             if known and case.inst
-            else ("the annotation is there, but neither cordon nor state label")
+            else "the annotations say cordoned, and the node is not"
         )
         yield Note(
             "dry-run",
@@ -217,7 +217,7 @@ def find_repair_not_created(case: WaitingCase) -> Iterator[Note]:
     yield Note(
         "repair-not-created",
         "the state is remediation-failed, and no repair of this incident exists: "
-        "fault-remediation could not create it",
+        "fault-remediation could not create it, and tries again with growing pauses",
         f"see why: {case.kubectl('logs deploy/fault-remediation')} | grep {case.snap.node_name}",
     )
 

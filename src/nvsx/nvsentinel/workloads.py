@@ -167,9 +167,13 @@ def _read_workload(kind: str, item: Mapping[str, Any]) -> Workload:
 
 
 def _image_tag(image: str) -> str:
-    """The tag of an image reference: the version that counts, chart labels lag behind."""
+    """The tag of an image reference: the version that counts, chart labels lag behind.
+
+    The two GPU monitors are one version, built for two versions of DCGM: v1.19.0-dcgm-3.x
+    and v1.19.0-dcgm-4.x are both v1.19.0.
+    """
     last = image.split("@", 1)[0].rsplit("/", 1)[-1]
-    return last.partition(":")[2]
+    return re.sub(r"-dcgm-[0-9.x]+$", "", last.partition(":")[2])
 
 
 def _module_of(workload: Workload) -> str:
