@@ -113,8 +113,8 @@ def test_scalars_and_lists_become_tuples_of_text() -> None:
     """One or a list, number or text: the rest of nvsx sees a tuple of text."""
     one = read(kind="node-condition", type="A", errorCode=79)
     many = read(kind="node-condition", type=["A", "B"], errorCode=["79", 48])
-    assert isinstance(one, kinds.NodeCondition)
-    assert isinstance(many, kinds.NodeCondition)
+    assert isinstance(one, kinds.NodeConditionWatch)
+    assert isinstance(many, kinds.NodeConditionWatch)
     assert (one.type, one.error_code) == (("A",), ("79",))
     assert (many.type, many.error_code) == (("A", "B"), ("79", "48"))
 
@@ -122,7 +122,7 @@ def test_scalars_and_lists_become_tuples_of_text() -> None:
 def test_unquoted_condition_status_is_understood() -> None:
     """A condition's status can be meant by a YAML boolean: it is one of three words."""
     watch = read(kind="node-condition", type="A", status=False)
-    assert isinstance(watch, kinds.NodeCondition)
+    assert isinstance(watch, kinds.NodeConditionWatch)
     assert watch.status == "False"
 
 
@@ -140,7 +140,7 @@ def test_unquoted_condition_status_is_understood() -> None:
 def test_node_expectations_are_booleans(expect: object, value: bool) -> None:
     """Words of early runbooks, the empty text of an absent boolean included, become booleans."""
     watch = read(kind="node", field="spec.unschedulable", expect=expect)
-    assert isinstance(watch, kinds.NodeField)
+    assert isinstance(watch, kinds.NodeFieldWatch)
     assert watch.expect is value
 
 
@@ -170,7 +170,7 @@ def test_counts_compare(text: object, number: int, accepted: bool) -> None:
 def test_a_pod_watch_wants_one_pod_by_default() -> None:
     """Without a count, one matching pod is enough."""
     watch = read(kind="pod", selector="a=b", expect="phase=Running")
-    assert isinstance(watch, kinds.Pod)
+    assert isinstance(watch, kinds.PodWatch)
     assert watch.phase == "Running"
     assert (watch.wanted.accepts(0), watch.wanted.accepts(1), watch.wanted.accepts(5)) == (
         False,

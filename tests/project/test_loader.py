@@ -6,7 +6,7 @@ import pytest
 
 from nvsx.core.errors import InvalidRunbook, UsageError
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
-from nvsx.core.watches.kinds import NodeCondition, PodEvent, Taint
+from nvsx.core.watches.kinds import NodeConditionWatch, PodEventWatch, TaintWatch
 from nvsx.project import loader
 
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata:\n  name: fault\n"  # four lines
@@ -219,9 +219,9 @@ stages:
 """
     )
     stages = loader.load_runbook(put(tmp_path, text), tmp_path).runbook.stages
-    assert isinstance(stages[1].watches[0], NodeCondition)
-    assert isinstance(stages[2].watches[0], Taint)
-    assert isinstance(stages[3].watches[0], PodEvent)
+    assert isinstance(stages[1].watches[0], NodeConditionWatch)
+    assert isinstance(stages[2].watches[0], TaintWatch)
+    assert isinstance(stages[3].watches[0], PodEventWatch)
 
 
 def test_discovery_is_by_name_and_keeps_broken_files(tmp_path: Path) -> None:

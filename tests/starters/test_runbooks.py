@@ -83,10 +83,10 @@ def test_a_repair_is_believed_only_when_it_finished(name: str) -> None:
     for item in watches_of(name, "remediate"):
         members = item.any_of if isinstance(item, kinds.AnyOf) else (item,)
         for w in members:
-            if isinstance(w, kinds.NvsentinelState):
+            if isinstance(w, kinds.NvsentinelStateWatch):
                 assert w.state == ("remediation-failed",)
             else:
-                assert isinstance(w, kinds.Crd)
+                assert isinstance(w, kinds.CrdWatch)
                 assert w.resource == "maintenance"
                 assert w.completed or w.absent
 
@@ -96,7 +96,7 @@ def test_recovery_means_released_by_nvsentinel(name: str) -> None:
     """Recover waits for health, readiness and both marks gone, not for somebody's cordon."""
     found = [w for w in watches_of(name, "recover") if not isinstance(w, kinds.AnyOf)]
     assert {w.kind for w in found} == {"node-condition", "node", "node-annotation", "node-label"}
-    assert not [w for w in found if isinstance(w, kinds.NodeField) and w.field != "ready"]
+    assert not [w for w in found if isinstance(w, kinds.NodeFieldWatch) and w.field != "ready"]
     assert all(w.absent for w in found if w.kind != "node")
 
 

@@ -37,7 +37,7 @@ def _slow_in(watch: kinds.Watch, place: YamlPath, book: LoadedRunbook) -> Iterat
 
 def _patterns_of(watch: kinds.Watch) -> Iterator[tuple[str, YamlPath]]:
     """Each pattern of a watch, with its path in the watch."""
-    if isinstance(watch, kinds.HealthEvent):
+    if isinstance(watch, kinds.HealthEventWatch):
         yield from _regexes_of(watch.filter, ("filter",))
     elif pattern := getattr(watch, "pattern", None):
         yield pattern, ("pattern",)

@@ -53,7 +53,7 @@ def _silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
     if watch.absent:
         return ""
     subjects: list[str] = []
-    if isinstance(watch, kinds.NodeCondition):
+    if isinstance(watch, kinds.NodeConditionWatch):
         if watch.status != "True":
             return ""
         if _is_violation(watch):
@@ -61,23 +61,23 @@ def _silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> str:
         subjects = [f"condition {t}" for t in watch.type]
         if _is_about_xid_79(book):
             subjects = [_of_xid_79(s, words) for s in subjects]
-    elif isinstance(watch, kinds.Taint):
+    elif isinstance(watch, kinds.TaintWatch):
         if "thermal" in _topic(book):
             return "thermal faults set no taint: wait for node-event with type GpuThermalWatch"
         subjects = [f"taint {watch.key}"]
-    elif isinstance(watch, kinds.NodeAnnotation):
+    elif isinstance(watch, kinds.NodeAnnotationWatch):
         subjects = [f"annotation {watch.key}"]
-    elif isinstance(watch, kinds.NodeLabel):
+    elif isinstance(watch, kinds.NodeLabelWatch):
         subjects = [f"label {watch.key}"]
-    elif isinstance(watch, kinds.PodEvent):
+    elif isinstance(watch, kinds.PodEventWatch):
         subjects = [f"pod-event {reason}" for reason in watch.reason]
-    elif isinstance(watch, kinds.HealthEvent):
+    elif isinstance(watch, kinds.HealthEventWatch):
         return _not_in_store(watch, words)
     reasons = [words.silent.get(s) or _invented(s, words) for s in subjects]
     return reasons[0] if reasons and all(reasons) else ""
 
 
-def _is_violation(watch: kinds.NodeCondition) -> bool:
+def _is_violation(watch: kinds.NodeConditionWatch) -> bool:
     """A thermal violation, unlike throttling, is fatal and shows as a condition."""
     codes = any(re.search(r"VIOLATIONS?$", code) for code in watch.error_code)
     return "GpuThermalWatch" in watch.type and codes
@@ -104,7 +104,7 @@ def _is_about_xid_79(book: LoadedRunbook) -> bool:
     return "79" in codes or about is not None
 
 
-def _not_in_store(watch: kinds.HealthEvent, words: Vocabulary) -> str:
+def _not_in_store(watch: kinds.HealthEventWatch, words: Vocabulary) -> str:
     if watch.collection and watch.collection not in words.collections:
         return f"the collections are {' and '.join(sorted(words.collections))}"
     roots = {field.split(".")[0] for field in _fields(watch.filter)}
@@ -128,15 +128,15 @@ def _fields(condition: object) -> Iterator[str]:
 
 
 def _names(watch: Watch, place: Place, book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
-    if isinstance(watch, kinds.NvsentinelState):
+    if isinstance(watch, kinds.NvsentinelStateWatch):
         for state in watch.state:
             if state not in words.states:
                 hint = nearest(state, words.states) or f"states: {', '.join(words.states)}"
                 message = f"NVSentinel has no state '{state}'"
                 yield error("unknown-state", book, message, *place, "state", hint=hint)
-    elif isinstance(watch, kinds.NodeCondition):
+    elif isinstance(watch, kinds.NodeConditionWatch):
         yield from misspelt_checks(watch.type, (*place, "type"), book, words)
-    elif isinstance(watch, kinds.HealthEvent):
+    elif isinstance(watch, kinds.HealthEventWatch):
         yield from misspelt_checks(watch.check, (*place, "check"), book, words)
 
 
@@ -183,7 +183,7 @@ def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     if not faults or None in actions:
         return
     for stage, alternatives in _items(book):
-        wanted = [w for w, _ in alternatives if isinstance(w, kinds.Crd) and not w.absent]
+        wanted = [w for w, _ in alternatives if isinstance(w, kinds.CrdWatch) and not w.absent]
         if stage.id == "remediate" and len(wanted) == len(alternatives):
             action = " or ".join(sorted(a for a in actions if a))
             message = f"remediate waits for {kinds.describe(wanted[0])}"

@@ -71,19 +71,20 @@ class NvsentinelChain:
         Only facts that NVSentinel itself sets are proven so; a label of the team's own is
         looked at as it is now.
         """
-        if isinstance(watch, kinds.NodeCondition) and watch.status == "True":
+        if isinstance(watch, kinds.NodeConditionWatch) and watch.status == "True":
             return _seen_event(watch, snapshot.session, trigger)
         if not self._is_behind(stage, snapshot.session):
             return ""
-        theirs = isinstance(watch, kinds.NvsentinelState) or (
-            isinstance(watch, kinds.NodeField)
+        theirs = isinstance(watch, kinds.NvsentinelStateWatch) or (
+            isinstance(watch, kinds.NodeFieldWatch)
             and watch.field == "spec.unschedulable"
             and watch.expect
         )
         theirs = theirs or (
-            isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation) and watch.key in _MARKS
+            isinstance(watch, kinds.NodeLabelWatch | kinds.NodeAnnotationWatch)
+            and watch.key in _MARKS
         )
-        drained = isinstance(watch, kinds.NodeEvent) and "NodeDraining" in watch.type
+        drained = isinstance(watch, kinds.NodeEventWatch) and "NodeDraining" in watch.type
         if theirs or drained:
             return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
         return ""
@@ -98,7 +99,7 @@ class NvsentinelChain:
     def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
         """Since v1.20 a healthy node loses annotation and state label before it is released:
         NVSentinel's cordon stays until a validation succeeds (issue #1854)."""
-        if not isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation):
+        if not isinstance(watch, kinds.NodeLabelWatch | kinds.NodeAnnotationWatch):
             return ""
         whole_mark = watch.key in _MARKS and not watch.value and not watch.pattern
         if not whole_mark or snapshot.node is None or not snapshot.session.open:
@@ -151,7 +152,9 @@ class NvsentinelChain:
         return DeadEnd(f"{newest.kind} {newest.name}: {detail}")
 
 
-def _seen_event(watch: kinds.NodeCondition, session: Session, trigger: HealthEvent | None) -> str:
+def _seen_event(
+    watch: kinds.NodeConditionWatch, session: Session, trigger: HealthEvent | None
+) -> str:
     events = [*session.events, *([trigger] if trigger is not None else [])]
     for event in events:
         if event.check not in watch.type or event.healthy:

@@ -170,7 +170,7 @@ def _watches(definitions: Mapping[str, Json]) -> Iterator[str]:
         "hold. `anyOf: [...]` makes a group that holds when one of its watches does. "
         "Every kind also has:"
     )
-    base = definitions["Taint"]
+    base = definitions["TaintWatch"]
     yield _table({**base, "required": []}, frozenset(base["properties"]) - common)
     done: set[type[WatchBase]] = set()
     for kind, model in KINDS.items():

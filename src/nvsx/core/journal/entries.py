@@ -84,7 +84,7 @@ class Baseline(Body, frozen=True, tag="baseline"):
     boot_id: str
 
 
-class Prerequisite(Body, frozen=True, tag="prerequisite"):
+class PrerequisiteChecked(Body, frozen=True, tag="prerequisite"):
     """A prerequisite was checked."""
 
     name: str
@@ -266,7 +266,7 @@ RunEvent = (
     | Armed
     | Target
     | Baseline
-    | Prerequisite
+    | PrerequisiteChecked
     | StageBegin
     | WatchChange
     | NoteMade

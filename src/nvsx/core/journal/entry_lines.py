@@ -54,7 +54,7 @@ def lines_of(entry: j.Entry) -> list[Line]:
         case j.Target():
             node = node_name(body.target_node, body.target_alias)
             return [Line("→", f"target {node}: {body.reason}", "head")]
-        case j.Prerequisite():
+        case j.PrerequisiteChecked():
             mark, tone = ("✓", "good") if body.ok else ("!", "warn")
             return [Line(mark, f"prerequisite {body.name}: {body.detail}", tone)]  # type: ignore[arg-type]
         case j.StageBegin():

@@ -77,7 +77,7 @@ class RunState:
     armed_for: str = ""
     boot_id: str = ""
     stages: list[StageState] = field(default_factory=list)
-    prerequisites: list[j.Prerequisite] = field(default_factory=list)
+    prerequisites: list[j.PrerequisiteChecked] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     session: Session = NO_SESSION
     seen_open: bool = False
@@ -157,7 +157,7 @@ class RunState:
         match body:
             case j.Baseline():
                 self.boot_id = body.boot_id
-            case j.Prerequisite():
+            case j.PrerequisiteChecked():
                 self.prerequisites.append(body)
             case j.EvidenceKept():
                 self.evidence.append(body)

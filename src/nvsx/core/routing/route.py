@@ -21,7 +21,7 @@ import msgspec
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.runbook.schema import Runbook, Trigger
-from nvsx.core.watches.kinds import NodeCondition
+from nvsx.core.watches.kinds import NodeConditionWatch
 
 #: The keys of `event` in a `when` expression.
 EVENT_KEYS = (
@@ -357,7 +357,7 @@ class _TagRule:
 class _DetectRule:
     """A node condition of the detect stage that the event's check sets."""
 
-    def __init__(self, watch: NodeCondition) -> None:
+    def __init__(self, watch: NodeConditionWatch) -> None:
         self._rule = f"detect watch {'|'.join(watch.type)}"
         self._types = _folded(watch.type)
         self._codes, self._codes_shown = _folded(watch.error_code), _shown(watch.error_code)
@@ -376,13 +376,13 @@ class _DetectRule:
         return self._match
 
 
-def detect_conditions(runbook: Runbook) -> tuple[NodeCondition, ...]:
+def detect_conditions(runbook: Runbook) -> tuple[NodeConditionWatch, ...]:
     """The node conditions whose appearance the detect stage waits for."""
     stage = runbook.stage("detect")
     return tuple(
         w
         for w in (stage.watches if stage else ())
-        if isinstance(w, NodeCondition) and w.status == "True" and not w.absent
+        if isinstance(w, NodeConditionWatch) and w.status == "True" and not w.absent
     )
 
 

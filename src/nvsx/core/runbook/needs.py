@@ -24,18 +24,18 @@ def needs_of(runbook: Runbook) -> Needs:
     pods, resources, logs, namespaces, health = [], [], [], [], False
     for w in every_watch(runbook):
         match w:
-            case kinds.Pod():
+            case kinds.PodWatch():
                 pods.append(PodSource(w.namespace or "", w.selector, w.on_node))
-            case kinds.Crd() if w.resource != "maintenance":
+            case kinds.CrdWatch() if w.resource != "maintenance":
                 plural, _, group = w.resource.partition(".")
                 resources.append(
                     ResourceSource(plural, w.group or group, w.version or "", w.namespace or "")
                 )
-            case kinds.Log():
+            case kinds.LogWatch():
                 logs.append(happenings.log_source(w))
-            case kinds.PodEvent():
+            case kinds.PodEventWatch():
                 namespaces.append(w.namespace or "")
-            case kinds.HealthEvent():
+            case kinds.HealthEventWatch():
                 health = True
             case _:
                 pass

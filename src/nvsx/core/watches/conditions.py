@@ -80,7 +80,7 @@ def _negated(verdict: Verdict) -> Verdict:
 
 def _stale(watch: kinds.WatchBase, look: Look) -> Verdict | None:
     """A node that cannot be read now is not what it was when it last could be."""
-    if watch.happening or isinstance(watch, kinds.Pod):
+    if watch.happening or isinstance(watch, kinds.PodWatch):
         return None
     return unread(look.snap, "node")
 
@@ -90,7 +90,7 @@ def _too_early(watch: kinds.WatchBase, look: Look) -> Verdict | None:
     that fired the run, a node that does not show the fault yet has not recovered from it.
     Source: platform-connectors/pkg/connectors (separate store and Kubernetes queues)."""
     trigger, node = look.scope.trigger, look.snap.node
-    if trigger is None or node is None or not isinstance(watch, kinds.NodeCondition):
+    if trigger is None or node is None or not isinstance(watch, kinds.NodeConditionWatch):
         return None
     until = trigger.generated_at + TOLERANCE
     if trigger.check not in watch.type or look.scope.now >= until:
@@ -104,8 +104,8 @@ def _too_early(watch: kinds.WatchBase, look: Look) -> Verdict | None:
 def _no_absence(watch: kinds.Watch, look: Look) -> Verdict | None:
     """What is missing together with the whole node, or is only to be seen no more, has not
     gone in the sense of a runbook."""
-    exists = isinstance(watch, kinds.NodeField) and watch.field == "exists"
-    about_node = not watch.happening and not isinstance(watch, kinds.Pod) and not exists
+    exists = isinstance(watch, kinds.NodeFieldWatch) and watch.field == "exists"
+    about_node = not watch.happening and not isinstance(watch, kinds.PodWatch) and not exists
     if about_node and look.snap.node is None:
         return pending(f"node {look.snap.node_name} is not there")
     held = look.chain.still_held(watch, look.snap)
@@ -141,7 +141,7 @@ def _held(
 # --- state watches ------------------------------------------------------------------------
 
 
-def _node_condition(w: kinds.NodeCondition, look: Look) -> Verdict:
+def _node_condition(w: kinds.NodeConditionWatch, look: Look) -> Verdict:
     node = look.snap.node
     if node is None:
         return unread(look.snap, "node") or pending(f"node {look.snap.node_name} is not there")
@@ -167,7 +167,7 @@ def _node_condition(w: kinds.NodeCondition, look: Look) -> Verdict:
     return pending("; ".join(why))
 
 
-def _node_field(w: kinds.NodeField, look: Look) -> Verdict:
+def _node_field(w: kinds.NodeFieldWatch, look: Look) -> Verdict:
     node = look.snap.node
     if node is None:
         blind = unread(look.snap, "node")
@@ -187,14 +187,14 @@ def _node_field(w: kinds.NodeField, look: Look) -> Verdict:
     return as_expected(node.unschedulable == w.expect, f"node is {words}")
 
 
-def _booted(w: kinds.NodeField, boot_id: str, scope: Scope) -> Verdict:
+def _booted(w: kinds.NodeFieldWatch, boot_id: str, scope: Scope) -> Verdict:
     if not scope.boot_id or not boot_id:
         return unknown("the boot id before the incident is not known")
     changed = boot_id != scope.boot_id
     return as_expected(changed == w.expect, f"boot id {'changed' if changed else 'unchanged'}")
 
 
-def _taint(w: kinds.Taint, look: Look) -> Verdict:
+def _taint(w: kinds.TaintWatch, look: Look) -> Verdict:
     if look.snap.node is None:
         return unread(look.snap, "node") or pending(f"node {look.snap.node_name} is not there")
     for t in look.snap.node.taints:
@@ -207,8 +207,8 @@ def _taint(w: kinds.Taint, look: Look) -> Verdict:
     return pending(f"no taint {w.key}")
 
 
-def _keyed(w: kinds.NodeLabel | kinds.NodeAnnotation, look: Look) -> Verdict:
-    word = "label" if isinstance(w, kinds.NodeLabel) else "annotation"
+def _keyed(w: kinds.NodeLabelWatch | kinds.NodeAnnotationWatch, look: Look) -> Verdict:
+    word = "label" if isinstance(w, kinds.NodeLabelWatch) else "annotation"
     if look.snap.node is None:
         return unread(look.snap, "node") or pending(f"node {look.snap.node_name} is not there")
     source = look.snap.node.labels if word == "label" else look.snap.node.annotations
@@ -223,7 +223,7 @@ def _keyed(w: kinds.NodeLabel | kinds.NodeAnnotation, look: Look) -> Verdict:
     return satisfied(f"{word} {w.key}={short}")
 
 
-def _nvsentinel_state(w: kinds.NvsentinelState, look: Look) -> Verdict:
+def _nvsentinel_state(w: kinds.NvsentinelStateWatch, look: Look) -> Verdict:
     ranks = [look.chain.state_rank(s) for s in w.state]
     if any(r is None for r in ranks):
         bad = next(s for s, r in zip(w.state, ranks, strict=True) if r is None)
@@ -242,7 +242,7 @@ def _nvsentinel_state(w: kinds.NvsentinelState, look: Look) -> Verdict:
     )
 
 
-def _pod(w: kinds.Pod, look: Look) -> Verdict:
+def _pod(w: kinds.PodWatch, look: Look) -> Verdict:
     blind = unread(look.snap, "pods")
     if blind:
         return blind
@@ -255,7 +255,9 @@ def _pod(w: kinds.Pod, look: Look) -> Verdict:
     return as_expected(w.wanted.accepts(len(hits)), text)
 
 
-def _is_pod(w: kinds.Pod, p: Pod, node: str, wanted: tuple[selectors.Requirement, ...]) -> bool:
+def _is_pod(
+    w: kinds.PodWatch, p: Pod, node: str, wanted: tuple[selectors.Requirement, ...]
+) -> bool:
     return (
         (not w.on_node or p.node == node)
         and (w.namespace is None or p.namespace == w.namespace)
@@ -264,16 +266,16 @@ def _is_pod(w: kinds.Pod, p: Pod, node: str, wanted: tuple[selectors.Requirement
 
 
 _KINDS: dict[type, Callable[[Any, Look], Verdict]] = {
-    kinds.NodeCondition: _node_condition,
-    kinds.NodeField: _node_field,
-    kinds.Taint: _taint,
-    kinds.NodeLabel: _keyed,
-    kinds.NodeAnnotation: _keyed,
-    kinds.NvsentinelState: _nvsentinel_state,
-    kinds.Pod: _pod,
-    kinds.PodEvent: happenings.pod_event,
-    kinds.NodeEvent: happenings.node_event,
-    kinds.Crd: happenings.crd,
-    kinds.HealthEvent: happenings.health_event,
-    kinds.Log: happenings.log,
+    kinds.NodeConditionWatch: _node_condition,
+    kinds.NodeFieldWatch: _node_field,
+    kinds.TaintWatch: _taint,
+    kinds.NodeLabelWatch: _keyed,
+    kinds.NodeAnnotationWatch: _keyed,
+    kinds.NvsentinelStateWatch: _nvsentinel_state,
+    kinds.PodWatch: _pod,
+    kinds.PodEventWatch: happenings.pod_event,
+    kinds.NodeEventWatch: happenings.node_event,
+    kinds.CrdWatch: happenings.crd,
+    kinds.HealthEventWatch: happenings.health_event,
+    kinds.LogWatch: happenings.log,
 }

@@ -16,7 +16,7 @@ from nvsx.core.watches.snapshot import NOT_INSTALLED, Event, LogSource, Resource
 from nvsx.core.watches.verdict import Verdict, failed, pending, satisfied, unknown
 
 
-def pod_event(w: kinds.PodEvent, look: Look) -> Verdict:
+def pod_event(w: kinds.PodEventWatch, look: Look) -> Verdict:
     known = (*look.snap.departed, *look.snap.pods_on_node())
     pods = {(p.namespace, p.name): p for p in known}
     wanted = selector(w.selector) if w.selector else ()
@@ -28,7 +28,7 @@ def pod_event(w: kinds.PodEvent, look: Look) -> Verdict:
     return _event(w, look.snap, look.scope, about)
 
 
-def node_event(w: kinds.NodeEvent, look: Look) -> Verdict:
+def node_event(w: kinds.NodeEventWatch, look: Look) -> Verdict:
     return _event(
         w,
         look.snap,
@@ -38,7 +38,7 @@ def node_event(w: kinds.NodeEvent, look: Look) -> Verdict:
 
 
 def _event(
-    w: kinds.PodEvent | kinds.NodeEvent,
+    w: kinds.PodEventWatch | kinds.NodeEventWatch,
     snap: Snapshot,
     scope: Scope,
     about: Callable[[Event], bool],
@@ -61,7 +61,7 @@ def _event(
     return satisfied(f"{newest.reason}: {newest.message}{times}", newest.last)
 
 
-def crd(w: kinds.Crd, look: Look) -> Verdict:
+def crd(w: kinds.CrdWatch, look: Look) -> Verdict:
     start = earliest(w, look.snap, look.scope)
     of_kind = [r for r in look.snap.resources if _is_resource(w, r, look.chain)]
     if w.since in (None, "incident"):
@@ -84,7 +84,7 @@ def _at_hand(r: Resource, snap: Snapshot, start: float) -> bool:
     return not snap.session.known and r.created >= start
 
 
-def _is_resource(w: kinds.Crd, r: Resource, chain: Chain) -> bool:
+def _is_resource(w: kinds.CrdWatch, r: Resource, chain: Chain) -> bool:
     if w.namespace is not None and r.namespace != w.namespace:
         return False
     if w.resource == "maintenance":
@@ -94,7 +94,7 @@ def _is_resource(w: kinds.Crd, r: Resource, chain: Chain) -> bool:
     return r.plural == plural and (not group or r.group == group)
 
 
-def _no_resource(w: kinds.Crd, snap: Snapshot, old: int) -> Verdict:
+def _no_resource(w: kinds.CrdWatch, snap: Snapshot, old: int) -> Verdict:
     plural = w.resource.partition(".")[0]
     blind = {k: v for k, v in snap.unread.items() if k.startswith("resources/")}
     if plural != "maintenance" and f"resources/{plural}" in blind:
@@ -107,7 +107,7 @@ def _no_resource(w: kinds.Crd, snap: Snapshot, old: int) -> Verdict:
     return pending("none yet")
 
 
-def _resource_verdict(w: kinds.Crd, r: Resource, chain: Chain) -> Verdict:
+def _resource_verdict(w: kinds.CrdWatch, r: Resource, chain: Chain) -> Verdict:
     outcome, detail = chain.outcome(r)
     name = f"{r.kind} {r.name}"
     if w.condition is not None:
@@ -129,7 +129,7 @@ def _resource_verdict(w: kinds.Crd, r: Resource, chain: Chain) -> Verdict:
     return pending(f"{name}: {detail}")
 
 
-def health_event(w: kinds.HealthEvent, look: Look) -> Verdict:
+def health_event(w: kinds.HealthEventWatch, look: Look) -> Verdict:
     start = earliest(w, look.snap, look.scope)
     hits = [
         e
@@ -148,7 +148,7 @@ def health_event(w: kinds.HealthEvent, look: Look) -> Verdict:
     return satisfied(f"{newest.check}{codes}", newest.generated_at or None)
 
 
-def log_source(w: kinds.Log) -> LogSource:
+def log_source(w: kinds.LogWatch) -> LogSource:
     """Which logs `w` reads; the key of its lines in a snapshot."""
     return LogSource(
         namespace=w.namespace or "default",
@@ -159,7 +159,7 @@ def log_source(w: kinds.Log) -> LogSource:
     )
 
 
-def log(w: kinds.Log, look: Look) -> Verdict:
+def log(w: kinds.LogWatch, look: Look) -> Verdict:
     source = log_source(w)
     start = earliest(w, look.snap, look.scope)
     for line in reversed(look.snap.logs.get(source, ())):

@@ -52,7 +52,7 @@ class WatchBase(Model):
     )
 
 
-class NodeCondition(WatchBase):
+class NodeConditionWatch(WatchBase):
     """A condition on the target node, such as the one NVSentinel sets for a check."""
 
     kind: Literal["node-condition"]
@@ -62,7 +62,7 @@ class NodeCondition(WatchBase):
     reason: Texts = Field((), description="The condition's reason, one or a list.")
 
 
-class NodeField(WatchBase):
+class NodeFieldWatch(WatchBase):
     """A fact of the target node. An absent boolean reads as false."""
 
     kind: Literal["node"]
@@ -86,7 +86,7 @@ class NodeField(WatchBase):
         return words[text]
 
 
-class Taint(WatchBase):
+class TaintWatch(WatchBase):
     """A taint on the target node. NVSentinel sets none unless an operator configured it."""
 
     kind: Literal["taint"]
@@ -109,26 +109,26 @@ class _Keyed(WatchBase):
         return self
 
 
-class NodeLabel(_Keyed):
+class NodeLabelWatch(_Keyed):
     """A label on the target node; without value or pattern, its presence."""
 
     kind: Literal["node-label"]
 
 
-class NodeAnnotation(_Keyed):
+class NodeAnnotationWatch(_Keyed):
     """An annotation on the target node; without value or pattern, its presence."""
 
     kind: Literal["node-annotation"]
 
 
-class NvsentinelState(WatchBase):
+class NvsentinelStateWatch(WatchBase):
     """NVSentinel's state label has reached one of these, or a later rank, in this session."""
 
     kind: Literal["nvsentinel-state"]
     state: Texts = Field(description="One or a list, such as quarantined or drain-succeeded.")
 
 
-class Pod(WatchBase):
+class PodWatch(WatchBase):
     """Pods that match a selector, on the target node unless `onNode` is false."""
 
     kind: Literal["pod"]
@@ -165,14 +165,14 @@ class _Events(WatchBase):
         return self
 
 
-class PodEvent(_Events):
+class PodEventWatch(_Events):
     """A Kubernetes Event about a pod on the target node."""
 
     kind: Literal["pod-event"]
     selector: LabelSelector | None = Field(None, description="Labels of the pod.")
 
 
-class NodeEvent(_Events):
+class NodeEventWatch(_Events):
     """A Kubernetes Event about the target node."""
 
     kind: Literal["node-event"]
@@ -185,7 +185,7 @@ class CrdCondition(Model):
     status: ConditionStatus = "True"
 
 
-class Crd(WatchBase):
+class CrdWatch(WatchBase):
     """A custom resource for the target node, such as a RebootNode.
 
     `resource` is the plural, or `maintenance` for whatever kinds this NVSentinel creates.
@@ -211,7 +211,7 @@ Filter = Annotated[
 ]
 
 
-class HealthEvent(WatchBase):
+class HealthEventWatch(WatchBase):
     """A health event in NVSentinel's own store. `mongo-event` is the same, by its old name."""
 
     happening: ClassVar[bool] = True
@@ -230,7 +230,7 @@ class HealthEvent(WatchBase):
         return "health-event"
 
 
-class Log(WatchBase):
+class LogWatch(WatchBase):
     """A line in the logs of pods. `training-log` is the same, by its old name."""
 
     happening: ClassVar[bool] = True
@@ -257,18 +257,18 @@ class Log(WatchBase):
 
 
 Watch = Annotated[
-    NodeCondition
-    | NodeField
-    | Taint
-    | NodeLabel
-    | NodeAnnotation
-    | NvsentinelState
-    | Pod
-    | PodEvent
-    | NodeEvent
-    | Crd
-    | HealthEvent
-    | Log,
+    NodeConditionWatch
+    | NodeFieldWatch
+    | TaintWatch
+    | NodeLabelWatch
+    | NodeAnnotationWatch
+    | NvsentinelStateWatch
+    | PodWatch
+    | PodEventWatch
+    | NodeEventWatch
+    | CrdWatch
+    | HealthEventWatch
+    | LogWatch,
     Field(discriminator="kind"),
 ]
 
@@ -280,20 +280,20 @@ class AnyOf(Model):
 
 
 KINDS: dict[str, type[WatchBase]] = {
-    "node-condition": NodeCondition,
-    "node": NodeField,
-    "taint": Taint,
-    "node-label": NodeLabel,
-    "node-annotation": NodeAnnotation,
-    "nvsentinel-state": NvsentinelState,
-    "pod": Pod,
-    "pod-event": PodEvent,
-    "node-event": NodeEvent,
-    "crd": Crd,
-    "health-event": HealthEvent,
-    "mongo-event": HealthEvent,
-    "log": Log,
-    "training-log": Log,
+    "node-condition": NodeConditionWatch,
+    "node": NodeFieldWatch,
+    "taint": TaintWatch,
+    "node-label": NodeLabelWatch,
+    "node-annotation": NodeAnnotationWatch,
+    "nvsentinel-state": NvsentinelStateWatch,
+    "pod": PodWatch,
+    "pod-event": PodEventWatch,
+    "node-event": NodeEventWatch,
+    "crd": CrdWatch,
+    "health-event": HealthEventWatch,
+    "mongo-event": HealthEventWatch,
+    "log": LogWatch,
+    "training-log": LogWatch,
 }
 
 
@@ -315,14 +315,14 @@ def _or(values: tuple[str, ...]) -> str:
     return " or ".join(values)
 
 
-def _node_condition(w: NodeCondition) -> str:
+def _node_condition(w: NodeConditionWatch) -> str:
     text = f"node condition {_or(w.type)} is {w.status}"
     if w.error_code:
         text += f" with error code {_or(w.error_code)}"
     return text + (f" with reason {_or(w.reason)}" if w.reason else "")
 
 
-def _node_field(w: NodeField) -> str:
+def _node_field(w: NodeFieldWatch) -> str:
     yes, no = {
         "spec.unschedulable": ("node is cordoned", "node is schedulable"),
         "ready": ("node is Ready", "node is not Ready"),
@@ -332,19 +332,19 @@ def _node_field(w: NodeField) -> str:
     return yes if w.expect else no
 
 
-def _taint(w: Taint) -> str:
+def _taint(w: TaintWatch) -> str:
     value = f"={w.value}" if w.value else ""
     return f"node has taint {w.key}{value}" + (f":{w.effect}" if w.effect else "")
 
 
-def _keyed(w: NodeLabel | NodeAnnotation) -> str:
+def _keyed(w: NodeLabelWatch | NodeAnnotationWatch) -> str:
     text = f"node has {w.kind.removeprefix('node-')} {w.key}"
     if w.value:
         return f"{text}={_or(w.value)}"
     return text + (f" matching /{w.pattern}/" if w.pattern else "")
 
 
-def _pod(w: Pod) -> str:
+def _pod(w: PodWatch) -> str:
     phase = f" {w.phase}" if w.phase else ""
     where = " on the node" if w.on_node else ""
     return f"{w.wanted}{phase} pods {w.selector}{where}" + _in(w.namespace)
@@ -354,15 +354,15 @@ def _in(namespace: str | None) -> str:
     return f" in namespace {namespace}" if namespace else ""
 
 
-def _events(w: PodEvent | NodeEvent) -> str:
+def _events(w: PodEventWatch | NodeEventWatch) -> str:
     about = "a pod on the node" if w.kind == "pod-event" else "the node"
     text = f"Event {_or((*w.type, *w.reason))} for {about}"
-    if isinstance(w, PodEvent) and w.selector:
+    if isinstance(w, PodEventWatch) and w.selector:
         text += f" with labels {w.selector}"
     return text + _in(w.namespace) + (f" matching /{w.pattern}/" if w.pattern else "")
 
 
-def _crd(w: Crd) -> str:
+def _crd(w: CrdWatch) -> str:
     name = "maintenance resource" if w.resource == "maintenance" else w.resource
     text = name + (f".{w.group}" if w.group else "") + " for the node" + _in(w.namespace)
     if w.condition:
@@ -372,14 +372,14 @@ def _crd(w: Crd) -> str:
     return text if w.condition or w.completed is not None else f"{text} exists"
 
 
-def _health_event(w: HealthEvent) -> str:
+def _health_event(w: HealthEventWatch) -> str:
     text = "health event for the node in NVSentinel's store"
     text += f" by check {_or(w.check)}" if w.check else ""
     text += f" with error code {_or(w.error_code)}" if w.error_code else ""
     return text + (f" matching {w.filter}" if w.filter else "")
 
 
-def _log(w: Log) -> str:
+def _log(w: LogWatch) -> str:
     whose = f"pod {w.pod}" if w.pod else f"pods {w.selector}"
     inside = f", container {w.container}" if w.container else ""
     return f"log line of {whose}{_in(w.namespace)}{inside} matching /{w.pattern}/"
