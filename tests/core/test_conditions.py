@@ -10,11 +10,11 @@ from tests.fakes import fake_observer as build
 from tests.fakes.fake_observer import AT, EVENT_ID
 
 from nvsx.core.incident.session import HealthEvent, Session
-from nvsx.core.watches import conditions, happenings, look
+from nvsx.core.watches import conditions
 from nvsx.core.watches.kinds import AnyOf, Watch
-from nvsx.core.watches.look import Look, Scope
 from nvsx.core.watches.snapshot import Event, LogLine, LogSource, Snapshot, Taint
 from nvsx.core.watches.verdict import Verdict
+from nvsx.core.watches.watch_base import Look, Scope
 from nvsx.nvsentinel.chain import NvsentinelChain
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Watch)
@@ -283,7 +283,7 @@ def test_health_event_filter() -> None:
 def test_log_line() -> None:
     """A log line counts by pattern and time."""
     watch = {"kind": "log", "namespace": "ml", "selector": "app=t", "pattern": "step \\d+"}
-    source = happenings.log_source(ADAPTER.validate_python(watch))
+    source = ADAPTER.validate_python(watch).source
     line = LogLine(AT + 50, "ml", "t-0", "c", "step 12 done")
     assert ask(watch, build.snapshot(logs={source: (line,)})).kind == "satisfied"
     old = LogLine(AT - 5000, "ml", "t-0", "c", "step 12 done")
@@ -339,7 +339,7 @@ def test_earliest_is_floored_with_tolerance() -> None:
     watch = ADAPTER.validate_python({"kind": "node-event", "type": "X"})
     scope = Scope(now=NOW, stage="drain", run_began=RUN, stage_began=RUN)
     snap = build.snapshot(session=Session(key=EVENT_ID, open=True, generated_at=AT))
-    assert look.earliest(watch, snap, scope) == float(int(AT)) - 120
+    assert watch.counts_from(Look(snap, scope, NvsentinelChain())) == float(int(AT)) - 120
 
 
 KILLED = Event(

@@ -6,7 +6,8 @@ import pytest
 
 from nvsx.core.errors import InvalidRunbook, UsageError
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
-from nvsx.core.watches.kinds import NodeConditionWatch, PodEventWatch, TaintWatch
+from nvsx.core.watches.event_watches import PodEventWatch
+from nvsx.core.watches.node_watches import NodeConditionWatch, TaintWatch
 from nvsx.project import loader
 
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata:\n  name: fault\n"  # four lines

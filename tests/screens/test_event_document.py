@@ -67,3 +67,11 @@ def test_nothing_published_is_ever_dropped(
     assert event_document.main(["--write", str(tmp_path)]) == 1
     assert (tmp_path / event_document.SCHEMA).read_text() == text
     assert "anished" in capsys.readouterr().err
+
+
+def test_a_class_of_another_name_writes_the_same_event(tmp_path: Path) -> None:
+    """What was published is known by the event's tag; the name of its class may change."""
+    published = event_document.json_schema()
+    published["$defs"]["OldName"] = published["$defs"].pop("Finish")
+    (tmp_path / event_document.SCHEMA).write_text(json.dumps(published))
+    assert event_document.main(["--write", str(tmp_path)]) == 0

@@ -20,7 +20,8 @@ from nvsx.convert.facts import Fact
 from nvsx.convert.matching import Speech, norm, speech_of
 from nvsx.core import durations
 from nvsx.core.runbook.schema import Runbook, StageId
-from nvsx.core.watches.kinds import HealthEventWatch, NodeConditionWatch
+from nvsx.core.watches.health_event_watch import HealthEventWatch
+from nvsx.core.watches.node_watches import NodeConditionWatch
 
 FILE = "ledger.json"
 VERSION = 1

@@ -21,7 +21,7 @@ import msgspec
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.runbook.schema import Runbook, Trigger
-from nvsx.core.watches.kinds import NodeConditionWatch
+from nvsx.core.watches.node_watches import NodeConditionWatch
 
 #: The keys of `event` in a `when` expression.
 EVENT_KEYS = (
