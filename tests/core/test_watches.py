@@ -40,7 +40,7 @@ def test_the_table_has_every_kind() -> None:
     assert set(MINIMAL) == set(KINDS)
 
 
-def concrete(cls: type[WatchBase]) -> set[type[WatchBase]]:
+def concrete(cls: Any) -> set[type[WatchBase]]:
     """The kinds below `cls`: the classes that can be instantiated."""
     found = {cls} if not inspect.isabstract(cls) else set()
     return found.union(*(concrete(sub) for sub in cls.__subclasses__()))

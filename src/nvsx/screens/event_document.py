@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -50,10 +50,9 @@ This page is generated from `src/nvsx/core/journal/entries.py`.
 
 def json_schema() -> Json:
     """JSON Schema (2020-12) of one line."""
-    bodies = get_args(entries.RunEvent)
-    refs, components = msgspec.json.schema_components(bodies, ref_template="#/$defs/{name}")
+    refs, components = msgspec.json.schema_components(entries.EVENTS, ref_template="#/$defs/{name}")
     definitions = {name: _described(schema) for name, schema in components.items()}
-    for body in bodies:
+    for body in entries.EVENTS:
         schema = definitions[body.__name__]
         schema["properties"] = {**_ENVELOPE, **schema["properties"]}
         schema["required"] = list(dict.fromkeys([*_ALWAYS, *schema["required"]]))
