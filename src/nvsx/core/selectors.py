@@ -54,7 +54,7 @@ def parse(text: str) -> tuple[Requirement, ...]:
     if not text.strip():
         raise ValueError("a label selector is empty: write one such as app=trainer")
     try:
-        return read(text, _key_fault, _value_fault)
+        return read(text, _check_key, _check_value)
     except ValueError as error:
         told = str(error).removeprefix("unable to parse requirement: ")
         raise ValueError(
@@ -95,8 +95,8 @@ class _Reader:
 
     def __init__(self, text: str, key_fault: KeyRule, value_fault: ValueRule) -> None:
         self._tokens = [*reversed(_TOKEN.findall(text))]
-        self._key_fault = key_fault
-        self._value_fault = value_fault
+        self._check_key = key_fault
+        self._check_value = value_fault
 
     @property
     def next(self) -> str:
@@ -109,31 +109,31 @@ class _Reader:
         absent = self.next == "!" and bool(self.take())
         if (key := self.take()) in _SYMBOLS:
             raise ValueError(f"found '{key}', expected: identifier")
-        if told := self._key_fault(key):
+        if told := self._check_key(key):
             raise ValueError(told)
         if absent or self.next in ("", ","):
             return Requirement(key, "absent" if absent else "exists")
         operator = _OPERATORS.get(word := self.take())
         if operator is None:
             raise ValueError(f"found '{word}', expected: in, notin, =, ==, !=, gt, lt")
-        values = self._listed() if word in ("in", "notin") else {self._value()}
+        values = self._read_list() if word in ("in", "notin") else {self._read_value()}
         if operator in ("gt", "lt") and not all(map(_INTEGER.fullmatch, values)):
             shown = json.dumps(*values, ensure_ascii=False)
             rule = "for 'Gt', 'Lt' operators, the value must be an integer"
             raise ValueError(f"values[0]: Invalid value: {shown}: {rule}")
-        told_each = (self._value_fault(key, n, value) for n, value in enumerate(sorted(values)))
+        told_each = (self._check_value(key, n, value) for n, value in enumerate(sorted(values)))
         if faults := [fault for fault in told_each if fault]:
             raise ValueError(faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]")
         return Requirement(key, operator, frozenset(values))
 
-    def _value(self) -> str:
+    def _read_value(self) -> str:
         if self.next in ("", ","):
             return ""
         if (value := self.take()) in _SYMBOLS:
             raise ValueError(f"found '{value}', expected: identifier")
         return value
 
-    def _listed(self) -> set[str]:
+    def _read_list(self) -> set[str]:
         if (opening := self.take()) != "(":
             raise ValueError(f"found '{opening}' expected: '('")
         found: set[str] = set()
@@ -146,9 +146,9 @@ class _Reader:
                 raise ValueError(f"found '{after}', expected: ',' or ')'")
 
 
-def _key_fault(key: str) -> str:
+def _check_key(key: str) -> str:
     return "" if _KEY.fullmatch(key) else f"'{key}' cannot be a label"
 
 
-def _value_fault(_key: str, _index: int, value: str) -> str:
+def _check_value(_key: str, _index: int, value: str) -> str:
     return "" if _VALUE.fullmatch(value) else f"no label has the value '{value}'"

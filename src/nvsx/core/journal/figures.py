@@ -71,12 +71,12 @@ def notices(state: RunState) -> list[Notice]:
 def figures(state: RunState) -> list[Figure]:
     """All figures of a run, in the order of the chain."""
     times = state.times
-    found = [_span(key, *spec, times) for key, spec in SPANS.items()]
-    found.insert(1, _first_notice(times, notices(state)))
-    return [*found, *_repair(state)]
+    found = [_measure_span(key, *spec, times) for key, spec in SPANS.items()]
+    found.insert(1, _measure_first_notice(times, notices(state)))
+    return [*found, *_measure_repair(state)]
 
 
-def _span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
+def _measure_span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
     began, ended = getattr(times, first), getattr(times, last)
     missing = [MARKS[name] for name, at in ((first, began), (last, ended)) if at is None]
     if missing:
@@ -84,7 +84,7 @@ def _span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
     return Figure(key, label, max(0.0, ended - began))
 
 
-def _first_notice(times: Times, told: list[Notice]) -> Figure:
+def _measure_first_notice(times: Times, told: list[Notice]) -> Figure:
     key, label = "time_to_first_notice", "time to first notice"
     if not told:
         return Figure(key, label, None, "nobody was told")
@@ -93,7 +93,7 @@ def _first_notice(times: Times, told: list[Notice]) -> Figure:
     return Figure(key, label, max(0.0, min(n.at for n in told) - times.generated))
 
 
-def _repair(state: RunState) -> list[Figure]:
+def _measure_repair(state: RunState) -> list[Figure]:
     """Time to repair as the run itself concluded, with and without drain."""
     finish, times = state.finish, state.times
     why = no_repair(state)

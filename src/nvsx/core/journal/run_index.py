@@ -86,15 +86,15 @@ def words(event: RunEvent) -> set[tuple[WordKind, str]]:
         case Start():
             found: set[tuple[WordKind, str]] = {("tag", tag) for tag in event.tags}
             if event.trigger_event:
-                found |= set(_of_fault(msgspec.convert(event.trigger_event, HealthEvent)))
+                found |= set(_name_fault(msgspec.convert(event.trigger_event, HealthEvent)))
             return found
         case SessionSeen():
-            return {word for e in event.session.events for word in _of_fault(e)}
+            return {word for e in event.session.events for word in _name_fault(e)}
         case _:
             return set()
 
 
-def _of_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
+def _name_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
     if event.healthy or not event.check:
         return
     yield "fault", " ".join((event.check, *sorted(event.error_codes)))

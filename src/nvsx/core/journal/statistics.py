@@ -61,10 +61,10 @@ def spread(seconds: Iterable[float]) -> Spread | None:
     ordered = sorted(seconds)
     if not ordered:
         return None
-    return Spread(len(ordered), _rank(ordered, 0.5), _rank(ordered, 0.9))
+    return Spread(len(ordered), _pick_percentile(ordered, 0.5), _pick_percentile(ordered, 0.9))
 
 
-def _rank(ordered: Sequence[float], share: float) -> float:
+def _pick_percentile(ordered: Sequence[float], share: float) -> float:
     return round(ordered[math.ceil(share * len(ordered)) - 1], 3)
 
 
@@ -73,11 +73,11 @@ def groups(samples: Iterable[Sample]) -> list[Group]:
     runs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         runs[sample.group].append(sample)
-    found = [_group(name, mine) for name, mine in runs.items()]
+    found = [_summarise_group(name, mine) for name, mine in runs.items()]
     return sorted(found, key=lambda g: (-g.runs, g.name))
 
 
-def _group(name: str, runs: Sequence[Sample]) -> Group:
+def _summarise_group(name: str, runs: Sequence[Sample]) -> Group:
     columns = zip(*(r.lengths for r in runs), strict=True)
     spreads = {
         stage: spread(s for s in seconds if s is not None)
@@ -109,7 +109,8 @@ def repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
     found = [
         repeat
         for key, mine in struck.items()
-        if len(mine) > 1 and (repeat := _densest(key, _incidents(mine), window)) is not None
+        if len(mine) > 1
+        and (repeat := _find_densest(key, _keep_first_runs(mine), window)) is not None
     ]
     return sorted(found, key=lambda r: (-r.count, -r.last, r.kind, r.name))
 
@@ -142,7 +143,7 @@ def struck_again(
     return max((r.count for r in again), default=1), ""
 
 
-def _incidents(hits: Sequence[Hit]) -> list[Hit]:
+def _keep_first_runs(hits: Sequence[Hit]) -> list[Hit]:
     """The first run of each incident, in the order of `hits`."""
     first: dict[str, Hit] = {}
     for hit in hits:
@@ -150,7 +151,7 @@ def _incidents(hits: Sequence[Hit]) -> list[Hit]:
     return list(first.values())
 
 
-def _densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
+def _find_densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
     """The fullest window of `incidents`, oldest first, the latest of equally full ones; None
     with fewer than two."""
     begun = [h.created for h in incidents]

@@ -33,14 +33,16 @@ class Positions:
 
     def value(self, path: Sequence[str | int]) -> SourceMark:
         """Where the value at `path` begins, or the nearest thing around it that exists."""
-        return next((self.values[p] for p in _upwards(path) if p in self.values), SourceMark(1, 1))
+        return next(
+            (self.values[p] for p in _walk_upwards(path) if p in self.values), SourceMark(1, 1)
+        )
 
     def key(self, path: Sequence[str | int]) -> SourceMark:
         """Where the key at `path` begins; the value, where there is no key (list items)."""
         return self.keys.get(tuple(path)) or self.value(path)
 
 
-def _upwards(path: Sequence[str | int]) -> Iterator[YamlPath]:
+def _walk_upwards(path: Sequence[str | int]) -> Iterator[YamlPath]:
     for end in range(len(path), -1, -1):
         yield tuple(path[:end])
 

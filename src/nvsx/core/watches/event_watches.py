@@ -63,9 +63,9 @@ class _EventWatch(Happening):
     def describe(self) -> str:
         matching = f" matching /{self.pattern}/" if self.pattern else ""
         names = any_of_words((*self.type, *self.reason))
-        return f"Event {names} for {self._subject()}{in_namespace(self.namespace)}{matching}"
+        return f"Event {names} for {self._name_subject()}{in_namespace(self.namespace)}{matching}"
 
-    def _subject(self) -> str:
+    def _name_subject(self) -> str:
         return self.about
 
 
@@ -91,7 +91,7 @@ class PodEventWatch(_EventWatch):
     def needs(self) -> Needs:
         return Needs(event_namespaces=(self.namespace or "",))
 
-    def _subject(self) -> str:
+    def _name_subject(self) -> str:
         return f"{self.about} with labels {self.selector}" if self.selector else self.about
 
 

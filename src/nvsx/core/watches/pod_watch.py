@@ -51,13 +51,13 @@ class PodWatch(WatchBase):
         unread = is_unread(look.snap, "pods")
         if unread:
             return unread
-        hits = [p for p in look.snap.pods if self._counts(p, look.snap.node_name)]
+        hits = [p for p in look.snap.pods if self._pod_counts(p, look.snap.node_name)]
         names = ", ".join(sorted(f"{p.namespace}/{p.name}" for p in hits)[:NAMED_PODS])
         more = f" and {len(hits) - NAMED_PODS} more" if len(hits) > NAMED_PODS else ""
         text = f"{len(hits)} pods" + (f": {names}{more}" if hits else "")
         return satisfied_if(self.wanted.accepts(len(hits)), text)
 
-    def _counts(self, pod: Pod, node: str) -> bool:
+    def _pod_counts(self, pod: Pod, node: str) -> bool:
         return (
             (not self.on_node or pod.node == node)
             and self.namespace in (None, pod.namespace)
