@@ -340,7 +340,7 @@ class _TagRule:
 
     def __init__(self, tag: str) -> None:
         self._rule = f"tag {tag}"
-        self._folded = tag.casefold()
+        self._name = tag.casefold()
         self._other = RuleResult(self._rule, False, "it is neither the check nor xid-<error code>")
         self._code = RuleResult(
             self._rule, True, f"{self._rule} is its error code", (1, 0, 1, 1, -1)
