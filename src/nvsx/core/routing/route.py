@@ -391,7 +391,7 @@ def detect_conditions(runbook: Runbook) -> tuple[NodeConditionWatch, ...]:
     )
 
 
-def unknown_event_keys(expression: str) -> tuple[str, ...]:
+def find_unknown_event_keys(expression: str) -> tuple[str, ...]:
     """Keys of `event` that a `when` expression uses and no event will ever have."""
     without_texts = re.sub(r"\"[^\"]*\"|'[^']*'", '""', expression)
     used = re.findall(r"\bevent\s*\.\s*([A-Za-z_]\w*)", without_texts)

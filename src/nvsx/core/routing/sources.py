@@ -171,7 +171,7 @@ class Token(Model):
 WITH_EVENT_TYPES: tuple[Kind, ...] = ("pagerduty", "opsgenie", "jsm", "jira")
 
 
-def misplaced(kind: Kind, source: Source) -> Mapping[str, str]:
+def find_misplaced(kind: Kind, source: Source) -> Mapping[str, str]:
     """Settings that mean nothing for a source of this kind: key → why."""
     found = {}
     if source.events and kind not in WITH_EVENT_TYPES:

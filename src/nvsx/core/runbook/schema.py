@@ -291,7 +291,7 @@ class Stage(Model):
         )
 
 
-def stage_problems(ids: list[object]) -> list[tuple[int, str]]:
+def find_stage_problems(ids: list[object]) -> list[tuple[int, str]]:
     """What is wrong with a list of stage ids, as (index, message): unknown, twice, misordered."""
     problems: list[tuple[int, str]] = []
     seen: list[StageId] = []
@@ -319,7 +319,7 @@ class Drill(Model):
 
 
 def _check_tokens(text: str) -> str:
-    unknown = narration.unknown_tokens(text)
+    unknown = narration.find_unknown_tokens(text)
     if unknown:
         near = get_close_matches(unknown[0], narration.TOKENS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"use {', '.join(narration.TOKENS)}"
@@ -362,7 +362,7 @@ class Runbook(Model):
     @field_validator("stages")
     @classmethod
     def _check_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        problems = stage_problems([s.id for s in stages])
+        problems = find_stage_problems([s.id for s in stages])
         if problems:
             raise PydanticCustomError("stage_order", "{why}", {"why": problems[0][1]})
         return stages
