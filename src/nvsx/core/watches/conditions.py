@@ -41,7 +41,7 @@ def evaluate(item: Watch | AnyOf, look: Look, held: dict[int, float], index: int
     except TooSlow as slow:
         return invalid(f"{_number_watch(index)} ({item.kind}): {slow}")
     if item.absent and item.happening and item.for_:
-        return _judge_quiet_time(item, verdict, look.scope)
+        return _judge_quiet_time(item.for_ * look.scope.pace, verdict, look.scope)
     if item.absent:
         verdict = _judge_absence(item, verdict, look)
     elif verdict.kind in ("pending", "unknown"):
@@ -92,8 +92,8 @@ def _judge_absence(watch: Watch, verdict: Verdict, look: Look) -> Verdict:
     return pending(holder) if holder else satisfied(verdict.detail)
 
 
-def _judge_quiet_time(watch: WatchBase, verdict: Verdict, scope: Scope) -> Verdict:
-    """`absent` with `for` on happenings: nothing of the kind for that long.
+def _judge_quiet_time(span: float, verdict: Verdict, scope: Scope) -> Verdict:
+    """`absent` with `for` on happenings: nothing of the kind for `span` seconds.
 
     | time  | what is seen           | `absent`, `for: 10m`, the stage began at 03:00 |
     |-------|------------------------|------------------------------------------------|
@@ -104,7 +104,6 @@ def _judge_quiet_time(watch: WatchBase, verdict: Verdict, scope: Scope) -> Verdi
     if verdict.kind in ("unknown", "invalid"):
         return verdict
     last = verdict.at if verdict.at is not None else scope.stage_began
-    span = (watch.for_ or 0.0) * scope.pace
     calm = scope.now - last
     text = f"none for {durations.format(max(0.0, round(calm)))} of {durations.format(span)}"
     return satisfied(text, last) if calm >= span else pending(text, last + span)

@@ -274,7 +274,8 @@ class NvsentinelStateWatch(WatchBase):
             if state in self.state:
                 return satisfied(f"state {state}", at)
         for state, at in session.states:
-            if (look.chain.state_rank(state) or 0) > min(known):
+            rank = look.chain.state_rank(state)
+            if rank is not None and rank > min(known):
                 return satisfied(f"state {state}, which comes later", at)
         return pending(f"state is {session.state}" if session.state else "no state label")
 
