@@ -63,15 +63,12 @@ def _values_ordered(value: Any, operand: Any, compare: Callable[[Any, Any], bool
             operand = datetime.fromisoformat(operand)
         except ValueError:
             return False
-    same = isinstance(value, int | float) and isinstance(operand, int | float)
     if isinstance(value, bool) or isinstance(operand, bool):
-        return False
-    if not same and type(value) is not type(operand):
-        return False
+        return False  # Python would take them for 1 and 0
     try:
         return compare(value, operand)
     except TypeError:
-        return False
+        return False  # values of different types, and null, have no order
 
 
 def _operator_matches(value: Any, op: str, operand: Any, whole: Mapping[str, Any]) -> bool:
