@@ -36,8 +36,8 @@ class Work:
 def _forgotten() -> Iterator[None]:
     """No test knows which patterns another found slow."""
     yield
-    patterns._of_watches.cache_clear()
-    patterns._of_rules.cache_clear()
+    patterns._watch_matcher.cache_clear()
+    patterns._rule_matcher.cache_clear()
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_slow_pattern_is_not_tried_again(work: Work) -> None:
 def test_a_machine_that_gives_no_time_is_not_the_patterns_fault(work: Work) -> None:
     """A search that was stopped without having worked is tried again."""
     work.each, work.timed_out = 0.0, True
-    matcher = patterns._of_watches("p")
+    matcher = patterns._watch_matcher("p")
     work.search = lambda *_: _once(work)  # type: ignore[method-assign]
     assert matcher.search("text", patterns.LIMIT) is None
     assert (work.searches, matcher.too_slow) == (2, False)

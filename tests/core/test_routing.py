@@ -10,8 +10,8 @@ from nvsx.core.routing.route import (
     Holds,
     TriggerFacts,
     Truth,
+    find_unknown_event_keys,
     route,
-    unknown_event_keys,
 )
 from nvsx.core.runbook.schema import Runbook
 
@@ -237,4 +237,4 @@ def test_facts_come_from_health_events() -> None:
 def test_unknown_event_keys_are_found() -> None:
     """Keys no event has are found, texts in quotes are left alone."""
     expression = 'event.checkNme == "event.foo" && event.labels["x"] == "y" && has(event.nodename)'
-    assert unknown_event_keys(expression) == ("checkNme", "nodename")
+    assert find_unknown_event_keys(expression) == ("checkNme", "nodename")

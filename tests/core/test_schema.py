@@ -75,7 +75,7 @@ def test_stage_ids_are_known_unique_and_in_order(
     ids: list[object], problems: list[tuple[int, str]]
 ) -> None:
     """Unknown, repeated and misordered stages are each named by their index."""
-    assert schema.stage_problems(ids) == problems
+    assert schema.find_stage_problems(ids) == problems
 
 
 def test_models_refuse_a_wrong_order_too() -> None:

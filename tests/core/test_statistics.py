@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nvsx.core.journal.past_runs import Hit, Sample
-from nvsx.core.journal.statistics import Spread, groups, repeats, spread
+from nvsx.core.journal.statistics import Spread, find_repeats, measure_spread, summarise_groups
 from nvsx.core.runbook.schema import STAGE_ORDER
 
 HOUR = 3600.0
@@ -17,9 +17,9 @@ def _lengths(**known: float) -> tuple[float | None, ...]:
 
 def test_percentiles_are_values_that_were_measured() -> None:
     """Nearest rank: of ten values p50 is the fifth and p90 the ninth."""
-    assert spread(float(n) for n in range(1, 11)) == Spread(10, 5.0, 9.0)
-    assert spread([7.0]) == Spread(1, 7.0, 7.0)
-    assert spread([]) is None
+    assert measure_spread(float(n) for n in range(1, 11)) == Spread(10, 5.0, 9.0)
+    assert measure_spread([7.0]) == Spread(1, 7.0, 7.0)
+    assert measure_spread([]) is None
 
 
 def test_a_group_counts_outcomes_and_leaves_unknown_repairs_out() -> None:
@@ -29,7 +29,7 @@ def test_a_group_counts_outcomes_and_leaves_unknown_repairs_out() -> None:
         Sample("b", "gpu-off-bus", "failed", True, 30.0, None, _lengths()),
         Sample("c", "nvlink-fault", "passed", False, 5.0, None, _lengths()),
     ]
-    first, second = groups(runs)
+    first, second = summarise_groups(runs)
     assert (first.name, first.runs, first.degraded) == ("gpu-off-bus", 2, 1)
     assert first.outcomes == {"failed": 1, "passed": 1}
     assert first.repair == Spread(1, 8.0, 8.0)
@@ -39,18 +39,18 @@ def test_a_group_counts_outcomes_and_leaves_unknown_repairs_out() -> None:
 
 def test_the_same_node_within_the_window_is_a_repeat() -> None:
     """Two incidents 71 hours apart repeat, 73 hours apart they do not."""
-    assert [r.count for r in repeats([_hit("a", 0), _hit("b", 71)])] == [2]
-    assert repeats([_hit("a", 0), _hit("b", 73)]) == []
+    assert [r.count for r in find_repeats([_hit("a", 0), _hit("b", 71)])] == [2]
+    assert find_repeats([_hit("a", 0), _hit("b", 73)]) == []
 
 
 def test_runs_of_one_session_are_one_incident() -> None:
     """A second run on the same quarantine is no repeat."""
-    assert repeats([_hit("a", 0, session="s"), _hit("b", 1, session="s")]) == []
+    assert find_repeats([_hit("a", 0, session="s"), _hit("b", 1, session="s")]) == []
 
 
 def test_a_gpu_is_followed_from_node_to_node() -> None:
     """The same UUID on another node repeats, though neither node does."""
-    (found,) = repeats([_hit("a", 0, gpu="GPU-1"), _hit("b", 5, node="n2", gpu="GPU-1")])
+    (found,) = find_repeats([_hit("a", 0, gpu="GPU-1"), _hit("b", 5, node="n2", gpu="GPU-1")])
     assert (found.kind, found.name, found.node, found.run_ids) == ("gpu", "GPU-1", "n2", ("a", "b"))
 
 
@@ -61,10 +61,10 @@ def test_a_pci_address_belongs_to_its_node() -> None:
         Hit(run, node, "c", "", at, (("pci", slot),))
         for at, (run, node) in enumerate([("a", "n1"), ("b", "n2")])
     ]
-    assert repeats(hits) == []
+    assert find_repeats(hits) == []
 
 
 def test_the_fullest_window_is_told() -> None:
     """Of five incidents over weeks the three that fell together are the repeat."""
-    (found,) = repeats([_hit(str(n), at) for n, at in enumerate((0, 200, 210, 220, 500))])
+    (found,) = find_repeats([_hit(str(n), at) for n, at in enumerate((0, 200, 210, 220, 500))])
     assert (found.count, found.first, found.last) == (3, 200 * HOUR, 220 * HOUR)

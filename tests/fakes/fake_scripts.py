@@ -87,7 +87,9 @@ class FakeScripts:
         call = Call(script=script, identity=None, begun=self._clock.now())
         self.calls.append(call)
         if unset:
-            return self._end(call, ScriptResult(exit_code=None, detail=arguments.refusal(unset)))
+            return self._end(
+                call, ScriptResult(exit_code=None, detail=arguments.explain_unset(unset))
+            )
         if behaviour.missing:
             return self._end(call, ScriptResult(exit_code=None, detail=behaviour.missing))
         call.identity = ProcessIdentity(pid=next(self._pids), started=call.begun)

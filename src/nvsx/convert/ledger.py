@@ -20,7 +20,8 @@ from nvsx.convert.facts import PageFact
 from nvsx.convert.matching import Speech, norm, speech_of
 from nvsx.core import durations
 from nvsx.core.runbook.schema import Runbook, StageId
-from nvsx.core.watches.kinds import HealthEvent, NodeCondition
+from nvsx.core.watches.health_event_watch import HealthEventWatch
+from nvsx.core.watches.node_watches import NodeConditionWatch
 
 FILE = "ledger.json"
 VERSION = 1
@@ -127,7 +128,7 @@ class _Judge:
         self.limits: dict[float, str] = {}
         for stage in runbook.stages:
             for watch in stage.watches:
-                if isinstance(watch, NodeCondition | HealthEvent):
+                if isinstance(watch, NodeConditionWatch | HealthEventWatch):
                     self.codes |= dict.fromkeys(watch.error_code, stage.id)
             for key, value in (("budget", stage.budget), ("timeout", stage.timeout)):
                 if value is not None and key in stage.model_fields_set:

@@ -30,7 +30,7 @@ def parse(text: str) -> float:
     if stripped == "0":
         return 0.0
     if not _WHOLE.match(stripped):
-        raise ValueError(_why_not(stripped))
+        raise ValueError(_explain_refusal(stripped))
     parts = _PART.findall(stripped)
     units = [unit for _, unit in parts]
     if len(set(units)) != len(units):
@@ -41,7 +41,7 @@ def parse(text: str) -> float:
     return seconds
 
 
-def _why_not(text: str) -> str:
+def _explain_refusal(text: str) -> str:
     if not text:
         return "a duration is empty: write one such as 30s, 15m or 1h30m"
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -68,7 +68,7 @@ def format(seconds: float) -> str:
     return out or "0s"
 
 
-def _seconds(value: object, info: ValidationInfo) -> float:
+def _read_seconds(value: object, info: ValidationInfo) -> float:
     """Numbers are seconds to Python code, but in a file (`context["file"]`) they are
     ambiguous: somebody who writes `timeout: 30` may well mean minutes."""
     if isinstance(value, str):
@@ -76,7 +76,7 @@ def _seconds(value: object, info: ValidationInfo) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a duration is text such as 30s, 15m or 1h30m")
     if value and info.context and info.context.get("file"):
-        raise ValueError(_why_not(f"{value}"))
+        raise ValueError(_explain_refusal(f"{value}"))
     if not 0 <= value <= MAX_SECONDS:
         raise ValueError(f"a duration lies between 0 and {format(MAX_SECONDS)}")
     return float(value)
@@ -97,4 +97,4 @@ class _DurationSchema:
         }
 
 
-Duration = Annotated[float, BeforeValidator(_seconds), _DurationSchema]
+Duration = Annotated[float, BeforeValidator(_read_seconds), _DurationSchema]

@@ -47,7 +47,7 @@ class Model(BaseModel):
     )
 
 
-def _text(value: object) -> object:
+def _read_text(value: object) -> object:
     if isinstance(value, bool):
         shown = str(value).lower()
         raise ValueError(f'a YAML boolean is not text: put it in quotes, "{shown}"')
@@ -58,16 +58,16 @@ def _text(value: object) -> object:
     return value
 
 
-def _listable(value: object) -> object:
+def _read_texts(value: object) -> object:
     if value is None:
         raise ValueError("the value is empty: write one, or leave the key out")
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
         raise ValueError("the list is empty: write at least one value")
-    return tuple(_text(item) for item in items)
+    return tuple(_read_text(item) for item in items)
 
 
-def _regex(text: str) -> str:
+def _check_regex(text: str) -> str:
     try:
         patterns.compiled(text)
     except ValueError as exc:
@@ -75,7 +75,7 @@ def _regex(text: str) -> str:
     return text
 
 
-def _selector(text: str) -> str:
+def _check_selector(text: str) -> str:
     selectors.parse(text)
     return text
 
@@ -100,28 +100,28 @@ def inside(path: str, base: str = "") -> str:
     return normal
 
 
-def _hook_path(path: str) -> str:
+def _check_hook_path(path: str) -> str:
     inside(path, "runbooks")
     return path
 
 
-def _script_path(path: str) -> str:
+def _check_script_path(path: str) -> str:
     inside(path)
     return path
 
 
 Text = Annotated[
     str,
-    BeforeValidator(_text),
+    BeforeValidator(_read_text),
     Field(min_length=1),
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listable), LISTABLE]
-Regex = Annotated[str, Field(min_length=1), AfterValidator(_regex)]
-LabelSelector = Annotated[str, AfterValidator(_selector)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_read_texts), LISTABLE]
+Regex = Annotated[str, Field(min_length=1), AfterValidator(_check_regex)]
+LabelSelector = Annotated[str, AfterValidator(_check_selector)]
 HookPath = Annotated[
-    str, AfterValidator(_hook_path), WithJsonSchema({"type": "string", "format": "path"})
+    str, AfterValidator(_check_hook_path), WithJsonSchema({"type": "string", "format": "path"})
 ]
 ScriptPath = Annotated[
-    str, AfterValidator(_script_path), WithJsonSchema({"type": "string", "format": "path"})
+    str, AfterValidator(_check_script_path), WithJsonSchema({"type": "string", "format": "path"})
 ]

@@ -110,8 +110,8 @@ class _Matcher:
 
 #: Patterns of watches, and apart from them those of senders' rules: what a sender makes slow
 #: must not end a run.
-_of_watches = lru_cache(maxsize=4096)(_Matcher)
-_of_rules = lru_cache(maxsize=1024)(_Matcher)
+_watch_matcher = lru_cache(maxsize=4096)(_Matcher)
+_rule_matcher = lru_cache(maxsize=1024)(_Matcher)
 
 
 class Linear:
@@ -164,7 +164,7 @@ def compiled(pattern: str) -> Linear | Limited:
 def search(pattern: str, text: str) -> Found | None:
     """The first match in the beginning of `text`. Raises TooSlow, and for the same pattern
     from then on at once, for any text: 1,000 waiting runs must not each try it again."""
-    matcher = _of_watches(pattern)
+    matcher = _watch_matcher(pattern)
     if matcher.too_slow:
         raise TooSlow(pattern)
     return matcher.search(text, LIMIT)
@@ -176,7 +176,7 @@ def search_within(pattern: str, text: str, seconds: float) -> Found | None:
     Raises TooSlow when it took `seconds`, or LIMIT. A pattern that was too slow once is tried
     on later texts too, but for HURRIED seconds, in which a usual text is long done.
     """
-    matcher = _of_rules(pattern)
+    matcher = _rule_matcher(pattern)
     return matcher.search(text, min(seconds, HURRIED if matcher.too_slow else LIMIT))
 
 
@@ -186,7 +186,7 @@ def slow_text(pattern: str, patience: float = 0.5) -> str:
     Tries for `patience` seconds of work. Nothing is remembered.
     """
     rule, began = compiled(pattern), time.thread_time()
-    for said, text in _repetitive_texts(pattern):
+    for said, text in _make_repetitive_texts(pattern):
         at = time.thread_time()
         if at - began > patience:
             break
@@ -199,7 +199,7 @@ def slow_text(pattern: str, patience: float = 0.5) -> str:
     return ""
 
 
-def _repetitive_texts(pattern: str) -> Iterator[tuple[str, str]]:
+def _make_repetitive_texts(pattern: str) -> Iterator[tuple[str, str]]:
     """Texts made for `pattern`: what it begins with, then one thing again and again, then
     something that does not fit, and what it ends with."""
     literals = list(dict.fromkeys(_LITERAL.findall(_CLASSES.sub("\0", pattern))))[:6]

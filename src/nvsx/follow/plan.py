@@ -76,7 +76,7 @@ class Plan:
             if not path.is_file():
                 found.append(f"{name} is not there")
             elif lint_hooks.is_unreviewed(path):
-                found.append(f"{name} {review.refusal(self.loaded.name)}")
+                found.append(f"{name} {review.explain_unreviewed(self.loaded.name)}")
             elif not os.access(path, os.X_OK):
                 found.append(f"{name} is not executable; run: chmod +x {path}")
         return found

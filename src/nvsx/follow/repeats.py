@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nvsx.core.journal.statistics import struck_again
+from nvsx.core.journal.statistics import count_strikes
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, Scripts, StartSink
 from nvsx.store import queries
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -46,7 +46,7 @@ class RepeatScripts:
                 hits = await self._journal.look(
                     lambda db: queries.hits_before(db, run_id, self._window)
                 )
-            count, gpu = struck_again(hits, run_id, self._window)
+            count, gpu = count_strikes(hits, run_id, self._window)
         except Exception as error:  # noqa: BLE001 - whatever it is, the script must run
             log.warning("the past of %s is not known to its script: %r", run_id, error)
             return {}

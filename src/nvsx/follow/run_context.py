@@ -23,7 +23,7 @@ from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Artifacts, Clock, Journal, NodeFeed, Observer, Scripts, View
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.watches.chain_port import Chain
+from nvsx.core.watches.watch_base import Chain
 from nvsx.follow.cancelling import Cancellation
 from nvsx.follow.run_request import Patience, RunRequest
 

@@ -18,10 +18,10 @@ from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
 from nvsx.core.runbook.schema import Stage
 from nvsx.core.watches import conditions
-from nvsx.core.watches.kinds import AnyOf, Pod, Watch, describe
-from nvsx.core.watches.look import Look, Scope
+from nvsx.core.watches.kinds import AnyOf, Watch, describe
 from nvsx.core.watches.snapshot import Snapshot
 from nvsx.core.watches.verdict import Verdict
+from nvsx.core.watches.watch_base import Look, Scope
 from nvsx.follow.run_context import RunContext
 
 #: Stages that NVSentinel can have gone through before nvsx looked.
@@ -220,7 +220,7 @@ def _late_until(
 def _comes_apart(item: Watch | AnyOf) -> bool:
     """Whether what the watch reads does not come with the node itself."""
     members = item.any_of if isinstance(item, AnyOf) else [item]
-    return any(w.happening or isinstance(w, Pod) for w in members)
+    return any(not w.reads_node for w in members)
 
 
 def _another_session_began(run: RunContext, snap: Snapshot) -> bool:

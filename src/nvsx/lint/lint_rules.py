@@ -17,8 +17,8 @@ from nvsx.core.routing.route import (
     Evaluate,
     TriggerFacts,
     detect_conditions,
+    find_unknown_event_keys,
     route,
-    unknown_event_keys,
 )
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook
@@ -66,7 +66,7 @@ def triggers(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
                 )
                 message = f"there is no recommended action '{action}'"
                 yield error("unknown-action", book, message, *place, "recommendedAction", hint=hint)
-        for key in unknown_event_keys(trigger.when or ""):
+        for key in find_unknown_event_keys(trigger.when or ""):
             message = f"no event has a key '{key}', so this never matches"
             yield warning("unknown-event-key", book, message, *place, "when")
     yield from _idle_tags(book, words)

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nvsx.core.incident.session import HealthEvent, Session, Times
-from nvsx.core.watches import kinds
-from nvsx.core.watches.chain_port import DeadEnd, Outcome
-from nvsx.core.watches.kinds import Watch
+from nvsx.core.watches.event_watches import NodeEventWatch
+from nvsx.core.watches.node_watches import (
+    NodeAnnotationWatch,
+    NodeConditionWatch,
+    NodeFieldWatch,
+    NodeLabelWatch,
+    NvsentinelStateWatch,
+)
 from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
+from nvsx.core.watches.watch_base import DeadEnd, Outcome, WatchBase
 from nvsx.nvsentinel import maintenance, marks, messages, names, times
 from nvsx.nvsentinel.installation import Repair
 
@@ -64,26 +70,26 @@ class NvsentinelChain:
         return times.add_times(known, snapshot, trigger)
 
     def prove(
-        self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
+        self, watch: WatchBase, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
     ) -> str:
         """What the session proves: an event in its annotation, or a state that comes later.
 
         Only facts that NVSentinel itself sets are proven so; a label of the team's own is
         looked at as it is now.
         """
-        if isinstance(watch, kinds.NodeCondition) and watch.status == "True":
+        if isinstance(watch, NodeConditionWatch) and watch.status == "True":
             return _prove_by_event(watch, snapshot.session, trigger)
         if not self._is_behind_session(stage, snapshot.session):
             return ""
-        theirs = isinstance(watch, kinds.NvsentinelState) or (
-            isinstance(watch, kinds.NodeField)
+        theirs = isinstance(watch, NvsentinelStateWatch) or (
+            isinstance(watch, NodeFieldWatch)
             and watch.field == "spec.unschedulable"
             and watch.expect
         )
         theirs = theirs or (
-            isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation) and watch.key in _MARKS
+            isinstance(watch, NodeLabelWatch | NodeAnnotationWatch) and watch.key in _MARKS
         )
-        drained = isinstance(watch, kinds.NodeEvent) and "NodeDraining" in watch.type
+        drained = isinstance(watch, NodeEventWatch) and "NodeDraining" in watch.type
         if theirs or drained:
             return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
         return ""
@@ -95,10 +101,10 @@ class NvsentinelChain:
         rank = names.STATE_RANKS[first]
         return any(names.STATE_RANKS.get(state, 0) >= rank for state, _ in session.states)
 
-    def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
+    def still_held(self, watch: WatchBase, snapshot: Snapshot) -> str:
         """Since v1.20 a healthy node loses annotation and state label before it is released:
         NVSentinel's cordon stays until a validation succeeds (issue #1854)."""
-        if not isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation):
+        if not isinstance(watch, NodeLabelWatch | NodeAnnotationWatch):
             return ""
         whole_mark = watch.key in _MARKS and not watch.value and not watch.pattern
         if not whole_mark or snapshot.node is None or not snapshot.session.open:
@@ -152,7 +158,7 @@ class NvsentinelChain:
 
 
 def _prove_by_event(
-    watch: kinds.NodeCondition, session: Session, trigger: HealthEvent | None
+    watch: NodeConditionWatch, session: Session, trigger: HealthEvent | None
 ) -> str:
     events = [*session.events, *([trigger] if trigger is not None else [])]
     for event in events:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 
 from nvsx.core import durations
 from nvsx.core.incident.session import Session
-from nvsx.core.watches.chain_port import Outcome
 from nvsx.core.watches.snapshot import Condition, Resource
+from nvsx.core.watches.watch_base import Outcome
 from nvsx.nvsentinel import names, sessions
 
 #: Creation times are whole seconds, and the clocks of monitor and API server differ.

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import inside
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
-from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, stage_problems
+from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, find_stage_problems
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import collect_problems
 from nvsx.project.yaml_tree import Tree
@@ -77,7 +77,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
     stages = data.get("stages")
     items = stages if isinstance(stages, list) else []
     with_id = [(i, s["id"]) for i, s in enumerate(items) if isinstance(s, dict) and "id" in s]
-    for index, message in stage_problems([stage_id for _, stage_id in with_id]):
+    for index, message in find_stage_problems([stage_id for _, stage_id in with_id]):
         text, _, hint = message.partition("; ")
         mark = tree.positions.value(("stages", with_id[index][0], "id"))
         yield Problem(text, file, *mark, hint)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from nvsx.core import durations
 from nvsx.core.runbook.narration import TOKENS
@@ -26,7 +26,8 @@ from nvsx.core.runbook.schema import (
     Stage,
     Trigger,
 )
-from nvsx.core.watches.kinds import KINDS, WatchBase
+from nvsx.core.watches.kinds import KINDS
+from nvsx.core.watches.watch_base import WatchBase
 
 BEGIN = "<!-- schema reference: generated, do not edit -->"
 END = "<!-- end of the schema reference -->"
@@ -170,14 +171,14 @@ def _format_watches(definitions: Mapping[str, Json]) -> Iterator[str]:
         "hold. `anyOf: [...]` makes a group that holds when one of its watches does. "
         "Every kind also has:"
     )
-    base = definitions["Taint"]
+    base = definitions["TaintWatch"]
     yield _format_table({**base, "required": []}, frozenset(base["properties"]) - common)
     done: set[type[WatchBase]] = set()
     for kind, model in KINDS.items():
         if model in done:
             continue
         done.add(model)
-        others = [k for k in get_args(model.model_fields["kind"].annotation) if k != kind]
+        others = model.names()[1:]
         alias = f" (old name: `{others[0]}`)" if others else ""
         definition = definitions[model.__name__]
         family = "It counts what happened in this incident." if model.happening else ""

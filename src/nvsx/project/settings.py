@@ -25,8 +25,8 @@ from nvsx.core.routing.sources import (
     Source,
     Sources,
     Token,
+    find_misplaced,
     kind_of,
-    misplaced,
 )
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.project import cel, yaml_tree
@@ -188,7 +188,7 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
             place = tree.positions.key(path)
             yield Problem(f"source '{name}' needs a kind", FILE, *place, hint)
             continue
-        for key, why in misplaced(kind, source).items():
+        for key, why in find_misplaced(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
         for rule, rule_path in _rules_of(name, source, tree):
             if rule.cel and (wrong := cel.check_value(rule.cel)):

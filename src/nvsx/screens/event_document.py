@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -50,10 +50,9 @@ This page is generated from `src/nvsx/core/journal/entries.py`.
 
 def json_schema() -> Json:
     """JSON Schema (2020-12) of one line."""
-    bodies = get_args(entries.RunEvent)
-    refs, components = msgspec.json.schema_components(bodies, ref_template="#/$defs/{name}")
+    refs, components = msgspec.json.schema_components(entries.EVENTS, ref_template="#/$defs/{name}")
     definitions = {name: _described(schema) for name, schema in components.items()}
-    for body in bodies:
+    for body in entries.EVENTS:
         schema = definitions[body.__name__]
         schema["properties"] = {**_ENVELOPE, **schema["properties"]}
         schema["required"] = list(dict.fromkeys([*_ALWAYS, *schema["required"]]))
@@ -72,8 +71,9 @@ def _described(schema: Json) -> Json:
 
 def removed(old: Json, new: Json) -> Iterator[str]:
     """What `old` promises and `new` does not: events, fields, and values of enumerations."""
-    for name, schema in old.get("$defs", {}).items():
-        now = new.get("$defs", {}).get(name)
+    found_now = _by_public_name(new)
+    for name, schema in _by_public_name(old).items():
+        now = found_now.get(name)
         if now is None:
             yield f"{name} is gone"
             continue
@@ -85,6 +85,15 @@ def removed(old: Json, new: Json) -> Iterator[str]:
             for value in was.get("enum", ()):
                 if value not in found.get("enum", (value,)):
                     yield f"{name}.{field} is never {value!r} any more"
+
+
+def _by_public_name(document: Json) -> Json:
+    """The definitions by the name in a line: an event's tag, not the name of its class."""
+    found = {}
+    for name, schema in document.get("$defs", {}).items():
+        tags = schema.get("properties", {}).get("event", {}).get("enum", [])
+        found[tags[0] if tags else name] = schema
+    return found
 
 
 def markdown() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
-from nvsx.core.journal.run_index import as_seen
+from nvsx.core.journal.run_index import mark_alive
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.routing.inbox import Received, Silence, StormMark
 from nvsx.core.routing.route import Explanation
@@ -142,7 +142,7 @@ class SqlLedger:
         if found is None:
             return None
         one = records.record(found)
-        return as_seen(one.row, one.row.finished is None and self._alive(one.owner))
+        return mark_alive(one.row, one.row.finished is None and self._alive(one.owner))
 
 
 def storm_size(db: Connection, leader: str) -> int:

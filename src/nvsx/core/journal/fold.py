@@ -77,7 +77,7 @@ class RunState:
     armed_for: str = ""
     boot_id: str = ""
     stages: list[StageState] = field(default_factory=list)
-    prerequisites: list[j.Prerequisite] = field(default_factory=list)
+    prerequisites: list[j.PrerequisiteChecked] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     session: Session = NO_SESSION
     seen_open: bool = False
@@ -157,7 +157,7 @@ class RunState:
         match body:
             case j.Baseline():
                 self.boot_id = body.boot_id
-            case j.Prerequisite():
+            case j.PrerequisiteChecked():
                 self.prerequisites.append(body)
             case j.EvidenceKept():
                 self.evidence.append(body)
@@ -174,7 +174,7 @@ class RunState:
                 self._apply_stage(t, body)
 
     def _apply_stage(self, t: float, body: j.RunEvent) -> None:
-        stage = self._known(getattr(body, "stage", ""))
+        stage = self._find_or_add_stage(getattr(body, "stage", ""))
         match body:
             case j.StageBegin():
                 stage.status, stage.began = "running", t
@@ -206,18 +206,18 @@ class RunState:
             case j.ActionEnd() | j.HookEnd():
                 name = body.script if isinstance(body, j.ActionEnd) else body.hook
                 purpose = "action" if isinstance(body, j.ActionEnd) else body.purpose
-                script = _open_script(stage, name, purpose)
+                script = _find_open_script(stage, name, purpose)
                 if script is not None:
                     script.ended, script.exit_code = t, body.exit_code
                     script.detail = body.detail
             case j.ProcessSeen():
-                script = _open_script(stage, body.script)
+                script = _find_open_script(stage, body.script)
                 if script is not None:
                     script.process = body
             case _:
                 pass
 
-    def _known(self, stage_id: str) -> StageState:
+    def _find_or_add_stage(self, stage_id: str) -> StageState:
         """The stage's state; one that the plan does not name is added, never lost."""
         found = self.stage(stage_id)
         if found is None:
@@ -227,7 +227,7 @@ class RunState:
         return found
 
 
-def _open_script(stage: StageState, name: str, purpose: str = "") -> HookState | None:
+def _find_open_script(stage: StageState, name: str, purpose: str = "") -> HookState | None:
     """The newest one that runs. One script may be a stage's hook and its overdue hook."""
     found = (s for s in reversed(stage.scripts) if s.script == name and s.ended is None)
     return next((s for s in found if not purpose or s.purpose == purpose), None)

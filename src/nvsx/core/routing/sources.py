@@ -63,26 +63,26 @@ def no_computation(expression: str, body: Mapping[str, object]) -> Computed:  # 
     return Computed("", "CEL is not evaluated here")
 
 
-def _two(values: tuple[str, ...]) -> tuple[str, ...]:
+def _allow_two(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(values) > 2:
         raise ValueError(f"{len(values)} secrets; two are enough to rotate one")
     return values
 
 
-Two = Annotated[Texts, AfterValidator(_two)]
+Two = Annotated[Texts, AfterValidator(_allow_two)]
 
 
-def _list(value: object) -> object:
+def _make_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _header_name(name: str) -> str:
+def _check_header_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
         raise ValueError(f"'{name}' is no header name; letters, digits and - only")
     return name
 
 
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 
 
 class Extract(Model):
@@ -97,13 +97,13 @@ class Extract(Model):
     cel: Text | None = Field(None, description="CEL expression over `body` that gives the text.")
 
     @model_validator(mode="after")
-    def _one_way(self) -> Extract:
+    def _require_one_way(self) -> Extract:
         if (self.from_ is None) == (self.cel is None):
             raise ValueError("a rule has exactly one of from, cel")
         return self
 
 
-Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_list)]
+Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_make_list)]
 
 
 class Source(Model):
@@ -124,7 +124,7 @@ class Source(Model):
     cluster: Extracts = Field((), description="Where the cluster's name is.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Source:
+    def _check_secret_place(self) -> Source:
         if self.secret_file and self.secret_env:
             raise ValueError("the secret is in secretFile or in secretEnv, not in both")
         return self
@@ -148,7 +148,7 @@ class OAuth(Model):
     secret_env: Text | None = Field(None, description="Name of the variable that holds it.")
 
     @model_validator(mode="after")
-    def _one_place(self) -> OAuth:
+    def _require_one_place(self) -> OAuth:
         if (self.secret_file is None) == (self.secret_env is None):
             raise ValueError("oauth has exactly one of secretFile, secretEnv")
         return self
@@ -161,7 +161,7 @@ class Token(Model):
     env: Text | None = None
 
     @model_validator(mode="after")
-    def _one_place(self) -> Token:
+    def _require_one_place(self) -> Token:
         if (self.file is None) == (self.env is None):
             raise ValueError("token has exactly one of file, env")
         return self
@@ -171,7 +171,7 @@ class Token(Model):
 WITH_EVENT_TYPES: tuple[Kind, ...] = ("pagerduty", "opsgenie", "jsm", "jira")
 
 
-def misplaced(kind: Kind, source: Source) -> Mapping[str, str]:
+def find_misplaced(kind: Kind, source: Source) -> Mapping[str, str]:
     """Settings that mean nothing for a source of this kind: key → why."""
     found = {}
     if source.events and kind not in WITH_EVENT_TYPES:
@@ -192,7 +192,7 @@ SOURCE_NAME = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _TAKEN = ("webhook", "watch", "poll", "cli")
 
 
-def _source_name(name: str) -> str:
+def _check_source_name(name: str) -> str:
     if name in _TAKEN:
         raise ValueError(f"'{name}' is a source of nvsx's own; choose another name")
     if not re.fullmatch(SOURCE_NAME, name):
@@ -200,7 +200,7 @@ def _source_name(name: str) -> str:
     return name
 
 
-Sources = dict[Annotated[str, AfterValidator(_source_name)], Source]
+Sources = dict[Annotated[str, AfterValidator(_check_source_name)], Source]
 
 
 def kind_of(name: str, source: Source) -> Kind | None:

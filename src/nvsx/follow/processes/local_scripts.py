@@ -139,7 +139,7 @@ class LocalScripts:
         variables = self._build_environment(script)
         args, unset = arguments.expand(script.args, variables)
         if unset:
-            return arguments.refusal(unset)
+            return arguments.explain_unset(unset)
         argv = _make_command_line(script, args)
         for attempt in range(RETRIES + 1):
             try:
@@ -280,7 +280,7 @@ def _find_problem(script: Script, root: Path) -> str:
     if not os.access(path, os.X_OK):
         return f"{path} is not executable: chmod +x {path}"
     if _is_unreviewed(path):
-        return f"{path} {review.refusal(script.facts.get('NVSX_RUNBOOK', ''))}"
+        return f"{path} {review.explain_unreviewed(script.facts.get('NVSX_RUNBOOK', ''))}"
     return ""
 
 

@@ -143,7 +143,7 @@ def _count(label: str, good: int, total: int, width: int, word: str) -> Row:
     return spread(span(label, "head"), span(f"{good} of {total} {word} ", tone), width)
 
 
-def prerequisites(known: Sequence[j.Prerequisite], width: int) -> list[Row]:
+def prerequisites(known: Sequence[j.PrerequisiteChecked], width: int) -> list[Row]:
     """One row each, the unmet first."""
     rows: list[Row] = []
     for item in sorted(known, key=lambda p: p.ok):

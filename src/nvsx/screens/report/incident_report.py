@@ -17,7 +17,7 @@ import msgspec
 from nvsx.core.durations import format as length
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.entry_lines import lines_of, node_name
-from nvsx.core.journal.figures import clock_ahead, figures, marks, notices
+from nvsx.core.journal.figures import list_marks, measure_clock_ahead, measure_figures, read_notices
 from nvsx.core.journal.fold import HookState, RunState, StageState
 
 VERSION = 1
@@ -158,7 +158,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
     """The report of one run, finished or not. `entries` is its whole journal."""
     state = RunState.of(entries)
     start = state.start or j.Start(runbook="", nickname="")
-    told = notices(state)
+    told = read_notices(state)
     moments = sorted([*story(entries), *observed(state)], key=lambda m: m.at)
     seen = [(e.t, e.body.times) for e in entries if isinstance(e.body, j.TimesSeen)]
     return Report(
@@ -180,9 +180,9 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
         total_s=state.finish.total_s if state.finish else None,
         session=state.session.key,
         faults=_faults(state, start),
-        measures=tuple(Measure(*figure) for figure in figures(state)),
-        marks=tuple(Mark(*mark) for mark in marks(state.times)),
-        clock_ahead_s=round(start.clock_ahead_s or clock_ahead(seen), 3),
+        measures=tuple(Measure(*figure) for figure in measure_figures(state)),
+        marks=tuple(Mark(*mark) for mark in list_marks(state.times)),
+        clock_ahead_s=round(start.clock_ahead_s or measure_clock_ahead(seen), 3),
         stages=tuple(_stage(s) for s in state.stages),
         told=tuple(Told(*notice) for notice in told),
         said=_said(state),
@@ -351,7 +351,7 @@ def story(entries: Sequence[j.Entry]) -> list[Moment]:
 
 def observed(state: RunState) -> list[Moment]:
     """What NVSentinel's own marks say, by its times."""
-    told = [(at, words) for _, words, at in marks(state.times)]
+    told = [(at, words) for _, words, at in list_marks(state.times)]
     told += [(at, f"state label: {name}") for name, at in state.session.states]
     return [Moment(at, "plain", words, source="NVSentinel") for at, words in told]
 

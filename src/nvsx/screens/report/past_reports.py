@@ -20,7 +20,7 @@ from nvsx.core.errors import NvsxError, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal import statistics
 from nvsx.core.journal.past_runs import By, RunFilter
-from nvsx.core.journal.run_index import as_seen
+from nvsx.core.journal.run_index import mark_alive
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.ports import Artifacts, Journal
 from nvsx.follow.processes.report_file import hide_secrets
@@ -54,7 +54,7 @@ async def history(home: Home, wanted: RunFilter, limit: int | None) -> Sequence[
         rows = await journal.look(lambda db: queries.past_runs(db, wanted, limit))
         open_ = [row.run_id for row in rows if row.finished is None]
         owners = await journal.look(lambda db: queries.owners(db, open_))
-        return [as_seen(r, r.run_id in owners and journal.alive(owners[r.run_id])) for r in rows]
+        return [mark_alive(r, r.run_id in owners and journal.alive(owners[r.run_id])) for r in rows]
 
 
 async def stats(
@@ -66,7 +66,8 @@ async def stats(
             samples = await journal.look(lambda db: queries.samples(db, wanted, by))
             hits = await journal.look(lambda db: queries.hits(db, wanted))
         return statistics.Stats(
-            tuple(statistics.groups(samples)), tuple(statistics.repeats(hits, window))
+            tuple(statistics.summarise_groups(samples)),
+            tuple(statistics.find_repeats(hits, window)),
         )
 
 

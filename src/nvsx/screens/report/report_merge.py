@@ -13,7 +13,7 @@ import msgspec
 
 from nvsx.core.incident.session import Times
 from nvsx.core.journal import entries as j
-from nvsx.core.journal.figures import figures, marks
+from nvsx.core.journal.figures import list_marks, measure_figures
 from nvsx.core.journal.fold import RunState
 from nvsx.screens.report.incident_report import (
     MOMENTS,
@@ -47,8 +47,8 @@ def merge(told: Sequence[Told], run_id: str) -> Report:
         NodeTimes(
             node,
             next(r.alias for r in order if r.node == node),
-            tuple(Measure(*figure) for figure in figures(state)),
-            tuple(Mark(*mark) for mark in marks(state.times)),
+            tuple(Measure(*figure) for figure in measure_figures(state)),
+            tuple(Mark(*mark) for mark in list_marks(state.times)),
         )
         for node, state in by_node.items()
     )
