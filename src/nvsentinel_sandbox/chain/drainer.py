@@ -212,6 +212,7 @@ class NodeDrainer:
                 message=message,
                 component="nvsentinel-node-drainer",
                 at=self._context.clock.now(),
+                by_hand=True,
             ),
         )
 

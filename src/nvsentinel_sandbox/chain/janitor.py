@@ -56,8 +56,11 @@ class Janitor:
 
     async def _work(self, plural: str, name: str, node: str) -> None:
         await self._context.sleep("janitor_start", node)
-        while not self._lock(node):
-            await self._context.sleep("janitor_poll", node)
+        try:
+            while not self._lock(plural, name, node):
+                await self._context.sleep("janitor_poll", node)
+        except NotFound:
+            return  # the object was deleted before its turn came
         try:
             if plural == "gpuresets":
                 await self._resets.work(name, node)
@@ -185,14 +188,15 @@ class Janitor:
     ) -> None:
         write_status(self._context, plural, name, conditions, started=started, completed=completed)
 
-    def _lock(self, node: str) -> bool:
-        """The Lease that keeps a second maintenance object off the node."""
+    def _lock(self, plural: str, name: str, node: str) -> bool:
+        """Take the Lease that keeps a second maintenance object off the node. It says whose it
+        is by its owner; its spec stays empty. NotFound when the object is gone."""
+        found = self._context.store.get(plural, name)
+        owner = {field: found[field] for field in ("apiVersion", "kind")}
+        owner |= {field: found["metadata"][field] for field in ("name", "uid")}
+        lease = {"metadata": {"name": node, "ownerReferences": [owner]}, "spec": {}}
         try:
-            self._context.store.create(
-                "leases",
-                {"metadata": {"name": node}, "spec": {"holderIdentity": MODULE}},
-                namespace=names.NAMESPACE,
-            )
+            self._context.store.create("leases", lease, namespace=names.NAMESPACE)
         except AlreadyExists:
             return False
         return True

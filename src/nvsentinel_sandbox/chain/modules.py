@@ -41,7 +41,7 @@ _DRY_RUN_MODULES = (quarantine.MODULE, drainer.MODULE, remediation.MODULE)
 
 _PORTS = ({"name": "metrics", "containerPort": metrics.PORT},)
 
-# (daemon set, chart, container, runs on the nodes?)
+# (daemon set, chart, container and image, runs on the nodes?)
 _DAEMON_SETS = (
     ("platform-connectors", "nvsentinel", connectors.MODULE, True),
     ("gpu-health-monitor-dcgm-3.x", "gpu-health-monitor", "gpu-health-monitor", False),
@@ -70,7 +70,9 @@ def install(context: Context, nodes: list[str], now: float, provider: str = "mon
     `provider` is its database: mongodb or postgresql.
     """
     for name, chart, container, runs in _DAEMON_SETS:
-        image = f"{_REGISTRY}/{chart}:{VERSION}"
+        # one image for each DCGM: v1.19.0-dcgm-4.x
+        dcgm = name.removeprefix(container) if chart == "gpu-health-monitor" else ""
+        image = f"{_REGISTRY}/{container}:{VERSION}{dcgm}"
         what = DaemonSet(names.NAMESPACE, name, image, _labels(chart), container, _PORTS)
         pods = daemon_set(context.store, context.ids, what, nodes if runs else [], now)
         for node, pod in pods.items():

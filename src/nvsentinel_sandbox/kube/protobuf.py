@@ -89,6 +89,13 @@ def _time(value: int | bytes) -> str | None:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _micro_time(value: int | bytes) -> str | None:
+    """A Lease's times: clients that read one back refuse it without its six decimals."""
+    whole = _time(value)
+    nanoseconds = _signed(dict(_wire(_bytes(value))).get(2, 0))
+    return whole and f"{whole.removesuffix('Z')}.{nanoseconds // 1000:06}Z"
+
+
 def _int_or_string(value: int | bytes) -> int | str:
     fields = dict(_wire(_bytes(value)))
     return _text(fields.get(3, b"")) if fields.get(1) else _signed(fields.get(2, 0))
@@ -115,7 +122,7 @@ _READERS: dict[str, Callable[[int | bytes], Any]] = {
     "boolean": bool,
     "bytes": lambda v: base64.b64encode(_bytes(v)).decode(),
     "Time": _time,
-    "MicroTime": _time,
+    "MicroTime": _micro_time,
     "Quantity": lambda v: _text(dict(_wire(_bytes(v))).get(1, b"")),
     "IntOrString": _int_or_string,
     "any": lambda v: msgspec.json.decode(_bytes(dict(_wire(_bytes(v))).get(1, b"null"))),

@@ -161,15 +161,18 @@ def _workload(kind: str, item: Mapping[str, Any]) -> Workload:
         str(as_map(meta.get("labels")).get(_NAME_LABEL) or ""),
         desired,
         ready,
-        _tag(image),
+        version_of_image(image),
         tuple(str(w) for w in words),
     )
 
 
-def _tag(image: str) -> str:
-    """The tag of an image reference: the version that counts, chart labels lag behind."""
+def version_of_image(image: str) -> str:
+    """The tag of an image reference: the version that counts, chart labels lag behind.
+
+    `v1.19.0-dcgm-4.x` is no other version than `v1.19.0`: the GPU monitor has an image for each.
+    """
     last = image.split("@", 1)[0].rsplit("/", 1)[-1]
-    return last.partition(":")[2]
+    return re.sub(r"-dcgm-[0-9.x]+$", "", last.partition(":")[2])
 
 
 def _module_of(workload: Workload) -> str:
