@@ -46,13 +46,13 @@ def renew_tables(page: str) -> str:
     )
     variants = ((f"`{v.name}`", given_to(v), v.title) for v in VARIANTS.values())
     tables = (
-        _table(("fault", "what happened", "seen by", "recommended"), faults),
-        _table(("variant", "given to", "how it goes"), variants),
+        _draw_table(("fault", "what happened", "seen by", "recommended"), faults),
+        _draw_table(("variant", "given to", "how it goes"), variants),
     )
     return f"{before}{_BEGIN}\n" + "\n\n".join(tables) + f"\n{_END}{after}"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _draw_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

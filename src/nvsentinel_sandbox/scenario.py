@@ -67,16 +67,16 @@ class Step(_Part):
 
     @model_validator(mode="after")
     def _one_verb(self) -> Step:
-        given = [v for v in VERBS if v in self._given]
+        given = [v for v in VERBS if v in self._given_keys]
         if len(given) != 1:
             told = " and ".join(given) or "none"
             raise ValueError(f"a step does one of {', '.join(VERBS)}; this has {told}")
-        if given != ["inject"] and (extra := [k for k in _OF_INJECT if k in self._given]):
+        if given != ["inject"] and (extra := [k for k in _OF_INJECT if k in self._given_keys]):
             raise ValueError(f"{extra[0]} goes with inject alone")
         return self
 
     @property
-    def _given(self) -> set[str]:
+    def _given_keys(self) -> set[str]:
         return {to_camel(name) for name in self.model_fields_set}
 
 
@@ -135,12 +135,12 @@ async def play(
         await simulator.wait(step.at - at)
         at = step.at
         try:
-            tell(f"scenario, {write_seconds(step.at)}: {_take(step, simulator, stop)}")
+            tell(f"scenario, {write_seconds(step.at)}: {_take_step(step, simulator, stop)}")
         except (SandboxError, ApiError) as error:
             tell(f"scenario, {write_seconds(step.at)}: not done: {error}")
 
 
-def _take(step: Step, simulator: Simulator, stop: Callable[[], None]) -> str:
+def _take_step(step: Step, simulator: Simulator, stop: Callable[[], None]) -> str:
     """Do what the step says; returns it in words."""
     if step.inject is not None:
         node = simulator.inject(

@@ -4,6 +4,7 @@ import pytest
 
 from nvsx.core.errors import Forbidden, NotFound, Unreachable
 from nvsx.nvsentinel.installation import Installation, inspect_installation
+from nvsx.nvsentinel.workloads import version_of_image
 
 NODE_DRAINER = """
 evictionTimeoutInSeconds = "60"
@@ -266,3 +267,17 @@ async def test_which_agents_the_rule_sets_are_for() -> None:
     inst = await full()
     assert [inst.quarantines(a) for a in ("gpu-health-monitor", "preflight-nccl")] == [True, True]
     assert not inst.quarantines("health-events-analyzer")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("ghcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.0-dcgm-3.x", "v1.19.0"),
+        ("ghcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.0-dcgm-4.x", "v1.19.0"),
+        ("registry:5000/platform-connectors:v1.20.0-rc1@sha256:0", "v1.20.0-rc1"),
+        ("registry:5000/platform-connectors", ""),
+    ],
+)
+def test_the_tag_is_the_version(image: str, version: str) -> None:
+    """Of the GPU monitor's images for DCGM 3 and 4 it is the same one."""
+    assert version_of_image(image) == version

@@ -97,7 +97,7 @@ def review(account: str, asked: dict[str, Any]) -> dict[str, Any]:
         user = {"username": account, "groups": [*groups, "system:authenticated"]}
         return {**found, "status": {"userInfo": user}}
     if asked["kind"] == "SelfSubjectRulesReview":
-        return {**found, "status": _rules(account)}
+        return {**found, "status": _rules_of(account)}
     attributes = spec.get("resourceAttributes") or spec.get("nonResourceAttributes")
     if attributes is None:
         needed = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
@@ -108,7 +108,7 @@ def review(account: str, asked: dict[str, Any]) -> dict[str, Any]:
     return {**found, "status": {"allowed": verdict, **reason}}
 
 
-def _rules(account: str) -> dict[str, Any]:
+def _rules_of(account: str) -> dict[str, Any]:
     """What `kubectl auth can-i --list` prints."""
     verbs = ["*"] if account == ADMIN else sorted(READ_VERBS)
     resources = [{"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]}]

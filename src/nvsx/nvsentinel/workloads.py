@@ -161,12 +161,12 @@ def _read_workload(kind: str, item: Mapping[str, Any]) -> Workload:
         str(as_map(meta.get("labels")).get(_NAME_LABEL) or ""),
         desired,
         ready,
-        _image_tag(image),
+        version_of_image(image),
         tuple(str(w) for w in words),
     )
 
 
-def _image_tag(image: str) -> str:
+def version_of_image(image: str) -> str:
     """The tag of an image reference: the version that counts, chart labels lag behind.
 
     The two GPU monitors are one version, built for two versions of DCGM: v1.19.0-dcgm-3.x
