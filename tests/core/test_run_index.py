@@ -25,8 +25,9 @@ ARMED = make_first_row("r1", NewRun(runbook="b"), AT)
 
 def test_a_run_without_a_node_begins_armed() -> None:
     """With a node it runs; either way its owner is there."""
-    assert (ROW.status, ARMED.status) == ("running", "armed")
-    assert (ROW.alive, ROW.created, ROW.finished) == (True, AT, None)
+    row = make_first_row("r1", NewRun(runbook="b", node="n1"), AT)
+    assert (row.status, row.alive, row.created, row.finished) == ("running", True, AT, None)
+    assert make_first_row("r1", NewRun(runbook="b"), AT).status == "armed"
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,8 @@ def find_repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Rep
         for kind, name in hit.gpus:
             key = (kind, name) if kind == "gpu" else (kind, hit.cluster, hit.node, name)
             struck[key].append(hit)
-    found = [
-        repeat
-        for key, mine in struck.items()
-        if len(mine) > 1
-        and (repeat := _find_densest(key, _keep_first_runs(mine), window)) is not None
-    ]
+    windows = (_find_densest(key, _keep_first_runs(mine), window) for key, mine in struck.items())
+    found = [repeat for repeat in windows if repeat is not None]
     return sorted(found, key=lambda r: (-r.count, -r.last, r.kind, r.name))
 
 
@@ -155,14 +151,14 @@ def _find_densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float)
     """The fullest window of `incidents`, oldest first, the latest of equally full ones; None
     with fewer than two."""
     begun = [h.created for h in incidents]
-    first, start, most = 0, 0, 1
+    first, start, most = 0, 0, 0
     for last, at in enumerate(begun):
         while at - begun[first] > window:
             first += 1
         count = last - first + 1
-        if count >= most and count > 1:
+        if count >= most:
             start, most = first, count
-    if most == 1:
+    if most < 2:
         return None
     best = incidents[start : start + most]
     return Repeat(
