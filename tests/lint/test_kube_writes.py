@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvsx.lint import kube_writes
-from nvsx.lint.shell_words import commands
+from nvsx.lint.bash_tree import read_script
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ from nvsx.lint.shell_words import commands
 )
 def test_writes_are_found(script: str, command: str) -> None:
     """Whatever way a write is spelled, it is found once."""
-    assert [w.command for w in kube_writes.writes(script)] == [command]
+    assert [w.command for w in kube_writes.find_writes(script)] == [command]
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_writes_are_found(script: str, command: str) -> None:
 )
 def test_reads_and_texts_are_not(script: str) -> None:
     """Comments, printed text, heredocs, dry runs and reads are no findings."""
-    assert kube_writes.writes(script) == []
+    assert kube_writes.find_writes(script) == []
 
 
 def test_the_line_is_the_commands() -> None:
     """Findings point at the line where the command begins, after heredocs and continuations."""
     script = "#!/bin/sh\ncat <<E\nx\nE\ntrue \\\n  && true\nkubectl \\\n  delete pod x\n"
-    assert [w.line for w in kube_writes.writes(script)] == [7]
+    assert [w.line for w in kube_writes.find_writes(script)] == [7]
 
 
 def test_commands_know_their_function() -> None:
     """A command in a function's body carries the function's name, one after it does not."""
     script = "f() {\n  one a\n}\nfunction g {\n  two\n}\nthree\n"
-    assert [(c.words[0], c.function) for c in commands(script)] == [
+    assert [(c.program, c.function) for c in read_script(script).commands] == [
         ("one", "f"),
         ("two", "g"),
         ("three", ""),
@@ -99,10 +99,10 @@ def test_commands_know_their_function() -> None:
 @given(st.text(alphabet="abk $\"'`(){}<>|&;\\\n#=-E", max_size=200))
 def test_any_text_is_survived(script: str) -> None:
     """No text, however broken, makes the reader raise or run on for ever."""
-    kube_writes.writes(script)
+    kube_writes.find_writes(script)
 
 
 @pytest.mark.parametrize("part", ["$(", "`", "((", "<<E\n", '"$(', "${", "x=("])
 def test_deep_nesting_is_survived(part: str) -> None:
     """Thousands of open brackets end neither in a traceback nor in a long wait."""
-    kube_writes.writes(part * 3000)
+    kube_writes.find_writes(part * 3000)

@@ -13,12 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from nvsx.lint import shell_words
+from nvsx.lint.bash_tree import read_script
 
-_HEREDOC = re.compile(
-    r"(?<!<)<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+))[^\n]*\n(.*?)\n[ \t]*(?:\2|\3|\4)[ \t]*(?=\n|\Z)",
-    re.DOTALL,
-)
 _MARKUP = re.compile(r"[`*]|\\(?=[_#*`<>\[\]])")
 
 
@@ -81,17 +77,17 @@ def _is_word(char: str) -> bool:
 
 
 def speech_of(file: str, script: str) -> Speech:
-    """What a shell script says."""
+    """What a shell script says on paths that can run."""
     said = Speech(file)
-    parts = [
-        (command.line + offset, part)
-        for command in shell_words.commands(script)
-        for offset, part in enumerate(" ".join(command.words).split("\n"))
-    ]
-    for match in _HEREDOC.finditer(script):
-        first = script.count("\n", 0, match.start(5)) + 1
-        body = match[5].split("\n")
-        parts += [(first + i, line) for i, line in enumerate(body)]
+    parts: list[tuple[int, str]] = []
+    for command in read_script(script).commands:
+        if command.reach == "never":
+            continue
+        texts = [(command.line, " ".join(word.shown for word in command.words))]
+        texts += [(value.line, f"{name}={value.shown}") for name, value in command.assigned]
+        texts += [(word.line, word.shown) for word in command.said]
+        for line, text in texts:
+            parts += [(line + i, part) for i, part in enumerate(text.split("\n"))]
     for line, words in sorted(parts, key=lambda part: part[0]):
         said.add(words, line)
     return said

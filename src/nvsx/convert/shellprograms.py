@@ -9,19 +9,34 @@ through pipes, files only from nvsx's own variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from nvsx.convert.plainshell import Word
 from nvsx.core.masking import is_secret_name
+from nvsx.lint.bash_tree import ShellWord
+from nvsx.lint.findings import Severity
 
-Said = tuple[int, str, str]
-"""Line, message, hint."""
+
+class Objection(NamedTuple):
+    """Why shell is refused (`error`), or what a person has to judge (`warning`)."""
+
+    line: int
+    message: str
+    hint: str = ""
+    severity: Severity = "error"
+
+
+def mark(line: int, message: str) -> Objection:
+    """What cannot be judged by reading: it stays, and a person is told."""
+    return Objection(line, message, "read what it does before you accept the hook", "warning")
+
 
 _FILE = re.compile(
     r"\"\$\{?NVSX_(?:IMPACT|EVENT|REPORT)_FILE(?::-)?\}?\"|\"\$(?:NVSX_ARTIFACT_DIR|\{NVSX_ARTIFACT_DIR\})/[A-Za-z0-9][\w.-]*\"",
     re.ASCII,
 )
+_TEMPORARY = re.compile(r"\"?\$\(mktemp(?: -d)?\)\"?")
 _READS = frozenset("get describe logs top version api-resources explain events".split())
 _KUBE_ALONE = re.compile(
     r"-A|--all-namespaces|--no-headers|--show-labels|--ignore-not-found|--timestamps|--previous|-p|--all-containers|--client"
@@ -79,54 +94,97 @@ _TAKES: dict[str, _Takes] = {
     "mkdir": _Takes(r"-p", files=1),
     "seq": _Takes(words=3),
     "sleep": _Takes(words=1),
+    "mktemp": _Takes(r"-[dt]|--directory", words=1),
+    "rm": _Takes(r"-r?f", files=3),
+    "tee": _Takes(r"-a", files=2),
+    "diff": _Takes(r"-[uqw]+", files=2),
+    "comm": _Takes(r"-[123]+", files=2),
+    "paste": _Takes(r"-s?d?.?", files=2),
+    "column": _Takes(r"-t|-s.", frozenset({"-s"})),
+    "sed": _Takes(r"-[nEr]+", words=1, files=1),
+    "awk": _Takes(r"-F.+", frozenset({"-F"}), 1, 1),
+    "python3": _Takes(r"-c", words=1),
+    **dict.fromkeys(("tac", "rev", "nl", "base64", "md5sum", "sha256sum"), _Takes(r"-[wd]\d*", files=1)),
+    **dict.fromkeys(("hostname", "uname", "id", "whoami", "nproc", "uptime", "pwd"), _Takes(r"-[a-z]")),
     "jq": _Takes(r"-[recnRsSj]+|--(?:raw-output|exit-status|compact-output|null-input|raw-input|slurp)", frozenset(), 1, 1),
 }  # fmt: skip
 PROGRAMS = frozenset(_TAKES) | {"kubectl", "curl"}
+#: Small languages: what a text in them must not have, and what is good without a look.
+_LANGUAGES = {
+    "sed": (
+        r"(?:^|[;\d$/!]|\})\s*[rRwWe]\b|/\w*[ew]\w*(?:$|;)",
+        r"\$?\d*(?:,\$?\d*)?[pd]|s([|/#,]).*\1.*\1[gip0-9]*",
+    ),
+    "awk": (r"system|getline|\||>|ENVIRON|ARGV|@", r".*"),
+    "python3": (
+        r"\b(?:os|subprocess|socket|urllib|http|requests|ctypes|pathlib|shutil|importlib)\b|open\(|exec|eval|__|environ",
+        r"(?!)",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class HookScript:
     """What the rules need to know of the script around a command: which variables are its
     own, which words can be no option whatever is in them, and the page's hosts."""
 
-    own: Collection[str]
-    is_tame: Callable[[Word], bool]
+    own: Mapping[str, Sequence[ShellWord | None]]
+    is_tame: Callable[[ShellWord], bool]
     hosts: Collection[str] | None
+    arrays: Sequence[tuple[str, tuple[ShellWord, ...]]]
+
+    def spread(self, word: ShellWord) -> Sequence[ShellWord]:
+        """The words of `"${array[@]}"`, where it is assigned once; else the word itself."""
+        name = re.fullmatch(r"\"\$\{(\w+)\[@\]\}\"", word.raw)
+        found = [items for known, items in self.arrays if name and known == name[1]]
+        exact = len(found) == 1 and all(item.is_exact for item in found[0])
+        return found[0] if exact else [word]
+
+    def is_known_file(self, word: ShellWord) -> bool:
+        """Whether a word names one of nvsx's own files, one directly in the artifact folder,
+        one that `mktemp` made, or what a command prints, as `<(…)`."""
+        made = word.raw.startswith("<(") and len(word.parts) == 1
+        return made or self._is_temporary(word) or _FILE.fullmatch(word.raw) is not None
+
+    def may_write(self, operator: str, word: ShellWord) -> bool:
+        """Whether a redirection writes only to the artifact folder, or adds to the report."""
+        kept = "NVSX_REPORT_FILE" in word.raw and operator == ">>"
+        known = self.is_known_file(word) and (kept or "NVSX_ARTIFACT_DIR" in word.raw)
+        return known or self._is_temporary(word)
+
+    def _is_temporary(self, word: ShellWord) -> bool:
+        if len(word.parts) != 1 or word.parts[0].kind != "variable" or word.parts[0].operand:
+            return False
+        values = self.own.get(word.parts[0].text, ())
+        made = [v is not None and _TEMPORARY.fullmatch(v.raw) is not None for v in values]
+        return bool(made) and all(made)
 
 
-def is_known_file(word: Word) -> bool:
-    """Whether a word names one of nvsx's own files, or one directly in the artifact folder."""
-    return _FILE.fullmatch(word.raw) is not None
-
-
-def may_write(operator: str, word: Word) -> bool:
-    """Whether a redirection writes only to the artifact folder, or adds to the report."""
-    kept = "NVSX_REPORT_FILE" in word.raw and operator == ">>"
-    return is_known_file(word) and (kept or "NVSX_ARTIFACT_DIR" in word.raw)
-
-
-def arguments(program: str, words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
+def check_arguments(
+    program: str, words: Sequence[ShellWord], line: int, script: HookScript
+) -> Iterator[Objection]:
     """What these arguments do that a hook may not."""
     for word in words:
         if not word.is_exact:
-            yield (
-                line,
-                f"{program} gets {word.raw}, which the shell may split or expand",
-                "quote it",
+            yield Objection(
+                line, f"{program} gets {word.raw}, which the shell may split or expand", "quote it"
             )
             return
+    words = [word for w in words for word in script.spread(w)]
     if program == "kubectl":
-        yield from _kubectl(words, line, script)
+        yield from _check_kubectl(words, line, script)
     elif program == "curl":
-        yield from _curl(words, line, script)
+        yield from _check_curl(words, line, script)
     else:
-        yield from _plain(program, words, line, script)
+        yield from _check_plain(program, words, line, script)
 
 
-def _plain(program: str, words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    takes, rest, taken = _TAKES[program], list(words), list[Word]()
+def _check_plain(
+    program: str, words: Sequence[ShellWord], line: int, script: HookScript
+) -> Iterator[Objection]:
+    takes, rest, taken = _TAKES[program], list(words), list[ShellWord]()
     if program == "jq":
-        rest = list(_without_jq_variables(rest))
+        rest = list(_drop_jq_variables(rest))
     while rest:
         word = rest.pop(0)
         text = word.literal
@@ -134,23 +192,42 @@ def _plain(program: str, words: Sequence[Word], line: int, script: Script) -> It
             rest.pop(0)
         elif text not in ("-", "--") and not re.fullmatch(takes.alone, text or "word"):
             taken.append(word)
+    if program in _LANGUAGES and not taken:
+        yield Objection(line, f"{program} runs what it reads", f"{program} with a text in quotes")
     plain, files = taken[: takes.words], taken[takes.words :]
     for word in plain:
         if (word.literal or "").startswith("-") or not script.is_tame(word):
-            yield line, f"{program} gets the option {word.raw}", f"use {program} without it"
+            yield Objection(
+                line, f"{program} gets the option {word.raw}", f"use {program} without it"
+            )
+        if program in _LANGUAGES:
+            yield from _check_language(program, word, line)
         if program in ("seq", "sleep") and not re.fullmatch(r"[\d.]{1,6}", word.literal or ""):
-            yield line, f"{program} gets {word.raw}", "write a number"
+            yield Objection(line, f"{program} gets {word.raw}", "write a number")
         if program == "date" and not word.lead.startswith("+"):
-            yield line, f"date gets {word.raw}, which sets the clock", "date -u +%H:%M"
+            yield Objection(line, f"date gets {word.raw}, which sets the clock", "date -u +%H:%M")
         if program == "jq" and (word.literal is None or _JQ_UNSAFE.search(word.literal)):
-            yield line, "jq runs a filter that reads more than its input", "write it in quotes"
+            yield Objection(
+                line, "jq runs a filter that reads more than its input", "write it in quotes"
+            )
     for index, word in enumerate(files):
-        if not is_known_file(word) or index >= takes.files:
+        if not script.is_known_file(word) or index >= takes.files:
             hint = 'pipe the text in, or use nvsx\'s own files, such as "$NVSX_IMPACT_FILE"'
-            yield line, f"{program} names a file outside the project: {word.raw}", hint
+            yield Objection(line, f"{program} names a file outside the project: {word.raw}", hint)
 
 
-def _without_jq_variables(words: Sequence[Word]) -> Iterator[Word]:
+def _check_language(program: str, word: ShellWord, line: int) -> Iterator[Objection]:
+    """A text in another language: refused, marked, or plain enough."""
+    bad, good = _LANGUAGES[program]
+    text = word.literal
+    if text is None or re.search(bad, text):
+        message = f"{program} runs a text that may read files, write them or start programs"
+        yield Objection(line, message, "write it in single quotes, and only over its input")
+    elif not re.fullmatch(good, text, re.DOTALL):
+        yield mark(line, f"{program} runs a text of its own")
+
+
+def _drop_jq_variables(words: Sequence[ShellWord]) -> Iterator[ShellWord]:
     index = 0
     while index < len(words):
         if words[index].literal in ("--arg", "--argjson") and index + 2 < len(words):
@@ -160,8 +237,10 @@ def _without_jq_variables(words: Sequence[Word]) -> Iterator[Word]:
         index += 1
 
 
-def _kubectl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    rest, names = list(words), list[Word]()
+def _check_kubectl(
+    words: Sequence[ShellWord], line: int, script: HookScript
+) -> Iterator[Objection]:
+    rest, names = list(words), list[ShellWord]()
     while rest:
         word = rest.pop(0)
         head = word.lead
@@ -175,18 +254,22 @@ def _kubectl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]
             value = match["value"] or ""
         else:
             said = f"kubectl {word.raw} reaches beyond this run's cluster or reads a file"
-            yield line, said, ""
+            yield Objection(line, said)
             continue
         if re.match(r"-o|--output", option) and not _KUBE_OUTPUT.fullmatch(value):
-            yield line, f"kubectl prints in the form {value or '?'}", "-o json, name, jsonpath=…"
-    yield from _kubectl_reads(names, line, script)
+            yield Objection(
+                line, f"kubectl prints in the form {value or '?'}", "-o json, name, jsonpath=…"
+            )
+    yield from _check_kubectl_reads(names, line, script)
 
 
-def _kubectl_reads(names: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
+def _check_kubectl_reads(
+    names: Sequence[ShellWord], line: int, script: HookScript
+) -> Iterator[Objection]:
     """What `kubectl` does with these words, its options left out."""
     verb = names[0].literal if names else ""
     if verb not in _READS:
-        yield (
+        yield Objection(
             line,
             f"kubectl {names[0].raw if names else ''} is not a plain read",
             "kubectl get, describe or logs",
@@ -194,23 +277,23 @@ def _kubectl_reads(names: Sequence[Word], line: int, script: Script) -> Iterator
         return
     for name in names[1:]:
         if not script.is_tame(name):
-            yield line, f"kubectl gets {name.raw}, which may be an option", "name it plainly"
+            yield Objection(
+                line, f"kubectl gets {name.raw}, which may be an option", "name it plainly"
+            )
     if verb in ("get", "describe", "explain", "top") and len(names) > 1:
         kind = names[1].literal
         if kind is None or not _KIND.fullmatch(kind):
-            yield (
-                line,
-                f"kubectl {verb} {names[1].raw} does not say plainly what it reads",
-                "name it",
+            yield Objection(
+                line, f"kubectl {verb} {names[1].raw} does not say plainly what it reads", "name it"
             )
         elif any(re.search(r"(?:^|,)secrets?\b", n.literal or "") for n in names[1:]):
-            yield line, "kubectl reads secrets", "a hook has no use for them"
+            yield Objection(line, "kubectl reads secrets", "a hook has no use for them")
         elif "/" in kind and any(name.literal is None for name in names[2:]):
-            yield line, f"kubectl {verb} reads more than {kind}", "one kubectl for each"
+            yield Objection(line, f"kubectl {verb} reads more than {kind}", "one kubectl for each")
 
 
-def _curl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    rest, targets = list(words), list[Word]()
+def _check_curl(words: Sequence[ShellWord], line: int, script: HookScript) -> Iterator[Objection]:
+    rest, targets = list(words), list[ShellWord]()
     while rest:
         word = rest.pop(0)
         text = word.literal
@@ -218,49 +301,51 @@ def _curl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
         if bundled := _CURL_BUNDLED.fullmatch(option):
             option = f"-{bundled[1]}"
         if option in _CURL_VALUED and rest:
-            yield from _curl_value(option, rest.pop(0), line)
+            yield from _check_curl_value(option, rest.pop(0), line)
         elif rest and (text, rest[0].literal) in _CURL_PAIRS:
             rest.pop(0)
         elif _CURL_ALONE.fullmatch(option):
             continue
         elif word.lead.startswith("-"):
-            yield line, f"curl {word.raw} uses a file, a proxy or another host", ""
+            yield Objection(line, f"curl {word.raw} uses a file, a proxy or another host")
         else:
             targets.append(word)
     if len(targets) != 1:
-        yield line, "curl gets not exactly one address", "one request, one address"
+        yield Objection(line, "curl gets not exactly one address", "one request, one address")
     literal = [t for t in targets if t.lead]
     for target in targets:
-        yield from _address(target, line, script)
+        yield from _check_address(target, line, script)
     sent = sorted({n for w in words if w not in targets for n in w.names if is_secret_name(n)})
     if sent and literal:
-        yield (
+        yield Objection(
             line,
             f"sends the value of ${sent[0]} to an address of the page",
             "only to one in a variable",
         )
     inside = sorted({n for t in literal for n in t.names if is_secret_name(n)})
     if inside:
-        yield line, f"says the value of ${inside[0]} in an address", "the library uses it by itself"
+        yield Objection(
+            line, f"says the value of ${inside[0]} in an address", "the library uses it by itself"
+        )
 
 
-def _curl_value(option: str, value: Word, line: int) -> Iterator[Said]:
+def _check_curl_value(option: str, value: ShellWord, line: int) -> Iterator[Objection]:
     if option in ("-X", "--request"):
         if not _METHOD.fullmatch(value.literal or ""):
-            yield line, f"curl sends {value.raw}", "GET or POST"
+            yield Objection(line, f"curl sends {value.raw}", "GET or POST")
     elif option in ("-d", "--data", "--json", "-H", "--header") and (
         not value.lead or value.lead.startswith("@")
     ):
-        yield (
+        yield Objection(
             line,
             f"curl {option} {value.raw} may read a file",
             "begin it with text, or use --data-raw",
         )
     elif option in ("-m", "--max-time") and value.literal is None:
-        yield line, f"curl waits {value.raw}", "write a number"
+        yield Objection(line, f"curl waits {value.raw}", "write a number")
 
 
-def _address(target: Word, line: int, script: Script) -> Iterator[Said]:
+def _check_address(target: ShellWord, line: int, script: HookScript) -> Iterator[Objection]:
     """A literal address of the page, or one that the operator keeps in a variable."""
     first = target.parts[0] if target.parts else None
     if first is not None and first.kind == "variable":
@@ -273,7 +358,7 @@ def _address(target: Word, line: int, script: Script) -> Iterator[Said]:
             or not name[0].isalpha()
             or (len(target.parts) > 1 and not following.startswith(("/", "?")))
         ):
-            yield (
+            yield Objection(
                 line,
                 f"curl gets an address put together in the script: {target.raw}",
                 "write it plainly",
@@ -281,13 +366,13 @@ def _address(target: Word, line: int, script: Script) -> Iterator[Said]:
         return
     match = _URL.fullmatch(target.lead)
     if match is None or (target.literal is None and not match["rest"]):
-        yield (
+        yield Objection(
             line,
             f"curl gets an address put together in the script, or none of a page: {target.raw}",
             "write it plainly",
         )
     elif script.hosts is not None and match[1].casefold() not in script.hosts:
-        yield (
+        yield Objection(
             line,
             f"curl reaches {match[1]}, which the page does not name",
             "use an address of the page, or a variable",
