@@ -34,7 +34,7 @@ _REQUESTED = frozenset({names.STATE_REMEDIATING, names.STATE_REMEDIATION_SUCCEED
 
 
 class NvsentinelChain:
-    """Implements `core.ports.Chain`; stateless.
+    """Implements `chain_port.Chain`; stateless.
 
     `repairs` are the kinds this NVSentinel is configured to create, with the condition that
     completes each (ConfigMap fault-remediation).

@@ -97,7 +97,7 @@ def is_maintenance(
 
 
 def read_outcome(resource: Resource, *, complete_type: str = "") -> Progress:
-    """How far `resource` is, as core.ports.Outcome has it, and in a sentence.
+    """How far `resource` is, as chain_port.Outcome has it, and in a sentence.
 
     `complete_type` is the condition the operator configured as the one that completes it.
     """
