@@ -36,11 +36,17 @@ T_co = TypeVar("T_co", covariant=True)
 Decoder = Callable[[msgspec.Raw], tuple[str, T]]
 Change = Callable[[str, T | None, T | None], None]
 
+#: Objects of one page of a list: kubectl's own, some megabytes of nodes.
 PAGE = 500
+#: Seconds of silence that mean a dead peer. The API server sends a bookmark every minute.
 IDLE = 70.0
-# A right or a resource kind appears when somebody adds it, not within a second.
+#: A right or a resource kind appears when somebody adds it, not within a second.
 SLOW_RETRY = 30.0
+#: A watch that lasted so long was a good one: the next failure starts with short waits.
 _STEADY = 10.0
+#: Seconds a watch is asked to last: as client-go does, between five and ten minutes, so that
+#: the watches of many clients do not end together.
+_WATCH_LEAST, _WATCH_SPREAD = 290, 301
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +100,12 @@ _statuses = msgspec.json.Decoder(api_answers.Status)
 
 class Reflector(Generic[T]):
     """A cache of the objects under `path` that match `params`, as `decode` projects them.
+
+        list   version 100, in pages         everything is told as new
+        watch  from 100: ADDED, MODIFIED     each is told once; version 130
+        …      the stream breaks             watch from 130, nothing is told again
+        …      410 Gone: 130 has expired     list again: only what differs is told
+        …      403                           `error` says so, the last known objects stay
 
     `bookmarks` is false for collections without them (Events): then silence is normal and
     there is no idle limit. `idle` is in seconds, `page` in objects.
@@ -196,6 +208,8 @@ class Reflector(Generic[T]):
             await asyncio.gather(task, return_exceptions=True)
 
     async def _list_and_watch(self) -> None:
+        """List when there is no version to go on from, then watch, for ever. Only a clean end
+        or a success makes the waits short again; each failure makes the next one longer."""
         while True:
             wait = 0.0
             resumed = bool(self._version)
@@ -321,7 +335,7 @@ class Reflector(Generic[T]):
             **self._params,
             "watch": "true",
             "resourceVersion": self._version,
-            "timeoutSeconds": str(290 + int(self._pace.rng() * 301)),
+            "timeoutSeconds": str(_WATCH_LEAST + int(self._pace.rng() * _WATCH_SPREAD)),
         }
         if self._bookmarks:
             params["allowWatchBookmarks"] = "true"

@@ -16,7 +16,10 @@ from nvsx.cluster.door import Cluster
 from nvsx.core.errors import ClusterError, NotFound
 from nvsx.core.watches.snapshot import Resource
 
+#: Objects of one list. A node runs some hundred pods; without a bound a wrong selector would
+#: copy a whole cluster into a run's artifacts.
 LIMIT = 500
+#: The newest requests of a node. Completed ones stay for 14 days.
 MOST_RESOURCES = 20
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")

@@ -31,8 +31,7 @@ from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.marks import Marks
 
-#: Fault-quarantine writes a cordon's time in whole seconds and again with each update of the
-#: same cordon: two times that differ by more are two cordons.
+#: Cordon times are whole seconds of one clock: two that differ by more are two cordons.
 SAME_CORDON = 1.0
 GONE = "the Node object is gone"
 

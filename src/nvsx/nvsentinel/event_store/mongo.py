@@ -38,9 +38,13 @@ DATABASE = "HealthEventsDatabase"
 COLLECTION = "HealthEvents"
 USER = "nvsentinel"
 """The SCRAM user of NVSentinel's chart where TLS is off."""
-#: What is read again each time, in seconds.
+#: What is read again each time, in seconds. It covers the skew of node clocks and the lag
+#: of a secondary: a document that shows later than this, dated earlier, is still found by
+#: its `_id`.
 OVERLAP = 300.0
+#: The most recent events of a node that are read for its watches.
 MOST_OF_A_NODE = 1000
+#: The whole of one read, a new connection included; the query itself ends before.
 _WITHIN = 30.0
 _QUERY_MS = 20_000
 
@@ -48,7 +52,7 @@ T = TypeVar("T")
 
 
 class MongoHealthEvents:
-    """Adapter of core.feed.HealthEventFeed. Connects when first asked. `listeners` hear of
+    """Adapter of event_feed.HealthEventFeed. Connects when first asked. `listeners` hear of
     every command that is sent (pymongo.monitoring)."""
 
     def __init__(self, target: StoreTarget, clock: Clock, listeners: Sequence[Any] = ()) -> None:
