@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.journal.run_rows import Lease
-from nvsx.core.ports import Fault
+from nvsx.core.ports import Artifacts, Fault, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
 from nvsx.follow.assembly import context_of, fires
@@ -27,7 +27,6 @@ from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.wiring import SystemClock, World
 from nvsx.project import cel
-from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
 from nvsx.serve.intake import Identity, TriggerIntake
@@ -46,6 +45,9 @@ if TYPE_CHECKING:
     from nvsx.project.settings import Settings
 
 log = logging.getLogger(__name__)
+
+MakeView = Callable[[Journal, Artifacts], View]
+"""Makes a view of one run over the journal and the run's artifacts."""
 
 TICK = 30.0
 """Seconds between two looks at what only time tells: silences, incidents, runbook files."""
@@ -91,12 +93,14 @@ class Daemon:
         self,
         world: World,
         modes: tuple[str, ...],
+        make_report: MakeView,
         *,
         poll_interval: float = 10.0,
         live_hooks: bool = False,
     ) -> None:
         self.world = world
         self.modes = modes
+        self._make_report = make_report
         self.clock = SystemClock()
         self.metrics = Metrics()
         self.shelf = RunbookShelf(world.home.project.root)
@@ -217,7 +221,7 @@ class Daemon:
     ) -> tuple[RunContext, Matches]:
         loaded = self.shelf.get(runbook)
         artifacts = file_artifacts(self.world.home.artifacts_dir / lease.run_id)
-        report = ReportView(self.world.journal, artifacts)
+        report = self._make_report(self.world.journal, artifacts)
         views = (self.metrics.view(loaded.name), LogView(), report)
 
         def matches(fault: Fault) -> bool:

@@ -11,14 +11,13 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.project.home import Home
-from nvsx.screens.report.past_reports import folder_of
 from nvsx.store import history_upkeep, open_store
 from nvsx.store.sqlite_journal import SqliteJournal
 
@@ -28,6 +27,8 @@ LEAST = 86_400.0
 """Seconds a finished run is kept at least: limits and repeats look back at it."""
 AT_ONCE = 200
 """Runs in one commit of a prune, so that a daemon's own writes do not wait."""
+FolderOf = Callable[[RunRow], Path]
+"""Where the artifacts of a run are."""
 _RUN_ID = re.compile(r"r-[0-9a-z-]{1,60}")
 
 
@@ -48,26 +49,26 @@ async def prunable(home: Home, before: float) -> Sequence[RunRow]:
 
 
 async def prune(
-    journal: SqliteJournal, before: float, *, artifacts_of: Home | None = None
+    journal: SqliteJournal, before: float, *, folder_of: FolderOf | None = None
 ) -> tuple[int, int]:
     """Delete what finished before `before`: (runs, artifact folders) that are gone.
 
-    With `artifacts_of` the folders of the runs go too. Raises StoreError.
+    With `folder_of` the folders of the runs go too. Raises StoreError.
     """
     gone = folders = 0
     while True:
         rows = await journal.transact(lambda db: history_upkeep.prune(db, before, AT_ONCE))
         gone += len(rows)
-        if artifacts_of is not None:
-            folders += await asyncio.to_thread(_remove, artifacts_of, rows)
+        if folder_of is not None:
+            folders += await asyncio.to_thread(_remove_folders, folder_of, rows)
         if len(rows) < AT_ONCE:
             return gone, folders
 
 
-def _remove(home: Home, rows: Sequence[RunRow]) -> int:
+def _remove_folders(folder_of: FolderOf, rows: Sequence[RunRow]) -> int:
     removed = 0
     for row in rows:
-        folder = folder_of(home, row)
+        folder = folder_of(row)
         # The name was a run's once; whoever put something else there keeps it.
         if not _RUN_ID.fullmatch(row.run_id) or folder.is_symlink() or not folder.is_dir():
             continue
@@ -79,10 +80,12 @@ def _remove(home: Home, rows: Sequence[RunRow]) -> int:
     return removed
 
 
-async def prune_now(home: Home, before: float, *, artifacts: bool) -> tuple[int, int]:
+async def prune_now(
+    home: Home, before: float, folder_of: FolderOf | None = None
+) -> tuple[int, int]:
     """`prune` with a store of its own."""
     with closing(open_store(home.state_dir)) as journal:
-        return await prune(journal, before, artifacts_of=home if artifacts else None)
+        return await prune(journal, before, folder_of=folder_of)
 
 
 async def backup(home: Home, file: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,12 @@ def prune(
         return
     if not yes:
         _ask(f"Delete {what}{' and their artifacts' if artifacts else ''}?")
-    gone, folders = asyncio.run(history_keeping.prune_now(home, before, artifacts=artifacts))
+    where = None
+    if artifacts:
+        from nvsx.screens.report.past_reports import folder_of
+
+        where = partial(folder_of, home)
+    gone, folders = asyncio.run(history_keeping.prune_now(home, before, where))
     typer.echo(f"deleted {gone} runs" + (f", {folders} artifact folders" if artifacts else ""))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nvsx.core.routing.sources import OAuth, Token
     from nvsx.project.secret_files import Secret
     from nvsx.serve.daemon import Daemon
-    from nvsx.serve.service_process import ServeOptions
+    from nvsx.serve.serve_options import ServeOptions
     from nvsx.serve.webhook.auth import Doorman
     from nvsx.serve.webhook.channels import Channel
     from nvsx.serve.webhook.http_server import WebhookServer
