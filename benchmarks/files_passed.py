@@ -28,7 +28,7 @@ from nvsentinel_sandbox.host import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 NVSX = str(ROOT / "src" / "nvsx") + os.sep
-SAMPLE = ROOT / "tests" / "senders" / "samples" / "pagerduty-v3-incident.triggered.json"
+SAMPLE = ROOT / "tests" / "core" / "senders" / "samples" / "pagerduty-v3-incident.triggered.json"
 SECRET = b"a-secret-of-the-benchmark"
 SETTINGS = """\
 apiVersion: nvsx/v1
@@ -125,7 +125,7 @@ def main() -> None:
     trace.install()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(follow_one_body(Path(folder), trace))
-    by_package = Counter(name.split(os.sep)[0] for name in trace.first)
+    by_package = Counter(Path(name).parts[0] for name in trace.first)
     if "--list" in sys.argv:
         for name, function in trace.first.items():
             print(f"{trace.calls[name]:7,}  {name}  {function}")

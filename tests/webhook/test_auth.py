@@ -7,7 +7,10 @@ from urllib.parse import quote_plus
 import pytest
 
 from nvsx.core.errors import NotReady
-from nvsx.core.routing.sources import Source
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.signatures import Rule
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project.secret_files import (
     TOKEN_FILE,
@@ -18,11 +21,8 @@ from nvsx.project.secret_files import (
 )
 from nvsx.serve.webhook.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.serve.webhook.channels import open_channels
-from nvsx.serve.webhook.http_request import Headers, RawRequest
 from nvsx.serve.webhook.oauth import LIFETIME, TokenEndpoint
 from nvsx.serve.webhook.rates import RateLimit
-from nvsx.serve.webhook.refusals import Refused
-from nvsx.serve.webhook.signatures import Rule
 
 NOW = 1_800_000_000.0
 

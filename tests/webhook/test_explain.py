@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from tests.senders.bodies import NODE, body, encoded, raw
+from tests.core.senders.bodies import NODE, body, encoded, raw
 
 from nvsx.core.errors import UsageError
-from nvsx.core.routing.sources import Source
 from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel, loader
 from nvsx.serve.webhook.explain_message import Explained, explain_offline

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_inbox import FakeInbox
 from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.fake_observer import FakeObserver
-from tests.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
 from tests.webhook.serving import Daemon, StillClock, serving
 
 from nvsx.core.errors import UsageError

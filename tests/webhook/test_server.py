@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from tests.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
+from tests.core.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
 from tests.webhook.serving import BEARER, CLIENT_SECRET, TOKEN, StillClock, serving
 
 from nvsx.core.errors import InvalidRunbook, NotReady

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.signatures import WINDOW, Rule, check
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.signatures import WINDOW, Rule, check
 
 NOW = 1_614_265_330.0
 BODY = '{"event": {"id": "naïve 温度"}}'.encode()

@@ -18,7 +18,8 @@ from nvsx.core import patterns
 from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Model, Text, Texts
-from nvsx.core.routing.sources import (
+from nvsx.core.runbook.catalog import Positions, YamlPath
+from nvsx.core.senders.sources import (
     KINDS,
     Extract,
     OAuth,
@@ -28,7 +29,6 @@ from nvsx.core.routing.sources import (
     kind_of,
     misplaced,
 )
-from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import findings, located, nearest
 from nvsx.project.yaml_tree import Tree

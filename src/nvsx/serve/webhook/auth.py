@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from nvsx.core.routing.sources import Kind
+from nvsx.core.senders import signatures
+from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.refusals import unauthorized
+from nvsx.core.senders.sources import Kind
 from nvsx.project.secret_files import Secret
-from nvsx.serve.webhook import signatures
-from nvsx.serve.webhook.http_request import RawRequest
 from nvsx.serve.webhook.keyboard import LOOPBACK, plain_address
 from nvsx.serve.webhook.oauth import TokenEndpoint
-from nvsx.serve.webhook.refusals import unauthorized
 
 _LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _ADDED_BY_PROXIES = (

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from nvsx.core import patterns
 from nvsx.core.errors import NotReady
-from nvsx.core.routing.sources import (
+from nvsx.core.senders import signatures
+from nvsx.core.senders.sender import ReadHealthEvent, Setup
+from nvsx.core.senders.sources import (
     DEFAULT_SCHEME,
     KINDS,
     Compute,
@@ -22,9 +24,7 @@ from nvsx.core.routing.sources import (
     no_computation,
 )
 from nvsx.project.secret_files import configured
-from nvsx.serve.webhook import signatures
 from nvsx.serve.webhook.auth import Doorman, Gate
-from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
 
 WEBHOOK = "webhook"
 """The name of `POST /webhook` as a source."""

@@ -21,15 +21,16 @@ from nvsx.core.routing.route import (
     no_expressions,
     route,
 )
-from nvsx.core.routing.sources import Compute, Source, no_computation
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
+from nvsx.core.senders import cloudevents
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.json_body import parse
+from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.registry import decode
+from nvsx.core.senders.sender import ReadHealthEvent, Setup
+from nvsx.core.senders.sources import Compute, Source, no_computation
 from nvsx.serve.webhook.channels import WEBHOOK, set_up, with_defaults
-from nvsx.serve.webhook.decoders import cloudevents, decode
-from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.json_body import parse
-from nvsx.serve.webhook.refusals import Refused
 
 NOT_SEEN = (
     "Not looked at here: the signature, earlier deliveries, silences, runs under way, the "

@@ -16,10 +16,10 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_plus
 
+from nvsx.core.senders import signatures
+from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.refusals import Refused
 from nvsx.project.secret_files import Secret
-from nvsx.serve.webhook import signatures
-from nvsx.serve.webhook.http_request import RawRequest
-from nvsx.serve.webhook.refusals import Refused
 
 LIFETIME = 3600
 """Seconds. An exporter fetches a new token when its own runs out."""

@@ -14,7 +14,7 @@ from nvsx.serve.metrics import CONTENT_TYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nvsx.core.routing.sources import OAuth, Token
+    from nvsx.core.senders.sources import OAuth, Token
     from nvsx.project.secret_files import Secret
     from nvsx.serve.daemon import Daemon
     from nvsx.serve.serve_options import ServeOptions

@@ -3,12 +3,12 @@ import json
 import msgspec
 import pytest
 
-from nvsx.core.routing.sources import no_computation
-from nvsx.serve.webhook import json_body
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.instants import epoch, rfc3339
-from nvsx.serve.webhook.message_fields import Finder, from_stable_key, is_node_name, look_up
-from nvsx.serve.webhook.refusals import Refused, quoted
+from nvsx.core.senders import json_body
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.instants import epoch, rfc3339
+from nvsx.core.senders.message_fields import Finder, from_stable_key, is_node_name, look_up
+from nvsx.core.senders.refusals import Refused, quoted
+from nvsx.core.senders.sources import no_computation
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - one sample a line: the table is read by its columns
 import pytest
-from tests.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
+from tests.core.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
 
-from nvsx.core.routing.sources import Kind
+from nvsx.core.senders.sources import Kind
 
 TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (?P<node>\S+)"}
 

@@ -14,11 +14,11 @@ import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import Setup, bounded, codes, digest, finish
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.message_fields import Finder, is_node_name, is_runbook_name
-from nvsx.serve.webhook.refusals import Refused, quoted, wrong
+from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.json_body import parse_object
+from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.core.senders.refusals import Refused, quoted, wrong
+from nvsx.core.senders.sender import Setup, bounded, codes, digest, finish
 
 HORIZON = 24 * 3600.0
 """Seconds; the senders are unknown, a day is generous."""

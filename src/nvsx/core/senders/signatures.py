@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from nvsx.core.routing.sources import Scheme
-from nvsx.serve.webhook.http_request import RawRequest
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.sources import Scheme
 
 WINDOW = 300.0
 """Seconds a signed time may be off, either way."""

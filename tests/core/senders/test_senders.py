@@ -3,11 +3,22 @@ import time
 from typing import Any
 
 import pytest
-from tests.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, encoded, one, raw, read, setup
+from tests.core.senders.bodies import (
+    BATCH,
+    JSON,
+    NODE,
+    STRUCTURED,
+    body,
+    encoded,
+    one,
+    raw,
+    read,
+    setup,
+)
 
-from nvsx.core.routing.sources import Kind
-from nvsx.serve.webhook.decoders import DECODERS
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.registry import DECODERS
+from nvsx.core.senders.sources import Kind
 
 FAULT = "cloudevents-structured-nvsentinel-fault"
 

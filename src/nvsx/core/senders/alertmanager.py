@@ -17,7 +17,11 @@ from typing import Any
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
+from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.instants import rfc3339
+from nvsx.core.senders.json_body import parse_object
+from nvsx.core.senders.refusals import quoted, wrong
+from nvsx.core.senders.sender import (
     Setup,
     codes,
     digest,
@@ -26,10 +30,6 @@ from nvsx.serve.webhook.decoders.event_checks import (
     text,
     texts,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import rfc3339
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.refusals import quoted, wrong
 
 HORIZON = 6 * 3600.0
 """Seconds. Retries end with the group interval (5 m); the rest is for long repeat intervals."""

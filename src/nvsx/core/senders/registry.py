@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from nvsx.core.routing.sources import Kind
+from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders import (
+from nvsx.core.senders import (
     alertmanager,
     cloudevents,
     generic,
@@ -24,9 +24,10 @@ from nvsx.serve.webhook.decoders import (
     opsgenie,
     pagerduty,
 )
-from nvsx.serve.webhook.decoders.event_checks import Setup
-from nvsx.serve.webhook.http_request import RawRequest
-from nvsx.serve.webhook.message_fields import Patience
+from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.message_fields import PATIENCE
+from nvsx.core.senders.sender import Setup
+from nvsx.core.senders.sources import Kind
 
 
 class Decoder(NamedTuple):
@@ -55,5 +56,5 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     Raises Refused: 400 not JSON or not CloudEvents, 415 wrong content type, 422 JSON that
     this kind of sender never sends, and for the generic sender a bad node name.
     """
-    one_message = msgspec.structs.replace(setup, patience=Patience())
+    one_message = msgspec.structs.replace(setup, search_time=SearchTime(PATIENCE))
     return DECODERS[setup.kind].decode(request, one_message)

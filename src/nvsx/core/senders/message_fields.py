@@ -3,20 +3,18 @@
 For each value the operator's rules come first, in their order; then whatever named groups
 of those rules found beside their own value; then the places where this kind of sender
 usually has it. Every step is kept in words, since "why this node?" must have an answer.
-No I/O: CEL comes in as a function, and the one clock is that of the patterns' patience.
+No I/O: CEL comes in as a function.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from nvsx.core import patterns
-from nvsx.core.patterns import TooSlow
-from nvsx.core.routing.sources import FOUND, Compute, Extract
-from nvsx.serve.webhook.refusals import quoted
+from nvsx.core.patterns import SearchTime, TooSlow
+from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.sources import FOUND, Compute, Extract
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
 MAX_SEARCHED = 1024
@@ -47,27 +45,6 @@ def from_stable_key(key: object) -> Mapping[str, str]:
     return dict(zip(names, found.groups(), strict=True)) if found else {}
 
 
-class Patience:
-    """The time that is left for patterns over one message.
-
-    A pattern with nested repeats can take years over a text that somebody made for it, and
-    the whole daemon would wait. Matching is cut off in the middle instead.
-    """
-
-    def __init__(self, seconds: float = PATIENCE) -> None:
-        self._left = seconds
-
-    def search(self, pattern: str, text: str) -> patterns.Found | None:
-        """The first match. Raises TooSlow when there is no time left for it."""
-        if self._left <= 0:
-            raise TooSlow(pattern)
-        began = time.perf_counter()
-        try:
-            return patterns.search_within(pattern, text[:MAX_SEARCHED], self._left)
-        finally:
-            self._left -= time.perf_counter() - began
-
-
 class Finder:
     """Applies a source's rules to one message. `steps` tells what was tried and found."""
 
@@ -76,12 +53,12 @@ class Finder:
         rules: Mapping[str, tuple[Extract, ...]],
         document: Mapping[str, Any],
         compute: Compute,
-        patience: Patience | None = None,
+        search_time: SearchTime | None = None,
     ) -> None:
         self.steps: list[str] = []
         self._document = document
         self._compute = compute
-        self._patience = patience or Patience()
+        self._search_time = search_time or SearchTime(PATIENCE)
         self._found: dict[str, str] = {}
         self._beside: dict[str, str] = {}
         for name in FOUND:
@@ -121,7 +98,7 @@ class Finder:
             self.steps.append(f"{name}: {where} is {quoted(text)}")
             return text
         try:
-            match = self._patience.search(rule.pattern, text)
+            match = self._search_time.search(rule.pattern, text[:MAX_SEARCHED])
         except TooSlow:
             match, why = None, "takes too long over it and was stopped: it has nested repeats"
         else:

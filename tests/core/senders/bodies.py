@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nvsx.core.routing.sources import Kind, Scheme, Source
 from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.registry import decode
+from nvsx.core.senders.sender import Setup
+from nvsx.core.senders.sources import Kind, Scheme, Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
-from nvsx.serve.webhook.decoders import decode
-from nvsx.serve.webhook.decoders.event_checks import Setup
-from nvsx.serve.webhook.http_request import Headers, RawRequest
 
 FOLDER = Path(__file__).with_name("samples")
 NOW = 1_795_144_500.0  # 2026-11-20T03:15:00Z, a minute after the faults of the samples

@@ -12,7 +12,12 @@ from __future__ import annotations
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
+from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.instants import rfc3339
+from nvsx.core.senders.json_body import parse_object
+from nvsx.core.senders.message_fields import from_stable_key
+from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.sender import (
     Setup,
     bounded,
     codes,
@@ -21,11 +26,6 @@ from nvsx.serve.webhook.decoders.event_checks import (
     section,
     text,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import rfc3339
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.message_fields import from_stable_key
-from nvsx.serve.webhook.refusals import quoted
 
 HORIZON = 48 * 3600.0
 """Seconds: PagerDuty retries for up to 48 hours."""

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.senders.bodies import BATCH, JSON, STRUCTURED, body, read, setup
+from tests.core.senders.bodies import BATCH, JSON, STRUCTURED, body, read, setup
 
-from nvsx.core.routing.sources import KINDS, Kind
-from nvsx.serve.webhook import json_body
-from nvsx.serve.webhook.message_fields import is_node_name, is_runbook_name
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders import json_body
+from nvsx.core.senders.message_fields import is_node_name, is_runbook_name
+from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.sources import KINDS, Kind
 
 VALUES = st.recursive(
     st.none()

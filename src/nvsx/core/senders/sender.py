@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import msgspec
 
 from nvsx.core.incident.session import HealthEvent
-from nvsx.core.routing.sources import Compute, Kind, Scheme, Source, no_computation
+from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.message_fields import Finder, Patience, is_node_name, is_runbook_name
-from nvsx.serve.webhook.refusals import quoted
+from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.sources import Compute, Kind, Scheme, Source, no_computation
 
 
 class Read(Protocol):
@@ -34,7 +35,7 @@ ReadHealthEvent = Callable[[object], Read]
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """One source, as its decoder sees it. `scheme` is how its requests are signed, None
-    when no secret is configured and the caller's token is all there is. `patience` is for
+    when no secret is configured and the caller's token is all there is. `search_time` is for
     the patterns of one message, whatever the number of its events."""
 
     name: str
@@ -43,10 +44,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     scheme: Scheme | None = None
     read_health_event: ReadHealthEvent
     compute: Compute = no_computation
-    patience: Patience | None = None
+    search_time: SearchTime | None = None
 
     def finder(self, document: Mapping[str, Any]) -> Finder:
-        return Finder(self.source.rules(), document, self.compute, self.patience)
+        return Finder(self.source.rules(), document, self.compute, self.search_time)
 
     def starts(self, event_type: str, usual: Sequence[str]) -> bool:
         """Whether a message of this type may start a run; `events` replaces what is usual."""

@@ -21,11 +21,11 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import Setup, digest, finish, section, text
-from nvsx.serve.webhook.http_request import Headers, RawRequest, is_json
-from nvsx.serve.webhook.instants import rfc3339
-from nvsx.serve.webhook.json_body import parse, parse_object
-from nvsx.serve.webhook.refusals import Refused, quoted, unsupported_type, wrong
+from nvsx.core.senders.http_request import Headers, RawRequest, is_json
+from nvsx.core.senders.instants import rfc3339
+from nvsx.core.senders.json_body import parse, parse_object
+from nvsx.core.senders.refusals import Refused, quoted, unsupported_type, wrong
+from nvsx.core.senders.sender import Setup, digest, finish, section, text
 
 HORIZON = 24 * 3600.0
 """Seconds. 17 tries with growing pauses, then a restart that sends the event again."""

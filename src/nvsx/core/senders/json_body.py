@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from nvsx.serve.webhook.refusals import bad_json, quoted
+from nvsx.core.senders.refusals import bad_json, quoted
 
 MAX_DEPTH = 32
 MAX_VALUES = 50_000

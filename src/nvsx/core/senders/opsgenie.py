@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
+from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.instants import epoch
+from nvsx.core.senders.json_body import parse_object
+from nvsx.core.senders.message_fields import from_stable_key, is_node_name
+from nvsx.core.senders.refusals import quoted, wrong
+from nvsx.core.senders.sender import (
     Setup,
     codes,
     digest,
@@ -20,11 +25,6 @@ from nvsx.serve.webhook.decoders.event_checks import (
     texts,
     xid_tag,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import epoch
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.message_fields import from_stable_key, is_node_name
-from nvsx.serve.webhook.refusals import quoted, wrong
 
 HORIZON = 3600.0
 """Seconds: a few tries."""

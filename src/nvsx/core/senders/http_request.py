@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from nvsx.serve.webhook.refusals import Refused, unsupported_type
+from nvsx.core.senders.refusals import Refused, unsupported_type
 
 
 class Headers:

@@ -14,7 +14,11 @@ from typing import Any
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
+from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.instants import epoch
+from nvsx.core.senders.json_body import parse_object
+from nvsx.core.senders.refusals import quoted, wrong
+from nvsx.core.senders.sender import (
     Setup,
     codes,
     digest,
@@ -23,10 +27,6 @@ from nvsx.serve.webhook.decoders.event_checks import (
     text,
     xid_tag,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import epoch
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.refusals import quoted, wrong
 
 HORIZON = 24 * 3600.0
 """Seconds: up to five tries; secondary deliveries may be 15 minutes late each."""
