@@ -7,9 +7,10 @@ from urllib.parse import quote_plus
 import pytest
 
 from nvsx.core.errors import NotReady
+from nvsx.core.senders.alertmanager import ALERTMANAGER
 from nvsx.core.senders.http_request import Headers, RawRequest
 from nvsx.core.senders.refusals import Refused
-from nvsx.core.senders.signatures import Rule
+from nvsx.core.senders.signatures import SignatureRule
 from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project.secret_files import (
@@ -192,7 +193,7 @@ def test_a_source_that_cannot_work_stops_the_start(
 async def test_a_gate_with_a_secret_has_no_other_way_in() -> None:
     """The doorman is not asked."""
     doorman = Doorman(FixedSecret([b"token"]), operator=True)
-    gate = Gate("alertmanager", doorman, Rule("bearer"), FixedSecret([b"am"]))
+    gate = Gate(ALERTMANAGER, doorman, SignatureRule("bearer"), FixedSecret([b"am"]))
     await gate.admit(request(authorization="Bearer am"), Caller("10.0.0.1"), NOW)
     for wrong in (request(), request(authorization="Bearer token")):
         with pytest.raises(Refused):

@@ -19,15 +19,15 @@ from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Model, Text, Texts
 from nvsx.core.runbook.catalog import Positions, YamlPath
+from nvsx.core.senders.message_fields import Extract
+from nvsx.core.senders.registry import SENDERS
 from nvsx.core.senders.sources import (
-    KINDS,
-    Extract,
     OAuth,
     Source,
     Sources,
     Token,
     kind_of,
-    misplaced,
+    misplaced_keys,
 )
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import findings, located, nearest
@@ -182,11 +182,11 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
         if kind is None:
-            hint = nearest(name, KINDS) or f"write kind: one of {', '.join(KINDS)}"
+            hint = nearest(name, SENDERS) or f"write kind: one of {', '.join(SENDERS)}"
             place = tree.positions.key(path)
             yield Problem(f"source '{name}' needs a kind", FILE, *place, hint)
             continue
-        for key, why in misplaced(kind, source).items():
+        for key, why in misplaced_keys(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
         for rule, rule_path in _rules_of(name, source, tree):
             if rule.cel and (wrong := cel.check_value(rule.cel)):

@@ -6,9 +6,14 @@ import pytest
 from nvsx.core.senders import json_body
 from nvsx.core.senders.http_request import Headers, RawRequest
 from nvsx.core.senders.instants import epoch, rfc3339
-from nvsx.core.senders.message_fields import Finder, from_stable_key, is_node_name, look_up
+from nvsx.core.senders.message_fields import (
+    Finder,
+    from_stable_key,
+    is_node_name,
+    look_up,
+    no_computation,
+)
 from nvsx.core.senders.refusals import Refused, quoted
-from nvsx.core.senders.sources import no_computation
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.core.senders.bodies import BATCH, JSON, STRUCTURED, body, read, setup
 from nvsx.core.senders import json_body
 from nvsx.core.senders.message_fields import is_node_name, is_runbook_name
 from nvsx.core.senders.refusals import Refused
-from nvsx.core.senders.sources import KINDS, Kind
+from nvsx.core.senders.registry import SENDERS
 
 VALUES = st.recursive(
     st.none()
@@ -25,7 +25,7 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-SAMPLES: dict[Kind, str] = {
+SAMPLES: dict[str, str] = {
     "nvsentinel": "cloudevents-structured-nvsentinel-fault",
     "alertmanager": "alertmanager-v4-firing",
     "grafana": "grafana-alerting-firing",
@@ -41,7 +41,7 @@ BOUNDED = settings(
 )
 
 
-def check(content: object, kind: Kind, headers: dict[str, str]) -> None:
+def check(content: object, kind: str, headers: dict[str, str]) -> None:
     """Decode, and hold every event to what the intake relies on."""
     rules: dict[str, Any] = {
         "node": [{"from": "alert.labels.node", "pattern": "n(?P<node>.)"}, {"cel": "body.a.b"}]
@@ -63,19 +63,19 @@ def check(content: object, kind: Kind, headers: dict[str, str]) -> None:
             json.dumps(event.payload, allow_nan=False, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SENDERS)
 @BOUNDED
 @given(content=st.binary(max_size=200) | VALUES)
-def test_any_body_is_decoded_or_refused(kind: Kind, content: object) -> None:
+def test_any_body_is_decoded_or_refused(kind: str, content: object) -> None:
     """Random bytes and random JSON, to every decoder in every content mode."""
     for headers in (JSON, STRUCTURED, BATCH) if kind == "nvsentinel" else (JSON,):
         check(content, kind, headers)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SENDERS)
 @BOUNDED
 @given(data=st.data())
-def test_a_damaged_sample_is_decoded_or_refused(kind: Kind, data: st.DataObject) -> None:
+def test_a_damaged_sample_is_decoded_or_refused(kind: str, data: st.DataObject) -> None:
     """A real body with one value anywhere in it replaced by another, or taken away."""
     content = body(SAMPLES[kind])
     holder, key = data.draw(st.sampled_from(list(places(content))))

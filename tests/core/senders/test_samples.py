@@ -2,8 +2,6 @@
 import pytest
 from tests.core.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
 
-from nvsx.core.senders.sources import Kind
-
 TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (?P<node>\S+)"}
 
 
@@ -23,7 +21,7 @@ TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (
     ],
 )  # fmt: skip
 def test_a_sample_becomes_its_event(
-    sample: str, kind: Kind, headers: dict[str, str], check: str, code: str, state: str
+    sample: str, kind: str, headers: dict[str, str], check: str, code: str, state: str
 ) -> None:
     """Without any rule of an operator, node, cluster, check and code are found where this
     sender has them, and a recovery is told from a fault."""

@@ -17,8 +17,7 @@ from tests.core.senders.bodies import (
 )
 
 from nvsx.core.senders.refusals import Refused
-from nvsx.core.senders.registry import DECODERS
-from nvsx.core.senders.sources import Kind
+from nvsx.core.senders.registry import SENDERS
 
 FAULT = "cloudevents-structured-nvsentinel-fault"
 
@@ -442,7 +441,7 @@ def test_any_json_is_mapped_by_rules() -> None:
 def test_every_sender_has_a_horizon() -> None:
     """PagerDuty repeats for two days; nobody for less than minutes."""
     assert one(raw("pagerduty-v3-incident.triggered"), setup("pagerduty")).horizon == 48 * 3600
-    assert all(decoder.horizon >= 600 for decoder in DECODERS.values())
+    assert all(sender.horizon >= 600 for sender in SENDERS.values())
 
 
 @pytest.mark.parametrize(
@@ -456,7 +455,7 @@ def test_every_sender_has_a_horizon() -> None:
         ("jsm-automation", {"issue": 1}),
     ],
 )
-def test_another_senders_body_is_refused(kind: Kind, content: dict[str, Any]) -> None:
+def test_another_senders_body_is_refused(kind: str, content: dict[str, Any]) -> None:
     """422 tells whoever set the sender up that this is the wrong endpoint."""
     with pytest.raises(Refused) as caught:
         read(content, setup(kind))

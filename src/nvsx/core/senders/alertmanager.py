@@ -15,6 +15,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, require_json
@@ -22,7 +24,8 @@ from nvsx.core.senders.instants import rfc3339
 from nvsx.core.senders.json_body import parse_object
 from nvsx.core.senders.refusals import quoted, wrong
 from nvsx.core.senders.sender import (
-    Setup,
+    Sender,
+    SourceSetup,
     codes,
     digest,
     finish,
@@ -30,9 +33,6 @@ from nvsx.core.senders.sender import (
     text,
     texts,
 )
-
-HORIZON = 6 * 3600.0
-"""Seconds. Retries end with the group interval (5 m); the rest is for long repeat intervals."""
 
 _NODE_LABELS = ("node", "kubernetes_node", "nodename", "node_name", "Hostname", "hostname")
 _CODE_LABELS = ("xid", "error_code", "errorCode", "err_code")
@@ -42,7 +42,7 @@ _GROUP_KEYS = ("receiver", "status", "groupKey", "groupLabels", "externalURL", "
 _GROUP_BYTES = 16 * 1024
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event an alert; one for what a group hides when it shows no alert at all."""
     require_json(request)
     body = parse_object(request.body)
@@ -52,7 +52,7 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             "alerts is no list", "this endpoint takes the webhooks of Alertmanager and Grafana"
         )
     if (
-        setup.kind == "alertmanager"
+        setup.sender.name == "alertmanager"
         and text(body.get("version")) not in ("4", "")
         and ("orgId" not in body)
     ):
@@ -71,7 +71,7 @@ def _all_cut(
     hidden: int,
     group: Mapping[str, Any],
     request: RawRequest,
-    setup: Setup,
+    setup: SourceSetup,
 ) -> TriggerEvent:
     return TriggerEvent(
         source=setup.name,
@@ -96,7 +96,7 @@ def _event(
     reason: str,
     hidden: int,
     request: RawRequest,
-    setup: Setup,
+    setup: SourceSetup,
 ) -> TriggerEvent:
     alert = raw if isinstance(raw, Mapping) else {}
     labels = texts(alert.get("labels"))
@@ -104,7 +104,7 @@ def _event(
     status = text(alert.get("status")).lower()
     resolved = status == "resolved"
     document = {**group, "alert": alert}
-    finder = setup.finder(document)
+    finder = setup.make_finder(document)
     facts = TriggerFacts(
         node=finder.find("node", *((f"label {n}", labels.get(n)) for n in _NODE_LABELS)),
         check_name=finder.find("check", *((f"label {n}", labels.get(n)) for n in _CHECK_LABELS)),
@@ -124,7 +124,6 @@ def _event(
             source=setup.name,
             received=request.received,
             delivery=_delivery(alert, status),
-            horizon=HORIZON,
             facts=facts,
             payload=document,
             runbook=finder.find("runbook"),
@@ -150,3 +149,16 @@ def _refusal(raw: object, status: str, reason: str) -> str:
     if status == "firing" and reason == "repeat interval elapsed":
         return "it only repeats an alert that was sent before (repeat interval elapsed)"
     return ""
+
+
+ALERTMANAGER = Sender(
+    name="alertmanager",
+    decode=decode,
+    scheme="bearer",
+    horizon=6 * 3600.0,  # retries end with the group interval (5 m); the rest is for repeats
+    starts="each firing alert",
+    recovers="each resolved alert",
+    known_by="fingerprint, status, start",
+)
+
+GRAFANA = msgspec.structs.replace(ALERTMANAGER, name="grafana", scheme="grafana")

@@ -25,13 +25,10 @@ from nvsx.core.senders.http_request import Headers, RawRequest, is_json
 from nvsx.core.senders.instants import rfc3339
 from nvsx.core.senders.json_body import parse, parse_object
 from nvsx.core.senders.refusals import Refused, quoted, unsupported_type, wrong
-from nvsx.core.senders.sender import Setup, digest, finish, section, text
+from nvsx.core.senders.sender import Sender, SourceSetup, digest, finish, section, text
 
-HORIZON = 24 * 3600.0
-"""Seconds. 17 tries with growing pauses, then a restart that sends the event again."""
-
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
+_STRUCTURED = "application/cloudevents+json"
+_BATCH = "application/cloudevents-batch+json"
 
 #: The second is what the exporter's first version sent.
 TYPES = ("com.nvidia.nvsentinel.health.v1", "com.nvidia.nvsentinel.healthevents.v1")
@@ -39,12 +36,12 @@ _CLUSTER = re.compile(r"nvsentinel://([^/]+)/healthevents|nvsentinel/([^/]+)")
 _REQUIRED = ("specversion", "type", "source", "id")
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event a CloudEvent, in any of the three content modes."""
     kind = request.media_type
-    if kind == STRUCTURED:
+    if kind == _STRUCTURED:
         envelopes: list[object] = [parse_object(request.body)]
-    elif kind == BATCH:
+    elif kind == _BATCH:
         batch = parse(request.body)
         if not isinstance(batch, list):
             raise Refused(400, "a batch of CloudEvents is a JSON array")
@@ -55,10 +52,10 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
         envelopes = [_binary(request, kind)]
     else:
         raise unsupported_type(
-            f"send CloudEvents: Content-Type {STRUCTURED}, or the headers ce-specversion, "
+            f"send CloudEvents: Content-Type {_STRUCTURED}, or the headers ce-specversion, "
             "ce-type, ce-source and ce-id"
         )
-    if len(envelopes) == 1 and kind != BATCH:
+    if len(envelopes) == 1 and kind != _BATCH:
         _require_attributes(envelopes[0])
     return [_event(envelope, request, setup) for envelope in envelopes]
 
@@ -98,7 +95,7 @@ def _require_attributes(envelope: object) -> None:
             raise wrong(f"the CloudEvent has no {name}")
 
 
-def _event(raw: object, request: RawRequest, setup: Setup) -> TriggerEvent:
+def _event(raw: object, request: RawRequest, setup: SourceSetup) -> TriggerEvent:
     envelope = raw if isinstance(raw, Mapping) else {}
     data = _data(envelope)
     refusal = _refusal(envelope)
@@ -106,7 +103,7 @@ def _event(raw: object, request: RawRequest, setup: Setup) -> TriggerEvent:
     if read is not None and read.event is None:
         refusal = f"its data is no health event: {'; '.join(read.oddities)}"
     event = read.event if read else None
-    finder = setup.finder(envelope)
+    finder = setup.make_finder(envelope)
     if read is not None:
         finder.steps += [f"health event: {odd}" for odd in read.oddities]
     named = _CLUSTER.fullmatch(text(envelope.get("source")))
@@ -125,7 +122,6 @@ def _event(raw: object, request: RawRequest, setup: Setup) -> TriggerEvent:
             source=setup.name,
             received=request.received,
             delivery=_delivery(cluster, event, data, envelope),
-            horizon=HORIZON,
             facts=facts,
             payload=dict(envelope),
             runbook=finder.find("runbook"),
@@ -155,7 +151,7 @@ def _refusal(envelope: Mapping[str, Any]) -> str:
     return ""
 
 
-def _facts(event: HealthEvent, setup: Setup, cluster: str, node: str) -> TriggerFacts:
+def _facts(event: HealthEvent, setup: SourceSetup, cluster: str, node: str) -> TriggerFacts:
     facts = TriggerFacts.of(event, source=setup.name, cluster=cluster)
     return msgspec.structs.replace(facts, node=node)
 
@@ -179,3 +175,25 @@ def _delivery(
         sorted(event.error_codes),
         sorted(event.entities),
     )
+
+
+def _assume_type(headers: Mapping[str, str], body: bytes) -> str:
+    if "ce-type" in headers:
+        return "application/json"
+    try:
+        return _BATCH if isinstance(parse(body), list) else _STRUCTURED
+    except Refused:
+        return _STRUCTURED
+
+
+NVSENTINEL = Sender(
+    name="nvsentinel",
+    decode=decode,
+    scheme="bearer",
+    horizon=24 * 3600.0,  # 17 tries with growing pauses, then a restart that sends it again
+    takes_access_tokens=True,
+    assume_type=_assume_type,
+    starts="a health event",
+    recovers="`isHealthy: true`",
+    known_by="what it says; its id is new each time",
+)

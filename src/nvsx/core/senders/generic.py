@@ -18,13 +18,10 @@ from nvsx.core.senders.http_request import RawRequest, require_json
 from nvsx.core.senders.json_body import parse_object
 from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
 from nvsx.core.senders.refusals import Refused, quoted, wrong
-from nvsx.core.senders.sender import Setup, bounded, codes, digest, finish
-
-HORIZON = 24 * 3600.0
-"""Seconds; the senders are unknown, a day is generous."""
+from nvsx.core.senders.sender import Sender, SourceSetup, bounded, codes, digest, finish
 
 
-class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class NamedRun(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of `POST /webhook`."""
 
     runbook: str
@@ -36,16 +33,16 @@ class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     labels: dict[str, str] = {}
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event. Raises Refused (404, 422) for names that cannot be a runbook or node."""
     require_json(request)
     body = parse_object(request.body)
-    if any(setup.source.rules().values()):
+    if any(setup.rules.values()):
         return [_by_rules(body, request, setup)]
     return [_run_request(body, request, setup)]
 
 
-def _run_request(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
+def _run_request(body: dict[str, Any], request: RawRequest, setup: SourceSetup) -> TriggerEvent:
     asked = _convert(body)
     node = asked.target_node or ""
     if node and not is_node_name(node):
@@ -71,16 +68,16 @@ def _run_request(body: dict[str, Any], request: RawRequest, setup: Setup) -> Tri
         idempotency_key=key or _header_key(request),
         payload=body,
         dry_run=asked.dry_run,
-        horizon=HORIZON,
+        horizon=setup.sender.horizon,
         steps=(f"runbook: {asked.runbook} was asked for",),
     )
 
 
-def _convert(body: Mapping[str, Any]) -> RunRequest:
+def _convert(body: Mapping[str, Any]) -> NamedRun:
     try:
-        return msgspec.convert(body, RunRequest)
+        return msgspec.convert(body, NamedRun)
     except msgspec.ValidationError as exc:
-        known = ", ".join(get_type_hints(RunRequest))
+        known = ", ".join(get_type_hints(NamedRun))
         raise wrong(_plain(str(exc)), f"known keys: {known}") from None
 
 
@@ -96,7 +93,7 @@ def _header_key(request: RawRequest) -> str:
     return key
 
 
-def _delivery(request: RawRequest, setup: Setup, key: str = "") -> str:
+def _delivery(request: RawRequest, setup: SourceSetup, key: str = "") -> str:
     """What a repeated request has in common with the first, and a forged one has not.
 
     Headers count only where nothing signs the body alone: whoever replays a signed body
@@ -104,22 +101,21 @@ def _delivery(request: RawRequest, setup: Setup, key: str = "") -> str:
     """
     if key:
         return bounded(f"key:{key}")
-    if setup.scheme == "standard-webhooks":
-        return bounded(request.headers.get("webhook-id"))
-    if setup.scheme in ("github", "websub", "grafana", "pagerduty"):
+    if setup.scheme and setup.scheme.identity:
+        return bounded(request.headers.get(setup.scheme.identity))
+    if setup.scheme and setup.scheme.over_body:
         return digest("body", request.body.hex())
     identity = _header_key(request) or request.headers.get("x-github-delivery")
     return bounded(f"id:{identity}") if identity else ""
 
 
-def _by_rules(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
-    finder: Finder = setup.finder(body)
+def _by_rules(body: dict[str, Any], request: RawRequest, setup: SourceSetup) -> TriggerEvent:
+    finder: Finder = setup.make_finder(body)
     return finish(
         TriggerEvent(
             source=setup.name,
             received=request.received,
             delivery=_delivery(request, setup),
-            horizon=HORIZON,
             facts=TriggerFacts(
                 node=finder.find("node"),
                 check_name=finder.find("check"),
@@ -134,3 +130,14 @@ def _by_rules(body: dict[str, Any], request: RawRequest, setup: Setup) -> Trigge
         finder,
         setup,
     )
+
+
+GENERIC = Sender(
+    name="generic",
+    decode=decode,
+    scheme="github",
+    horizon=24 * 3600.0,  # who sends is not known; a day is generous
+    reads_answers=True,
+    starts="every message",
+    known_by="`idempotency_key`, else the signed body",
+)

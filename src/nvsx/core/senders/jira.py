@@ -19,7 +19,8 @@ from nvsx.core.senders.instants import epoch
 from nvsx.core.senders.json_body import parse_object
 from nvsx.core.senders.refusals import quoted, wrong
 from nvsx.core.senders.sender import (
-    Setup,
+    Sender,
+    SourceSetup,
     codes,
     digest,
     finish,
@@ -28,27 +29,23 @@ from nvsx.core.senders.sender import (
     xid_tag,
 )
 
-HORIZON = 24 * 3600.0
-"""Seconds: up to five tries; secondary deliveries may be 15 minutes late each."""
-
-STARTS = ("jira:issue_created",)
 AUTOMATION = "automation"
 _UPDATED = "jira:issue_updated"
 _DONE = ("done", "closed", "resolved")
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event, from a webhook with `webhookEvent`."""
     require_json(request)
     body = parse_object(request.body)
     kind = text(body.get("webhookEvent"))
     if not kind:
         raise wrong("webhookEvent is missing", "this endpoint takes Jira's webhooks")
-    refusal = "" if setup.starts(kind, STARTS) else f"event {quoted(kind)} starts no run"
+    refusal = "" if setup.may_start(kind) else f"event {quoted(kind)} starts no run"
     return [_event(body, kind, refusal, request, setup)]
 
 
-def decode_automation(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode_automation(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event: the automation rule has decided already that it matters."""
     require_json(request)
     body = parse_object(request.body)
@@ -58,12 +55,12 @@ def decode_automation(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
 
 
 def _event(
-    body: Mapping[str, Any], kind: str, refusal: str, request: RawRequest, setup: Setup
+    body: Mapping[str, Any], kind: str, refusal: str, request: RawRequest, setup: SourceSetup
 ) -> TriggerEvent:
     issue = section(body, "issue")
     fields = section(issue, "fields")
     resolved = kind == _UPDATED and _is_done(body, fields)
-    finder = setup.finder(body)
+    finder = setup.make_finder(body)
     at = body.get("timestamp")
     facts = TriggerFacts(
         node=finder.find("node"),
@@ -99,7 +96,6 @@ def _event(
                 text(section(body, "changelog").get("id")),
                 at,
             ),
-            horizon=HORIZON,
             facts=facts,
             payload=body,
             runbook=finder.find("runbook"),
@@ -121,3 +117,24 @@ def _is_done(body: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     ]
     category = text(section(section(fields, "status"), "statusCategory").get("key")).lower()
     return bool(moved) and (category == "done" or moved[-1] in _DONE)
+
+
+JIRA = Sender(
+    name="jira",
+    decode=decode,
+    scheme="websub",
+    horizon=24 * 3600.0,  # up to five tries, and secondary deliveries 15 minutes late each
+    event_types=("jira:issue_created",),
+    starts="`jira:issue_created`",
+    recovers="status moved to Done",
+    known_by="event, issue, change, time",
+)
+
+JSM_AUTOMATION = Sender(
+    name="jsm-automation",
+    decode=decode_automation,
+    scheme="bearer",
+    horizon=JIRA.horizon,
+    starts="every message",
+    known_by="issue, time",
+)

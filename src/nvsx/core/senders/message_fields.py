@@ -9,12 +9,14 @@ No I/O: CEL comes in as a function.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from pydantic import Field, model_validator
+
+from nvsx.core.fields import Model, Regex, Text
 from nvsx.core.patterns import SearchTime, TooSlow
 from nvsx.core.senders.refusals import quoted
-from nvsx.core.senders.sources import FOUND, Compute, Extract
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
 MAX_SEARCHED = 1024
@@ -25,6 +27,44 @@ PATIENCE = 0.1
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _STABLE_KEY = re.compile(r"nvsx/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
+
+
+#: The values a rule can find.
+FOUND = ("node", "runbook", "check", "errorCode", "cluster")
+
+
+class Computed(NamedTuple):
+    """What a CEL expression came to, as text; when it came to nothing, `reason` says why."""
+
+    value: str
+    reason: str = ""
+
+
+#: Evaluates a CEL expression over `body`, the (part of the) message being decoded.
+Compute = Callable[[str, Mapping[str, object]], Computed]
+
+
+def no_computation(expression: str, body: Mapping[str, object]) -> Computed:  # noqa: ARG001
+    """The evaluator where none is wired: no expression ever finds a value, and it says so."""
+    return Computed("", "CEL is not evaluated here")
+
+
+class Extract(Model):
+    """How to find one value in a message."""
+
+    from_: Text | None = Field(
+        None, alias="from", description="Dotted path into the body; lists by number: a.0.b."
+    )
+    pattern: Regex | None = Field(
+        None, description="Regular expression; the group of the value's name counts, or the first."
+    )
+    cel: Text | None = Field(None, description="CEL expression over `body` that gives the text.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Extract:
+        if (self.from_ is None) == (self.cel is None):
+            raise ValueError("a rule has exactly one of from, cel")
+        return self
 
 
 def is_node_name(text: str) -> bool:

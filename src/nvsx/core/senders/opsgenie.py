@@ -8,6 +8,8 @@ https://support.atlassian.com/jira-service-management-cloud/docs/alert-action-da
 
 from __future__ import annotations
 
+import msgspec
+
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, require_json
@@ -16,7 +18,8 @@ from nvsx.core.senders.json_body import parse_object
 from nvsx.core.senders.message_fields import from_stable_key, is_node_name
 from nvsx.core.senders.refusals import quoted, wrong
 from nvsx.core.senders.sender import (
-    Setup,
+    Sender,
+    SourceSetup,
     codes,
     digest,
     finish,
@@ -26,14 +29,10 @@ from nvsx.core.senders.sender import (
     xid_tag,
 )
 
-HORIZON = 3600.0
-"""Seconds: a few tries."""
-
-STARTS = ("Create",)
 RESOLVES = "close"
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event."""
     require_json(request)
     body = parse_object(request.body)
@@ -45,7 +44,7 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     details = texts(alert.get("details"))
     known = from_stable_key(alert.get("alias"))
     entity = text(alert.get("entity"))
-    finder = setup.finder(body)
+    finder = setup.make_finder(body)
     alias = "alert.alias"
     facts = TriggerFacts(
         node=finder.find(
@@ -80,7 +79,7 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
         generated_at=epoch(alert.get("updatedAt" if resolved else "createdAt")),
     )
     refusal = ""
-    if not resolved and not setup.starts(action, STARTS):
+    if not resolved and not setup.may_start(action):
         refusal = f"action {quoted(action)} starts no run"
     return [
         finish(
@@ -88,7 +87,6 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
                 source=setup.name,
                 received=request.received,
                 delivery=digest("opsgenie", alert.get("alertId"), action, alert.get("updatedAt")),
-                horizon=HORIZON,
                 facts=facts,
                 payload=body,
                 runbook=finder.find("runbook"),
@@ -99,3 +97,17 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             setup,
         )
     ]
+
+
+OPSGENIE = Sender(
+    name="opsgenie",
+    decode=decode,
+    scheme="bearer",
+    horizon=3600.0,  # a few tries
+    event_types=("Create",),
+    starts="`Create`",
+    recovers="`Close`",
+    known_by="alert, action, update time",
+)
+
+JSM = msgspec.structs.replace(OPSGENIE, name="jsm")

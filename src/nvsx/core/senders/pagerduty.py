@@ -18,7 +18,8 @@ from nvsx.core.senders.json_body import parse_object
 from nvsx.core.senders.message_fields import from_stable_key
 from nvsx.core.senders.refusals import quoted
 from nvsx.core.senders.sender import (
-    Setup,
+    Sender,
+    SourceSetup,
     bounded,
     codes,
     digest,
@@ -27,14 +28,10 @@ from nvsx.core.senders.sender import (
     text,
 )
 
-HORIZON = 48 * 3600.0
-"""Seconds: PagerDuty retries for up to 48 hours."""
-
-STARTS = ("incident.triggered",)
 RESOLVES = "incident.resolved"
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event."""
     require_json(request)
     body = parse_object(request.body)
@@ -42,7 +39,7 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     data = section(event, "data")
     kind = text(event.get("event_type"))
     resolved = kind == RESOLVES
-    finder = setup.finder(body)
+    finder = setup.make_finder(body)
     known = from_stable_key(data.get("incident_key"))
     key = "event.data.incident_key"
     facts = TriggerFacts(
@@ -69,7 +66,7 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
     refusal = ""
     if not event:
         refusal = "it has no event, as PagerDuty's v3 webhooks do"
-    elif not resolved and not setup.starts(kind, STARTS):
+    elif not resolved and not setup.may_start(kind):
         refusal = f"event type {quoted(kind)} starts no run"
     identity = text(event.get("id"))
     return [
@@ -78,7 +75,6 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
                 source=setup.name,
                 received=request.received,
                 delivery=bounded(identity) if identity else digest("pagerduty", body),
-                horizon=HORIZON,
                 facts=facts,
                 payload=body,
                 runbook=finder.find("runbook"),
@@ -89,3 +85,15 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             setup,
         )
     ]
+
+
+PAGERDUTY = Sender(
+    name="pagerduty",
+    decode=decode,
+    scheme="pagerduty",
+    horizon=48 * 3600.0,  # as PagerDuty's documentation says
+    event_types=("incident.triggered",),
+    starts="`incident.triggered`",
+    recovers="`incident.resolved`",
+    known_by="`event.id`",
+)

@@ -1,60 +1,47 @@
-"""Decoders: from what a sender posts to TriggerEvents, one module a sender.
+"""The senders nvsx knows, and the one way in to their decoders, for the server and for `explain`.
 
-`decode(request, setup)` is the one way in, for the server and for `explain`. Decoders are
-pure: no clock, no I/O, no routing, no authentication; they raise only Refused. What is
-authentic but starts no run becomes an event with a `refusal`, since most senders drop a
-4xx for good, PagerDuty switches a subscription off after three of them, and NVSentinel's
-exporter repeats one until it has blocked everything behind it.
+What nvsx.yaml takes as a kind or a signature, `explain --source` and the tables of
+docs/webhooks.md are made from these values. Decoders are pure: no clock, no I/O, no routing, no
+authentication; they raise only Refused. What is authentic but starts no run becomes an event
+with a `refusal`, since most senders drop a 4xx for good, PagerDuty switches a subscription off
+after three of them, and NVSentinel's exporter repeats one until it has blocked everything
+behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import msgspec
 
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders import (
-    alertmanager,
-    cloudevents,
-    generic,
-    jira,
-    opsgenie,
-    pagerduty,
-)
+from nvsx.core.senders import alertmanager, cloudevents, generic, jira, opsgenie, pagerduty
 from nvsx.core.senders.http_request import RawRequest
 from nvsx.core.senders.message_fields import PATIENCE
-from nvsx.core.senders.sender import Setup
-from nvsx.core.senders.sources import Kind
+from nvsx.core.senders.sender import Sender, SourceSetup
 
-
-class Decoder(NamedTuple):
-    """`horizon`: how long, in seconds, the sender may repeat a delivery."""
-
-    decode: Callable[[RawRequest, Setup], list[TriggerEvent]]
-    horizon: float
-
-
-DECODERS: Mapping[Kind, Decoder] = {
-    "nvsentinel": Decoder(cloudevents.decode, cloudevents.HORIZON),
-    "alertmanager": Decoder(alertmanager.decode, alertmanager.HORIZON),
-    "grafana": Decoder(alertmanager.decode, alertmanager.HORIZON),
-    "pagerduty": Decoder(pagerduty.decode, pagerduty.HORIZON),
-    "opsgenie": Decoder(opsgenie.decode, opsgenie.HORIZON),
-    "jsm": Decoder(opsgenie.decode, opsgenie.HORIZON),
-    "jsm-automation": Decoder(jira.decode_automation, jira.HORIZON),
-    "jira": Decoder(jira.decode, jira.HORIZON),
-    "generic": Decoder(generic.decode, generic.HORIZON),
+SENDERS: Mapping[str, Sender] = {
+    sender.name: sender
+    for sender in (
+        cloudevents.NVSENTINEL,
+        alertmanager.ALERTMANAGER,
+        alertmanager.GRAFANA,
+        pagerduty.PAGERDUTY,
+        opsgenie.OPSGENIE,
+        opsgenie.JSM,
+        jira.JSM_AUTOMATION,
+        jira.JIRA,
+        generic.GENERIC,
+    )
 }
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """The events in `request`, sent to the source that `setup` describes. May be empty.
 
     Raises Refused: 400 not JSON or not CloudEvents, 415 wrong content type, 422 JSON that
     this kind of sender never sends, and for the generic sender a bad node name.
     """
     one_message = msgspec.structs.replace(setup, search_time=SearchTime(PATIENCE))
-    return DECODERS[setup.kind].decode(request, one_message)
+    return setup.sender.decode(request, one_message)

@@ -1,5 +1,6 @@
-"""What all decoders need: the source's set-up, the checks that every event passes last, and
-small readers of JSON that give an empty value for what is not there or of another type.
+"""A sender as one value, the set-up of a source of its kind, and what all decoders need: the
+checks that every event passes last, and small readers of JSON that give an empty value for
+what is not there or of another type.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -15,12 +16,20 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.message_fields import (
+    Compute,
+    Extract,
+    Finder,
+    is_node_name,
+    is_runbook_name,
+    no_computation,
+)
 from nvsx.core.senders.refusals import quoted
-from nvsx.core.senders.sources import Compute, Kind, Scheme, Source, no_computation
+from nvsx.core.senders.signatures import SignatureScheme
 
 
-class Read(Protocol):
+class HealthEventRead(Protocol):
     """What came of reading a health event: the event, or in `oddities` why there is none."""
 
     @property
@@ -30,33 +39,71 @@ class Read(Protocol):
 
 
 #: Reads a health event from the data of a CloudEvent. Never raises.
-ReadHealthEvent = Callable[[object], Read]
+ReadHealthEvent = Callable[[object], HealthEventRead]
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """One source, as its decoder sees it. `scheme` is how its requests are signed, None
-    when no secret is configured and the caller's token is all there is. `search_time` is for
-    the patterns of one message, whatever the number of its events."""
+class SourceSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """One source, as its decoder sees it: its sender, and what nvsx.yaml says of it.
+
+    `rules` find values, by the value's name; `events` replaces the sender's event types that
+    may start a run. `scheme` is how its requests are signed, None when no secret is configured
+    and the caller's token is all there is. `search_time` is for the patterns of one message,
+    whatever the number of its events.
+    """
 
     name: str
-    kind: Kind
-    source: Source = Source()
-    scheme: Scheme | None = None
+    sender: Sender
+    rules: Mapping[str, tuple[Extract, ...]] = {}
+    events: tuple[str, ...] = ()
+    scheme: SignatureScheme | None = None
     read_health_event: ReadHealthEvent
     compute: Compute = no_computation
     search_time: SearchTime | None = None
 
-    def finder(self, document: Mapping[str, Any]) -> Finder:
-        return Finder(self.source.rules(), document, self.compute, self.search_time)
+    def make_finder(self, document: Mapping[str, Any]) -> Finder:
+        """What finds values in a message, by the rules first."""
+        return Finder(self.rules, document, self.compute, self.search_time)
 
-    def starts(self, event_type: str, usual: Sequence[str]) -> bool:
-        """Whether a message of this type may start a run; `events` replaces what is usual."""
-        wanted = self.source.events or usual
+    def may_start(self, event_type: str) -> bool:
+        """Whether a message of this type may start a run."""
+        wanted = self.events or self.sender.event_types
         return event_type.casefold() in {name.casefold() for name in wanted}
 
 
-def finish(event: TriggerEvent, finder: Finder, setup: Setup) -> TriggerEvent:
-    """`event` with names checked, and with the steps that led to it.
+def _assume_json(headers: Mapping[str, str], body: bytes) -> str:  # noqa: ARG001
+    return "application/json"
+
+
+class Sender(msgspec.Struct, frozen=True, kw_only=True):
+    """All that nvsx knows of one kind of sender. Its decoder's module ends with it.
+
+    `name` is the kind in nvsx.yaml, and the source that is there without a line in it.
+    `scheme` is how it signs at best, used once a secret is configured. `horizon` is how long,
+    in seconds, it may repeat a delivery. `event_types` are those of its types that start a run,
+    for a sender that tells them apart. `reads_answers`: somebody reads what nvsx answers, so
+    a runbook that does not exist is an error. `takes_access_tokens`: tokens of /oauth/token
+    let it in. `assume_type` is the content type of a saved body, by the headers (in lower
+    case) and the body.
+
+    `starts`, `recovers` and `known_by` are its words in docs/webhooks.md: what starts a run,
+    what is a recovery notice, and what a repeated delivery is recognised by.
+    """
+
+    name: str
+    decode: Callable[[RawRequest, SourceSetup], list[TriggerEvent]]
+    scheme: str
+    horizon: float
+    event_types: tuple[str, ...] = ()
+    reads_answers: bool = False
+    takes_access_tokens: bool = False
+    assume_type: Callable[[Mapping[str, str], bytes], str] = _assume_json
+    starts: str
+    recovers: str = ""
+    known_by: str
+
+
+def finish(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> TriggerEvent:
+    """`event` with names checked, its horizon, and the steps that led to it.
 
     A node that Kubernetes cannot have and a text that cannot be a runbook's name are never
     passed on: they become the refusal.
@@ -77,6 +124,7 @@ def finish(event: TriggerEvent, finder: Finder, setup: Setup) -> TriggerEvent:
         event,
         facts=facts,
         event=health_event,
+        horizon=setup.sender.horizon,
         runbook="" if event.resolved else runbook,
         refusal=refusal,
         steps=tuple(finder.steps),

@@ -16,32 +16,38 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from nvsx.core.senders.http_request import RawRequest
 from nvsx.core.senders.refusals import Refused
-from nvsx.core.senders.sources import Scheme
 
 WINDOW = 300.0
 """Seconds a signed time may be off, either way."""
-
-#: Schemes for which the body is not needed: the caller can be turned away before it is read.
-HEADER_ONLY: frozenset[Scheme] = frozenset({"bearer", "basic"})
 
 _MAX_CANDIDATES = 16
 _WEBSUB = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 
-class Rule(msgspec.Struct, frozen=True):
+class SignatureRule(msgspec.Struct, frozen=True):
     """How the requests of one source are signed. Headers: "" for the scheme's own."""
 
-    scheme: Scheme
+    scheme: str
     header: str = ""
     timestamp_header: str = ""
 
 
-def check(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:
+class Claim(NamedTuple):
+    """A request, how it has to be signed, with which secrets, and the time (Unix seconds)."""
+
+    rule: SignatureRule
+    request: RawRequest
+    secrets: Sequence[bytes]
+    now: float
+
+
+def check(rule: SignatureRule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:
     """Why the request is not authentic, for the log, not for the caller; "" when it is.
 
     `now` is in Unix seconds. Without any secret nothing is authentic.
@@ -50,7 +56,7 @@ def check(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float)
     if not live:
         return "no secret is configured"
     try:
-        return _CHECKS[rule.scheme](rule, request, live, now)
+        return SCHEMES[rule.scheme].check(Claim(rule, request, live, now))
     except Refused as exc:
         return exc.message
 
@@ -77,69 +83,69 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _pagerduty(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    header = rule.header or "X-PagerDuty-Signature"
-    entries = [entry.strip() for entry in request.headers.listed(header).split(",")]
+def _check_pagerduty(claim: Claim) -> str:
+    header = claim.rule.header or "X-PagerDuty-Signature"
+    entries = [entry.strip() for entry in claim.request.headers.listed(header).split(",")]
     candidates = [e.removeprefix("v1=") for e in entries if e.startswith("v1=")]
     if not candidates:
         return f"{header} is missing or has no v1 entry"
-    expected = [mac(secret, request.body) for secret in secrets]
+    expected = [mac(secret, claim.request.body) for secret in claim.secrets]
     return "" if same(candidates, expected) else f"{header} does not match"
 
 
-def _grafana(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:
-    header = rule.header or "X-Grafana-Alerting-Signature"
-    candidate = request.headers.get(header)
+def _check_grafana(claim: Claim) -> str:
+    header = claim.rule.header or "X-Grafana-Alerting-Signature"
+    candidate = claim.request.headers.get(header)
     if not candidate:
         return f"{header} is missing"
     prefix = b""
-    if rule.timestamp_header:
-        stamp = request.headers.get(rule.timestamp_header)
-        if wrong := _stale(stamp, rule.timestamp_header, now):
+    if claim.rule.timestamp_header:
+        stamp = claim.request.headers.get(claim.rule.timestamp_header)
+        if wrong := _stale(stamp, claim.rule.timestamp_header, claim.now):
             return wrong
         prefix = f"{stamp}:".encode()
-    expected = [mac(secret, prefix, request.body) for secret in secrets]
+    expected = [mac(secret, prefix, claim.request.body) for secret in claim.secrets]
     return "" if same([candidate], expected) else f"{header} does not match"
 
 
-def _github(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    header = rule.header or "X-Hub-Signature-256"
-    candidate = request.headers.get(header)
+def _check_github(claim: Claim) -> str:
+    header = claim.rule.header or "X-Hub-Signature-256"
+    candidate = claim.request.headers.get(header)
     if not candidate.startswith("sha256="):
         return f"{header} is missing or not sha256"
-    expected = [f"sha256={mac(secret, request.body)}" for secret in secrets]
+    expected = [f"sha256={mac(secret, claim.request.body)}" for secret in claim.secrets]
     return "" if same([candidate], expected) else f"{header} does not match"
 
 
-def _websub(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    header = rule.header or "X-Hub-Signature"
-    method, _, candidate = request.headers.get(header).partition("=")
+def _check_websub(claim: Claim) -> str:
+    header = claim.rule.header or "X-Hub-Signature"
+    method, _, candidate = claim.request.headers.get(header).partition("=")
     if method not in _WEBSUB or not candidate:
         return f"{header} is missing or its method is none of {', '.join(_WEBSUB)}"
-    expected = [mac(secret, request.body, method=method) for secret in secrets]
+    expected = [mac(secret, claim.request.body, method=method) for secret in claim.secrets]
     return "" if same([candidate], expected) else f"{header} does not match"
 
 
-def _standard(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    identity = request.headers.get("webhook-id")
-    stamp = request.headers.get("webhook-timestamp")
-    entries = request.headers.get("webhook-signature").split()
+def _check_standard_webhooks(claim: Claim) -> str:
+    identity = claim.request.headers.get("webhook-id")
+    stamp = claim.request.headers.get("webhook-timestamp")
+    entries = claim.request.headers.get("webhook-signature").split()
     candidates = [e.removeprefix("v1,") for e in entries if e.startswith("v1,")]
     if not identity or not candidates:
         return "webhook-id or a v1 entry of webhook-signature is missing"
-    if wrong := _stale(stamp, "webhook-timestamp", now):
+    if wrong := _stale(stamp, "webhook-timestamp", claim.now):
         return wrong
     expected = []
-    for secret in secrets:
-        key = standard_key(secret)
+    for secret in claim.secrets:
+        key = _standard_key(secret)
         if key is None:
             return "the secret is not base64"
-        signed = hmac.digest(key, _bytes(f"{identity}.{stamp}.") + request.body, "sha256")
+        signed = hmac.digest(key, _bytes(f"{identity}.{stamp}.") + claim.request.body, "sha256")
         expected.append(base64.b64encode(signed).decode())
     return "" if same(candidates, expected) else "webhook-signature does not match"
 
 
-def standard_key(secret: bytes) -> bytes | None:
+def _standard_key(secret: bytes) -> bytes | None:
     """The key in a Standard Webhooks secret: base64, after `whsec_`. None when it is not."""
     try:
         return base64.b64decode(secret.removeprefix(b"whsec_"), validate=True) or None
@@ -147,11 +153,11 @@ def standard_key(secret: bytes) -> bytes | None:
         return None
 
 
-def _bearer(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    token = bearer_token(request)
+def _check_bearer(claim: Claim) -> str:
+    token = bearer_token(claim.request)
     if not token:
         return "no bearer token"
-    expected = (secret.decode("utf-8", "surrogateescape") for secret in secrets)
+    expected = (secret.decode("utf-8", "surrogateescape") for secret in claim.secrets)
     return "" if same([token], expected) else "the bearer token is not the configured one"
 
 
@@ -161,11 +167,11 @@ def bearer_token(request: RawRequest) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _basic(rule: Rule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:  # noqa: ARG001
-    pair = basic_pair(request)
+def _check_basic(claim: Claim) -> str:
+    pair = basic_pair(claim.request)
     if not pair:
         return "no basic credentials"
-    expected = (secret.decode("utf-8", "surrogateescape") for secret in secrets)
+    expected = (secret.decode("utf-8", "surrogateescape") for secret in claim.secrets)
     return "" if same([pair], expected) else "the credentials are not the configured ones"
 
 
@@ -188,12 +194,73 @@ def _stale(stamp: str, header: str, now: float) -> str:
     return ""
 
 
-_CHECKS: Mapping[Scheme, Callable[[Rule, RawRequest, Sequence[bytes], float], str]] = {
-    "pagerduty": _pagerduty,
-    "grafana": _grafana,
-    "github": _github,
-    "websub": _websub,
-    "standard-webhooks": _standard,
-    "bearer": _bearer,
-    "basic": _basic,
+def _why_not_standard(secret: bytes) -> str:
+    return "" if _standard_key(secret) is not None else "is not base64 after whsec_"
+
+
+class SignatureScheme(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to prove who sends, as `signature` in nvsx.yaml names it.
+
+    `proof` is what docs/webhooks.md says of it. `over_body`: the body is signed, so it has to
+    be read before the caller is known. `identity` is a signed header that names the delivery.
+    `own_header` and `timestamped`: the operator may name the header with the signature, or
+    one with the time. `why_unusable` says what is wrong with a secret; "" when nothing is.
+    """
+
+    name: str
+    check: Callable[[Claim], str]
+    proof: str
+    over_body: bool = True
+    identity: str = ""
+    own_header: bool = True
+    timestamped: bool = False
+    why_unusable: Callable[[bytes], str] = lambda _: ""
+
+
+SCHEMES: Mapping[str, SignatureScheme] = {
+    scheme.name: scheme
+    for scheme in (
+        SignatureScheme(
+            name="pagerduty",
+            check=_check_pagerduty,
+            proof="`X-PagerDuty-Signature: v1=<hex>`, several during rotation",
+        ),
+        SignatureScheme(
+            name="grafana",
+            check=_check_grafana,
+            proof="`X-Grafana-Alerting-Signature: <hex>`; with `timestampHeader` the time is"
+            " signed too",
+            timestamped=True,
+        ),
+        SignatureScheme(
+            name="github", check=_check_github, proof="`X-Hub-Signature-256: sha256=<hex>`"
+        ),
+        SignatureScheme(
+            name="websub",
+            check=_check_websub,
+            proof="`X-Hub-Signature: sha256=<hex>` (also sha384, sha512)",
+        ),
+        SignatureScheme(
+            name="standard-webhooks",
+            check=_check_standard_webhooks,
+            proof="`webhook-id`, `webhook-timestamp`, `webhook-signature`",
+            identity="webhook-id",
+            own_header=False,
+            why_unusable=_why_not_standard,
+        ),
+        SignatureScheme(
+            name="bearer",
+            check=_check_bearer,
+            proof="`Authorization: Bearer <secret>`",
+            over_body=False,
+            own_header=False,
+        ),
+        SignatureScheme(
+            name="basic",
+            check=_check_basic,
+            proof="`Authorization: Basic …`; the secret is `user:password`",
+            over_body=False,
+            own_header=False,
+        ),
+    )
 }

@@ -23,14 +23,13 @@ from nvsx.core.routing.route import (
 )
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.senders import cloudevents
 from nvsx.core.senders.http_request import Headers, RawRequest
-from nvsx.core.senders.json_body import parse
+from nvsx.core.senders.message_fields import Compute, no_computation
 from nvsx.core.senders.refusals import Refused
 from nvsx.core.senders.registry import decode
-from nvsx.core.senders.sender import ReadHealthEvent, Setup
-from nvsx.core.senders.sources import Compute, Source, no_computation
-from nvsx.serve.webhook.channels import WEBHOOK, set_up, with_defaults
+from nvsx.core.senders.sender import ReadHealthEvent, SourceSetup
+from nvsx.core.senders.sources import Source
+from nvsx.serve.webhook.channels import WEBHOOK, set_up, set_up_webhook, with_defaults
 
 NOT_SEEN = (
     "Not looked at here: the signature, earlier deliveries, silences, runs under way, the "
@@ -91,40 +90,31 @@ def explain_offline(
         events = decode(request, setup)
     except Refused as exc:
         text = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
-        return Explained(source=name, kind=setup.kind, status=exc.status, refused=text)
+        return Explained(source=name, kind=setup.sender.name, status=exc.status, refused=text)
     books = list(runbooks)
     return Explained(
         source=name,
-        kind=setup.kind,
+        kind=setup.sender.name,
         events=tuple(_event(event, books, evaluate) for event in events),
     )
 
 
 def _setup(
     name: str, sources: Mapping[str, Source], read: ReadHealthEvent, compute: Compute
-) -> Setup:
+) -> SourceSetup:
     if name == WEBHOOK:
-        return Setup(name=WEBHOOK, kind="generic", read_health_event=read)
+        return set_up_webhook(read)
     known = with_defaults(sources)
     if name not in known:
         raise UsageError(f"there is no source '{name}'", f"known: webhook, {', '.join(known)}")
     return set_up(name, known[name], read, compute)
 
 
-def _headers(headers: Mapping[str, str], body: bytes, setup: Setup) -> Headers:
+def _headers(headers: Mapping[str, str], body: bytes, setup: SourceSetup) -> Headers:
     given = {key.lower(): value for key, value in headers.items()}
     if "content-type" not in given:
-        given["content-type"] = "application/json"
-        if setup.kind == "nvsentinel" and "ce-type" not in given:
-            given["content-type"] = cloudevents.BATCH if _is_list(body) else cloudevents.STRUCTURED
+        given["content-type"] = setup.sender.assume_type(given, body)
     return Headers(given)
-
-
-def _is_list(body: bytes) -> bool:
-    try:
-        return isinstance(parse(body), list)
-    except Refused:
-        return False
 
 
 def _event(event: TriggerEvent, runbooks: list[Runbook], evaluate: Evaluate) -> EventExplained:

@@ -21,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from nvsx.core.errors import InvalidRunbook, NvsxError, StoreBusy, UsageError
 from nvsx.core.ports import Clock
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.core.senders.generic import GENERIC
 from nvsx.core.senders.http_request import Headers, RawRequest
 from nvsx.core.senders.refusals import Refused, unauthorized
 from nvsx.core.senders.registry import decode
@@ -224,7 +225,7 @@ class WebhookServer:
             self._keyboard.proof(request.transport),
         )
         if channel is None:
-            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
+            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, GENERIC, now)
             raise Refused(404, "there is no such source", "nvsx.yaml names them: serve.sources")
         self._require_size(request)
         if not channel.gate.needs_body:
@@ -236,7 +237,7 @@ class WebhookServer:
             await self._admit(channel, raw, caller, now)
             self._listener.keep(request.transport)
         events = decode(raw, channel.setup)
-        return await self._offer(events, strict=channel.setup.kind == "generic")
+        return await self._offer(events, strict=channel.setup.sender.reads_answers)
 
     async def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
         try:
