@@ -28,7 +28,7 @@ from nvsentinel_sandbox.host import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 NVSX = str(ROOT / "src" / "nvsx") + os.sep
-SAMPLE = ROOT / "tests" / "core" / "senders" / "samples" / "pagerduty-v3-incident.triggered.json"
+SAMPLE = ROOT / "tests" / "core" / "senders" / "samples" / "pagerduty/fault.json"
 SECRET = b"a-secret-of-the-benchmark"
 SETTINGS = """\
 apiVersion: nvsx/v1

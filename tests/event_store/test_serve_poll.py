@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(150),
 ]
 
-FAULT = FOLDER / "cloudevents-structured-nvsentinel-fault.json"
+FAULT = FOLDER / "nvsentinel/fault.json"
 Put = Callable[[dict[str, Any]], Awaitable[str]]
 
 
