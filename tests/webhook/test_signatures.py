@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nvsx.core.senders.http_request import Headers, RawRequest
-from nvsx.core.senders.signatures import WINDOW, SignatureRule, check
+from nvsx.core.senders.signatures import WINDOW, SignatureRule, why_not_authentic
 
 NOW = 1_614_265_330.0
 BODY = '{"event": {"id": "naïve 温度"}}'.encode()
@@ -34,7 +34,7 @@ def verdict(
     now: float = NOW,
 ) -> str:
     """What is wrong; nothing for an authentic request."""
-    return check(rule, RawRequest(body=content, headers=Headers(headers)), secrets, now)
+    return why_not_authentic(rule, RawRequest(body=content, headers=Headers(headers)), secrets, now)
 
 
 WHSEC = b"whsec_" + base64.b64encode(NEW)
@@ -207,4 +207,4 @@ def test_two_proofs_prove_nothing() -> None:
     """A header that is there twice is refused."""
     pairs = [("Authorization", "Bearer old-secret"), ("Authorization", "Bearer x")]
     request = RawRequest(body=BODY, headers=Headers(pairs))
-    assert "more than once" in check(SignatureRule("bearer"), request, (OLD,), NOW)
+    assert "more than once" in why_not_authentic(SignatureRule("bearer"), request, (OLD,), NOW)

@@ -41,7 +41,7 @@ def prune_before(age: float, now: float) -> float:
     return now - age
 
 
-async def prunable(home: Home, before: float) -> Sequence[RunRow]:
+async def list_prunable(home: Home, before: float) -> Sequence[RunRow]:
     """What `prune` would delete, oldest first. Raises StoreError."""
     with closing(open_store(home.state_dir)) as journal:
         found: Sequence[RunRow] = await journal.look(lambda db: history_upkeep.prunable(db, before))
@@ -88,7 +88,7 @@ async def prune_now(
         return await prune(journal, before, folder_of=folder_of)
 
 
-async def backup(home: Home, file: Path) -> None:
+async def back_up(home: Home, file: Path) -> None:
     """A copy of the whole state in `file`. Raises UsageError, StoreError."""
     with closing(open_store(home.state_dir)) as journal:
         await journal.look(lambda db: history_upkeep.backup(db, file))

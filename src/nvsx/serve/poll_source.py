@@ -22,7 +22,7 @@ from nvsx.core.ports import Clock
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Intake, TriggerEvent
 from nvsx.nvsentinel.event_store.event_feed import HealthEventFeed, Position
-from nvsx.serve.watch_source import TOGETHER, identity
+from nvsx.serve.watch_source import TOGETHER, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def event_of(event: HealthEvent, now: float) -> TriggerEvent:
     """A stored event as a trigger; a healthy one is a recovery notice. `now`: Unix seconds."""
     return TriggerEvent(
         source=SOURCE,
-        delivery=identity(event),
+        delivery=identity_of(event),
         facts=TriggerFacts.of(event, source=SOURCE),
         received=now,
         event=event,
@@ -87,7 +87,7 @@ class PollSource:
             try:
                 await self.poll()
             except NvsxError as error:
-                self._failed(str(error), error.message)
+                self._say_trouble_once(str(error), error.message)
             except Exception as error:
                 log.exception("polling failed; it goes on")
                 self._trouble = f"{type(error).__name__}: {error}"
@@ -102,7 +102,7 @@ class PollSource:
         Raises StoreError when the store, or ours, cannot be used now; then the same events
         come again next time.
         """
-        position = self._position or await self._resumed()
+        position = self._position or await self._resume_position()
         count = 0
         while True:
             batch = await self._feed.after(position, BATCH)
@@ -131,12 +131,12 @@ class PollSource:
             return "the store has not been read yet"
         return f"not read for {durations.format(max(1, round(age)))}: {self._trouble or 'waiting'}"
 
-    def _failed(self, said: str, why: str) -> None:
+    def _say_trouble_once(self, said: str, why: str) -> None:
         if why != self._trouble:
             log.warning("NVSentinel's store cannot be read now: %s", said)
         self._trouble = why
 
-    async def _resumed(self) -> Position:
+    async def _resume_position(self) -> Position:
         kept = await self._cursors.cursor(self._name)
         if isinstance(kept, dict) and isinstance(kept.get("at"), int | float):
             return Position(kept)
@@ -157,7 +157,7 @@ class PollSource:
         async def in_turn(mine: list[HealthEvent]) -> None:
             async with gate:
                 for event in mine:
-                    await self._offer(event)
+                    await self._offer_one(event)
 
         results = await asyncio.gather(*map(in_turn, nodes.values()), return_exceptions=True)
         for error in results:
@@ -165,7 +165,7 @@ class PollSource:
                 raise error
         self._unwell = unwell
 
-    async def _offer(self, event: HealthEvent) -> None:
+    async def _offer_one(self, event: HealthEvent) -> None:
         try:
             await self._intake.offer(event_of(event, self._clock.now()))
         except StoreError:

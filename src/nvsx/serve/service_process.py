@@ -94,7 +94,7 @@ async def _serve_until(
     webhooks = Webhooks(daemon, options)
     try:
         resumed, adopted = await daemon.begin()
-        for line in _greeting(daemon, resumed, adopted):
+        for line in _greet_operator(daemon, resumed, adopted):
             announce(line)
         for line in await webhooks.start():
             announce(line)
@@ -105,10 +105,10 @@ async def _serve_until(
     finally:
         daemon.intake.close()
         await webhooks.stop()
-        await _end(daemon, at_once)
+        await _end_daemon(daemon, at_once)
 
 
-async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
+async def _end_daemon(daemon: Daemon, at_once: asyncio.Event) -> None:
     ending = asyncio.ensure_future(daemon.end())
     hurry = asyncio.ensure_future(at_once.wait())
     await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +121,7 @@ async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
         ending.result()
 
 
-def _greeting(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
+def _greet_operator(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
     world, project = daemon.world, daemon.world.home.project
     count = len(daemon.shelf.loaded)
     yield f"project {project.root} ({count} runbook{'s' if count != 1 else ''})"

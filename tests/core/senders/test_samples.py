@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from tests.core.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
 
@@ -45,7 +47,7 @@ def test_every_senders_fault_may_start_a_run_and_is_known_again(kind: str) -> No
     refuses; the same body again is the same delivery, and may be repeated as the sender says."""
     sample = raw(f"{kind}/fault")
     headers = {"Content-Type": SENDERS[kind].assume_type({}, sample)}
-    rule = {} if kind == "generic" else {"node": {"cel": f"'{NODE}'"}}
+    rule: dict[str, Any] = {} if kind == "generic" else {"node": {"cel": f"'{NODE}'"}}
     event, again = (one(sample, setup(kind, **rule), headers) for _ in range(2))
     assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, False)
     assert event.delivery == again.delivery

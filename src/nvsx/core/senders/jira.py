@@ -15,18 +15,18 @@ from typing import Any
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, require_json
-from nvsx.core.senders.instants import epoch
-from nvsx.core.senders.json_body import parse_object
-from nvsx.core.senders.refusals import quoted, wrong
+from nvsx.core.senders.instants import read_unix_time
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.refusals import quote, wrong_content
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
-    codes,
-    digest,
-    finish,
-    section,
-    text,
-    xid_tag,
+    digest_of,
+    find_xid_tag,
+    finish_event,
+    object_at,
+    split_codes,
+    text_of,
 )
 
 AUTOMATION = "automation"
@@ -37,63 +37,65 @@ _DONE = ("done", "closed", "resolved")
 def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event, from a webhook with `webhookEvent`."""
     require_json(request)
-    body = parse_object(request.body)
-    kind = text(body.get("webhookEvent"))
+    body = parse_json_object(request.body)
+    kind = text_of(body.get("webhookEvent"))
     if not kind:
-        raise wrong("webhookEvent is missing", "this endpoint takes Jira's webhooks")
-    refusal = "" if setup.may_start(kind) else f"event {quoted(kind)} starts no run"
-    return [_event(body, kind, refusal, request, setup)]
+        raise wrong_content("webhookEvent is missing", "this endpoint takes Jira's webhooks")
+    refusal = "" if setup.may_start(kind) else f"event {quote(kind)} starts no run"
+    return [_make_event(body, kind, refusal, request, setup)]
 
 
 def decode_automation(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event: the automation rule has decided already that it matters."""
     require_json(request)
-    body = parse_object(request.body)
+    body = parse_json_object(request.body)
     if not isinstance(body.get("issue"), dict):
-        raise wrong("issue is no object", "this endpoint takes webhooks of JSM automation")
-    return [_event(body, AUTOMATION, "", request, setup)]
+        raise wrong_content("issue is no object", "this endpoint takes webhooks of JSM automation")
+    return [_make_event(body, AUTOMATION, "", request, setup)]
 
 
-def _event(
+def _make_event(
     body: Mapping[str, Any], kind: str, refusal: str, request: RawRequest, setup: SourceSetup
 ) -> TriggerEvent:
-    issue = section(body, "issue")
-    fields = section(issue, "fields")
+    issue = object_at(body, "issue")
+    fields = object_at(issue, "fields")
     resolved = kind == _UPDATED and _is_done(body, fields)
     finder = setup.make_finder(body)
     at = body.get("timestamp")
     facts = TriggerFacts(
         node=finder.find("node"),
         check_name=finder.find("check"),
-        error_codes=codes(
-            finder.find("errorCode", ("issue.fields.labels xid-*", xid_tag(fields.get("labels"))))
+        error_codes=split_codes(
+            finder.find(
+                "errorCode", ("issue.fields.labels xid-*", find_xid_tag(fields.get("labels")))
+            )
         ),
         cluster=finder.find("cluster"),
         is_fatal=not resolved,
         is_healthy=resolved,
-        message=text(fields.get("summary")),
+        message=text_of(fields.get("summary")),
         labels={
             name: said
             for name, said in (
-                ("issue", text(issue.get("key"))),
-                ("project", text(issue.get("key")).partition("-")[0]),
-                ("priority", text(section(fields, "priority").get("name"))),
-                ("status", text(section(fields, "status").get("name"))),
+                ("issue", text_of(issue.get("key"))),
+                ("project", text_of(issue.get("key")).partition("-")[0]),
+                ("priority", text_of(object_at(fields, "priority").get("name"))),
+                ("status", text_of(object_at(fields, "status").get("name"))),
             )
             if said
         },
         source=setup.name,
-        generated_at=epoch(at),
+        generated_at=read_unix_time(at),
     )
-    return finish(
+    return finish_event(
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=digest(
+            delivery=digest_of(
                 "jira",
                 kind,
-                text(issue.get("id")) or text(issue.get("key")),
-                text(section(body, "changelog").get("id")),
+                text_of(issue.get("id")) or text_of(issue.get("key")),
+                text_of(object_at(body, "changelog").get("id")),
                 at,
             ),
             facts=facts,
@@ -109,13 +111,13 @@ def _event(
 
 def _is_done(body: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     """Whether this very change moved the issue to an end."""
-    items = section(body, "changelog").get("items")
+    items = object_at(body, "changelog").get("items")
     moved = [
-        text(item.get("toString")).lower()
+        text_of(item.get("toString")).lower()
         for item in (items if isinstance(items, list) else [])
         if isinstance(item, Mapping) and item.get("field") == "status"
     ]
-    category = text(section(section(fields, "status"), "statusCategory").get("key")).lower()
+    category = text_of(object_at(object_at(fields, "status"), "statusCategory").get("key")).lower()
     return bool(moved) and (category == "done" or moved[-1] in _DONE)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from nvsx.core.fields import Model, Regex, Text
 from nvsx.core.patterns import SearchTime, TooSlow
-from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.refusals import quote
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
 MAX_SEARCHED = 1024
@@ -77,7 +77,7 @@ def is_runbook_name(text: str) -> bool:
     return _RUNBOOK.fullmatch(text) is not None and ".." not in text
 
 
-def from_stable_key(key: object) -> Mapping[str, str]:
+def parse_stable_key(key: object) -> Mapping[str, str]:
     """The parts of the key nvsx itself gives to incidents elsewhere:
     `nvsx/<cluster>/<node>/<check>/<code>`; nothing for any other key."""
     found = _STABLE_KEY.fullmatch(key) if isinstance(key, str) else None
@@ -103,7 +103,7 @@ class Finder:
         self._beside: dict[str, str] = {}
         for name in FOUND:
             for rule in rules.get(name, ()):
-                if value := self._apply(name, rule):
+                if value := self._apply_rule(name, rule):
                     self._found[name] = value
                     break
 
@@ -117,14 +117,14 @@ class Finder:
         if name in self._beside:
             return self._beside[name]
         for place, value in usual:
-            if text := _text(value):
-                self.steps.append(f"{name}: {place} is {quoted(text)}")
+            if text := _text_of(value):
+                self.steps.append(f"{name}: {place} is {quote(text)}")
                 return text
         if usual:
             self.steps.append(f"{name}: not in {', '.join(place for place, _ in usual)}")
         return ""
 
-    def _apply(self, name: str, rule: Extract) -> str:
+    def _apply_rule(self, name: str, rule: Extract) -> str:
         if rule.cel is not None:
             where = f"cel {rule.cel}"
             text, reason = self._compute(rule.cel, self._document)
@@ -135,7 +135,7 @@ class Finder:
             self.steps.append(f"{name}: {where}: {reason}")
             return ""
         if rule.pattern is None:
-            self.steps.append(f"{name}: {where} is {quoted(text)}")
+            self.steps.append(f"{name}: {where} is {quote(text)}")
             return text
         try:
             match = self._search_time.search(rule.pattern, text[:MAX_SEARCHED])
@@ -144,15 +144,15 @@ class Finder:
         else:
             why = "does not match"
         if match is None:
-            self.steps.append(f"{name}: {where} is {quoted(text)}; pattern {rule.pattern} {why}")
+            self.steps.append(f"{name}: {where} is {quote(text)}; pattern {rule.pattern} {why}")
             return ""
         groups = {key: value for key, value in match.groupdict().items() if value}
         for key in groups.keys() & set(FOUND) - {name}:
             self._beside.setdefault(key, groups[key])
-            self.steps.append(f"{key}: {where} has {quoted(groups[key])}")
+            self.steps.append(f"{key}: {where} has {quote(groups[key])}")
         own = name if name in match.re.groupindex else min(match.re.groups, 1)
         value = match[own]
-        found = quoted(value) if value else "nothing"
+        found = quote(value) if value else "nothing"
         self.steps.append(f"{name}: {where} with pattern {rule.pattern} gives {found}")
         return value or ""
 
@@ -162,14 +162,14 @@ def look_up(document: Any, path: str) -> tuple[str, str]:
     found as well: the longest key that exists goes first."""
     here, rest = document, path.split(".")
     while rest:
-        here, rest = _step(here, rest)
+        here, rest = _step_into(here, rest)
         if here is None:
             return "", "it is not in the message"
-    text = _text(here)
+    text = _text_of(here)
     return (text, "") if text else ("", "it is no text")
 
 
-def _step(here: Any, rest: list[str]) -> tuple[Any, list[str]]:
+def _step_into(here: Any, rest: list[str]) -> tuple[Any, list[str]]:
     if isinstance(here, list):
         index = int(rest[0]) if re.fullmatch("[0-9]{1,6}", rest[0]) else len(here)
         return (here[index] if index < len(here) else None), rest[1:]
@@ -180,7 +180,7 @@ def _step(here: Any, rest: list[str]) -> tuple[Any, list[str]]:
     return None, []
 
 
-def _text(value: object) -> str:
+def _text_of(value: object) -> str:
     """Text of a text or whole number; "" for anything else."""
     if isinstance(value, str):
         return value.strip()

@@ -13,20 +13,20 @@ import msgspec
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, require_json
-from nvsx.core.senders.instants import epoch
-from nvsx.core.senders.json_body import parse_object
-from nvsx.core.senders.message_fields import from_stable_key, is_node_name
-from nvsx.core.senders.refusals import quoted, wrong
+from nvsx.core.senders.instants import read_unix_time
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.message_fields import is_node_name, parse_stable_key
+from nvsx.core.senders.refusals import quote, wrong_content
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
-    codes,
-    digest,
-    finish,
-    section,
-    text,
-    texts,
-    xid_tag,
+    digest_of,
+    find_xid_tag,
+    finish_event,
+    object_at,
+    split_codes,
+    text_of,
+    texts_of,
 )
 
 RESOLVES = "close"
@@ -35,15 +35,17 @@ RESOLVES = "close"
 def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event."""
     require_json(request)
-    body = parse_object(request.body)
+    body = parse_json_object(request.body)
     if not isinstance(body.get("alert"), dict):
-        raise wrong("alert is no object", "this endpoint takes webhooks of Opsgenie and JSM")
-    alert = section(body, "alert")
-    action = text(body.get("action"))
+        raise wrong_content(
+            "alert is no object", "this endpoint takes webhooks of Opsgenie and JSM"
+        )
+    alert = object_at(body, "alert")
+    action = text_of(body.get("action"))
     resolved = action.lower() == RESOLVES
-    details = texts(alert.get("details"))
-    known = from_stable_key(alert.get("alias"))
-    entity = text(alert.get("entity"))
+    details = texts_of(alert.get("details"))
+    known = parse_stable_key(alert.get("alias"))
+    entity = text_of(alert.get("entity"))
     finder = setup.make_finder(body)
     alias = "alert.alias"
     facts = TriggerFacts(
@@ -58,12 +60,12 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
             ("alert.details.check", details.get("check")),
             (alias, known.get("check")),
         ),
-        error_codes=codes(
+        error_codes=split_codes(
             finder.find(
                 "errorCode",
                 ("alert.details.xid", details.get("xid")),
                 (alias, known.get("errorCode")),
-                ("alert.tags xid-*", xid_tag(alert.get("tags"))),
+                ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
         ),
         cluster=finder.find(
@@ -71,22 +73,24 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
             ("alert.details.cluster", details.get("cluster")),
             (alias, known.get("cluster")),
         ),
-        is_fatal=not resolved and text(alert.get("priority")).upper() not in ("P4", "P5"),
+        is_fatal=not resolved and text_of(alert.get("priority")).upper() not in ("P4", "P5"),
         is_healthy=resolved,
-        message=text(alert.get("message")),
+        message=text_of(alert.get("message")),
         labels=details,
         source=setup.name,
-        generated_at=epoch(alert.get("updatedAt" if resolved else "createdAt")),
+        generated_at=read_unix_time(alert.get("updatedAt" if resolved else "createdAt")),
     )
     refusal = ""
     if not resolved and not setup.may_start(action):
-        refusal = f"action {quoted(action)} starts no run"
+        refusal = f"action {quote(action)} starts no run"
     return [
-        finish(
+        finish_event(
             TriggerEvent(
                 source=setup.name,
                 received=request.received,
-                delivery=digest("opsgenie", alert.get("alertId"), action, alert.get("updatedAt")),
+                delivery=digest_of(
+                    "opsgenie", alert.get("alertId"), action, alert.get("updatedAt")
+                ),
                 facts=facts,
                 payload=body,
                 runbook=finder.find("runbook"),

@@ -13,19 +13,19 @@ from __future__ import annotations
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, require_json
-from nvsx.core.senders.instants import rfc3339
-from nvsx.core.senders.json_body import parse_object
-from nvsx.core.senders.message_fields import from_stable_key
-from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.instants import read_rfc3339
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.message_fields import parse_stable_key
+from nvsx.core.senders.refusals import quote
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
-    bounded,
-    codes,
-    digest,
-    finish,
-    section,
-    text,
+    bound_identity,
+    digest_of,
+    finish_event,
+    object_at,
+    split_codes,
+    text_of,
 )
 
 RESOLVES = "incident.resolved"
@@ -34,47 +34,47 @@ RESOLVES = "incident.resolved"
 def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event."""
     require_json(request)
-    body = parse_object(request.body)
-    event = section(body, "event")
-    data = section(event, "data")
-    kind = text(event.get("event_type"))
+    body = parse_json_object(request.body)
+    event = object_at(body, "event")
+    data = object_at(event, "data")
+    kind = text_of(event.get("event_type"))
     resolved = kind == RESOLVES
     finder = setup.make_finder(body)
-    known = from_stable_key(data.get("incident_key"))
+    known = parse_stable_key(data.get("incident_key"))
     key = "event.data.incident_key"
     facts = TriggerFacts(
         node=finder.find("node", (key, known.get("node"))),
         check_name=finder.find("check", (key, known.get("check"))),
-        error_codes=codes(finder.find("errorCode", (key, known.get("errorCode")))),
+        error_codes=split_codes(finder.find("errorCode", (key, known.get("errorCode")))),
         cluster=finder.find("cluster", (key, known.get("cluster"))),
-        is_fatal=not resolved and text(data.get("urgency")).lower() != "low",
+        is_fatal=not resolved and text_of(data.get("urgency")).lower() != "low",
         is_healthy=resolved,
-        message=text(data.get("title")),
+        message=text_of(data.get("title")),
         labels={
             name: said
             for name, said in (
-                ("service", text(section(data, "service").get("summary"))),
-                ("priority", text(section(data, "priority").get("summary"))),
-                ("urgency", text(data.get("urgency"))),
-                ("incident_type", text(section(data, "incident_type").get("name"))),
+                ("service", text_of(object_at(data, "service").get("summary"))),
+                ("priority", text_of(object_at(data, "priority").get("summary"))),
+                ("urgency", text_of(data.get("urgency"))),
+                ("incident_type", text_of(object_at(data, "incident_type").get("name"))),
             )
             if said
         },
         source=setup.name,
-        generated_at=rfc3339(event.get("occurred_at")),
+        generated_at=read_rfc3339(event.get("occurred_at")),
     )
     refusal = ""
     if not event:
         refusal = "it has no event, as PagerDuty's v3 webhooks do"
     elif not resolved and not setup.may_start(kind):
-        refusal = f"event type {quoted(kind)} starts no run"
-    identity = text(event.get("id"))
+        refusal = f"event type {quote(kind)} starts no run"
+    identity = text_of(event.get("id"))
     return [
-        finish(
+        finish_event(
             TriggerEvent(
                 source=setup.name,
                 received=request.received,
-                delivery=bounded(identity) if identity else digest("pagerduty", body),
+                delivery=bound_identity(identity) if identity else digest_of("pagerduty", body),
                 facts=facts,
                 payload=body,
                 runbook=finder.find("runbook"),

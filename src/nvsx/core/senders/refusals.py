@@ -31,12 +31,12 @@ def unsupported_type(message: str) -> Refused:
     return Refused(415, message)
 
 
-def wrong(message: str, hint: str = "") -> Refused:
+def wrong_content(message: str, hint: str = "") -> Refused:
     """JSON, but not what this endpoint takes."""
     return Refused(422, message, hint)
 
 
-def quoted(value: object, limit: int = 80) -> str:
+def quote(value: object, limit: int = 80) -> str:
     """`value` as it may be repeated in a message: one short line of printable ASCII."""
     text = ascii(str(value)[: limit + 1])
     return text if len(text) <= limit else f"{text[:limit]}…"

@@ -25,7 +25,7 @@ from nvsx.core.senders.message_fields import (
     is_runbook_name,
     no_computation,
 )
-from nvsx.core.senders.refusals import quoted
+from nvsx.core.senders.refusals import quote
 from nvsx.core.senders.signatures import SignatureScheme
 
 
@@ -102,7 +102,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     known_by: str
 
 
-def finish(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> TriggerEvent:
+def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> TriggerEvent:
     """`event` with names checked, its horizon, and the steps that led to it.
 
     A node that Kubernetes cannot have and a text that cannot be a runbook's name are never
@@ -116,10 +116,10 @@ def finish(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> TriggerEv
             f"no node in it: say where with serve.sources.{setup.name}.node in nvsx.yaml"
         )
     elif not is_node_name(node):
-        refusal = refusal or f"{quoted(node)} is no node name"
+        refusal = refusal or f"{quote(node)} is no node name"
         facts, health_event = msgspec.structs.replace(facts, node=""), None
     if runbook and not is_runbook_name(runbook):
-        refusal, runbook = refusal or f"{quoted(runbook)} is no runbook's name", ""
+        refusal, runbook = refusal or f"{quote(runbook)} is no runbook's name", ""
     return msgspec.structs.replace(
         event,
         facts=facts,
@@ -131,39 +131,39 @@ def finish(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> TriggerEv
     )
 
 
-def digest(*parts: object) -> str:
+def digest_of(*parts: object) -> str:
     """A short, stable name for what a message says. Parts are JSON values."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def bounded(identity: str) -> str:
+def bound_identity(identity: str) -> str:
     """A sender's own id as a delivery; a long or strange one by its hash."""
     plain = len(identity) <= 128 and identity.isascii() and identity.isprintable()
-    return identity if plain else digest(identity)
+    return identity if plain else digest_of(identity)
 
 
-def section(value: object, key: str) -> Mapping[str, Any]:
+def object_at(value: object, key: str) -> Mapping[str, Any]:
     """The object at `key`; an empty one where there is none."""
     inner = value.get(key) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 
-def text(value: object) -> str:
+def text_of(value: object) -> str:
     """A text, or a whole number as text; "" for anything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def texts(value: object) -> dict[str, str]:
+def texts_of(value: object) -> dict[str, str]:
     """The entries of an object whose values are texts or whole numbers."""
     if not isinstance(value, Mapping):
         return {}
-    return {str(k): text(v) for k, v in value.items() if text(v)}
+    return {str(k): text_of(v) for k, v in value.items() if text_of(v)}
 
 
-def xid_tag(tags: object) -> str:
+def find_xid_tag(tags: object) -> str:
     """The error code in a tag or label such as `xid-79`; "" when none has one."""
     for tag in tags if isinstance(tags, list) else ():
         if isinstance(tag, str) and (found := re.fullmatch("xid-([0-9]{1,5})", tag.lower())):
@@ -171,6 +171,6 @@ def xid_tag(tags: object) -> str:
     return ""
 
 
-def codes(found: str) -> tuple[str, ...]:
+def split_codes(found: str) -> tuple[str, ...]:
     """Error codes from one text; several are separated by commas."""
     return tuple(code for code in (part.strip() for part in found.split(",")) if code)

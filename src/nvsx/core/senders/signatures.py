@@ -47,7 +47,9 @@ class Claim(NamedTuple):
     now: float
 
 
-def check(rule: SignatureRule, request: RawRequest, secrets: Sequence[bytes], now: float) -> str:
+def why_not_authentic(
+    rule: SignatureRule, request: RawRequest, secrets: Sequence[bytes], now: float
+) -> str:
     """Why the request is not authentic, for the log, not for the caller; "" when it is.
 
     `now` is in Unix seconds. Without any secret nothing is authentic.
@@ -61,7 +63,7 @@ def check(rule: SignatureRule, request: RawRequest, secrets: Sequence[bytes], no
         return exc.message
 
 
-def mac(secret: bytes, *parts: bytes, method: str = "sha256") -> str:
+def hex_mac(secret: bytes, *parts: bytes, method: str = "sha256") -> str:
     """Lower-case hex HMAC of the parts in a row."""
     digest = hmac.new(secret, digestmod=_WEBSUB[method])
     for part in parts:
@@ -69,17 +71,17 @@ def mac(secret: bytes, *parts: bytes, method: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def same(candidates: Iterable[str], expected: Iterable[str]) -> bool:
+def any_matches(candidates: Iterable[str], expected: Iterable[str]) -> bool:
     """Whether a candidate is among the expected. Compares each with each."""
-    wanted = [_bytes(text) for text in expected]
+    wanted = [_encode(text) for text in expected]
     found = False
     for candidate in list(candidates)[:_MAX_CANDIDATES]:
         for want in wanted:
-            found |= hmac.compare_digest(_bytes(candidate), want)
+            found |= hmac.compare_digest(_encode(candidate), want)
     return found
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -89,8 +91,8 @@ def _check_pagerduty(claim: Claim) -> str:
     candidates = [e.removeprefix("v1=") for e in entries if e.startswith("v1=")]
     if not candidates:
         return f"{header} is missing or has no v1 entry"
-    expected = [mac(secret, claim.request.body) for secret in claim.secrets]
-    return "" if same(candidates, expected) else f"{header} does not match"
+    expected = [hex_mac(secret, claim.request.body) for secret in claim.secrets]
+    return "" if any_matches(candidates, expected) else f"{header} does not match"
 
 
 def _check_grafana(claim: Claim) -> str:
@@ -101,11 +103,11 @@ def _check_grafana(claim: Claim) -> str:
     prefix = b""
     if claim.rule.timestamp_header:
         stamp = claim.request.headers.get(claim.rule.timestamp_header)
-        if wrong := _stale(stamp, claim.rule.timestamp_header, claim.now):
+        if wrong := _why_stale(stamp, claim.rule.timestamp_header, claim.now):
             return wrong
         prefix = f"{stamp}:".encode()
-    expected = [mac(secret, prefix, claim.request.body) for secret in claim.secrets]
-    return "" if same([candidate], expected) else f"{header} does not match"
+    expected = [hex_mac(secret, prefix, claim.request.body) for secret in claim.secrets]
+    return "" if any_matches([candidate], expected) else f"{header} does not match"
 
 
 def _check_github(claim: Claim) -> str:
@@ -113,8 +115,8 @@ def _check_github(claim: Claim) -> str:
     candidate = claim.request.headers.get(header)
     if not candidate.startswith("sha256="):
         return f"{header} is missing or not sha256"
-    expected = [f"sha256={mac(secret, claim.request.body)}" for secret in claim.secrets]
-    return "" if same([candidate], expected) else f"{header} does not match"
+    expected = [f"sha256={hex_mac(secret, claim.request.body)}" for secret in claim.secrets]
+    return "" if any_matches([candidate], expected) else f"{header} does not match"
 
 
 def _check_websub(claim: Claim) -> str:
@@ -122,8 +124,8 @@ def _check_websub(claim: Claim) -> str:
     method, _, candidate = claim.request.headers.get(header).partition("=")
     if method not in _WEBSUB or not candidate:
         return f"{header} is missing or its method is none of {', '.join(_WEBSUB)}"
-    expected = [mac(secret, claim.request.body, method=method) for secret in claim.secrets]
-    return "" if same([candidate], expected) else f"{header} does not match"
+    expected = [hex_mac(secret, claim.request.body, method=method) for secret in claim.secrets]
+    return "" if any_matches([candidate], expected) else f"{header} does not match"
 
 
 def _check_standard_webhooks(claim: Claim) -> str:
@@ -133,16 +135,16 @@ def _check_standard_webhooks(claim: Claim) -> str:
     candidates = [e.removeprefix("v1,") for e in entries if e.startswith("v1,")]
     if not identity or not candidates:
         return "webhook-id or a v1 entry of webhook-signature is missing"
-    if wrong := _stale(stamp, "webhook-timestamp", claim.now):
+    if wrong := _why_stale(stamp, "webhook-timestamp", claim.now):
         return wrong
     expected = []
     for secret in claim.secrets:
         key = _standard_key(secret)
         if key is None:
             return "the secret is not base64"
-        signed = hmac.digest(key, _bytes(f"{identity}.{stamp}.") + claim.request.body, "sha256")
+        signed = hmac.digest(key, _encode(f"{identity}.{stamp}.") + claim.request.body, "sha256")
         expected.append(base64.b64encode(signed).decode())
-    return "" if same(candidates, expected) else "webhook-signature does not match"
+    return "" if any_matches(candidates, expected) else "webhook-signature does not match"
 
 
 def _standard_key(secret: bytes) -> bytes | None:
@@ -158,7 +160,7 @@ def _check_bearer(claim: Claim) -> str:
     if not token:
         return "no bearer token"
     expected = (secret.decode("utf-8", "surrogateescape") for secret in claim.secrets)
-    return "" if same([token], expected) else "the bearer token is not the configured one"
+    return "" if any_matches([token], expected) else "the bearer token is not the configured one"
 
 
 def bearer_token(request: RawRequest) -> str:
@@ -172,7 +174,7 @@ def _check_basic(claim: Claim) -> str:
     if not pair:
         return "no basic credentials"
     expected = (secret.decode("utf-8", "surrogateescape") for secret in claim.secrets)
-    return "" if same([pair], expected) else "the credentials are not the configured ones"
+    return "" if any_matches([pair], expected) else "the credentials are not the configured ones"
 
 
 def basic_pair(request: RawRequest) -> str:
@@ -186,7 +188,7 @@ def basic_pair(request: RawRequest) -> str:
         return ""
 
 
-def _stale(stamp: str, header: str, now: float) -> str:
+def _why_stale(stamp: str, header: str, now: float) -> str:
     if not re.fullmatch(r"[0-9]{1,12}", stamp):
         return f"{header} is missing or no Unix time"
     if abs(now - int(stamp)) > WINDOW:

@@ -26,29 +26,29 @@ else:  # what a file may say is what there is
     SchemeName = Literal[tuple(SCHEMES)]
 
 
-def _two(values: tuple[str, ...]) -> tuple[str, ...]:
+def _refuse_third_secret(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(values) > 2:
         raise ValueError(f"{len(values)} secrets; two are enough to rotate one")
     return values
 
 
-Two = Annotated[Texts, AfterValidator(_two)]
+Two = Annotated[Texts, AfterValidator(_refuse_third_secret)]
 
 
-def _list(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _header_name(name: str) -> str:
+def _check_header_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
         raise ValueError(f"'{name}' is no header name; letters, digits and - only")
     return name
 
 
-HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 
 
-Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_list)]
+Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_as_list)]
 
 
 class Source(Model):
@@ -71,7 +71,7 @@ class Source(Model):
     cluster: Extracts = Field((), description="Where the cluster's name is.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Source:
+    def _refuse_two_places_of_secret(self) -> Source:
         if self.secret_file and self.secret_env:
             raise ValueError("the secret is in secretFile or in secretEnv, not in both")
         return self
@@ -136,7 +136,7 @@ SOURCE_NAME = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _TAKEN = ("webhook", "watch", "poll", "cli")
 
 
-def _source_name(name: str) -> str:
+def _check_source_name(name: str) -> str:
     if name in _TAKEN:
         raise ValueError(f"'{name}' is a source of nvsx's own; choose another name")
     if not re.fullmatch(SOURCE_NAME, name):
@@ -144,7 +144,7 @@ def _source_name(name: str) -> str:
     return name
 
 
-Sources = dict[Annotated[str, AfterValidator(_source_name)], Source]
+Sources = dict[Annotated[str, AfterValidator(_check_source_name)], Source]
 
 
 def kind_of(name: str, source: Source) -> str | None:

@@ -113,7 +113,7 @@ class Doorman:
         operator. Raises Refused (401)."""
         if "authorization" in request.headers:
             presented = signatures.bearer_token(request)
-            own = signatures.check(
+            own = signatures.why_not_authentic(
                 signatures.SignatureRule("bearer"), request, self._token.values(), now
             )
             if not own:
@@ -156,5 +156,7 @@ class Gate:
         """Raises Refused (401) with a reason for the log."""
         if self._rule is None or self._secret is None:
             await self._doorman.admit(request, caller, self._sender, now)
-        elif reason := signatures.check(self._rule, request, self._secret.values(), now):
+        elif reason := signatures.why_not_authentic(
+            self._rule, request, self._secret.values(), now
+        ):
             raise unauthorized(reason)

@@ -35,12 +35,12 @@ class Channel(NamedTuple):
     gate: Gate
 
 
-def with_defaults(sources: Mapping[str, Source]) -> dict[str, Source]:
+def add_default_sources(sources: Mapping[str, Source]) -> dict[str, Source]:
     """The configured sources, and one of each kind whose name is still free."""
     return {**{kind: Source() for kind in SENDERS}, **sources}
 
 
-def set_up(
+def set_up_source(
     name: str,
     source: Source,
     read_health_event: ReadHealthEvent,
@@ -88,8 +88,8 @@ def open_channels(
     Raises NotReady with the source's name when a secret that is named is missing.
     """
     channels = {}
-    for name, source in with_defaults(sources).items():
-        setup = set_up(name, source, read_health_event, compute)
+    for name, source in add_default_sources(sources).items():
+        setup = set_up_source(name, source, read_health_event, compute)
         if source.signature and setup.scheme is None:
             raise NotReady(
                 f"source {name} has a signature but no secret",
