@@ -8,8 +8,7 @@ import pytest
 
 from nvsx.core.errors import NotReady
 from nvsx.core.senders.alertmanager import ALERTMANAGER
-from nvsx.core.senders.http_request import Headers, RawRequest
-from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused
 from nvsx.core.senders.signatures import SignatureRule
 from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
@@ -22,8 +21,8 @@ from nvsx.project.secret_files import (
 )
 from nvsx.serve.webhook.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.serve.webhook.channels import open_channels
+from nvsx.serve.webhook.connections import RateLimit
 from nvsx.serve.webhook.oauth import LIFETIME, TokenEndpoint
-from nvsx.serve.webhook.rates import RateLimit
 
 NOW = 1_800_000_000.0
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from nvsx.core.senders import json_body
-from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused, quote
 from nvsx.core.senders.instants import read_rfc3339, read_unix_time
 from nvsx.core.senders.message_fields import (
     Finder,
@@ -13,7 +13,6 @@ from nvsx.core.senders.message_fields import (
     no_computation,
     parse_stable_key,
 )
-from nvsx.core.senders.refusals import Refused, quote
 
 
 @pytest.mark.parametrize(

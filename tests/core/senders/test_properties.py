@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.core.senders.bodies import BATCH, JSON, STRUCTURED, body, read, setup
 
 from nvsx.core.senders import json_body
+from nvsx.core.senders.http_request import Refused
 from nvsx.core.senders.message_fields import is_node_name, is_runbook_name
-from nvsx.core.senders.refusals import Refused
 from nvsx.core.senders.registry import SENDERS
 
 VALUES = st.recursive(

@@ -16,7 +16,7 @@ from tests.core.senders.bodies import (
     setup,
 )
 
-from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.http_request import Refused
 from nvsx.core.senders.registry import SENDERS
 
 FAULT = "nvsentinel/fault"

@@ -19,10 +19,9 @@ import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
 from nvsx.core.senders.instants import read_rfc3339
 from nvsx.core.senders.json_body import parse_json_object
-from nvsx.core.senders.refusals import quote, wrong_content
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,

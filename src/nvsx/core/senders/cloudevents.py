@@ -21,10 +21,17 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.http_request import Headers, RawRequest, is_json
+from nvsx.core.senders.http_request import (
+    Headers,
+    RawRequest,
+    Refused,
+    is_json,
+    quote,
+    unsupported_type,
+    wrong_content,
+)
 from nvsx.core.senders.instants import read_rfc3339
 from nvsx.core.senders.json_body import parse_json, parse_json_object
-from nvsx.core.senders.refusals import Refused, quote, unsupported_type, wrong_content
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from nvsx.core.senders.refusals import bad_json, quote
+from nvsx.core.senders.http_request import bad_json, quote
 
 MAX_DEPTH = 32
 MAX_VALUES = 50_000

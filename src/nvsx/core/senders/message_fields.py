@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from nvsx.core.fields import Model, Regex, Text
 from nvsx.core.patterns import SearchTime, TooSlow
-from nvsx.core.senders.refusals import quote
+from nvsx.core.senders.http_request import quote
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
 MAX_SEARCHED = 1024

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.http_request import RawRequest, require_json
+from nvsx.core.senders.http_request import RawRequest, quote, require_json
 from nvsx.core.senders.instants import read_rfc3339
 from nvsx.core.senders.json_body import parse_json_object
 from nvsx.core.senders.message_fields import parse_stable_key
-from nvsx.core.senders.refusals import quote
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,

@@ -16,7 +16,7 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.http_request import RawRequest
+from nvsx.core.senders.http_request import RawRequest, quote
 from nvsx.core.senders.message_fields import (
     Compute,
     Extract,
@@ -25,7 +25,6 @@ from nvsx.core.senders.message_fields import (
     is_runbook_name,
     no_computation,
 )
-from nvsx.core.senders.refusals import quote
 from nvsx.core.senders.signatures import SignatureScheme
 
 

@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from nvsx.core.senders.http_request import RawRequest
-from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.http_request import RawRequest, Refused
 
 WINDOW = 300.0
 """Seconds a signed time may be off, either way."""

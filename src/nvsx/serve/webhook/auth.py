@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from nvsx.core.senders import signatures
-from nvsx.core.senders.http_request import RawRequest
-from nvsx.core.senders.refusals import unauthorized
+from nvsx.core.senders.http_request import RawRequest, unauthorized
 from nvsx.core.senders.sender import Sender
 from nvsx.project.secret_files import Secret
-from nvsx.serve.webhook.keyboard import LOOPBACK, plain_address
+from nvsx.serve.webhook.connections import LOOPBACK, plain_address
 from nvsx.serve.webhook.oauth import TokenEndpoint
 
 _LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)

@@ -23,9 +23,8 @@ from nvsx.core.routing.route import (
 )
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused
 from nvsx.core.senders.message_fields import Compute, no_computation
-from nvsx.core.senders.refusals import Refused
 from nvsx.core.senders.registry import decode
 from nvsx.core.senders.sender import ReadHealthEvent, SourceSetup
 from nvsx.core.senders.sources import Source

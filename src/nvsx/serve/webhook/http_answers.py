@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from nvsx.core.routing.trigger_event import Answer, Outcome
-from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.http_request import Refused
 
 RETRY_AFTER = 5
 """Seconds; a sender with its own pace keeps that."""

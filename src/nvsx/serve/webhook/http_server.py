@@ -22,18 +22,16 @@ from nvsx.core.errors import InvalidRunbook, NvsxError, StoreBusy, UsageError
 from nvsx.core.ports import Clock
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
 from nvsx.core.senders.generic import GENERIC
-from nvsx.core.senders.http_request import Headers, RawRequest
-from nvsx.core.senders.refusals import Refused, unauthorized
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused, unauthorized
 from nvsx.core.senders.registry import decode
 from nvsx.core.senders.sources import SOURCE_NAME
 from nvsx.serve.webhook import http_answers
 from nvsx.serve.webhook.auth import Caller, Doorman
 from nvsx.serve.webhook.channels import WEBHOOK, Channel
-from nvsx.serve.webhook.connections import Places, peer_group
+from nvsx.serve.webhook.connections import Places, RateLimit, peer_group
 from nvsx.serve.webhook.http_answers import Reply
 from nvsx.serve.webhook.keyboard import Keyboard
 from nvsx.serve.webhook.listening import Listener, TlsFiles, places_here
-from nvsx.serve.webhook.rates import RateLimit
 
 log = logging.getLogger("nvsx.webhook")
 _PROBES = ("/healthz", "/readyz", "/metrics")

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_plus
 
 from nvsx.core.senders import signatures
-from nvsx.core.senders.http_request import RawRequest
-from nvsx.core.senders.refusals import Refused
+from nvsx.core.senders.http_request import RawRequest, Refused
 from nvsx.project.secret_files import Secret
 
 LIFETIME = 3600
