@@ -52,7 +52,9 @@ MakeView = Callable[[Journal, Artifacts], View]
 TICK = 30.0
 """Seconds between two looks at what only time tells: silences, incidents, runbook files."""
 PRUNE_EVERY = 3600.0
+"""Seconds between two deletions of old events: they are kept for days, so it may be late."""
 RESTART_PAUSE = 5.0
+"""Seconds until faults are followed again after that broke: not a busy loop."""
 STALE_AFTER = 180.0
 """A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
 
@@ -82,7 +84,7 @@ class Counted:
         try:
             return await self._intake.offer(event)
         except StoreError:
-            self._metrics.event(event.source, "unavailable")
+            self._metrics.count_event(event.source, "unavailable")
             raise
 
 
@@ -122,7 +124,7 @@ class Daemon:
             clock=self.clock,
             assemble=self._assemble_run,
             limits=limits,
-            crashed=lambda _: self.metrics.crashed(),
+            crashed=lambda _: self.metrics.count_crash(),
             ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
             stalled=stalls.note_of,
         )
@@ -222,7 +224,7 @@ class Daemon:
         loaded = self.shelf.get(runbook)
         artifacts = file_artifacts(self.world.home.artifacts_dir / lease.run_id)
         report = self._make_report(self.world.journal, artifacts)
-        views = (self.metrics.view(loaded.name), LogView(), report)
+        views = (self.metrics.make_view(loaded.name), LogView(), report)
 
         def matches(fault: Fault) -> bool:
             return fires(loaded, fault)
@@ -239,7 +241,7 @@ class Daemon:
 
     def _log_answer(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
         outcome = "throttled" if decision.throttled else answer.outcome
-        self.metrics.event(event.source, outcome)
+        self.metrics.count_event(event.source, outcome)
         node = event.facts.node
         where = f" on {node} ({alias_of(node)})" if node else ""
         what = f"{event.facts.check_name} {','.join(event.facts.error_codes)}".strip() or "event"
@@ -286,7 +288,7 @@ class Daemon:
         if now - self._pruned >= PRUNE_EVERY:
             self._pruned = now
             await self.inbox.prune(now - self._limits.keep_events)
-        await self._history.maybe(now)
+        await self._history.prune_if_due(now)
 
     async def _adopt_open_faults(self, *, all_ages: bool) -> None:
         with suppress(ClusterError):
@@ -338,8 +340,8 @@ class Daemon:
         return max(0.0, self.clock.now() - nodes.last_seen)
 
     def _add_gauges(self) -> None:
-        gauge = self.metrics.gauge
-        gauge("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
-        gauge("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
-        gauge("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
-        gauge("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))
+        add = self.metrics.add_gauge
+        add("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
+        add("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
+        add("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
+        add("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))

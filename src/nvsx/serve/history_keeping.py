@@ -101,8 +101,12 @@ class DailyPrune:
         self._journal, self._keep = journal, max(keep, LEAST)
         self._last = float("-inf")
 
-    async def maybe(self, now: float) -> None:
-        """Prune when a day has passed since the last time. Raises StoreError."""
+    async def prune_if_due(self, now: float) -> None:
+        """Prune when a day has passed since the last time. Raises StoreError.
+
+        Started on Monday at 10:00, asked every 30 s: it prunes at once, and on Tuesday at
+        10:00. If the store is busy then, at 10:00:30.
+        """
         if now - self._last < LEAST:
             return
         self._last = now

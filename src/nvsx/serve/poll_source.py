@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 SOURCE = "poll"
 LONGEST_PAUSE = 60.0
+"""Seconds between two tries at most: who repairs the store should not wait for nvsx."""
 BATCH = 500
+"""Events in one answer of the store: a few hundred KB."""
 
 
 class CursorStore(Protocol):
@@ -122,7 +124,11 @@ class PollSource:
         return count
 
     def state(self) -> str:
-        """`ok`, or why what is known of the store is not fresh, for /readyz."""
+        """`ok`, or why what is known of the store is not fresh, for /readyz.
+
+        With an interval of 10 s: read at 10:00:00 and never since, it is `ok` until 10:01:00
+        and then "not read for 1m1s". Not read since the start: "not been read yet".
+        """
         since = self._begun if self._read_at is None else self._read_at
         age = self._clock.now() - since
         if self._read_at is not None and age <= max(3 * self._interval, LONGEST_PAUSE):
@@ -177,7 +183,13 @@ class PollSource:
 
 def _is_news(event: HealthEvent, unwell: set[tuple[str, str]]) -> bool:
     """Monitors report every check as healthy when they start; only the recovery of a fault
-    that was offered says something. `unwell` has those, and is kept up to date."""
+    that was offered says something. `unwell` has those, and is kept up to date.
+
+    10:00 n1, XID check, healthy (the monitor started)   no news
+    10:05 n1, XID check, a fault                         news
+    10:09 n1, XID check, healthy                         news, its recovery
+    10:10 n1, XID check, healthy                         no news
+    """
     check = (event.node, event.check)
     if not event.healthy:
         unwell.add(check)

@@ -91,6 +91,11 @@ class WatchSource:
     async def adopt(self, *, all_ages: bool = True, nodes: Collection[str] | None = None) -> int:
         """Offer what is open now and has not been settled, as late; how many runs that fired.
 
+        10:00:00 nvsx starts, n1 has been ill since 9:00      offered, late
+        10:00:30 n2 is ill since 10:00:20, not `all_ages`     left to the stream (YOUNG)
+        10:01:00 n2 is still ill                              offered, late; the intake knows it
+        10:01:30 nothing has changed                          nothing is offered
+
         Without `all_ages` a fault of this moment is left to the stream. With `nodes` only
         these are looked at, settled or not: what joined a run that has ended there may have
         been another incident. Raises ClusterError.

@@ -91,7 +91,7 @@ class Webhooks:
         def metrics() -> tuple[bytes, str]:
             return daemon.metrics.render(), CONTENT_TYPE
 
-        probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.request)
+        probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.count_request)
         return WebhookServer(
             daemon.door,
             _open_channels(daemon, doorman) if self._open else {},
