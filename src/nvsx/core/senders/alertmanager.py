@@ -15,24 +15,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
-    Setup,
-    codes,
-    digest,
-    finish,
-    section,
-    text,
-    texts,
+from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
+from nvsx.core.senders.instants import read_rfc3339
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.sender import (
+    Sender,
+    SourceSetup,
+    digest_of,
+    finish_event,
+    object_at,
+    split_codes,
+    text_of,
+    texts_of,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import rfc3339
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.refusals import quoted, wrong
-
-HORIZON = 6 * 3600.0
-"""Seconds. Retries end with the group interval (5 m); the rest is for long repeat intervals."""
 
 _NODE_LABELS = ("node", "kubernetes_node", "nodename", "node_name", "Hostname", "hostname")
 _CODE_LABELS = ("xid", "error_code", "errorCode", "err_code")
@@ -42,41 +41,43 @@ _GROUP_KEYS = ("receiver", "status", "groupKey", "groupLabels", "externalURL", "
 _GROUP_BYTES = 16 * 1024
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event an alert; one for what a group hides when it shows no alert at all."""
     require_json(request)
-    body = parse_object(request.body)
+    body = parse_json_object(request.body)
     alerts = body.get("alerts")
     if not isinstance(alerts, list):
-        raise wrong(
+        raise wrong_content(
             "alerts is no list", "this endpoint takes the webhooks of Alertmanager and Grafana"
         )
     if (
-        setup.kind == "alertmanager"
-        and text(body.get("version")) not in ("4", "")
+        setup.sender.name == "alertmanager"
+        and text_of(body.get("version")) not in ("4", "")
         and ("orgId" not in body)
     ):
-        raise wrong(f"version {quoted(body['version'])} is not supported; Alertmanager sends 4")
+        raise wrong_content(
+            f"version {quote(body['version'])} is not supported; Alertmanager sends 4"
+        )
     unseen = body.get("truncatedAlerts")
     hidden = unseen if isinstance(unseen, int) and unseen > 0 else 0
-    reason = text(body.get("notification_reason")).strip().lower()
-    group = _group(body)
+    reason = text_of(body.get("notification_reason")).strip().lower()
+    group = _keep_of_group(body)
     if hidden and not alerts:
-        return [_all_cut(body, int(hidden), group, request, setup)]
-    return [_event(alert, group, reason, int(hidden), request, setup) for alert in alerts]
+        return [_make_event_of_cut_alerts(body, int(hidden), group, request, setup)]
+    return [_make_event(alert, group, reason, int(hidden), request, setup) for alert in alerts]
 
 
-def _all_cut(
+def _make_event_of_cut_alerts(
     body: Mapping[str, Any],
     hidden: int,
     group: Mapping[str, Any],
     request: RawRequest,
-    setup: Setup,
+    setup: SourceSetup,
 ) -> TriggerEvent:
     return TriggerEvent(
         source=setup.name,
         received=request.received,
-        delivery=digest("all-cut", body.get("groupKey"), hidden, request.received),
+        delivery=digest_of("all-cut", body.get("groupKey"), hidden, request.received),
         facts=TriggerFacts(source=setup.name, message=f"{hidden} alerts were cut off"),
         payload=group,
         refusal=f"all {hidden} alerts of the group were cut off: the cluster is listed instead",
@@ -84,52 +85,51 @@ def _all_cut(
     )
 
 
-def _group(body: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_of_group(body: Mapping[str, Any]) -> dict[str, Any]:
     """What each alert's payload keeps of its group. Thousands of alerts can share one."""
     kept = {key: body[key] for key in _GROUP_KEYS if key in body}
     return kept if len(json.dumps(kept)) <= _GROUP_BYTES else {}
 
 
-def _event(
+def _make_event(
     raw: object,
     group: Mapping[str, Any],
     reason: str,
     hidden: int,
     request: RawRequest,
-    setup: Setup,
+    setup: SourceSetup,
 ) -> TriggerEvent:
     alert = raw if isinstance(raw, Mapping) else {}
-    labels = texts(alert.get("labels"))
-    annotations = section(alert, "annotations")
-    status = text(alert.get("status")).lower()
+    labels = texts_of(alert.get("labels"))
+    annotations = object_at(alert, "annotations")
+    status = text_of(alert.get("status")).lower()
     resolved = status == "resolved"
     document = {**group, "alert": alert}
-    finder = setup.finder(document)
+    finder = setup.make_finder(document)
     facts = TriggerFacts(
         node=finder.find("node", *((f"label {n}", labels.get(n)) for n in _NODE_LABELS)),
         check_name=finder.find("check", *((f"label {n}", labels.get(n)) for n in _CHECK_LABELS)),
-        error_codes=codes(
+        error_codes=split_codes(
             finder.find("errorCode", *((f"label {n}", labels.get(n)) for n in _CODE_LABELS))
         ),
         cluster=finder.find("cluster", ("label cluster", labels.get("cluster"))),
         is_fatal=not resolved and labels.get("severity", "").lower() in _FATAL,
         is_healthy=resolved,
-        message=text(annotations.get("summary")) or text(annotations.get("description")),
+        message=text_of(annotations.get("summary")) or text_of(annotations.get("description")),
         labels=labels,
         source=setup.name,
-        generated_at=rfc3339(alert.get("endsAt" if resolved else "startsAt")),
+        generated_at=read_rfc3339(alert.get("endsAt" if resolved else "startsAt")),
     )
-    return finish(
+    return finish_event(
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=_delivery(alert, status),
-            horizon=HORIZON,
+            delivery=_identify_delivery(alert, status),
             facts=facts,
             payload=document,
             runbook=finder.find("runbook"),
             resolved=resolved,
-            refusal=_refusal(raw, status, reason),
+            refusal=_why_refused(raw, status, reason),
             unseen=hidden,
         ),
         finder,
@@ -137,16 +137,29 @@ def _event(
     )
 
 
-def _delivery(alert: Mapping[str, Any], status: str) -> str:
-    fingerprint = text(alert.get("fingerprint")) or alert.get("labels")
-    return digest("alert", fingerprint, status, alert.get("startsAt"))
+def _identify_delivery(alert: Mapping[str, Any], status: str) -> str:
+    fingerprint = text_of(alert.get("fingerprint")) or alert.get("labels")
+    return digest_of("alert", fingerprint, status, alert.get("startsAt"))
 
 
-def _refusal(raw: object, status: str, reason: str) -> str:
+def _why_refused(raw: object, status: str, reason: str) -> str:
     if not isinstance(raw, Mapping):
         return "the alert is no JSON object"
     if status not in ("firing", "resolved"):
-        return f"status {quoted(status)} is neither firing nor resolved"
+        return f"status {quote(status)} is neither firing nor resolved"
     if status == "firing" and reason == "repeat interval elapsed":
         return "it only repeats an alert that was sent before (repeat interval elapsed)"
     return ""
+
+
+ALERTMANAGER = Sender(
+    name="alertmanager",
+    decode=decode,
+    scheme="bearer",
+    horizon=6 * 3600.0,  # retries end with the group interval (5 m); the rest is for repeats
+    starts="each firing alert",
+    recovers="each resolved alert",
+    known_by="fingerprint, status, start",
+)
+
+GRAFANA = msgspec.structs.replace(ALERTMANAGER, name="grafana", scheme="grafana")

@@ -14,17 +14,20 @@ import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import Setup, bounded, codes, digest, finish
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.message_fields import Finder, is_node_name, is_runbook_name
-from nvsx.serve.webhook.refusals import Refused, quoted, wrong
+from nvsx.core.senders.http_request import RawRequest, Refused, quote, require_json, wrong_content
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.core.senders.sender import (
+    Sender,
+    SourceSetup,
+    bound_identity,
+    digest_of,
+    finish_event,
+    split_codes,
+)
 
-HORIZON = 24 * 3600.0
-"""Seconds; the senders are unknown, a day is generous."""
 
-
-class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class NamedRun(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of `POST /webhook`."""
 
     runbook: str
@@ -36,30 +39,32 @@ class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     labels: dict[str, str] = {}
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event. Raises Refused (404, 422) for names that cannot be a runbook or node."""
     require_json(request)
-    body = parse_object(request.body)
-    if any(setup.source.rules().values()):
-        return [_by_rules(body, request, setup)]
-    return [_run_request(body, request, setup)]
+    body = parse_json_object(request.body)
+    if any(setup.rules.values()):
+        return [_make_event_by_rules(body, request, setup)]
+    return [_make_named_run(body, request, setup)]
 
 
-def _run_request(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
-    asked = _convert(body)
+def _make_named_run(body: dict[str, Any], request: RawRequest, setup: SourceSetup) -> TriggerEvent:
+    asked = _convert_body(body)
     node = asked.target_node or ""
     if node and not is_node_name(node):
-        raise wrong(f"target_node {quoted(node)} is no node name", "DNS-1123: lower case, - and .")
+        raise wrong_content(
+            f"target_node {quote(node)} is no node name", "DNS-1123: lower case, - and ."
+        )
     if not is_runbook_name(asked.runbook):
-        raise Refused(404, f"there is no runbook {quoted(asked.runbook)}")
+        raise Refused(404, f"there is no runbook {quote(asked.runbook)}")
     for name in ("source", "idempotency_key"):
         said = getattr(asked, name) or ""
         if len(said) > 255 or not said.isprintable():
-            raise wrong(f"{name} is longer than 255 characters, or has control characters")
+            raise wrong_content(f"{name} is longer than 255 characters, or has control characters")
     key = asked.idempotency_key or ""
     return TriggerEvent(
         source=setup.name,
-        delivery=_delivery(request, setup, key),
+        delivery=_identify_delivery(request, setup, key),
         facts=TriggerFacts(
             node=node,
             is_fatal=True,
@@ -71,59 +76,60 @@ def _run_request(body: dict[str, Any], request: RawRequest, setup: Setup) -> Tri
         idempotency_key=key or _header_key(request),
         payload=body,
         dry_run=asked.dry_run,
-        horizon=HORIZON,
+        horizon=setup.sender.horizon,
         steps=(f"runbook: {asked.runbook} was asked for",),
     )
 
 
-def _convert(body: Mapping[str, Any]) -> RunRequest:
+def _convert_body(body: Mapping[str, Any]) -> NamedRun:
     try:
-        return msgspec.convert(body, RunRequest)
+        return msgspec.convert(body, NamedRun)
     except msgspec.ValidationError as exc:
-        known = ", ".join(get_type_hints(RunRequest))
-        raise wrong(_plain(str(exc)), f"known keys: {known}") from None
+        known = ", ".join(get_type_hints(NamedRun))
+        raise wrong_content(_shorten_message(str(exc)), f"known keys: {known}") from None
 
 
-def _plain(message: str) -> str:
+def _shorten_message(message: str) -> str:
     """msgspec's message, shortened where it repeats the sender's text."""
-    return quoted(message, 200)[1:-1].replace("Object ", "the body ")
+    return quote(message, 200)[1:-1].replace("Object ", "the body ")
 
 
 def _header_key(request: RawRequest) -> str:
     key = request.headers.get("idempotency-key").strip('"')
     if len(key) > 255 or not (key.isascii() and key.isprintable()):
-        raise wrong("Idempotency-Key is more than 255 characters, or not plain ASCII")
+        raise wrong_content("Idempotency-Key is more than 255 characters, or not plain ASCII")
     return key
 
 
-def _delivery(request: RawRequest, setup: Setup, key: str = "") -> str:
+def _identify_delivery(request: RawRequest, setup: SourceSetup, key: str = "") -> str:
     """What a repeated request has in common with the first, and a forged one has not.
 
     Headers count only where nothing signs the body alone: whoever replays a signed body
     could change them at will.
     """
     if key:
-        return bounded(f"key:{key}")
-    if setup.scheme == "standard-webhooks":
-        return bounded(request.headers.get("webhook-id"))
-    if setup.scheme in ("github", "websub", "grafana", "pagerduty"):
-        return digest("body", request.body.hex())
+        return bound_identity(f"key:{key}")
+    if setup.scheme and setup.scheme.identity:
+        return bound_identity(request.headers.get(setup.scheme.identity))
+    if setup.scheme and setup.scheme.over_body:
+        return digest_of("body", request.body.hex())
     identity = _header_key(request) or request.headers.get("x-github-delivery")
-    return bounded(f"id:{identity}") if identity else ""
+    return bound_identity(f"id:{identity}") if identity else ""
 
 
-def _by_rules(body: dict[str, Any], request: RawRequest, setup: Setup) -> TriggerEvent:
-    finder: Finder = setup.finder(body)
-    return finish(
+def _make_event_by_rules(
+    body: dict[str, Any], request: RawRequest, setup: SourceSetup
+) -> TriggerEvent:
+    finder: Finder = setup.make_finder(body)
+    return finish_event(
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=_delivery(request, setup),
-            horizon=HORIZON,
+            delivery=_identify_delivery(request, setup),
             facts=TriggerFacts(
                 node=finder.find("node"),
                 check_name=finder.find("check"),
-                error_codes=codes(finder.find("errorCode")),
+                error_codes=split_codes(finder.find("errorCode")),
                 cluster=finder.find("cluster"),
                 is_fatal=True,
                 source=setup.name,
@@ -134,3 +140,14 @@ def _by_rules(body: dict[str, Any], request: RawRequest, setup: Setup) -> Trigge
         finder,
         setup,
     )
+
+
+GENERIC = Sender(
+    name="generic",
+    decode=decode,
+    scheme="github",
+    horizon=24 * 3600.0,  # who sends is not known; a day is generous
+    reads_answers=True,
+    starts="every message",
+    known_by="`idempotency_key`, else the signed body",
+)

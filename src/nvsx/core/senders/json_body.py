@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from nvsx.serve.webhook.refusals import bad_json, quoted
+from nvsx.core.senders.http_request import bad_json, quote
 
 MAX_DEPTH = 32
 MAX_VALUES = 50_000
@@ -22,41 +22,41 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def parse(raw: bytes) -> Any:
+def parse_json(raw: bytes) -> Any:
     """The value in `raw`. Raises Refused (400)."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as exc:
         raise bad_json(f"the body is not UTF-8 at byte {exc.start}") from None
-    _measure(raw)
+    _refuse_oversized(raw)
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_float=_finite,
-            parse_int=_whole,
-            parse_constant=_no_constant,
+            object_pairs_hook=_object_of_unique_keys,
+            parse_float=_read_finite,
+            parse_int=_read_whole,
+            parse_constant=_refuse_constant,
         )
     except ValueError as exc:
         raise bad_json(f"the body is not JSON: {exc}") from None
-    if re.search(r"\\u[dD][89a-fA-F]", text) and _SURROGATE.search(_dumped(value)):
+    if re.search(r"\\u[dD][89a-fA-F]", text) and _SURROGATE.search(_dump(value)):
         raise bad_json("the body has half a surrogate pair")
     return value
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_json_object(raw: bytes) -> dict[str, Any]:
     """As `parse`; anything but an object is refused as well."""
-    value = parse(raw)
+    value = parse_json(raw)
     if not isinstance(value, dict):
         raise bad_json("the body is no JSON object")
     return value
 
 
-def _dumped(value: object) -> str:
+def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _measure(raw: bytes) -> None:
+def _refuse_oversized(raw: bytes) -> None:
     """Depth and number of values, before anything is built from them."""
     opened = raw.count(b"[") + raw.count(b"{")
     if opened <= MAX_DEPTH and opened + raw.count(b",") <= MAX_VALUES:
@@ -75,27 +75,27 @@ def _measure(raw: bytes) -> None:
             raise bad_json(f"the body has more than {MAX_VALUES} values")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"key {quoted(twice)} is there twice")
+        raise ValueError(f"key {quote(twice)} is there twice")
     return found
 
 
-def _finite(text: str) -> float:
+def _read_finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError("a number is too large")
     return value
 
 
-def _whole(text: str) -> int:
+def _read_whole(text: str) -> int:
     """Every digit stays, also beyond 64 bits: such a number may be somebody's key. What not even
     a double can hold, no other reader of JSON could take (RFC 8259 section 6)."""
-    _finite(text)
+    _read_finite(text)
     return int(text)
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")

@@ -21,17 +21,28 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import Setup, digest, finish, section, text
-from nvsx.serve.webhook.http_request import Headers, RawRequest, is_json
-from nvsx.serve.webhook.instants import rfc3339
-from nvsx.serve.webhook.json_body import parse, parse_object
-from nvsx.serve.webhook.refusals import Refused, quoted, unsupported_type, wrong
+from nvsx.core.senders.http_request import (
+    Headers,
+    RawRequest,
+    Refused,
+    is_json,
+    quote,
+    unsupported_type,
+    wrong_content,
+)
+from nvsx.core.senders.instants import read_rfc3339
+from nvsx.core.senders.json_body import parse_json, parse_json_object
+from nvsx.core.senders.sender import (
+    Sender,
+    SourceSetup,
+    digest_of,
+    finish_event,
+    object_at,
+    text_of,
+)
 
-HORIZON = 24 * 3600.0
-"""Seconds. 17 tries with growing pauses, then a restart that sends the event again."""
-
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
+_STRUCTURED = "application/cloudevents+json"
+_BATCH = "application/cloudevents-batch+json"
 
 #: The second is what the exporter's first version sent.
 TYPES = ("com.nvidia.nvsentinel.health.v1", "com.nvidia.nvsentinel.healthevents.v1")
@@ -39,44 +50,44 @@ _CLUSTER = re.compile(r"nvsentinel://([^/]+)/healthevents|nvsentinel/([^/]+)")
 _REQUIRED = ("specversion", "type", "source", "id")
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event a CloudEvent, in any of the three content modes."""
     kind = request.media_type
-    if kind == STRUCTURED:
-        envelopes: list[object] = [parse_object(request.body)]
-    elif kind == BATCH:
-        batch = parse(request.body)
+    if kind == _STRUCTURED:
+        envelopes: list[object] = [parse_json_object(request.body)]
+    elif kind == _BATCH:
+        batch = parse_json(request.body)
         if not isinstance(batch, list):
             raise Refused(400, "a batch of CloudEvents is a JSON array")
         envelopes = batch
     elif kind.startswith("application/cloudevents"):
         raise unsupported_type("of the formats of CloudEvents nvsx reads JSON")
     elif all(f"ce-{name}" in request.headers for name in _REQUIRED):
-        envelopes = [_binary(request, kind)]
+        envelopes = [_read_binary_mode(request, kind)]
     else:
         raise unsupported_type(
-            f"send CloudEvents: Content-Type {STRUCTURED}, or the headers ce-specversion, "
+            f"send CloudEvents: Content-Type {_STRUCTURED}, or the headers ce-specversion, "
             "ce-type, ce-source and ce-id"
         )
-    if len(envelopes) == 1 and kind != BATCH:
+    if len(envelopes) == 1 and kind != _BATCH:
         _require_attributes(envelopes[0])
-    return [_event(envelope, request, setup) for envelope in envelopes]
+    return [_make_event(envelope, request, setup) for envelope in envelopes]
 
 
-def _binary(request: RawRequest, kind: str) -> dict[str, Any]:
+def _read_binary_mode(request: RawRequest, kind: str) -> dict[str, Any]:
     if "ce-datacontenttype" in request.headers:
         raise Refused(400, "ce-datacontenttype must not be there: Content-Type says it")
     if not is_json(kind):
         raise unsupported_type("the data of the event has to be JSON")
     found: dict[str, Any] = {
-        name.removeprefix("ce-"): attribute(request.headers, name)
+        name.removeprefix("ce-"): read_attribute(request.headers, name)
         for name in request.headers.names()
         if name.startswith("ce-")
     }
-    return {**found, "data": parse(request.body)}
+    return {**found, "data": parse_json(request.body)}
 
 
-def attribute(headers: Headers, name: str) -> str:
+def read_attribute(headers: Headers, name: str) -> str:
     """A context attribute in a header: unquoted, then one round of percent-decoding.
 
     Raises Refused (400) for encodings that are not UTF-8 (section 3.1.3.2).
@@ -92,40 +103,39 @@ def attribute(headers: Headers, name: str) -> str:
 
 def _require_attributes(envelope: object) -> None:
     if not isinstance(envelope, Mapping):
-        raise wrong("a CloudEvent is a JSON object")
+        raise wrong_content("a CloudEvent is a JSON object")
     for name in _REQUIRED:
-        if not text(envelope.get(name)):
-            raise wrong(f"the CloudEvent has no {name}")
+        if not text_of(envelope.get(name)):
+            raise wrong_content(f"the CloudEvent has no {name}")
 
 
-def _event(raw: object, request: RawRequest, setup: Setup) -> TriggerEvent:
+def _make_event(raw: object, request: RawRequest, setup: SourceSetup) -> TriggerEvent:
     envelope = raw if isinstance(raw, Mapping) else {}
-    data = _data(envelope)
-    refusal = _refusal(envelope)
+    data = _data_of(envelope)
+    refusal = _why_refused(envelope)
     read = None if refusal else setup.read_health_event(data)
     if read is not None and read.event is None:
         refusal = f"its data is no health event: {'; '.join(read.oddities)}"
     event = read.event if read else None
-    finder = setup.finder(envelope)
+    finder = setup.make_finder(envelope)
     if read is not None:
         finder.steps += [f"health event: {odd}" for odd in read.oddities]
-    named = _CLUSTER.fullmatch(text(envelope.get("source")))
+    named = _CLUSTER.fullmatch(text_of(envelope.get("source")))
     cluster = finder.find(
         "cluster",
-        ("data.metadata.cluster", section(data, "metadata").get("cluster")),
+        ("data.metadata.cluster", object_at(data, "metadata").get("cluster")),
         ("source", next((part for part in named.groups() if part), "") if named else ""),
     )
     facts = TriggerFacts(source=setup.name, cluster=cluster)
     if event is not None:
-        facts = _facts(event, setup, cluster, finder.find("node", ("nodeName", event.node)))
+        facts = _facts_of(event, setup, cluster, finder.find("node", ("nodeName", event.node)))
         if facts.node != event.node:
             event = msgspec.structs.replace(event, node=facts.node)
-    return finish(
+    return finish_event(
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=_delivery(cluster, event, data, envelope),
-            horizon=HORIZON,
+            delivery=_identify_delivery(cluster, event, data, envelope),
             facts=facts,
             payload=dict(envelope),
             runbook=finder.find("runbook"),
@@ -138,37 +148,37 @@ def _event(raw: object, request: RawRequest, setup: Setup) -> TriggerEvent:
     )
 
 
-def _data(envelope: Mapping[str, Any]) -> Any:
+def _data_of(envelope: Mapping[str, Any]) -> Any:
     if "data" in envelope or not isinstance(envelope.get("data_base64"), str):
         return envelope.get("data")
     try:
-        return parse(base64.b64decode(envelope["data_base64"], validate=True))
+        return parse_json(base64.b64decode(envelope["data_base64"], validate=True))
     except (ValueError, Refused):
         return None
 
 
-def _refusal(envelope: Mapping[str, Any]) -> str:
-    if text(envelope.get("specversion")) != "1.0":
-        return f"CloudEvents {quoted(envelope.get('specversion'))} is not supported; 1.0 is"
+def _why_refused(envelope: Mapping[str, Any]) -> str:
+    if text_of(envelope.get("specversion")) != "1.0":
+        return f"CloudEvents {quote(envelope.get('specversion'))} is not supported; 1.0 is"
     if envelope.get("type") not in TYPES:
-        return f"type {quoted(envelope.get('type'))} is not a health event of NVSentinel"
+        return f"type {quote(envelope.get('type'))} is not a health event of NVSentinel"
     return ""
 
 
-def _facts(event: HealthEvent, setup: Setup, cluster: str, node: str) -> TriggerFacts:
+def _facts_of(event: HealthEvent, setup: SourceSetup, cluster: str, node: str) -> TriggerFacts:
     facts = TriggerFacts.of(event, source=setup.name, cluster=cluster)
     return msgspec.structs.replace(facts, node=node)
 
 
-def _delivery(
+def _identify_delivery(
     cluster: str, event: HealthEvent | None, data: Any, envelope: Mapping[str, Any]
 ) -> str:
     if event is None:
-        return digest("cloudevent", envelope.get("source"), envelope.get("id"))
+        return digest_of("cloudevent", envelope.get("source"), envelope.get("id"))
     # The text is exact to the nanosecond, a float is not.
-    written = section(data, "healthEvent").get("generatedTimestamp")
-    when = written if rfc3339(written) is not None else event.generated_at
-    return digest(
+    written = object_at(data, "healthEvent").get("generatedTimestamp")
+    when = written if read_rfc3339(written) is not None else event.generated_at
+    return digest_of(
         "health-event",
         cluster,
         event.node,
@@ -179,3 +189,25 @@ def _delivery(
         sorted(event.error_codes),
         sorted(event.entities),
     )
+
+
+def _assume_type(headers: Mapping[str, str], body: bytes) -> str:
+    if "ce-type" in headers:
+        return "application/json"
+    try:
+        return _BATCH if isinstance(parse_json(body), list) else _STRUCTURED
+    except Refused:
+        return _STRUCTURED
+
+
+NVSENTINEL = Sender(
+    name="nvsentinel",
+    decode=decode,
+    scheme="bearer",
+    horizon=24 * 3600.0,  # 17 tries with growing pauses, then a restart that sends it again
+    takes_access_tokens=True,
+    assume_type=_assume_type,
+    starts="a health event",
+    recovers="`isHealthy: true`",
+    known_by="what it says; its id is new each time",
+)

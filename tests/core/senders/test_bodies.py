@@ -3,12 +3,16 @@ import json
 import msgspec
 import pytest
 
-from nvsx.core.routing.sources import no_computation
-from nvsx.serve.webhook import json_body
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.instants import epoch, rfc3339
-from nvsx.serve.webhook.message_fields import Finder, from_stable_key, is_node_name, look_up
-from nvsx.serve.webhook.refusals import Refused, quoted
+from nvsx.core.senders import json_body
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused, quote
+from nvsx.core.senders.instants import read_rfc3339, read_unix_time
+from nvsx.core.senders.message_fields import (
+    Finder,
+    is_node_name,
+    look_up,
+    no_computation,
+    parse_stable_key,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +43,7 @@ from nvsx.serve.webhook.refusals import Refused, quoted
 def test_a_body_that_could_hurt_is_refused(raw: bytes, why: str) -> None:
     """400, with the reason, before anything large or ambiguous is built."""
     with pytest.raises(Refused, match=why) as caught:
-        json_body.parse(raw)
+        json_body.parse_json(raw)
     assert caught.value.status == 400
 
 
@@ -47,13 +51,13 @@ def test_an_ordinary_body_is_what_json_says() -> None:
     """Texts that look like structure, escapes, pairs and nesting within the limits."""
     value = {"a": ['[{"', "\\", 1.5, -0.0, None, True], "温度": "😀", "deep": [[[[[{}]]]]]}
     for ascii_only in (True, False):
-        assert json_body.parse(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+        assert json_body.parse_json(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
 def test_whole_numbers_keep_every_digit() -> None:
     """64 bits are no limit, not in the parser and not in what the store keeps."""
     numbers = [2**63 - 1, 2**63, 2**63 + 1, -(2**63), -(2**63) - 1, 2**64, 10**30 + 1, 10**308]
-    values = json_body.parse(json.dumps(numbers).encode())
+    values = json_body.parse_json(json.dumps(numbers).encode())
     assert values == numbers
     assert all(type(value) is int for value in values)
     assert msgspec.json.decode(msgspec.json.encode(values)) == numbers
@@ -80,7 +84,7 @@ def test_whole_numbers_keep_every_digit() -> None:
 )
 def test_times_are_read_by_the_letter(text: object, seconds: float | None) -> None:
     """Any number of decimals; no zone, no such day or another format is no time."""
-    found = rfc3339(text)
+    found = read_rfc3339(text)
     assert found == (None if seconds is None else pytest.approx(seconds, abs=1e-6))
 
 
@@ -100,7 +104,7 @@ def test_times_are_read_by_the_letter(text: object, seconds: float | None) -> No
 )
 def test_unix_times_are_told_by_their_size(value: object, seconds: float | None) -> None:
     """Seconds, milliseconds and nanoseconds are decades apart."""
-    assert epoch(value) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
+    assert read_unix_time(value) == (None if seconds is None else pytest.approx(seconds, abs=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -153,14 +157,14 @@ def test_anything_else_is_no_node_name(name: str) -> None:
 
 def test_the_stable_key_has_four_parts() -> None:
     """nvsx recognises the key it gives to incidents elsewhere, and no other."""
-    assert from_stable_key("nvsx/c/n/k/79")["node"] == "n"
-    assert from_stable_key("nvsx/c/n/k") == {}
-    assert from_stable_key(7) == {}
+    assert parse_stable_key("nvsx/c/n/k/79")["node"] == "n"
+    assert parse_stable_key("nvsx/c/n/k") == {}
+    assert parse_stable_key(7) == {}
 
 
 def test_what_is_quoted_is_short_and_printable() -> None:
     """No control sequence and no page of text reaches a log through a refusal."""
-    shown = quoted("\x1b[31m\n" + "x" * 500)
+    shown = quote("\x1b[31m\n" + "x" * 500)
     assert shown.isprintable()
     assert len(shown) <= 81
 

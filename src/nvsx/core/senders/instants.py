@@ -14,7 +14,7 @@ _RFC3339 = re.compile(
 )
 
 
-def rfc3339(text: object) -> float | None:
+def read_rfc3339(text: object) -> float | None:
     """https://www.rfc-editor.org/rfc/rfc3339#section-5.6; Go writes nine decimals."""
     found = _RFC3339.fullmatch(text) if isinstance(text, str) else None
     if found is None:
@@ -34,7 +34,7 @@ def rfc3339(text: object) -> float | None:
     return at.timestamp() + extra + (float(f"0.{decimals}") if decimals else 0.0)
 
 
-def epoch(value: object) -> float | None:
+def read_unix_time(value: object) -> float | None:
     """Seconds, milliseconds, microseconds or nanoseconds since 1970, by magnitude."""
     if isinstance(value, str) and re.fullmatch(r"\d{9,19}", value, re.ASCII):
         value = int(value)

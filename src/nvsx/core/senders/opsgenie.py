@@ -8,44 +8,44 @@ https://support.atlassian.com/jira-service-management-cloud/docs/alert-action-da
 
 from __future__ import annotations
 
+import msgspec
+
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.serve.webhook.decoders.event_checks import (
-    Setup,
-    codes,
-    digest,
-    finish,
-    section,
-    text,
-    texts,
-    xid_tag,
+from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
+from nvsx.core.senders.instants import read_unix_time
+from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.message_fields import is_node_name, parse_stable_key
+from nvsx.core.senders.sender import (
+    Sender,
+    SourceSetup,
+    digest_of,
+    find_xid_tag,
+    finish_event,
+    object_at,
+    split_codes,
+    text_of,
+    texts_of,
 )
-from nvsx.serve.webhook.http_request import RawRequest, require_json
-from nvsx.serve.webhook.instants import epoch
-from nvsx.serve.webhook.json_body import parse_object
-from nvsx.serve.webhook.message_fields import from_stable_key, is_node_name
-from nvsx.serve.webhook.refusals import quoted, wrong
 
-HORIZON = 3600.0
-"""Seconds: a few tries."""
-
-STARTS = ("Create",)
 RESOLVES = "close"
 
 
-def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """Always one event."""
     require_json(request)
-    body = parse_object(request.body)
+    body = parse_json_object(request.body)
     if not isinstance(body.get("alert"), dict):
-        raise wrong("alert is no object", "this endpoint takes webhooks of Opsgenie and JSM")
-    alert = section(body, "alert")
-    action = text(body.get("action"))
+        raise wrong_content(
+            "alert is no object", "this endpoint takes webhooks of Opsgenie and JSM"
+        )
+    alert = object_at(body, "alert")
+    action = text_of(body.get("action"))
     resolved = action.lower() == RESOLVES
-    details = texts(alert.get("details"))
-    known = from_stable_key(alert.get("alias"))
-    entity = text(alert.get("entity"))
-    finder = setup.finder(body)
+    details = texts_of(alert.get("details"))
+    known = parse_stable_key(alert.get("alias"))
+    entity = text_of(alert.get("entity"))
+    finder = setup.make_finder(body)
     alias = "alert.alias"
     facts = TriggerFacts(
         node=finder.find(
@@ -59,12 +59,12 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             ("alert.details.check", details.get("check")),
             (alias, known.get("check")),
         ),
-        error_codes=codes(
+        error_codes=split_codes(
             finder.find(
                 "errorCode",
                 ("alert.details.xid", details.get("xid")),
                 (alias, known.get("errorCode")),
-                ("alert.tags xid-*", xid_tag(alert.get("tags"))),
+                ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
         ),
         cluster=finder.find(
@@ -72,23 +72,24 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             ("alert.details.cluster", details.get("cluster")),
             (alias, known.get("cluster")),
         ),
-        is_fatal=not resolved and text(alert.get("priority")).upper() not in ("P4", "P5"),
+        is_fatal=not resolved and text_of(alert.get("priority")).upper() not in ("P4", "P5"),
         is_healthy=resolved,
-        message=text(alert.get("message")),
+        message=text_of(alert.get("message")),
         labels=details,
         source=setup.name,
-        generated_at=epoch(alert.get("updatedAt" if resolved else "createdAt")),
+        generated_at=read_unix_time(alert.get("updatedAt" if resolved else "createdAt")),
     )
     refusal = ""
-    if not resolved and not setup.starts(action, STARTS):
-        refusal = f"action {quoted(action)} starts no run"
+    if not resolved and not setup.may_start(action):
+        refusal = f"action {quote(action)} starts no run"
     return [
-        finish(
+        finish_event(
             TriggerEvent(
                 source=setup.name,
                 received=request.received,
-                delivery=digest("opsgenie", alert.get("alertId"), action, alert.get("updatedAt")),
-                horizon=HORIZON,
+                delivery=digest_of(
+                    "opsgenie", alert.get("alertId"), action, alert.get("updatedAt")
+                ),
                 facts=facts,
                 payload=body,
                 runbook=finder.find("runbook"),
@@ -99,3 +100,17 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
             setup,
         )
     ]
+
+
+OPSGENIE = Sender(
+    name="opsgenie",
+    decode=decode,
+    scheme="bearer",
+    horizon=3600.0,  # a few tries
+    event_types=("Create",),
+    starts="`Create`",
+    recovers="`Close`",
+    known_by="alert, action, update time",
+)
+
+JSM = msgspec.structs.replace(OPSGENIE, name="jsm")

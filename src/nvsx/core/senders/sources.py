@@ -8,71 +8,34 @@ runbook and the rest are. Nothing here reads a file or a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nvsx.core.fields import Model, Regex, Text, Texts
+from nvsx.core.fields import Model, Text, Texts
+from nvsx.core.senders.message_fields import Extract
+from nvsx.core.senders.registry import SENDERS
+from nvsx.core.senders.signatures import SCHEMES
 
-Kind = Literal[
-    "nvsentinel",
-    "alertmanager",
-    "grafana",
-    "pagerduty",
-    "opsgenie",
-    "jsm",
-    "jsm-automation",
-    "jira",
-    "generic",
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-Scheme = Literal["pagerduty", "grafana", "github", "websub", "standard-webhooks", "bearer", "basic"]
-
-#: What a sender of this kind can do at best; used once a secret is configured.
-DEFAULT_SCHEME: Mapping[Kind, Scheme] = {
-    "nvsentinel": "bearer",
-    "alertmanager": "bearer",
-    "grafana": "grafana",
-    "pagerduty": "pagerduty",
-    "opsgenie": "bearer",
-    "jsm": "bearer",
-    "jsm-automation": "bearer",
-    "jira": "websub",
-    "generic": "github",
-}
-
-#: The values a rule can find.
-FOUND = ("node", "runbook", "check", "errorCode", "cluster")
+if TYPE_CHECKING:
+    Kind = str
+    SchemeName = str
+else:  # what a file may say is what there is
+    Kind = Literal[tuple(SENDERS)]
+    SchemeName = Literal[tuple(SCHEMES)]
 
 
-class Computed(NamedTuple):
-    """What a CEL expression came to, as text; when it came to nothing, `reason` says why."""
-
-    value: str
-    reason: str = ""
-
-
-#: Evaluates a CEL expression over `body`, the (part of the) message being decoded.
-Compute = Callable[[str, Mapping[str, object]], Computed]
-
-
-def no_computation(expression: str, body: Mapping[str, object]) -> Computed:  # noqa: ARG001
-    """The evaluator where none is wired: no expression ever finds a value, and it says so."""
-    return Computed("", "CEL is not evaluated here")
-
-
-def _allow_two(values: tuple[str, ...]) -> tuple[str, ...]:
+def _refuse_third_secret(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(values) > 2:
         raise ValueError(f"{len(values)} secrets; two are enough to rotate one")
     return values
 
 
-Two = Annotated[Texts, AfterValidator(_allow_two)]
+Two = Annotated[Texts, AfterValidator(_refuse_third_secret)]
 
 
-def _make_list(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
@@ -85,25 +48,7 @@ def _check_header_name(name: str) -> str:
 HeaderName = Annotated[str, AfterValidator(_check_header_name)]
 
 
-class Extract(Model):
-    """How to find one value in a message."""
-
-    from_: Text | None = Field(
-        None, alias="from", description="Dotted path into the body; lists by number: a.0.b."
-    )
-    pattern: Regex | None = Field(
-        None, description="Regular expression; the group of the value's name counts, or the first."
-    )
-    cel: Text | None = Field(None, description="CEL expression over `body` that gives the text.")
-
-    @model_validator(mode="after")
-    def _require_one_way(self) -> Extract:
-        if (self.from_ is None) == (self.cel is None):
-            raise ValueError("a rule has exactly one of from, cel")
-        return self
-
-
-Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_make_list)]
+Extracts = Annotated[tuple[Extract, ...], BeforeValidator(_as_list)]
 
 
 class Source(Model):
@@ -113,7 +58,9 @@ class Source(Model):
     kind: Kind | None = Field(None, description="Default: the source's name.")
     secret_file: Two = Field((), description="Signing secret or token; two rotate.")
     secret_env: Two = Field((), description="Names of variables that hold it.")
-    signature: Scheme | None = Field(None, description="Default: what this kind of sender does.")
+    signature: SchemeName | None = Field(
+        None, description="Default: what this kind of sender does."
+    )
     header: HeaderName | None = Field(None, description="Header that carries the signature.")
     timestamp_header: HeaderName | None = Field(None, description="grafana only: its time header.")
     events: Texts = Field((), description="The sender's event types that may start a run.")
@@ -124,7 +71,7 @@ class Source(Model):
     cluster: Extracts = Field((), description="Where the cluster's name is.")
 
     @model_validator(mode="after")
-    def _check_secret_place(self) -> Source:
+    def _refuse_two_places_of_secret(self) -> Source:
         if self.secret_file and self.secret_env:
             raise ValueError("the secret is in secretFile or in secretEnv, not in both")
         return self
@@ -167,20 +114,17 @@ class Token(Model):
         return self
 
 
-#: Kinds whose messages tell what happened to them by an event type of the sender's.
-WITH_EVENT_TYPES: tuple[Kind, ...] = ("pagerduty", "opsgenie", "jsm", "jira")
-
-
-def find_misplaced(kind: Kind, source: Source) -> Mapping[str, str]:
+def misplaced_keys(kind: str, source: Source) -> Mapping[str, str]:
     """Settings that mean nothing for a source of this kind: key → why."""
     found = {}
-    if source.events and kind not in WITH_EVENT_TYPES:
+    sender = SENDERS[kind]
+    if source.events and not sender.event_types:
         found["events"] = f"a {kind} source has no event types"
-    scheme = source.signature or DEFAULT_SCHEME[kind]
-    if source.timestamp_header and scheme != "grafana":
-        found["timestampHeader"] = f"signature {scheme} has no timestamp header to name"
-    if source.header and scheme in ("bearer", "basic", "standard-webhooks"):
-        found["header"] = f"the header of signature {scheme} is fixed"
+    scheme = SCHEMES[source.signature or sender.scheme]
+    if source.timestamp_header and not scheme.timestamped:
+        found["timestampHeader"] = f"signature {scheme.name} has no timestamp header to name"
+    if source.header and not scheme.own_header:
+        found["header"] = f"the header of signature {scheme.name} is fixed"
     return found
 
 
@@ -203,6 +147,6 @@ def _check_source_name(name: str) -> str:
 Sources = dict[Annotated[str, AfterValidator(_check_source_name)], Source]
 
 
-def kind_of(name: str, source: Source) -> Kind | None:
+def kind_of(name: str, source: Source) -> str | None:
     """The kind of the source called `name`; None when neither says."""
-    return source.kind or next((kind for kind in KINDS if kind == name), None)
+    return source.kind or (name if name in SENDERS else None)

@@ -3,13 +3,23 @@ import time
 from typing import Any
 
 import pytest
-from tests.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, encoded, one, raw, read, setup
+from tests.core.senders.bodies import (
+    BATCH,
+    JSON,
+    NODE,
+    STRUCTURED,
+    body,
+    encoded,
+    one,
+    raw,
+    read,
+    setup,
+)
 
-from nvsx.core.routing.sources import Kind
-from nvsx.serve.webhook.decoders import DECODERS
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders.http_request import Refused
+from nvsx.core.senders.registry import SENDERS
 
-FAULT = "cloudevents-structured-nvsentinel-fault"
+FAULT = "nvsentinel/fault"
 
 
 # --- Alertmanager and Grafana -------------------------------------------------------------
@@ -17,7 +27,7 @@ FAULT = "cloudevents-structured-nvsentinel-fault"
 
 def group(*alerts: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """An Alertmanager group of the sample's alert, changed for each of `alerts`."""
-    sample = body("alertmanager-v4-firing")
+    sample = body("alertmanager/fault")
     base = sample["alerts"][0]
     sample["alerts"] = [
         {**base, **alert, "labels": {**base["labels"], **alert.get("labels", {})}}
@@ -50,12 +60,12 @@ def test_a_rack_storm_tells_what_it_hides() -> None:
 def test_a_group_whose_alerts_were_all_cut_off_is_not_silence() -> None:
     """No alert shown and 36 cut off: one event that fires nothing and says that 36 exist."""
     event = one(
-        {**body("alertmanager-v4-firing"), "alerts": [], "truncatedAlerts": 36},
+        {**body("alertmanager/fault"), "alerts": [], "truncatedAlerts": 36},
         setup("alertmanager"),
     )
     assert event.unseen == 36
     assert "cluster is listed" in event.refusal
-    assert read({**body("alertmanager-v4-firing"), "alerts": []}, setup("alertmanager")) == []
+    assert read({**body("alertmanager/fault"), "alerts": []}, setup("alertmanager")) == []
 
 
 def test_a_repeated_notification_starts_nothing() -> None:
@@ -119,7 +129,7 @@ def test_a_warning_is_not_fatal() -> None:
 def test_what_a_group_repeats_is_not_stored_a_thousand_times() -> None:
     """Payloads keep a small group, and drop a large one."""
     small = read(group({}, {}), setup("alertmanager"))
-    assert small[0].payload["groupKey"] == body("alertmanager-v4-firing")["groupKey"]
+    assert small[0].payload["groupKey"] == body("alertmanager/fault")["groupKey"]
     large = read(group({}, {}, groupKey="x" * 100_000), setup("alertmanager"))
     assert [sorted(e.payload) for e in large] == [["alert"], ["alert"]]
 
@@ -272,7 +282,7 @@ def test_what_is_no_cloudevent_is_refused(
 )
 def test_a_binary_event_with_a_bad_header_is_refused(header: str, value: str, status: int) -> None:
     """Overlong UTF-8, surrogates, a second content type, and data that is no JSON."""
-    wrapped = body("cloudevents-binary")
+    wrapped = body("nvsentinel/binary")
     with pytest.raises(Refused) as caught:
         read(wrapped["body"], setup("nvsentinel"), {**wrapped["headers"], header: value})
     assert caught.value.status == status
@@ -284,7 +294,7 @@ def test_a_binary_event_with_a_bad_header_is_refused(header: str, value: str, st
 )
 def test_attributes_are_unquoted_and_decoded_once(sent: str, meant: str) -> None:
     """Quotes first, then one round of percent-decoding."""
-    wrapped = body("cloudevents-binary")
+    wrapped = body("nvsentinel/binary")
     headers = {k: v for k, v in wrapped["headers"].items() if k != "ce-subject"}
     event = one(wrapped["body"], setup("nvsentinel"), {**headers, "CE-Subject": sent})
     assert event.payload["subject"] == meant
@@ -295,7 +305,7 @@ def test_attributes_are_unquoted_and_decoded_once(sent: str, meant: str) -> None
 
 def test_a_replayed_pagerduty_event_cannot_hide_behind_a_new_header() -> None:
     """The delivery is the signed event id, whatever X-Webhook-Id says."""
-    sample = raw("pagerduty-v3-incident.triggered")
+    sample = raw("pagerduty/fault")
     ids = {
         one(sample, setup("pagerduty"), {**JSON, "X-Webhook-Id": delivery}).delivery
         for delivery in ("a", "b")
@@ -321,7 +331,7 @@ def test_pagerduty_is_never_refused(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["incident.acknowledged", "incident.annotated", "service.updated"])
 def test_other_pagerduty_events_start_no_run(kind: str) -> None:
     """Unless nvsx.yaml lists them."""
-    incident = body("pagerduty-v3-incident.triggered")
+    incident = body("pagerduty/fault")
     incident["event"]["event_type"] = kind
     assert one(incident, setup("pagerduty")).refusal == f"event type '{kind}' starts no run"
     assert one(incident, setup("pagerduty", events=[kind])).refusal == ""
@@ -330,23 +340,23 @@ def test_other_pagerduty_events_start_no_run(kind: str) -> None:
 @pytest.mark.parametrize("action", ["Acknowledge", "AddNote", "EscalateNext", ""])
 def test_people_at_work_on_an_opsgenie_alert_start_no_run(action: str) -> None:
     """Create starts, Close ends, the rest is people."""
-    alert = {**body("opsgenie-webhook-create"), "action": action}
+    alert = {**body("opsgenie/fault"), "action": action}
     assert one(alert, setup("opsgenie")).refusal == f"action {action!r} starts no run"
 
 
 def test_an_opsgenie_action_is_one_delivery() -> None:
     """A retry is the same; the next action on the alert is not."""
     create, close = (
-        one(raw(f"opsgenie-webhook-{a}"), setup("opsgenie")) for a in ("create", "close")
+        one(raw(f"opsgenie/{name}"), setup("opsgenie")) for name in ("fault", "closed")
     )
-    assert create.delivery == one(raw("opsgenie-webhook-create"), setup("opsgenie")).delivery
+    assert create.delivery == one(raw("opsgenie/fault"), setup("opsgenie")).delivery
     assert create.delivery != close.delivery
     assert create.facts.generated_at == 1763608447.0
 
 
 def test_a_jira_issue_that_is_done_is_a_recovery_notice() -> None:
     """A change of status to Done is one; a change of something else on a done issue is not."""
-    issue = body("jira-webhook-issue_updated")
+    issue = body("jira/moved")
     issue["changelog"]["items"][0]["toString"] = "Done"
     node = {"from": "issue.fields.summary", "pattern": r"on (\S+)"}
     done = one(issue, setup("jira", node=node))
@@ -357,7 +367,7 @@ def test_a_jira_issue_that_is_done_is_a_recovery_notice() -> None:
 
 def test_a_jsm_automation_rule_starts_a_run() -> None:
     """It has an issue and a time, no webhookEvent, and was sent on purpose."""
-    issue = body("jira-webhook-issue_updated")
+    issue = body("jira/moved")
     del issue["webhookEvent"]
     node = {"from": "issue.fields.labels.2"}
     event = one(issue, setup("jsm-automation", node=node))
@@ -391,7 +401,7 @@ def test_a_jsm_automation_rule_starts_a_run() -> None:
 def test_a_wrong_run_request_is_refused(change: dict[str, Any], status: int) -> None:
     """Types, names and keys are strict: a misspelt dry_run must not be a real run."""
     with pytest.raises(Refused) as caught:
-        read({**body("generic-signed-nvsx"), **change}, setup("generic"))
+        read({**body("generic/fault"), **change}, setup("generic"))
     assert caught.value.status == status
 
 
@@ -430,8 +440,8 @@ def test_any_json_is_mapped_by_rules() -> None:
 
 def test_every_sender_has_a_horizon() -> None:
     """PagerDuty repeats for two days; nobody for less than minutes."""
-    assert one(raw("pagerduty-v3-incident.triggered"), setup("pagerduty")).horizon == 48 * 3600
-    assert all(decoder.horizon >= 600 for decoder in DECODERS.values())
+    assert one(raw("pagerduty/fault"), setup("pagerduty")).horizon == 48 * 3600
+    assert all(sender.horizon >= 600 for sender in SENDERS.values())
 
 
 @pytest.mark.parametrize(
@@ -445,7 +455,7 @@ def test_every_sender_has_a_horizon() -> None:
         ("jsm-automation", {"issue": 1}),
     ],
 )
-def test_another_senders_body_is_refused(kind: Kind, content: dict[str, Any]) -> None:
+def test_another_senders_body_is_refused(kind: str, content: dict[str, Any]) -> None:
     """422 tells whoever set the sender up that this is the wrong endpoint."""
     with pytest.raises(Refused) as caught:
         read(content, setup(kind))
@@ -454,6 +464,6 @@ def test_another_senders_body_is_refused(kind: Kind, content: dict[str, Any]) ->
 
 def test_decoding_does_not_change_the_message() -> None:
     """The payload is the message as it was read."""
-    before = body("pagerduty-v3-incident.triggered")
+    before = body("pagerduty/fault")
     event = one(encoded(copy.deepcopy(before)), setup("pagerduty"))
     assert event.payload == before

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nvsx.core.routing.sources import Kind, Scheme, Source
 from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.registry import SENDERS, decode
+from nvsx.core.senders.sender import SourceSetup
+from nvsx.core.senders.signatures import SCHEMES
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
-from nvsx.serve.webhook.decoders import decode
-from nvsx.serve.webhook.decoders.event_checks import Setup
-from nvsx.serve.webhook.http_request import Headers, RawRequest
 
 FOLDER = Path(__file__).with_name("samples")
 NOW = 1_795_144_500.0  # 2026-11-20T03:15:00Z, a minute after the faults of the samples
@@ -39,25 +40,29 @@ def encoded(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def setup(kind: Kind, *, name: str = "", scheme: Scheme | None = None, **source: object) -> Setup:
+def setup(
+    kind: str, *, name: str = "", scheme: str | None = None, **settings: object
+) -> SourceSetup:
     """A source of this kind, with settings as they are in nvsx.yaml."""
-    return Setup(
+    source = Source.model_validate(settings)
+    return SourceSetup(
         name=name or kind,
-        kind=kind,
-        source=Source.model_validate(source),
-        scheme=scheme,
+        sender=SENDERS[kind],
+        rules=source.rules(),
+        events=source.events,
+        scheme=SCHEMES[scheme] if scheme else None,
         read_health_event=decoding.decode_cloudevent,
         compute=cel.value,
     )
 
 
-def read(value: object, to: Setup, headers: Mapping[str, str] = JSON) -> list[TriggerEvent]:
+def read(value: object, to: SourceSetup, headers: Mapping[str, str] = JSON) -> list[TriggerEvent]:
     """What the decoder makes of a body: bytes as they are, anything else as JSON."""
     content = value if isinstance(value, bytes) else encoded(value)
     return decode(RawRequest(body=content, headers=Headers(headers), received=NOW), to)
 
 
-def one(value: object, to: Setup, headers: Mapping[str, str] = JSON) -> TriggerEvent:
+def one(value: object, to: SourceSetup, headers: Mapping[str, str] = JSON) -> TriggerEvent:
     """The only event of a body."""
     (event,) = read(value, to, headers)
     return event

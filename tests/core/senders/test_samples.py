@@ -1,8 +1,9 @@
-# ruff: noqa: E501 - one sample a line: the table is read by its columns
-import pytest
-from tests.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
+from typing import Any
 
-from nvsx.core.routing.sources import Kind
+import pytest
+from tests.core.senders.bodies import CLUSTER, JSON, NODE, STRUCTURED, body, one, raw, read, setup
+
+from nvsx.core.senders.registry import SENDERS
 
 TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (?P<node>\S+)"}
 
@@ -10,20 +11,20 @@ TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (
 @pytest.mark.parametrize(
     ("sample", "kind", "headers", "check", "code", "state"),
     [
-        ("cloudevents-structured-nvsentinel-fault", "nvsentinel", STRUCTURED, "SysLogsXIDError", "79", "fatal"),
-        ("cloudevents-structured-nvsentinel-recovered", "nvsentinel", STRUCTURED, "SysLogsXIDError", "", "resolved"),
-        ("alertmanager-v4-firing", "alertmanager", JSON, "GpuXidCritical", "79", "fatal"),
-        ("alertmanager-v4-resolved", "alertmanager", JSON, "GpuXidCritical", "79", "resolved"),
-        ("grafana-alerting-firing", "grafana", JSON, "GpuXidCritical", "79", "fatal"),
-        ("pagerduty-v3-incident.triggered", "pagerduty", JSON, "GpuXidError", "79", "fatal"),
-        ("pagerduty-v3-incident.resolved", "pagerduty", JSON, "GpuXidError", "79", "resolved"),
-        ("opsgenie-webhook-create", "opsgenie", JSON, "GpuXidError", "79", "fatal"),
-        ("opsgenie-webhook-close", "opsgenie", JSON, "GpuXidError", "79", "resolved"),
-        ("jsm-ops-webhook-create", "jsm", JSON, "GpuXidError", "79", "fatal"),
+        ("nvsentinel/fault", "nvsentinel", STRUCTURED, "SysLogsXIDError", "79", "fatal"),
+        ("nvsentinel/recovered", "nvsentinel", STRUCTURED, "SysLogsXIDError", "", "resolved"),
+        ("alertmanager/fault", "alertmanager", JSON, "GpuXidCritical", "79", "fatal"),
+        ("alertmanager/resolved", "alertmanager", JSON, "GpuXidCritical", "79", "resolved"),
+        ("grafana/fault", "grafana", JSON, "GpuXidCritical", "79", "fatal"),
+        ("pagerduty/fault", "pagerduty", JSON, "GpuXidError", "79", "fatal"),
+        ("pagerduty/resolved", "pagerduty", JSON, "GpuXidError", "79", "resolved"),
+        ("opsgenie/fault", "opsgenie", JSON, "GpuXidError", "79", "fatal"),
+        ("opsgenie/closed", "opsgenie", JSON, "GpuXidError", "79", "resolved"),
+        ("jsm/fault", "jsm", JSON, "GpuXidError", "79", "fatal"),
     ],
 )  # fmt: skip
 def test_a_sample_becomes_its_event(
-    sample: str, kind: Kind, headers: dict[str, str], check: str, code: str, state: str
+    sample: str, kind: str, headers: dict[str, str], check: str, code: str, state: str
 ) -> None:
     """Without any rule of an operator, node, cluster, check and code are found where this
     sender has them, and a recovery is told from a fault."""
@@ -40,14 +41,26 @@ def test_a_sample_becomes_its_event(
     assert event.steps
 
 
+@pytest.mark.parametrize("kind", SENDERS)
+def test_every_senders_fault_may_start_a_run_and_is_known_again(kind: str) -> None:
+    """The recorded body of each sender is, with a rule for the node, one event that nothing
+    refuses; the same body again is the same delivery, and may be repeated as the sender says."""
+    sample = raw(f"{kind}/fault")
+    headers = {"Content-Type": SENDERS[kind].assume_type({}, sample)}
+    rule: dict[str, Any] = {} if kind == "generic" else {"node": {"cel": f"'{NODE}'"}}
+    event, again = (one(sample, setup(kind, **rule), headers) for _ in range(2))
+    assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, False)
+    assert event.delivery == again.delivery
+    assert event.horizon == SENDERS[kind].horizon
+    assert event.delivery
+
+
 def test_a_binary_event_says_the_same_as_a_structured_one() -> None:
     """The content mode changes neither the facts nor the delivery, so a gateway that turns
     one into the other makes no second run."""
-    wrapped = body("cloudevents-binary")
+    wrapped = body("nvsentinel/binary")
     binary = one(wrapped["body"], setup("nvsentinel"), wrapped["headers"])
-    structured = one(
-        raw("cloudevents-structured-nvsentinel-fault"), setup("nvsentinel"), STRUCTURED
-    )
+    structured = one(raw("nvsentinel/fault"), setup("nvsentinel"), STRUCTURED)
     assert binary.facts == structured.facts
     assert binary.delivery == structured.delivery
     assert binary.payload["subject"] == "gb200-r07-n03 GPU 3"
@@ -56,7 +69,7 @@ def test_a_binary_event_says_the_same_as_a_structured_one() -> None:
 def test_a_batch_has_an_event_for_each_item() -> None:
     """Three nodes in one array are three events with a delivery each."""
     events = read(
-        raw("cloudevents-batch"),
+        raw("nvsentinel/batch"),
         setup("nvsentinel"),
         {"Content-Type": "application/cloudevents-batch+json"},
     )
@@ -67,7 +80,7 @@ def test_a_batch_has_an_event_for_each_item() -> None:
 
 def test_the_generic_sample_is_a_dry_run_of_the_named_runbook() -> None:
     """The own request carries runbook, node, key, labels and dry_run, and its text survives."""
-    event = one(raw("generic-signed-nvsx"), setup("generic", scheme="github"))
+    event = one(raw("generic/fault"), setup("generic", scheme="github"))
     assert (event.runbook, event.facts.node, event.dry_run) == ("gpu-off-bus", NODE, True)
     assert event.idempotency_key == "drill-2026-11-20-01"
     assert event.facts.labels == {"cluster": CLUSTER, "xid": "79"}
@@ -76,7 +89,7 @@ def test_the_generic_sample_is_a_dry_run_of_the_named_runbook() -> None:
 
 def test_the_jira_sample_starts_no_run() -> None:
     """An issue that is moved to In Progress is people at work: recorded, and ignored."""
-    event = one(raw("jira-webhook-issue_updated"), setup("jira"))
+    event = one(raw("jira/moved"), setup("jira"))
     assert event.refusal == "event 'jira:issue_updated' starts no run"
     assert not event.resolved
     assert event.facts.error_codes == ("79",)
@@ -84,7 +97,7 @@ def test_the_jira_sample_starts_no_run() -> None:
 
 def test_a_jira_issue_that_is_created_starts_a_run_where_the_rule_says() -> None:
     """The node is where the operator says; the code is in a label."""
-    issue = {**body("jira-webhook-issue_updated"), "webhookEvent": "jira:issue_created"}
+    issue = {**body("jira/moved"), "webhookEvent": "jira:issue_created"}
     rule = {"from": "issue.fields.summary", "pattern": r"on (?P<node>\S+)"}
     event = one(issue, setup("jira", node=rule))
     assert (event.refusal, event.facts.node, event.facts.error_codes) == ("", NODE, ("79",))
@@ -92,7 +105,7 @@ def test_a_jira_issue_that_is_created_starts_a_run_where_the_rule_says() -> None
 
 def test_a_pagerduty_title_is_mapped_by_the_operators_pattern() -> None:
     """One pattern with two named groups fills the node and, beside it, the error code."""
-    incident = body("pagerduty-v3-incident.triggered")
+    incident = body("pagerduty/fault")
     incident["event"]["data"]["incident_key"] = "d41d8cd98f00b204"
     assert "no node" in one(incident, setup("pagerduty")).refusal
     event = one(incident, setup("pagerduty", node=TITLE))
