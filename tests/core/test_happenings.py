@@ -82,7 +82,7 @@ def test_the_newest_event_is_told() -> None:
 def test_a_pod_event_is_about_a_pod() -> None:
     """An Event about something else of the same name and place is not."""
     pod = build.pod("train-1")
-    about = {"object_name": "train-1", "object_namespace": "ml"}
+    about: dict[str, Any] = {"object_name": "train-1", "object_namespace": "ml"}
     for kind, expected in (("Pod", "satisfied"), ("Job", "pending")):
         event = build.node_event("Normal", "Killing", **about)
         event = msgspec.structs.replace(event, kind=kind)

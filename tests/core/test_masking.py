@@ -1,6 +1,5 @@
 import base64
 import json
-import time
 from urllib.parse import quote
 
 import pytest
@@ -123,13 +122,3 @@ def test_nothing_survives(text: str, secrets: list[str]) -> None:
     masker = Masker({f"S{i}_KEY": secret for i, secret in enumerate(secrets)})
     masked = masker.mask("".join([text, *secrets, text]))
     assert not any(s.strip() in masked for s in secrets if len(s.strip()) >= 8)
-
-
-def test_many_lines_are_cheap() -> None:
-    """With forty secrets ten thousand ordinary lines take well under a second."""
-    masker = Masker({f"S{i}_TOKEN": f"secret-number-{i:04d}" for i in range(40)})
-    line = "2026-11-22T14:31:07Z INFO node gpu-worker-17 condition SysLogsXIDError True " * 2
-    began = time.perf_counter()
-    for _ in range(10_000):
-        masker.mask(line)
-    assert time.perf_counter() - began < 2
