@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - one case a line
 import re
 
 import pytest
@@ -30,8 +29,6 @@ LABELS = {"cores": "8", "app": "trainer", "tier": "gpu", "example.com/team": "ml
         ("cores>7", True),
         ("cores>8", False),
         ("cores<9,cores<10", True),
-        ("cores<8", False),
-        ("missing<9", False),
         ("app>1", False),
     ],
 )
@@ -61,26 +58,3 @@ def test_an_error_says_what_to_write() -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
         selectors.parse("app trainer")
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("=b", "found '=', expected: !, identifier, or 'end of string'"),
-        ("a,", "found '', expected: identifier after ','"),
-        ("a=b c", "found 'c', expected: ',' or 'end of string'"),
-        ("!=a", "found '!=', expected: !, identifier, or 'end of string'"),
-        ("!(", "found '(', expected: identifier"),
-        ("a==,b=!", "found '!', expected: identifier"),
-        ("a in b", "found 'b' expected: '('"),
-        ("a in (b c)", "found 'c', expected: ',' or ')'"),
-        ("ä=b", "'ä' cannot be a label"),
-        ("a=-b", "no label has the value '-b'"),
-        ("a in (-c,x,-b)", "[no label has the value '-b', no label has the value '-c']"),
-        ("a>ä", "values[0]: Invalid value: \"ä\": for 'Gt', 'Lt' operators, the value must be an integer"),
-    ],
-)  # fmt: skip
-def test_each_mistake_is_told_as_the_api_server_does(text: str, why: str) -> None:
-    """What was found, and what would have been right there."""
-    with pytest.raises(ValueError, match=re.escape(f"not a label selector: {why};")):
-        selectors.parse(text)
