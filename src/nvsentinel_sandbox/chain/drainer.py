@@ -92,7 +92,7 @@ class NodeDrainer:
         context, node = self._context, document.event.node
         if pods := self.eligible(node):
             context.set_state(node, "draining")
-            if not await customdrains.drained(context, document, pods):
+            if not await customdrains.ask_and_wait(context, document, pods):
                 context.ledger.update(document, eviction="Cancelled")
                 return
         self._finish_drain(document, already=True)

@@ -82,7 +82,7 @@ class Exporter:
         ledger.subscribe(self._on_document)
         self._tasks = [asyncio.create_task(self._send_queued_events()) for _ in range(WORKERS)]
 
-    async def done(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Until all events so far were sent or given up."""
         await self._queue.join()
 
