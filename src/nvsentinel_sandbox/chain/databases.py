@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DATABASE, COLLECTION = "HealthEventsDatabase", "HealthEvents"
 _TTL_SECONDS = 2_592_000
-_RETRY_SECONDS = 1.0
-_CLOSE_SECONDS = 5.0
+_RETRY_SECONDS = 1.0  # a database that restarts is back in seconds
+_CLOSE_SECONDS = 5.0  # Ctrl-C is not held up by a database that is gone
 _CONNECT_SECONDS = 5
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ WORKERS = 10
 _RETRIES = 17
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _TIMEOUT_SECONDS = 30.0
-_EARLY_SECONDS = 30.0
+_EARLY_SECONDS = 30.0  # a token is renewed so long before it expires
 _log = logging.getLogger(__name__)
 
 

@@ -29,7 +29,7 @@ from nvsentinel_sandbox.kube.streamfaults import StreamFault
 if TYPE_CHECKING:
     from aiohttp import web
 
-_BATCH = 64
+_BATCH = 64  # changes written at once: few system calls, and no long pause for other watches
 _TORN = b'{"type":"MODIFIED","object":{"kind":"Node","apiVersion":"v1","metada'
 
 
