@@ -130,7 +130,7 @@ END = {"completed": AT + 70}
     ],
 )
 def test_a_reboot_from_request_to_end(
-    conditions: tuple[Condition, ...], changes: dict[str, float], outcome: str, words: str
+    conditions: tuple[Condition, ...], changes: dict[str, Any], outcome: str, words: str
 ) -> None:
     """Each state of a RebootNode, in the order janitor goes through them."""
     found, detail = told(*conditions, **changes)

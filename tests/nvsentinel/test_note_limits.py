@@ -130,7 +130,7 @@ def test_a_stored_event_without_effect(
 ) -> None:
     """Unhealthy, stored only, and nothing else is going on."""
     event = fake.health_event(strategy=strategy, healthy=healthy)
-    changes = {"session": fake.session()} if session else {}
+    changes: dict[str, Any] = {"session": fake.session()} if session else {}
     found = notes("detect", fake.snapshot(health_events=(event,), **changes))
     assert ("store-only" in found) == told
 
