@@ -95,7 +95,7 @@ def test_dead_stages_of_a_session_that_ended() -> None:
     """A cancel and a Node that is gone end the chain's stages, and no other."""
     chain = {"quarantine", "drain", "remediate", "recover"}
     for ending in ("cancelled", "terminated"):
-        over = build.ended(build.session(), build.AT + 60, ending=ending)  # type: ignore[arg-type]
+        over = build.ended(build.session(), build.AT + 60, ending=ending)
         assert dead(build.snapshot(session=over)) == chain
     recovered = build.ended(build.session(), build.AT + 60, ending="recovered")
     assert dead(build.snapshot(session=recovered)) == set()

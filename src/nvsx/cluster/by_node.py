@@ -72,7 +72,7 @@ class _Entry(Generic[T]):
 
 
 class NodeView(Generic[T]):
-    """The objects of one node: a Collection. Close it when nobody reads it any more."""
+    """The objects of one node, read like a reflector. Close it when nobody reads it any more."""
 
     def __init__(self, owner: ByNode[T], entry: _Entry[T]) -> None:
         self._owner = owner

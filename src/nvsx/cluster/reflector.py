@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -32,7 +32,6 @@ from nvsx.core.errors import (
 )
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 Decoder = Callable[[msgspec.Raw], tuple[str, T]]
 Change = Callable[[str, T | None, T | None], None]
 
@@ -48,29 +47,6 @@ _STEADY = 10.0
 #: the watches of many clients do not end together.
 _WATCH_LEAST, _WATCH_SPREAD = 290, 301
 _log = logging.getLogger(__name__)
-
-
-class Collection(Protocol[T_co]):
-    """What readers see of a reflector, or of the part of one that concerns a node."""
-
-    @property
-    def synced(self) -> bool:
-        """Whether everything was listed at least once."""
-        ...
-
-    @property
-    def error(self) -> str:
-        """Why it cannot be read now, in words; "" while all is well."""
-        ...
-
-    @property
-    def failure(self) -> ClusterError | None: ...
-
-    def items(self) -> Iterable[T_co]: ...
-
-    async def settled(self) -> None:
-        """Wait until it is synced or known to be unreadable."""
-        ...
 
 
 class _Meta(msgspec.Struct):
