@@ -145,17 +145,21 @@ class _TreeReader(WordReader):
         if node.type == "for_statement":
             self._take_loop(node)
         inside: Reach = _weaken(self.reach) if node.type == "elif_clause" else self.reach
-        here, truth = inside, None
+        here, truth, judged = inside, None, False
         for index, child in enumerate(node.children):
             if child.type in ("then", "do_group", "&&", *_OTHERWISE):
                 wanted = child.type not in _OTHERWISE and first != "until"
                 here = _reach_after(inside, truth, wanted=wanted)
+                judged = judged or child.type == "then"
             elif child.type == "case_item":
                 here = _weaken(inside)
             loop_word = node.type == "for_statement" and child.type != "do_group"
             if child.is_named and not loop_word and node.field_name_for_child(index) != "name":
                 self.visit(child, here)
-                truth = truth if child.type == "comment" else _constant_truth(child)
+                if child.type == "elif_clause":
+                    truth = truth or None  # whether `else` runs is the elif's to say now
+                elif child.type != "comment" and not judged:
+                    truth = _constant_truth(child)
                 here = "never" if self._ends_script(child) else here
 
     def _ends_script(self, node: Node) -> bool:
