@@ -98,6 +98,7 @@ def test_what_the_grammar_stumbles_over_is_read(script: str) -> None:
         "cat <<E\n E\nE",
         "cat <<E'F'\nEF\nx",
         "[ a > b ]",
+        "x=(y)=z a",
         "echo $(a # b)\n)",
         'echo $"x"',
     ],
@@ -105,6 +106,12 @@ def test_what_the_grammar_stumbles_over_is_read(script: str) -> None:
 def test_what_may_be_read_otherwise_is_listed(script: str) -> None:
     """Where the tree and bash may disagree, the script says that it was not all read."""
     assert read_script(script).unread != []
+
+
+def test_a_declared_value_is_whole() -> None:
+    """What stands right behind a variable in a value is part of it."""
+    (command,) = read_script("local x=$a/$b y=1").commands
+    assert [(name, value.shown) for name, value in command.assigned] == [("x", "$a/$b"), ("y", "1")]
 
 
 def test_a_heredoc_belongs_to_its_command() -> None:

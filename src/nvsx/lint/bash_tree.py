@@ -215,8 +215,15 @@ class _TreeReader(WordReader):
 
     def _take_piece(self, child: Node, command: ShellCommand, *, declares: bool) -> None:
         """An assignment, a redirection or a word of a command."""
+        before = child.prev_sibling
         if child.type in _REDIRECTS:
             self._take_redirect(child, command)
+        elif declares and before and command.assigned and before.end_byte == child.start_byte:
+            # Of `local x=$a/$b` the grammar takes the end for a word of its own.
+            name, value = command.assigned.pop()
+            more = self.make_word(child)
+            whole = ShellWord((*value.parts, *more.parts), value.raw + more.raw, value.line)
+            command.assigned.append((name, whole))
         elif child.type == "variable_assignment":
             name = self._take_assignment(child, command)
             if declares:
