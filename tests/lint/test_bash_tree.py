@@ -108,10 +108,13 @@ def test_what_may_be_read_otherwise_is_listed(script: str) -> None:
     assert read_script(script).unread != []
 
 
-def test_a_declared_value_is_whole() -> None:
-    """What stands right behind a variable in a value is part of it."""
-    (command,) = read_script("local x=$a/$b y=1").commands
-    assert [(name, value.shown) for name, value in command.assigned] == [("x", "$a/$b"), ("y", "1")]
+@pytest.mark.parametrize("script", ["local x=$a/$b y=1", "x=$a'/'$b y=1", "x=$a'/'$b y=1 cmd"])
+def test_a_value_is_whole(script: str) -> None:
+    """What stands right behind a variable in a value is part of it, and no command."""
+    (command,) = read_script(script).commands
+    shown = [(name, value.shown) for name, value in command.assigned]
+    assert shown == [("x", "$a/$b"), ("y", "1")]
+    assert [w.raw for w in command.words if "=" not in w.raw] in ([], ["local"], ["cmd"])
 
 
 def test_a_heredoc_belongs_to_its_command() -> None:

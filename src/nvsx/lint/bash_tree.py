@@ -215,23 +215,31 @@ class _TreeReader(WordReader):
 
     def _take_piece(self, child: Node, command: ShellCommand, *, declares: bool) -> None:
         """An assignment, a redirection or a word of a command."""
-        before = child.prev_sibling
         if child.type in _REDIRECTS:
             self._take_redirect(child, command)
-        elif declares and before and command.assigned and before.end_byte == child.start_byte:
-            # Of `local x=$a/$b` the grammar takes the end for a word of its own.
-            name, value = command.assigned.pop()
-            more = self.make_word(child)
-            whole = ShellWord((*value.parts, *more.parts), value.raw + more.raw, value.line)
-            command.assigned.append((name, whole))
         elif child.type == "variable_assignment":
             name = self._take_assignment(child, command)
             if declares:
                 parts = (WordPart("text", f"{name}="), *command.assigned[-1][1].parts)
                 command.words.append(ShellWord(parts, self.text_of(child), self.line_of(child)))
         elif child.type not in ("ERROR", ";", "&"):
-            word = child.children[0] if child.type == "command_name" else child
-            command.words.append(self.make_word(word))
+            word = self.make_word(child.children[0] if child.type == "command_name" else child)
+            before = child.prev_sibling
+            if before and before.end_byte == child.start_byte:
+                self._lengthen_value(before, word, command)
+            else:
+                command.words.append(word)
+
+    def _lengthen_value(self, before: Node, more: ShellWord, command: ShellCommand) -> None:
+        """Of `x=$a'b'` and `local x=$a/$b` the grammar takes the end for a word of its own."""
+        value = before.child_by_field_name("value")
+        if before.type != "variable_assignment" or value is None or value.type == "array":
+            self.leave_unread(before, "has words without a blank between them")
+            command.words.append(more)
+            return
+        name, word = command.assigned.pop()
+        whole = ShellWord((*word.parts, *more.parts), word.raw + more.raw, word.line)
+        command.assigned.append((name, whole))
 
     def _is_double(self, node: Node) -> bool:
         return self.text_of(node).startswith("[[")

@@ -186,9 +186,7 @@ class WordReader:
         """Between the parts of a node stands nothing but white space."""
         blank = r"(?:[ \t]|\\\n)*" if node.type in _ONE_LINE else r"(?:[ \t\n]|\\\n)*"
         for left, right in pairwise(node.children):
-            gap = self.text_between(left.end_byte, right.start_byte)
-            glued = not gap and node.type == "command" and right.type in WORDS | {"command_name"}
-            if glued or not re.fullmatch(blank, gap):
+            if not re.fullmatch(blank, self.text_between(left.end_byte, right.start_byte)):
                 self.leave_unread(right, "cannot be read here")
 
     def check_comment(self, node: Node) -> None:
