@@ -18,9 +18,9 @@ from nvsentinel_sandbox.kube.statuses import ApiError
 from nvsentinel_sandbox.unknown import LISTING, hint
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
-from nvsx.core.durations import Duration
 from nvsx.core.durations import format as duration_text
 from nvsx.core.errors import NvsxError
+from nvsx.core.fields import Duration
 
 VERBS = ("inject", "heal", "cordon", "uncordon", "resetBreaker", "stop")
 _OF_INJECT = ("node", "variant", "people")

@@ -16,8 +16,8 @@ import msgspec
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import abandoned, as_seen, first_row, index
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import abandoned, first_row, index
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, as_seen
 from nvsx.core.ports import Clock
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.runs.runs_command import Limit, at_desk
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, select
 
 from nvsx.core.errors import NodeClaimed, StoreError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import abandoned, as_seen
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import abandoned
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, as_seen
 from nvsx.store import database, migrations, owner, records
 from nvsx.store.commit_writer import Job, Writer
 from nvsx.store.journal_tables import journal, runs

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.run.run_command import wants_colour
-from nvsx.commands.runbook_commands import Output, wants_json
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.runs.runs_command import at_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of

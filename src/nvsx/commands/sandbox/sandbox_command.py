@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 from nvsx.screens.text_tables import print_table

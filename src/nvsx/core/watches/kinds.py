@@ -13,8 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from nvsx.core import durations
-from nvsx.core.durations import Duration
-from nvsx.core.fields import LabelSelector, Model, Regex, Text, Texts
+from nvsx.core.fields import Duration, LabelSelector, Model, Regex, Text, Texts
 from nvsx.core.watches import filters
 from nvsx.core.watches.counts import Count, CountText
 

@@ -20,7 +20,6 @@ from nvsx.core.errors import NvsxError, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal import statistics
 from nvsx.core.journal.past_runs import By, RunFilter
-from nvsx.core.journal.run_index import as_seen
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.ports import Artifacts, Journal
 from nvsx.follow.processes.report_file import hide
@@ -32,6 +31,7 @@ from nvsx.screens.report.report_markdown import markdown
 from nvsx.screens.report.report_merge import merge
 from nvsx.store import open_store, queries
 from nvsx.store.artifacts import listing
+from nvsx.store.run_list import list_runs
 
 if TYPE_CHECKING:
     from nvsx.store.sqlite_journal import SqliteJournal
@@ -46,15 +46,6 @@ OWN = frozenset({"report.md", "report.html"})
 async def _store(home: Home) -> AsyncIterator[SqliteJournal]:
     with closing(open_store(home.state_dir)) as journal:
         yield journal
-
-
-async def history(home: Home, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
-    """The runs that fit, newest first, as they are now. Raises StoreError."""
-    async with _store(home) as journal:
-        rows = await journal.look(lambda db: queries.past_runs(db, wanted, limit))
-        open_ = [row.run_id for row in rows if row.finished is None]
-        owners = await journal.look(lambda db: queries.owners(db, open_))
-        return [as_seen(r, r.run_id in owners and journal.alive(owners[r.run_id])) for r in rows]
 
 
 async def stats(
@@ -101,7 +92,7 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Report
         run_id = wanted
         if not wanted.startswith("r-"):
             on_node = RunFilter(node=wanted, since=since)
-            newest = await journal.look(lambda db: queries.past_runs(db, on_node, 1))
+            newest = await asyncio.to_thread(list_runs, home.state_dir, on_node, 1)
             if not newest:
                 raise UsageError(
                     f"no run and no node with runs since then is called {wanted}",
