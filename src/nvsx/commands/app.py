@@ -7,6 +7,7 @@ top, like any other; the few that do not are listed in pyproject.toml, each with
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Any
@@ -94,6 +95,7 @@ def set_global_options(
     ] = None,
 ) -> None:
     """Keep what was given for the command; without a command open the shell, or show help."""
+    gc.enable()  # the command's module is loaded by now
     ctx.obj = Home(project, context)
     if ctx.invoked_subcommand is not None:
         return

@@ -9,9 +9,8 @@ import typer
 
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core import durations
-from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
-from nvsx.project import loader
 from nvsx.project.home import Home
+from nvsx.project.runbook_summaries import RunbookSummary, summarise_runbooks
 from nvsx.screens.text_tables import print_table
 
 
@@ -27,11 +26,11 @@ def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
     """
     home: Home = ctx.obj
     as_json = wants_json(output)
-    entries = loader.discover(home.project.root)
+    found = summarise_runbooks(home.project.root, home.env)
     if as_json:
-        typer.echo(json.dumps([_row(e) for e in entries], indent=2))
+        typer.echo(json.dumps([_as_json(r) for r in found], indent=2))
         return
-    rows = [_cells(e) for e in entries]
+    rows = [_as_cells(r) for r in found]
     if not rows:
         typer.echo(f"no runbooks in {home.project.runbooks_dir}")
         typer.echo("start one with `nvsx init my-fault`")
@@ -39,26 +38,26 @@ def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
     print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows, give_way=(3, 2))
 
 
-def _row(entry: LoadedRunbook | BrokenRunbook) -> dict[str, Any]:
-    if isinstance(entry, BrokenRunbook):
-        return {"name": entry.name, "problems": [str(p) for p in entry.problems]}
-    meta = entry.runbook.metadata
+def _as_json(runbook: RunbookSummary) -> dict[str, Any]:
+    if runbook.problems:
+        return {"name": runbook.name, "problems": list(runbook.problems)}
     return {
-        "name": meta.name,
-        "nickname": meta.nickname,
-        "title": meta.title,
-        "summary": meta.summary,
-        "tags": list(meta.tags),
-        "estimated_duration_s": meta.estimated_duration,
-        "stages": [s.id for s in entry.runbook.stages],
-        "file": str(entry.path),
+        "name": runbook.name,
+        "nickname": runbook.nickname,
+        "title": runbook.title,
+        "summary": runbook.summary,
+        "tags": list(runbook.tags),
+        "estimated_duration_s": runbook.estimated_duration,
+        "stages": list(runbook.stages),
+        "file": runbook.file,
     }
 
 
-def _cells(entry: LoadedRunbook | BrokenRunbook) -> tuple[str, ...]:
-    if isinstance(entry, BrokenRunbook):
-        more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
-        return (entry.name, "-", f"not valid: {entry.problems[0]}{more}", "", "")
-    meta = entry.runbook.metadata
-    estimate = durations.format(meta.estimated_duration) if meta.estimated_duration else "-"
-    return (meta.name, f"#{meta.nickname}", meta.title, ", ".join(meta.tags), estimate)
+def _as_cells(runbook: RunbookSummary) -> tuple[str, ...]:
+    if problems := runbook.problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return (runbook.name, "-", f"not valid: {problems[0]}{more}", "", "")
+    length = runbook.estimated_duration
+    estimate = durations.format(length) if length else "-"
+    tags = ", ".join(runbook.tags)
+    return (runbook.name, f"#{runbook.nickname}", runbook.title, tags, estimate)

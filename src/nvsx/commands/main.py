@@ -7,6 +7,7 @@ nowhere else. `make docs` keeps the text of the former current.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us: what is said is for nobody
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    gc.disable()  # until the command begins: loading it makes many objects and no garbage
     try:
         code = _run_command(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # what is left would break in the interpreter's end, with a traceback
@@ -40,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
             return READER_LEFT
         sys.stderr.write(f"nvsx: the output cannot be written: {error.strerror}\n")
         return 1
+    finally:
+        gc.enable()
     return code
 
 
