@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nvsx.commands.agreeing import name_folder
+from nvsx.convert import (
+    acceptance,
+    conversion,
+    ledger,
+    model,
+    preview,
+    project_writer,
+    prompt,
+    rounds,
+)
+from nvsx.convert.checking import LIBRARY, Desk, Report
+from nvsx.convert.conversion import Source
+from nvsx.convert.draft import Draft, name_for
+from nvsx.convert.ledger import Ledger, rows
 from nvsx.core.errors import NotReady, NvsxError, UsageError
+from nvsx.lint import linter, stored_ledgers
+from nvsx.nvsentinel.names import VOCABULARY
+from nvsx.project import cel, loader, locate
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.convert.checking import Desk, Report
-    from nvsx.convert.conversion import Source
-    from nvsx.convert.draft import Draft
-    from nvsx.convert.ledger import Ledger
 
 
 def register(app: typer.Typer) -> None:
@@ -73,10 +84,6 @@ def convert(
 
 def _desk(home: Home) -> Desk:
     """The project to convert into, with what reads it."""
-    from nvsx.convert.checking import LIBRARY, Desk
-    from nvsx.nvsentinel.names import VOCABULARY
-    from nvsx.project import cel, loader, locate
-
     root = home.project.root
     if not home.project.writable:
         raise UsageError(
@@ -93,9 +100,6 @@ def _made(
     home: Home, desk: Desk, files: list[str], name: str | None, *, offline: bool
 ) -> tuple[Source, Draft, Report]:
     """The draft of these pages and what the checks say. Refuses early what cannot be written."""
-    from nvsx.convert import conversion, project_writer
-    from nvsx.convert.draft import name_for
-
     slug = name_for(name, files[0])
     project_writer.refuse_to_overwrite(desk.root, slug)
     source = conversion.read([Path(file) for file in files])
@@ -106,9 +110,6 @@ def _made(
 
 def _asked(home: Home, desk: Desk, source: Source, name: str) -> tuple[Draft, Report]:
     """The model's draft. One that never passes is kept beside the project, and told about."""
-    from nvsx.convert import model, preview, project_writer, prompt, rounds
-    from nvsx.lint import linter
-
     if linter.find_shellcheck() is None:
         raise NotReady(
             "shellcheck is not installed, and shell that a model wrote is not taken without it",
@@ -150,13 +151,9 @@ def _review(
     yes: bool,
 ) -> None:
     """Show the draft, ask, write. Raises NvsxError when the draft is not good."""
-    from nvsx.convert import preview
-
     if not ledger or not report.ledger:
         _print(preview.diff(made))
     if ledger and report.ledger:
-        from nvsx.convert.ledger import rows
-
         _print(preview.table(rows(report.ledger.as_json({}))))
     _print(preview.summary(made, report, source.secrets))
     if not report.good or report.ledger is None:
@@ -171,9 +168,6 @@ def _review(
 
 
 def _written(desk: Desk, source: Source, made: Draft, accounts: Ledger) -> None:
-    from nvsx.convert import ledger, project_writer
-    from nvsx.lint import stored_ledgers
-
     places = {
         page.name: stored_ledgers.place_of(path, desk.root)
         for page, path in zip(source.pages, source.paths, strict=True)
@@ -187,10 +181,6 @@ def _written(desk: Desk, source: Source, made: Draft, accounts: Ledger) -> None:
 
 def _show_stored(home: Home, name: str) -> None:
     """The ledger of a runbook that was converted earlier."""
-    from nvsx.convert import ledger, preview
-    from nvsx.lint import stored_ledgers
-    from nvsx.project import loader
-
     root = home.project.root
     data = stored_ledgers.read(root, loader.find(root, name).name)
     _print(preview.table(ledger.rows(data)))
@@ -198,11 +188,6 @@ def _show_stored(home: Home, name: str) -> None:
 
 def _accept(home: Home, wanted: str, *, yes: bool) -> None:
     """Show the hooks a model wrote and, once a person agrees, let runs use them."""
-    from nvsx.convert import acceptance
-    from nvsx.lint import linter
-    from nvsx.nvsentinel.names import VOCABULARY
-    from nvsx.project import cel, loader
-
     root = home.project.root
     book = loader.find(root, wanted)
     waiting = acceptance.unreviewed(book)

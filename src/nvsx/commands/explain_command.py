@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,13 +16,14 @@ from nvsx.commands.runs.runs_command import Limit, at_desk
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 from nvsx.core.plain_text import one_line
+from nvsx.core.routing.inbox import Received
+from nvsx.core.routing.route import Explanation
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.nvsentinel import decoding
+from nvsx.project import cel, loader
 from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_table
-
-if TYPE_CHECKING:
-    from nvsx.core.routing.inbox import Received
-    from nvsx.core.routing.route import Explanation
-    from nvsx.serve.webhook.explain_message import Explained
+from nvsx.serve.webhook.explain_message import Explained, explain_offline
 
 
 def register(app: typer.Typer) -> None:
@@ -130,11 +131,6 @@ def _offline(
 
 
 def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str]) -> Explained:
-    from nvsx.core.runbook.catalog import LoadedRunbook
-    from nvsx.nvsentinel import decoding
-    from nvsx.project import cel, loader
-    from nvsx.serve.webhook.explain_message import explain_offline
-
     entries = loader.discover(home.project.root)
     return explain_offline(
         source,

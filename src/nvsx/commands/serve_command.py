@@ -9,8 +9,13 @@ from typing import Annotated
 
 import typer
 
+from nvsx.core import durations
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
+from nvsx.serve.logs import say_at_once, start_logging
+from nvsx.serve.service_process import ServeOptions
+from nvsx.serve.service_process import serve as run_daemon
+from nvsx.serve.watchdog import watched_loop
 
 
 def register(app: typer.Typer) -> None:
@@ -60,11 +65,6 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
       nvsx serve --mode watch
       nvsx serve --mode watch,webhook --port 8080
     """
-    from nvsx.serve.logs import say_at_once, start_logging
-    from nvsx.serve.service_process import ServeOptions
-    from nvsx.serve.service_process import serve as run_daemon
-    from nvsx.serve.watchdog import watched_loop
-
     home: Home = ctx.obj
     if output not in (None, "json", "jsonl"):
         raise UsageError(f"output format {output!r} is not known here", "use -o json")
@@ -95,8 +95,6 @@ def collect_modes(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _interval(text: str) -> float:
-    from nvsx.core import durations
-
     try:
         seconds = float(text) if text.replace(".", "", 1).isdigit() else durations.parse(text)
     except ValueError as exc:

@@ -15,7 +15,7 @@ from nvsx.commands import command_words
 from nvsx.commands.boundary import run_in_boundary
 from nvsx.commands.global_options import put_global_options_first
 from nvsx.project.home import Home
-from nvsx.screens.shell import run_shell
+from nvsx.screens.shell.operator_shell import Shell, read_lines
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,10 @@ def shell(ctx: typer.Context) -> None:
 
 
 def start_shell(ctx: typer.Context) -> int:
-    """The shell, with the global options it was started with."""
+    """Run the shell with the global options it was started with, until it is left.
+
+    The exit code is 0 from a prompt, that of the last command from a pipe.
+    """
     home: Home = ctx.obj
     given = [("--project", home.project_flag), ("--context", home.context)]
     options = [word for name, value in given if value is not None for word in (name, value)]
@@ -46,7 +49,12 @@ def start_shell(ctx: typer.Context) -> int:
     def run_command(words: list[str]) -> int:
         return run_in_boundary(lambda: application, put_global_options_first([*options, *words]))
 
-    return run_shell(home, command_words.read_grammar(inside_shell=True), run_command)
+    shell = Shell(home, command_words.read_grammar(inside_shell=True), run_command)
+    if not is_on_terminal():
+        return read_lines(shell, sys.stdin)
+    from nvsx.screens.shell.shell_prompt import converse
+
+    return converse(shell)
 
 
 def is_on_terminal() -> bool:

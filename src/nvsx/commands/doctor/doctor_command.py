@@ -10,16 +10,19 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
+from nvsx.cluster import kubeconfig
+from nvsx.commands.doctor.checkup import Finding, Outcome, Report, examine
+from nvsx.commands.doctor.doctor_checks import CHECKS
+from nvsx.commands.doctor.survey import survey
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import UsageError
+from nvsx.nvsentinel import rbac
+from nvsx.project import locate
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.commands.doctor.checkup import Finding, Outcome, Report
 
 _WORDS = {
     "ok": ("ok", typer.colors.GREEN),
@@ -62,17 +65,11 @@ def doctor(
     home: Home = ctx.obj
     as_json = wants_json(output)
     if print_rbac:
-        from nvsx.nvsentinel import rbac
-
         typer.echo(rbac.manifest(home.settings.nvsentinel.namespace), nl=False)
         return
     if open_uis:
         _forward(home)
         return
-    from nvsx.commands.doctor.checkup import examine
-    from nvsx.commands.doctor.doctor_checks import CHECKS
-    from nvsx.commands.doctor.survey import survey
-
     if sys.stderr.isatty():
         typer.echo("looking at this machine, the project and the cluster …", err=True)
     report = examine(asyncio.run(survey(home)), CHECKS)
@@ -85,8 +82,6 @@ def doctor(
 
 def _forward(home: Home) -> None:
     """Become the port-forward helper: of the project, or the one that ships."""
-    from nvsx.project import locate
-
     roots = [home.project.root, locate.packaged_root()]
     paths = [root / "scripts" / "port-forward-all.sh" for root in roots]
     found = next((p for p in paths if os.access(p, os.X_OK)), None)
@@ -94,8 +89,6 @@ def _forward(home: Home) -> None:
         raise UsageError(f"there is no {paths[0]}", "nvsx setup brings it")
     env = {"NVSENTINEL_NAMESPACE": home.settings.nvsentinel.namespace, **os.environ}
     if home.context:
-        from nvsx.cluster import kubeconfig
-
         private = home.state_dir / "port-forward.kubeconfig"
         env["KUBECONFIG"] = str(kubeconfig.pinned_kubeconfig(home.context, private))
     sys.stdout.flush()

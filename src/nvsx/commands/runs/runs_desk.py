@@ -18,6 +18,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import Journal
 from nvsx.core.routing.inbox import Ask, Inbox, Received, Silence
 from nvsx.follow.target_node import resolve
+from nvsx.follow.wiring import open_world
 from nvsx.project.home import Home
 from nvsx.store import inbox_of, open_store
 
@@ -98,8 +99,6 @@ async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[S
 
 
 async def _named(home: Home, node: str) -> tuple[str, str]:
-    from nvsx.follow.wiring import open_world
-
     try:
         async with open_world(home) as world:
             return world.where.cluster, await resolve(world.observer, node)

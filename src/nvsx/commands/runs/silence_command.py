@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from nvsx.commands.output_option import Output, wants_json
+from nvsx.commands.runs import runs_desk as desks
 from nvsx.commands.runs.runs_command import at_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
@@ -55,8 +56,6 @@ def silence(
         return
     if for_ is None or not reason.strip():
         raise UsageError("a silence has an end and a reason", "add --for 2h --reason …")
-    from nvsx.commands.runs import runs_desk as desks
-
     seconds = _seconds(for_)
     made, warning = asyncio.run(desks.silence(ctx.obj, node, seconds, reason.strip()))
     if warning:

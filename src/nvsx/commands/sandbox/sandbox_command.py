@@ -15,20 +15,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from nvsentinel_sandbox import control
+from nvsentinel_sandbox.chain.exporter import Destination
+from nvsentinel_sandbox.host import Outlets, Sandbox
+from nvsentinel_sandbox.scenario import Scenario, Setting, play
+from nvsentinel_sandbox.world.faults import FAULTS
+from nvsentinel_sandbox.world.variants import VARIANTS
 from nvsx.commands.output_option import Output, wants_json
+from nvsx.commands.sandbox.scenario_files import load_scenario
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_table
-
-if TYPE_CHECKING:
-    from nvsentinel_sandbox.chain.exporter import Destination
-    from nvsentinel_sandbox.host import Sandbox
-    from nvsentinel_sandbox.scenario import Scenario
-    from nvsx.project.home import Home
 
 sandbox_app = typer.Typer(
     help="A cluster in a process, with a simulated NVSentinel, to try and to teach with.",
@@ -99,10 +101,6 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
       nvsx sandbox start --nodes 8 --speed 5 --seed 7
       nvsx sandbox start --scenario examples/scenarios/two-faults.yaml
     """
-    from nvsentinel_sandbox.host import Outlets, Sandbox
-    from nvsentinel_sandbox.scenario import Setting
-    from nvsx.commands.sandbox.scenario_files import load_scenario
-
     played = load_scenario(scenario) if scenario else None
     wanted = played.sandbox if played else Setting()
     given = {"nodes": nodes, "speed": speed, "seed": seed, "variant": variant or None}
@@ -125,8 +123,6 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 def _destination(url: str, token_file: Path | None, token_url: str) -> Destination | None:
-    from nvsentinel_sandbox.chain.exporter import Destination
-
     if not url:
         if token_file or token_url:
             raise UsageError("there is no receiver for the token", "give --events-to URL")
@@ -147,8 +143,6 @@ def _destination(url: str, token_file: Path | None, token_url: str) -> Destinati
 
 
 async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> None:
-    from nvsentinel_sandbox import control
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -184,8 +178,6 @@ async def _play(
     tell: Callable[[str], None],
     stop: Callable[[], None],
 ) -> None:
-    from nvsentinel_sandbox.scenario import play
-
     await play(scenario, sandbox.simulator, tell=tell, stop=stop)
     tell("scenario: the last step was taken")
 
@@ -251,9 +243,6 @@ def faults(output: Output = None) -> None:
 
     Example: nvsx sandbox faults
     """
-    from nvsentinel_sandbox.world.faults import FAULTS
-    from nvsentinel_sandbox.world.variants import VARIANTS
-
     if wants_json(output):
         listed = {
             "faults": [
@@ -333,8 +322,6 @@ def stop(ctx: typer.Context) -> None:
 
 
 def _call(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    from nvsentinel_sandbox import control
-
     return asyncio.run(control.call(_folder(ctx), method, path, body))
 
 

@@ -7,16 +7,15 @@ sandbox's model together; it plays nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from nvsentinel_sandbox.scenario import Scenario
+from nvsentinel_sandbox.world.cluster_world import node_names
+from nvsx.core.aliases import alias_of
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.project import yaml_tree
 from nvsx.project.yaml_findings import findings
-
-if TYPE_CHECKING:
-    from nvsentinel_sandbox.scenario import Scenario
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -24,9 +23,6 @@ def load_scenario(path: Path) -> Scenario:
 
     Raises UsageError when the file cannot be read, InvalidRunbook with all its problems.
     """
-    from nvsentinel_sandbox.scenario import Scenario
-    from nvsentinel_sandbox.world.cluster_world import node_names
-
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -54,6 +50,4 @@ def load_scenario(path: Path) -> Scenario:
 
 def _names(nodes: list[str]) -> set[str]:
     """What a step may call a node."""
-    from nvsx.core.aliases import alias_of
-
     return {*nodes, *map(alias_of, nodes)}

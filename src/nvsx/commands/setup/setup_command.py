@@ -15,20 +15,21 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from nvsx.cluster.gateway import Gateway
+from nvsx.commands.doctor.doctor_command import lines
+from nvsx.commands.doctor.doctor_facts import Target
 from nvsx.commands.output_option import Output, wants_json
+from nvsx.commands.setup import setting_up
+from nvsx.commands.setup.setting_up import Look
+from nvsx.commands.setup.setup_project import Choice, Planned, ProjectPlan, State, caveat, recommend
 from nvsx.core.errors import ClusterError, Conflict, UsageError
+from nvsx.project import new_files
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.cluster.gateway import Gateway
-    from nvsx.commands.doctor.doctor_facts import Target
-    from nvsx.commands.setup.setting_up import Look
-    from nvsx.commands.setup.setup_project import Choice, Planned, ProjectPlan, State
-    from nvsx.project.new_files import NewFile
+from nvsx.project.new_files import NewFile
 
 #: (question, answer when only Enter is pressed) → the answer.
 Ask = Callable[[str, str], str]
@@ -111,9 +112,6 @@ class Wizard:
 
         Raises Stopped at a no, Conflict when files are in the way, and UsageError.
         """
-        from nvsx.commands.setup import setting_up
-        from nvsx.project import new_files
-
         look = self._cluster()
         chosen = self._runbooks(look)
         root = self._folder()
@@ -140,8 +138,6 @@ class Wizard:
     # --- the cluster ----------------------------------------------------------------------
 
     def _cluster(self) -> Look:
-        from nvsx.commands.setup import setting_up
-
         target, gateway = setting_up.target_of(self._home, self._gateway)
         if target.trouble is None:
             target, gateway = self._context(target, gateway)
@@ -161,8 +157,6 @@ class Wizard:
 
     def _context(self, target: Target, gateway: Gateway | None) -> tuple[Target, Gateway | None]:
         """Show which cluster would be looked at, and let another be named."""
-        from nvsx.commands.setup import setting_up
-
         where = f" ({target.server})" if target.server else ""
         self._tell(f"Cluster: context {target.context or 'of this pod'}{where}")
         self._tell("It is only read: nodes, pods, NVSentinel's modules and settings.")
@@ -180,16 +174,11 @@ class Wizard:
         raise Stopped
 
     def _report(self, look: Look) -> None:
-        from nvsx.commands.doctor.doctor_command import lines
-
         self._tell("\n".join(lines(look.report, sys.stderr)))
 
     # --- runbooks and folder --------------------------------------------------------------
 
     def _runbooks(self, look: Look) -> list[str]:
-        from nvsx.commands.setup import setting_up
-        from nvsx.commands.setup.setup_project import caveat, recommend
-
         choices = recommend(setting_up.starters(), look.survey.cluster.installation)
         marked = [c.name for c in choices if c.recommended]
         self._tell("\nStarter runbooks (* recommended here):")
@@ -205,8 +194,6 @@ class Wizard:
         return chosen_of(answer, choices, marked)
 
     def _folder(self) -> Path:
-        from nvsx.commands.setup import setting_up
-
         cwd = Path.cwd()
         default = setting_up.default_folder(self._home, cwd)
         answer = self._ask(f"\nProject folder? [Enter: {default}; a path; n: stop]", str(default))
@@ -220,8 +207,6 @@ class Wizard:
     # --- files ----------------------------------------------------------------------------
 
     def _list(self, plan: ProjectPlan) -> None:
-        from nvsx.commands.setup import setting_up
-
         self._tell(f"\nIn {plan.root}:")
         words = {"new": "new", "there": "there", "kept": "kept", "conflict": "IN THE WAY"}
         width = min(shutil.get_terminal_size().columns, 100)
@@ -255,8 +240,6 @@ class Wizard:
             raise Stopped
 
     def _next(self, root: Path, chosen: Sequence[str], new: Sequence[NewFile]) -> None:
-        from nvsx.commands.setup import setting_up
-
         self._tell("\nWritten. Next:" if new else "\nNext:")
         steps = [] if root == Path.cwd() else [f"cd {root}"]
         if not setting_up.in_repository(root):

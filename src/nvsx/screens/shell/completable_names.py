@@ -14,9 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from nvsentinel_sandbox.world.faults import FAULTS
+from nvsentinel_sandbox.world.variants import VARIANTS
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError
 from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.follow import situation
+from nvsx.project import loader
 from nvsx.project.home import Home
 
 Found = Sequence[tuple[str, str]]
@@ -56,10 +60,8 @@ class Background:
             pass  # there is no cluster just now; completion is no place to say so
 
     async def _ask(self) -> None:
-        from nvsx.follow.situation import node_names
-
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(node_names(self._home))
+        task = asyncio.ensure_future(situation.node_names(self._home))
         self._stop = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
             self._names = tuple(await task)
@@ -110,8 +112,6 @@ class KnownNames:
         return [*aliased, *((alias, name) for name, alias in aliased)]
 
     def _runbooks(self) -> Found:
-        from nvsx.project import loader
-
         found = [
             e for e in loader.discover(self._home.project.root) if isinstance(e, LoadedRunbook)
         ]
@@ -119,11 +119,9 @@ class KnownNames:
         return [*names, *((e.nickname, e.name) for e in found)]
 
     def _runs(self) -> Found:
-        from nvsx.follow.situation import recent_runs
-
         return [
             (row.run_id, f"{row.runbook} on {row.node or 'no node yet'}, {row.status}")
-            for row in asyncio.run(recent_runs(self._home))
+            for row in asyncio.run(situation.recent_runs(self._home))
         ]
 
 
@@ -133,12 +131,8 @@ def fixed_names() -> dict[str, Found]:
 
 
 def _faults() -> Found:
-    from nvsentinel_sandbox.world.faults import FAULTS
-
     return [(fault.name, fault.title) for fault in FAULTS.values()]
 
 
 def _variants() -> Found:
-    from nvsentinel_sandbox.world.variants import VARIANTS
-
     return [(variant.name, variant.title) for variant in VARIANTS.values()]

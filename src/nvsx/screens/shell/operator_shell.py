@@ -13,14 +13,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from nvsx.core.errors import NvsxError
+from nvsx.project import loader
+from nvsx.project.home import Home
 from nvsx.screens.shell.completion import OWN
 from nvsx.screens.shell.grammar import Command, nearest, place, split
-
-if TYPE_CHECKING:
-    from nvsx.project.home import Home
 
 Dispatch = Callable[[list[str]], int]
 """Runs one command of nvsx, given without the word `nvsx`; returns its exit code."""
@@ -79,8 +77,6 @@ class Shell:
             print(f"{self.runbook} is no longer in use" if self.runbook else "no runbook is in use")
             self.runbook = ""
             return 0
-        from nvsx.project import loader
-
         found = loader.find(self.home.project.root, names[0])
         self.runbook = found.name
         print(f"{found.name} (#{found.nickname}): {found.runbook.metadata.title}")
