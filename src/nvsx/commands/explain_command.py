@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from nvsx.commands.output_option import Output, wants_json
@@ -64,8 +65,6 @@ def explain(
         return
     found = ctx.obj.masker.value(at_desk(ctx, lambda desk: desk.events(event, limit)))
     if as_json:
-        import msgspec
-
         typer.echo(json.dumps([msgspec.to_builtins(e) for e in found], indent=2))
     elif event is None or event.startswith("r-"):
         if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -105,8 +106,6 @@ def _interval(text: str) -> float:
 
 
 def _announce(text: str) -> None:
-    import logging
-
     logging.getLogger("nvsx.serve").info("%s", text)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 
 from nvsx.commands.output_option import Output, wants_json
@@ -108,8 +109,6 @@ def _set_aside(home: Home, rows: Sequence[RunRow]) -> set[str]:
 
 
 def _as_json(row: RunRow) -> dict[str, Any]:
-    import msgspec
-
     told: dict[str, Any] = msgspec.to_builtins(row)
     return told | {"alias": alias_of(row.node) if row.node else ""}
 

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
 from nvsx.commands.output_option import Output, wants_json
@@ -84,8 +85,6 @@ def _list_silences(ctx: typer.Context, *, as_json: bool) -> None:
     now = time.time()
     found = at_desk(ctx, lambda desk: desk.inbox.silences(now))
     if as_json:
-        import msgspec
-
         typer.echo(json.dumps([msgspec.to_builtins(s) for s in found], indent=2))
         return
     if not found:
