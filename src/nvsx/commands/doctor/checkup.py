@@ -32,7 +32,36 @@ class Check:
     id: str
     title: str
     group: str
-    judge: Callable[[Survey], Outcome]
+    judge: Judge
+
+
+MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = GROUPS = (
+    "This machine",
+    "Cluster",
+    "NVSentinel",
+    "Nodes",
+    "Project",
+)
+"""In the order of the list. Within a group it is the order in which checks are written."""
+
+Judge = Callable[[Survey], Outcome]
+
+_REGISTERED: list[Check] = []
+
+
+def check(id: str, title: str, group: str) -> Callable[[Judge], Judge]:  # noqa: A002
+    """Makes a function that judges a survey an entry of the list."""
+
+    def register(judge: Judge) -> Judge:
+        _REGISTERED.append(Check(id, title, group, judge))
+        return judge
+
+    return register
+
+
+def all_checks() -> list[Check]:
+    """The list, of the modules that have been imported; `doctor_checks` imports them all."""
+    return sorted(_REGISTERED, key=lambda one: GROUPS.index(one.group))
 
 
 @dataclass(frozen=True, slots=True)

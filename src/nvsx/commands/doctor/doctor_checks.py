@@ -1,7 +1,7 @@
 """The list of doctor's checks, and those about the cluster and NVSentinel.
 
-A new check is a function and one entry of `CHECKS`. Checks of the machine and the project
-are in `doctor_local`. What each finding rests on: NVSentinel's charts and controllers
+A new check is a function with `@check`, here or in `doctor_local`, which has those of the
+machine and the project. What each finding rests on: NVSentinel's charts and controllers
 (fault-quarantine/pkg/breaker, charts/node-drainer, charts/fault-remediation, janitor).
 """
 
@@ -10,9 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
-from nvsx.commands.doctor import doctor_local as local
-from nvsx.commands.doctor.checkup import Check, Outcome, failed, ok, skipped, warning
-from nvsx.commands.doctor.doctor_facts import Installation, Survey
+from nvsx.commands.doctor import doctor_local  # noqa: F401 - its checks are in the list
+from nvsx.commands.doctor.checkup import (
+    CLUSTER,
+    NODES,
+    NVSENTINEL,
+    Judge,
+    Outcome,
+    all_checks,
+    check,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
+from nvsx.commands.doctor.doctor_facts import Survey
+from nvsx.nvsentinel.installation import Installation
 
 #: A cordon of one node reaches half of the GPU nodes with so many of them.
 BREAKER_NODES = 2
@@ -20,8 +33,6 @@ BREAKER_NODES = 2
 CHAIN = ("fault-quarantine", "node-drainer", "fault-remediation", "janitor")
 _SHOWN = 8
 _NOT_REACHED = "the cluster was not reached"
-
-Judge = Callable[[Survey], Outcome]
 
 
 def _needs_cluster(judge: Judge) -> Judge:
@@ -56,6 +67,7 @@ def _names(names: list[str]) -> str:
 # --- the cluster --------------------------------------------------------------------------
 
 
+@check("api", "API server", CLUSTER)
 def api(survey: Survey) -> Outcome:
     seen, target = survey.cluster, survey.target
     if seen.version:
@@ -68,6 +80,7 @@ def api(survey: Survey) -> Outcome:
     return failed(seen.trouble.message, fix)
 
 
+@check("rights", "rights", CLUSTER)
 @_needs_cluster
 def rights(survey: Survey) -> Outcome:
     tried = survey.cluster.attempts
@@ -93,6 +106,7 @@ def rights(survey: Survey) -> Outcome:
 # --- NVSentinel ---------------------------------------------------------------------------
 
 
+@check("modules", "modules", NVSENTINEL)
 @_needs_cluster
 def modules(survey: Survey) -> Outcome:
     inst = survey.cluster.installation
@@ -117,6 +131,7 @@ def modules(survey: Survey) -> Outcome:
     return ok(said, *details)
 
 
+@check("chain", "chain", NVSENTINEL)
 @_needs_nvsentinel
 def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one shape for all
     off = [n for n in CHAIN if n not in inst.modules or not inst.modules[n].desired]
@@ -133,6 +148,7 @@ def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one 
     return ok("quarantine, drain and remediation are installed")
 
 
+@check("dry-run", "dry run", NVSENTINEL)
 @_needs_nvsentinel
 def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     if inst.monitor_only.value:
@@ -148,6 +164,7 @@ def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     return ok(inst.dry_run.evidence)
 
 
+@check("breaker", "circuit breaker", NVSENTINEL)
 @_needs_nvsentinel
 def breaker(survey: Survey, inst: Installation) -> Outcome:
     if inst.monitor_only.value:
@@ -176,6 +193,7 @@ def breaker(survey: Survey, inst: Installation) -> Outcome:
     return ok(inst.breaker.evidence)
 
 
+@check("drain", "drain", NVSENTINEL)
 @_needs_nvsentinel
 def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     if "node-drainer" not in inst.modules:
@@ -187,6 +205,7 @@ def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     return ok(f"{inst.drain.value} ({inst.drain.evidence})")
 
 
+@check("repair", "repair", NVSENTINEL)
 @_needs_nvsentinel
 def repair(survey: Survey, inst: Installation) -> Outcome:
     if "fault-remediation" not in inst.modules:
@@ -207,6 +226,7 @@ def repair(survey: Survey, inst: Installation) -> Outcome:
     return ok(f"{inst.repair.value} ({inst.repair.evidence})")
 
 
+@check("datastore", "datastore", NVSENTINEL)
 @_needs_nvsentinel
 def datastore(survey: Survey, inst: Installation) -> Outcome:
     store, project = survey.cluster.store, survey.project
@@ -239,6 +259,7 @@ def datastore(survey: Survey, inst: Installation) -> Outcome:
 # --- nodes --------------------------------------------------------------------------------
 
 
+@check("gpu-nodes", "GPU nodes", NODES)
 @_needs_cluster
 def gpu_nodes(survey: Survey) -> Outcome:
     nodes = survey.cluster.nodes
@@ -251,6 +272,7 @@ def gpu_nodes(survey: Survey) -> Outcome:
     return ok(f"{len(found)} of {len(nodes.items)} nodes: {_names(found)}")
 
 
+@check("opted-out", "opted out", NODES)
 @_needs_cluster
 def opted_out(survey: Survey) -> Outcome:
     nodes = survey.cluster.nodes
@@ -264,6 +286,7 @@ def opted_out(survey: Survey) -> Outcome:
     return warning(_names([f"{n.name} ({n.opted_out})" for n in found]), fix)
 
 
+@check("incidents", "in an incident", NODES)
 @_needs_cluster
 def incidents(survey: Survey) -> Outcome:
     nodes = survey.cluster.nodes
@@ -278,35 +301,4 @@ def incidents(survey: Survey) -> Outcome:
     return warning(f"{said} now", fix, *lines)
 
 
-MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = (
-    "This machine",
-    "Cluster",
-    "NVSentinel",
-    "Nodes",
-    "Project",
-)
-
-CHECKS = (
-    Check("python", "nvsx", MACHINE, local.python),
-    Check("kubectl", "kubectl", MACHINE, local.kubectl),
-    Check("state", "state folder", MACHINE, local.state),
-    Check("convert-key", "key for convert", MACHINE, local.convert_key),
-    Check("context", "context", CLUSTER, local.context),
-    Check("api", "API server", CLUSTER, api),
-    Check("rights", "rights", CLUSTER, rights),
-    Check("modules", "modules", NVSENTINEL, modules),
-    Check("chain", "chain", NVSENTINEL, chain),
-    Check("dry-run", "dry run", NVSENTINEL, dry_run),
-    Check("breaker", "circuit breaker", NVSENTINEL, breaker),
-    Check("drain", "drain", NVSENTINEL, drain),
-    Check("repair", "repair", NVSENTINEL, repair),
-    Check("datastore", "datastore", NVSENTINEL, datastore),
-    Check("gpu-nodes", "GPU nodes", NODES, gpu_nodes),
-    Check("opted-out", "opted out", NODES, opted_out),
-    Check("incidents", "in an incident", NODES, incidents),
-    Check("project", "folder", PROJECT, local.project),
-    Check("settings", "nvsx.yaml", PROJECT, local.settings),
-    Check("runbooks", "runbooks", PROJECT, local.runbooks),
-    Check("hooks", "hooks", PROJECT, local.hooks),
-    Check("guard", "kubectl guard", PROJECT, local.guard),
-)
+CHECKS = tuple(all_checks())

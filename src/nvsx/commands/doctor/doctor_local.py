@@ -1,11 +1,21 @@
 """Doctor's checks of this machine and of the project: nothing here needs a cluster.
 
-`doctor_checks` holds the list they are entries of.
+`doctor_checks` has the others, and the list.
 """
 
 from __future__ import annotations
 
-from nvsx.commands.doctor.checkup import Outcome, failed, ok, skipped, warning
+from nvsx.commands.doctor.checkup import (
+    CLUSTER,
+    MACHINE,
+    PROJECT,
+    Outcome,
+    check,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
 from nvsx.commands.doctor.doctor_facts import Survey
 
 _CHOSEN = {
@@ -17,6 +27,7 @@ _CHOSEN = {
 }
 
 
+@check("python", "nvsx", MACHINE)
 def python(survey: Survey) -> Outcome:
     machine = survey.machine
     there = [name for name, found in machine.extras.items() if found]
@@ -26,6 +37,7 @@ def python(survey: Survey) -> Outcome:
     return ok(f"{machine.nvsx} on Python {machine.python}{extras}{missing}")
 
 
+@check("kubectl", "kubectl", MACHINE)
 def kubectl(survey: Survey) -> Outcome:
     machine = survey.machine
     if machine.kubectl:
@@ -41,6 +53,7 @@ def kubectl(survey: Survey) -> Outcome:
     return failed(message, hint)
 
 
+@check("state", "state folder", MACHINE)
 def state(survey: Survey) -> Outcome:
     trouble = survey.machine.state_trouble
     if trouble:
@@ -48,6 +61,7 @@ def state(survey: Survey) -> Outcome:
     return ok(f"{survey.machine.state} can be written")
 
 
+@check("convert-key", "key for convert", MACHINE)
 def convert_key(survey: Survey) -> Outcome:
     """Presence only: the key itself is never looked at."""
     if not survey.machine.convert_key:
@@ -62,6 +76,7 @@ def convert_key(survey: Survey) -> Outcome:
     return ok("ANTHROPIC_API_KEY is set (it was not tried)")
 
 
+@check("context", "context", CLUSTER)
 def context(survey: Survey) -> Outcome:
     target = survey.target
     if target.trouble:
@@ -72,6 +87,7 @@ def context(survey: Survey) -> Outcome:
     return ok(f"{target.context}{others}")
 
 
+@check("project", "folder", PROJECT)
 def project(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.trouble:
@@ -84,6 +100,7 @@ def project(survey: Survey) -> Outcome:
     return ok(f"{seen.root} ({_CHOSEN.get(seen.kind, seen.kind)})")
 
 
+@check("settings", "nvsx.yaml", PROJECT)
 def settings(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.trouble:
@@ -94,6 +111,7 @@ def settings(survey: Survey) -> Outcome:
     return ok(f"valid; serve: {', '.join(seen.modes)}")
 
 
+@check("runbooks", "runbooks", PROJECT)
 def runbooks(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.trouble:
@@ -113,6 +131,7 @@ def runbooks(survey: Survey) -> Outcome:
     return ok(f"{count}, all valid")
 
 
+@check("hooks", "hooks", PROJECT)
 def hooks(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.trouble or not seen.runbooks:
@@ -128,6 +147,7 @@ def hooks(survey: Survey) -> Outcome:
     return ok(f"{seen.hooks} scripts, all there and executable")
 
 
+@check("guard", "kubectl guard", PROJECT)
 def guard(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.kubectl_writes == "allow":

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nvsx.cluster.gateway import Gateway
 from nvsx.commands.doctor import checkup, survey
-from nvsx.commands.doctor.doctor_checks import CHECKS, CLUSTER, NODES, NVSENTINEL
+from nvsx.commands.doctor.checkup import CLUSTER, NODES, NVSENTINEL
+from nvsx.commands.doctor.doctor_checks import CHECKS
 from nvsx.commands.doctor.doctor_facts import ClusterSeen, ProjectSeen, Survey, Target
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
 from nvsx.commands.setup import setup_project

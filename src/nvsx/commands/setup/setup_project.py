@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from nvsx.commands.doctor.doctor_facts import Installation
 from nvsx.core.runbook.schema import Runbook
+from nvsx.nvsentinel.installation import Installation
 from nvsx.project.new_files import NewFile
 
 #: Which module reports a check or error code, by how its name begins.
