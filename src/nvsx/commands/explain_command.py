@@ -61,7 +61,7 @@ def explain(
     """
     as_json = wants_json(output)
     if source is not None:
-        typer.echo(_offline(ctx.obj, source, event, header or [], as_json=as_json))
+        typer.echo(_explain_offline(ctx.obj, source, event, header or [], as_json=as_json))
         return
     found = ctx.obj.masker.value(at_desk(ctx, lambda desk: desk.events(event, limit)))
     if as_json:
@@ -106,17 +106,17 @@ def _event_lines(event: Received) -> list[str]:
     if event.explanations:
         lines += ["", "runbooks"]
         for one in sorted(event.explanations, key=lambda e: e.best is None):
-            lines += _explained(one)
+            lines += _explanation_lines(one)
     return lines
 
 
-def _explained(one: Explanation) -> list[str]:
+def _explanation_lines(one: Explanation) -> list[str]:
     head = f"  {'✓' if one.best else '·'} {one.runbook}"
     rules = [f"      {'✓' if r.matched else '✗'} {r.rule}: {r.reason}" for r in one.rules]
     return [head, *(rules or ["      it has no rule that events could match"])]
 
 
-def _offline(
+def _explain_offline(
     home: Home, source: str, file: str | None, headers: Sequence[str], *, as_json: bool
 ) -> str:
     given = {}
@@ -125,15 +125,17 @@ def _offline(
         if not colon:
             raise UsageError(f"--header {text!r} has no colon", "write it as 'Name: value'")
         given[name.strip()] = value.strip()
-    told = home.masker.value(_told(home, source, file, given))
+    told = home.masker.value(_explain_message(home, source, file, given))
     return json.dumps(told.json(), indent=2) if as_json else told.text()
 
 
-def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str]) -> Explained:
+def _explain_message(
+    home: Home, source: str, file: str | None, headers: Mapping[str, str]
+) -> Explained:
     entries = loader.discover(home.project.root)
     return explain_offline(
         source,
-        _body(file),
+        _read_body(file),
         headers,
         home.settings.serve.sources,
         [e.runbook for e in entries if isinstance(e, LoadedRunbook)],
@@ -143,7 +145,7 @@ def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str])
     )
 
 
-def _body(file: str | None) -> bytes:
+def _read_body(file: str | None) -> bytes:
     if file is None:
         raise UsageError("which message?", "nvsx explain --source S body.json, or - for stdin")
     if file == "-":

@@ -73,7 +73,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         modes=collect_modes(mode) if mode else None,
         host=host,
         port=port,
-        poll_interval=_interval(poll_interval) if poll_interval else None,
+        poll_interval=_parse_interval(poll_interval) if poll_interval else None,
         require_auth=require_auth or None,
         live_hooks=live_hooks,
         tls_cert=tls_cert,
@@ -83,7 +83,13 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     say = say_at_once(sys.stderr.fileno(), as_json=bool(output))
     try:
         asyncio.run(
-            run_daemon(home, options, _announce, _show, lambda: watched_loop(home.state_dir, say))
+            run_daemon(
+                home,
+                options,
+                _log_announcement,
+                _show_secret,
+                lambda: watched_loop(home.state_dir, say),
+            )
         )
     finally:
         stop_log()
@@ -95,7 +101,7 @@ def collect_modes(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))
 
 
-def _interval(text: str) -> float:
+def _parse_interval(text: str) -> float:
     try:
         seconds = float(text) if text.replace(".", "", 1).isdigit() else durations.parse(text)
     except ValueError as exc:
@@ -105,11 +111,11 @@ def _interval(text: str) -> float:
     return seconds
 
 
-def _announce(text: str) -> None:
+def _log_announcement(text: str) -> None:
     logging.getLogger("nvsx.serve").info("%s", text)
 
 
-def _show(secret: str) -> None:
+def _show_secret(secret: str) -> None:
     """To a person at a terminal, and past the log, which masks it and may be kept."""
     if secret and sys.stderr.isatty():
         typer.echo(f"  {secret}", err=True)

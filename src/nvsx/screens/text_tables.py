@@ -30,11 +30,13 @@ def print_table(
             less = max(0, min(over, widths[column] - _LEAST))
             widths[column], over = widths[column] - less, over - less
     for row in [head, *rows]:
-        cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = (
+            _cut_cell(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)
+        )
         print("  ".join(cells).rstrip())
 
 
-def _cut(cell: str, width: int) -> str:
+def _cut_cell(cell: str, width: int) -> str:
     return cell if len(cell) <= width else f"{cell[: width - 1]}…"
 
 

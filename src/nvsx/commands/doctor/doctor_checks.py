@@ -59,7 +59,7 @@ def _needs_nvsentinel(judge: Callable[[Survey, Installation], Outcome]) -> Judge
     return judged
 
 
-def _names(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
@@ -90,7 +90,7 @@ def rights(survey: Survey) -> Outcome:
     details = tuple(f"{a.what}: {a.detail} (for {a.why})" for a in (*refused, *unclear))
     counted = f"{len(tried) - len(refused) - len(unclear)} of {len(tried)} reads allowed"
     if refused:
-        what = _names([a.what for a in refused])
+        what = _join_names([a.what for a in refused])
         fix = (
             "nvsx doctor --print-rbac > rbac.yaml, name the account under subjects, "
             "and have it applied"
@@ -99,7 +99,7 @@ def rights(survey: Survey) -> Outcome:
     if unclear:
         return warning(f"{counted}; no clear answer for the others", "run doctor again", *details)
     if absent:
-        return ok(f"{counted}; not served here: {_names(absent)}")
+        return ok(f"{counted}; not served here: {_join_names(absent)}")
     return ok(counted)
 
 
@@ -123,7 +123,7 @@ def modules(survey: Survey) -> Outcome:
     said = f"{len(found)} modules in namespace {inst.namespace}, version {' and '.join(versions)}"
     if lame:
         fix = f"kubectl -n {inst.namespace} get pods; kubectl -n {inst.namespace} describe pod …"
-        what = _names([f"{m.name} ({m.ready} of {m.desired})" for m in lame])
+        what = _join_names([f"{m.name} ({m.ready} of {m.desired})" for m in lame])
         return failed(f"not ready: {what}", fix, *details)
     if len(versions) > 1:
         fix = "normal while an upgrade rolls out; else see `helm history`"
@@ -269,7 +269,7 @@ def gpu_nodes(survey: Survey) -> Outcome:
     if not found:
         fix = "is the GPU operator (its feature discovery) installed? It sets that label"
         return warning(f"none of {len(nodes.items)} nodes is nvidia.com/gpu.present=true", fix)
-    return ok(f"{len(found)} of {len(nodes.items)} nodes: {_names(found)}")
+    return ok(f"{len(found)} of {len(nodes.items)} nodes: {_join_names(found)}")
 
 
 @check("opted-out", "opted out", NODES)
@@ -283,7 +283,7 @@ def opted_out(survey: Survey) -> Outcome:
         return ok("none")
     label = found[0].opted_out.partition("=")[0]
     fix = f"NVSentinel leaves them alone; to give one back: kubectl label node NODE {label}-"
-    return warning(_names([f"{n.name} ({n.opted_out})" for n in found]), fix)
+    return warning(_join_names([f"{n.name} ({n.opted_out})" for n in found]), fix)
 
 
 @check("incidents", "in an incident", NODES)

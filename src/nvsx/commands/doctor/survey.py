@@ -75,12 +75,12 @@ async def survey(home: Home, gateway: Gateway | None = None) -> Survey:
 
 def survey_machine(home: Home) -> Machine:
     path = shutil.which("kubectl") or ""
-    version, kubectl_trouble = _kubectl(path)
-    state, state_trouble = _state(home)
+    version, kubectl_trouble = _version_of_kubectl(path)
+    state, state_trouble = _try_state_folder(home)
     return Machine(
         python=platform.python_version(),
         nvsx=__version__,
-        extras={name: _importable(module) for name, module in _EXTRAS.items()},
+        extras={name: _is_importable(module) for name, module in _EXTRAS.items()},
         kubectl=version,
         kubectl_path=path,
         kubectl_trouble=kubectl_trouble,
@@ -91,13 +91,13 @@ def survey_machine(home: Home) -> Machine:
     )
 
 
-def _importable(module: str) -> bool:
+def _is_importable(module: str) -> bool:
     with suppress(ImportError, ValueError):
         return importlib.util.find_spec(module) is not None
     return False
 
 
-def _kubectl(path: str) -> tuple[str, Trouble | None]:
+def _version_of_kubectl(path: str) -> tuple[str, Trouble | None]:
     """Its version. Asked without a server: that is another check."""
     if not path:
         return "", trouble(kubeconfig.no_kubectl())
@@ -118,7 +118,7 @@ def _kubectl(path: str) -> tuple[str, Trouble | None]:
     return str(found), None
 
 
-def _state(home: Home) -> tuple[str, Trouble | None]:
+def _try_state_folder(home: Home) -> tuple[str, Trouble | None]:
     """The state folder, and whether a file can be made there."""
     try:
         folder = home.state_dir
@@ -148,11 +148,11 @@ def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway 
     except (ClusterError, UsageError) as error:
         return Target(trouble=trouble(error)), None
     others = tuple(c.name for c in known if c.name != context.name)
-    target = Target(context.name, _shown(context.server), others=others)
+    target = Target(context.name, _address_without_secrets(context.server), others=others)
     return target, ProxyGateway(context.name)
 
 
-def _shown(server: str) -> str:
+def _address_without_secrets(server: str) -> str:
     """A server's address without user-info, path and query: they can hold a token."""
     parts = urlsplit(server)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
@@ -179,7 +179,7 @@ def survey_project(home: Home) -> ProjectSeen:
         runbooks=len(catalog),
         hooks=len(scripts),
         findings=tuple(findings),
-        guard=_guard(),
+        guard=_try_guard(),
     )
     return _with_settings(home, seen)
 
@@ -197,7 +197,7 @@ def _with_settings(home: Home, seen: ProjectSeen) -> ProjectSeen:
     )
 
 
-def _guard() -> Attempt:
+def _try_guard() -> Attempt:
     """Try the guard on a write, with a stand-in behind it: no real kubectl is in reach."""
     with tempfile.TemporaryDirectory(prefix="nvsx-") as folder:
         guard = install_guard(Path(folder))

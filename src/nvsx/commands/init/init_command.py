@@ -58,10 +58,10 @@ def init(
         }
         typer.echo(json.dumps(told, indent=2))
     else:
-        _tell(begun)
+        _print_next_steps(begun)
 
 
-def _tell(begun: Begun) -> None:
+def _print_next_steps(begun: Begun) -> None:
     name, fault = begun.made.name, begun.made.fault
     typer.echo(f"in {begun.root}:")
     for path in begun.written:

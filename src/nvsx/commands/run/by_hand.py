@@ -72,18 +72,18 @@ async def run_by_hand(
         _maybe_sandbox(loaded, options, announce) as sandbox,
         open_world(home, sandbox) as world,
     ):
-        run, runner = await _begin(world, loaded, options, choose, sandbox)
+        run, runner = await _begin_run(world, loaded, options, choose, sandbox)
         if world.where.sandbox and not options.sandbox:
             announce(_on_a_sandbox(world, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
         report = ReportView(world.journal, run.artifacts)
         run.views = (*views, report, *([injector] if injector else []))
         if options.resume:
-            await _replay(run)
+            await _replay_journal(run)
         heeding = asyncio.create_task(heed_one(inbox_of(world.journal), runner), name="asks")
         try:
             if reins is None:
-                return await _worked(runner)
+                return await _work_until_signal(runner)
             reins.take(runner)
             return await runner.work()
         except StoreBusy as error:
@@ -124,7 +124,7 @@ async def _maybe_sandbox(
             await sandbox.stop()
 
 
-async def _begin(
+async def _begin_run(
     world: World,
     loaded: LoadedRunbook,
     options: RunOptions,
@@ -140,7 +140,7 @@ async def _begin(
         node = await resolve(world.observer, wanted, choose)
         if options.drill:
             await refuse_watched_drill(world, node)
-        request = placed_request(world.where, _request(world, node, options))
+        request = placed_request(world.where, _request_of_options(world, node, options))
         lease = await world.journal.create(
             NewRun(
                 runbook=loaded.name,
@@ -159,7 +159,7 @@ async def _begin(
     return run, Runner(run, matches=matches)
 
 
-def _request(world: World, node: str, options: RunOptions) -> RunRequest:
+def _request_of_options(world: World, node: str, options: RunOptions) -> RunRequest:
     return RunRequest(
         node=node,
         cluster=world.where.cluster,
@@ -223,12 +223,12 @@ def _same_project(recorded: str, root: Path) -> bool:
     return not recorded or not before.exists() or before.resolve() == root.resolve()
 
 
-async def _replay(run: RunContext) -> None:
+async def _replay_journal(run: RunContext) -> None:
     run.replay(await run.ports.journal.read(run.run_id))
     await run.record(j.Resumed(owner=run.lease.owner, epoch=run.lease.epoch))
 
 
-async def _worked(runner: Runner) -> j.Finish:
+async def _work_until_signal(runner: Runner) -> j.Finish:
     """Work the run; the first Ctrl-C or SIGTERM cancels it, the second stops at once."""
     work = asyncio.ensure_future(runner.work())
     loop = asyncio.get_running_loop()

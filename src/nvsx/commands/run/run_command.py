@@ -115,7 +115,16 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 
         views = views_for(as_jsonl=bool(output), plain=plain, verbose=verbose)
         finish = asyncio.run(
-            _closing(run_by_hand(home, options, views, choose=_choice(), announce=_announce), views)
+            _close_views_after(
+                run_by_hand(
+                    home,
+                    options,
+                    views,
+                    choose=_choice_if_on_terminal(),
+                    announce=_announce_to_person,
+                ),
+                views,
+            )
         )
     raise typer.Exit(finish.exit_code)
 
@@ -129,7 +138,7 @@ def _own_troubles(home: Home) -> Iterator[None]:
             yield
     finally:
         if log.count:
-            _announce(f"warnings of nvsx itself: {log.count}, in {log.path}")
+            _announce_to_person(f"warnings of nvsx itself: {log.count}, in {log.path}")
 
 
 def can_fly() -> bool:
@@ -141,10 +150,12 @@ def can_fly() -> bool:
 async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, verbose: bool) -> int:
     """Run under the flight deck; the exit code."""
     if not (options.target_node or options.sandbox or options.resume):
-        _announce("looking for a node in an incident; --target-node names one")
+        _announce_to_person("looking for a node in an incident; --target-node names one")
         from nvsx.commands.run.by_hand import choose_target
 
-        options = dataclasses.replace(options, target_node=await choose_target(home, _ask))
+        options = dataclasses.replace(
+            options, target_node=await choose_target(home, _ask_which_node)
+        )
     reins = Reins()
 
     async def run(view: View) -> Finish:
@@ -166,7 +177,7 @@ async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, ve
     return 143 if landing.stopped_by == "SIGTERM" else 130
 
 
-async def _closing(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
+async def _close_views_after(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
     """`work`, and whatever becomes of it, the views' last lines."""
     try:
         return await work
@@ -191,16 +202,16 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not plain
 
 
-def _announce(text: str) -> None:
+def _announce_to_person(text: str) -> None:
     print(f"nvsx: {text}", file=sys.stderr)
 
 
-def _choice() -> Choose | None:
+def _choice_if_on_terminal() -> Choose | None:
     """On a terminal a person chooses between several nodes in an incident."""
-    return _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+    return _ask_which_node if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
-def _ask(faults: Sequence[Fault]) -> str | None:
+def _ask_which_node(faults: Sequence[Fault]) -> str | None:
     for i, fault in enumerate(faults, 1):
         codes = ", ".join(fault.event.error_codes)
         line = f"  {i}  {fault.node} ({alias_of(fault.node)})  {fault.event.check} {codes}"

@@ -90,7 +90,7 @@ def list_runs(
         return
     print_table(
         ("RUN", "RUNBOOK", "NODE", "STATUS", "TRIGGER", "AGE"),
-        [_cells(row, set_aside=row.run_id in aside) for row in rows],
+        [_row_as_cells(row, set_aside=row.run_id in aside) for row in rows],
     )
     for row in rows:
         if row.run_id in aside:
@@ -113,7 +113,7 @@ def _as_json(row: RunRow) -> dict[str, Any]:
     return told | {"alias": alias_of(row.node) if row.node else ""}
 
 
-def _cells(row: RunRow, *, set_aside: bool = False) -> tuple[str, ...]:
+def _row_as_cells(row: RunRow, *, set_aside: bool = False) -> tuple[str, ...]:
     node = f"{row.node} ({alias_of(row.node)})" if row.node else "-"
     status = f"{row.status} (degraded)" if row.degraded else row.status
     status = "set aside" if set_aside else status

@@ -57,7 +57,7 @@ def silence(
         return
     if for_ is None or not reason.strip():
         raise UsageError("a silence has an end and a reason", "add --for 2h --reason …")
-    seconds = _seconds(for_)
+    seconds = _parse_length(for_)
     made, warning = asyncio.run(desks.silence(ctx.obj, node, seconds, reason.strip()))
     if warning:
         print(f"nvsx: {warning}", file=sys.stderr)
@@ -71,7 +71,7 @@ def _name_state_folder(ctx: typer.Context) -> None:
     print(f"nvsx: for the daemon with the state folder {ctx.obj.state_dir}", file=sys.stderr)
 
 
-def _seconds(text: str) -> float:
+def _parse_length(text: str) -> float:
     try:
         seconds = durations.parse(text)
     except ValueError as exc:

@@ -112,17 +112,17 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
     outlets = Outlets(
         store=store,
         layout_2025=layout == "2025",
-        events=_destination(events_to, events_token_file, events_token_url),
+        events=_destination_of_events(events_to, events_token_file, events_token_url),
         backfill=backfill,
     )
-    folder = _folder(ctx)
+    folder = _folder_of_sandbox(ctx)
     sandbox = Sandbox(state_dir=folder, outlets=outlets, **wanted.model_dump())
     if played:
         played = played.model_copy(update={"sandbox": wanted})
-    asyncio.run(_hold(sandbox, folder, played))
+    asyncio.run(_hold_sandbox(sandbox, folder, played))
 
 
-def _destination(url: str, token_file: Path | None, token_url: str) -> Destination | None:
+def _destination_of_events(url: str, token_file: Path | None, token_url: str) -> Destination | None:
     if not url:
         if token_file or token_url:
             raise UsageError("there is no receiver for the token", "give --events-to URL")
@@ -142,25 +142,25 @@ def _destination(url: str, token_file: Path | None, token_url: str) -> Destinati
     )
 
 
-async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> None:
+async def _hold_sandbox(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
 
     def tell(line: str) -> None:
-        _note(f"{time.strftime('%H:%M:%S')}  {line}")
+        _print_note(f"{time.strftime('%H:%M:%S')}  {line}")
 
     with control.claimed(folder):
         playing: asyncio.Task[None] | None = None
         try:
             await sandbox.start()
             async with control.serve(sandbox, folder, stop):
-                _welcome(sandbox)
+                _print_welcome(sandbox)
                 sandbox.narrate(tell)
                 if scenario is not None:
                     playing = asyncio.create_task(
-                        _play(scenario, sandbox, tell=tell, stop=stop.set)
+                        _play_scenario(scenario, sandbox, tell=tell, stop=stop.set)
                     )
                 await stop.wait()
         finally:
@@ -168,10 +168,10 @@ async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> No
                 playing.cancel()
                 await asyncio.gather(playing, return_exceptions=True)
             await sandbox.stop()
-    _note("sandbox stopped")
+    _print_note("sandbox stopped")
 
 
-async def _play(
+async def _play_scenario(
     scenario: Scenario,
     sandbox: Sandbox,
     *,
@@ -182,16 +182,16 @@ async def _play(
     tell("scenario: the last step was taken")
 
 
-def _welcome(sandbox: Sandbox) -> None:
+def _print_welcome(sandbox: Sandbox) -> None:
     found = sandbox.status()
     print(f"export KUBECONFIG={shlex.quote(str(sandbox.kubeconfig))}", flush=True)
     variant = f", variant {found['variant']}" if found["variant"] else ""
-    _note(f"A sandbox with {len(found['nodes'])} GPU nodes (seed {found['seed']}{variant}).")
-    _note("In another terminal, after that export:")
-    _note("  kubectl get nodes")
-    _note("  nvsx sandbox inject xid-79")
-    _note("  nvsx sandbox faults")
-    _note("Ctrl-C ends it.")
+    _print_note(f"A sandbox with {len(found['nodes'])} GPU nodes (seed {found['seed']}{variant}).")
+    _print_note("In another terminal, after that export:")
+    _print_note("  kubectl get nodes")
+    _print_note("  nvsx sandbox inject xid-79")
+    _print_note("  nvsx sandbox faults")
+    _print_note("Ctrl-C ends it.")
 
 
 @sandbox_app.command()
@@ -213,7 +213,7 @@ def inject(
       nvsx sandbox inject xid-48 --node gpu-node-a2
     """
     body = {"fault": fault, "node": node, "variant": variant, "people": people}
-    hit = _call(ctx, "POST", "/inject", body)["node"]
+    hit = _call_sandbox(ctx, "POST", "/inject", body)["node"]
     typer.echo(f"{fault} injected on {hit} ({alias_of(hit)})")
 
 
@@ -227,13 +227,13 @@ def heal(
     Example: nvsx sandbox heal gpu-node-a2
     """
     if not node:
-        nodes = _call(ctx, "GET", "/status")["nodes"]
+        nodes = _call_sandbox(ctx, "GET", "/status")["nodes"]
         broken = [n["name"] for n in nodes if n["faults"] or n["state"] or not n["ready"]]
         if len(broken) != 1:
             told = ", ".join(broken) or "no node is"
             raise UsageError(f"which node? broken: {told}", "name one: `nvsx sandbox heal NODE`")
         node = broken[0]
-    _call(ctx, "POST", "/heal", {"node": node})
+    _call_sandbox(ctx, "POST", "/heal", {"node": node})
     typer.echo(f"someone repairs {node} ({alias_of(node)})")
 
 
@@ -289,7 +289,7 @@ def status(ctx: typer.Context, output: Output = None) -> None:
     Example: nvsx sandbox status -o json | jq '.nodes[].name'
     """
     as_json = wants_json(output)
-    found = _call(ctx, "GET", "/status")
+    found = _call_sandbox(ctx, "GET", "/status")
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -317,18 +317,20 @@ def stop(ctx: typer.Context) -> None:
 
     Example: nvsx sandbox stop
     """
-    _call(ctx, "POST", "/stop")
+    _call_sandbox(ctx, "POST", "/stop")
     typer.echo("sandbox stops")
 
 
-def _call(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    return asyncio.run(control.call(_folder(ctx), method, path, body))
+def _call_sandbox(
+    ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
+    return asyncio.run(control.call(_folder_of_sandbox(ctx), method, path, body))
 
 
-def _folder(ctx: typer.Context) -> Path:
+def _folder_of_sandbox(ctx: typer.Context) -> Path:
     home: Home = ctx.obj
     return home.state_dir / "sandbox"
 
 
-def _note(line: str) -> None:
+def _print_note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -34,7 +34,7 @@ def load_scenario(path: Path) -> Scenario:
         )
     except ValidationError as error:
         raise InvalidRunbook(str(path), findings(Scenario, tree, error, str(path))) from None
-    known = _names(node_names(found.sandbox.nodes))
+    known = _names_of_nodes(node_names(found.sandbox.nodes))
     problems = []
     for index, step in enumerate(found.steps):
         for key in ("node", "heal", "cordon", "uncordon"):
@@ -48,6 +48,6 @@ def load_scenario(path: Path) -> Scenario:
     return found
 
 
-def _names(nodes: list[str]) -> set[str]:
+def _names_of_nodes(nodes: list[str]) -> set[str]:
     """What a step may call a node."""
     return {*nodes, *map(alias_of, nodes)}

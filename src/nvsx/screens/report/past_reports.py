@@ -43,7 +43,7 @@ OWN = frozenset({"report.md", "report.html"})
 
 
 @asynccontextmanager
-async def _store(home: Home) -> AsyncIterator[SqliteJournal]:
+async def _open_journal(home: Home) -> AsyncIterator[SqliteJournal]:
     with closing(open_store(home.state_dir)) as journal:
         yield journal
 
@@ -52,8 +52,8 @@ async def stats(
     home: Home, wanted: RunFilter, by: By, window: float = statistics.REPEAT_WINDOW
 ) -> statistics.Stats:
     """Statistics over the finished runs that fit. Raises StoreError."""
-    with _uncollected():
-        async with _store(home) as journal:
+    with _without_collector():
+        async with _open_journal(home) as journal:
             samples = await journal.look(lambda db: queries.samples(db, wanted, by))
             hits = await journal.look(lambda db: queries.hits(db, wanted))
         return statistics.Stats(
@@ -62,7 +62,7 @@ async def stats(
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_collector() -> Iterator[None]:
     """No search for cycles: of hundreds of thousands of rows it is a third of the time, and
     they have none."""
     was = gc.isenabled()
@@ -76,19 +76,19 @@ def _uncollected() -> Iterator[None]:
 
 async def report(home: Home, run_id: str) -> reports.Report:
     """The report of one run, as of now. Raises UsageError for an unknown run, StoreError."""
-    async with _store(home) as journal:
+    async with _open_journal(home) as journal:
         row = await journal.run(run_id)
         entries = await journal.read(run_id)
     folder = folder_of(home, row)
     hide(folder / REPORT_FILE, home.masker)  # of a run that was killed nobody has
-    built = await asyncio.to_thread(_built, entries, folder)
+    built = await asyncio.to_thread(_build_report, entries, folder)
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
 
 async def merged_report(home: Home, wanted: str, since: float) -> reports.Report:
     """One report of the runs of an incident that began since (Unix seconds). `wanted` is one of
     them, or the node (name or alias): then its newest run. Raises UsageError, StoreError."""
-    async with _store(home) as journal:
+    async with _open_journal(home) as journal:
         run_id = wanted
         if not wanted.startswith("r-"):
             on_node = RunFilter(node=wanted, since=since)
@@ -106,7 +106,7 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Report
             if any(isinstance(e.body, j.Start) for e in entries):
                 folder = folder_of(home, row)
                 hide(folder / REPORT_FILE, home.masker)
-                told.append((entries, await asyncio.to_thread(_files, folder)))
+                told.append((entries, await asyncio.to_thread(_list_artifacts, folder)))
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
     return home.masker.value(await asyncio.to_thread(merge, told, run_id))
@@ -119,11 +119,11 @@ def folder_of(home: Home, row: RunRow) -> Path:
     return there if row.project and not here.is_dir() and there.is_dir() else here
 
 
-def _built(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
-    return reports.build(entries, _files(folder))
+def _build_report(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
+    return reports.build(entries, _list_artifacts(folder))
 
 
-def _files(folder: Path) -> list[reports.Artifact]:
+def _list_artifacts(folder: Path) -> list[reports.Artifact]:
     return [reports.Artifact(*file) for file in listing(folder) if file[0] not in OWN]
 
 
@@ -140,14 +140,14 @@ class ReportView:
 
     def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
         if isinstance(entry.body, j.Finish) and self._task is None and not replayed:
-            self._task = asyncio.create_task(self._write(entry.run_id))
+            self._task = asyncio.create_task(self._write_report(entry.run_id))
 
-    async def _write(self, run_id: str) -> None:
+    async def _write_report(self, run_id: str) -> None:
         began = time.monotonic()
         try:
             entries = await self._journal.read(run_id)
             await self._mask_lines()
-            built = await asyncio.to_thread(_built, entries, self._artifacts.folder)
+            built = await asyncio.to_thread(_build_report, entries, self._artifacts.folder)
             await self._artifacts.write("report.md", markdown(built).encode(errors="replace"))
             await self._artifacts.write("report.html", page(built).encode(errors="replace"))
         except NvsxError as error:

@@ -47,19 +47,21 @@ class Background:
         fetching = self._thread is not None and self._thread.is_alive()
         if not fetching and time.monotonic() - self._at > NODES_KEPT:
             self._at = time.monotonic()
-            self._thread = threading.Thread(target=self._fetch, name="nvsx-nodes", daemon=True)
+            self._thread = threading.Thread(
+                target=self._fetch_nodes, name="nvsx-nodes", daemon=True
+            )
             self._thread.start()
         if not self._names and self._thread is not None:
             self._thread.join(FIRST_WAIT)
         return self._names
 
-    def _fetch(self) -> None:
+    def _fetch_nodes(self) -> None:
         try:
-            asyncio.run(self._ask())
+            asyncio.run(self._ask_cluster())
         except (NvsxError, OSError, TimeoutError, asyncio.CancelledError):
             pass  # there is no cluster just now; completion is no place to say so
 
-    async def _ask(self) -> None:
+    async def _ask_cluster(self) -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(situation.node_names(self._home))
         self._stop = lambda: loop.call_soon_threadsafe(task.cancel)
@@ -82,15 +84,15 @@ class KnownNames:
         self._background = Background(home)
         self._kept: dict[str, tuple[float, Found]] = {}
         self._find: dict[str, Callable[[], Found]] = {
-            "runbook": self._runbooks,
-            "run": self._runs,
-            "fault": _faults,
-            "variant": _variants,
+            "runbook": self._find_runbooks,
+            "run": self._find_runs,
+            "fault": _list_faults,
+            "variant": _list_variants,
         }
 
     def __call__(self, kind: str) -> Found:
         if kind == "node":
-            return self._nodes()
+            return self._known_nodes()
         find = self._find.get(kind)
         if find is None:
             return ()
@@ -106,19 +108,19 @@ class KnownNames:
     def close(self, timeout: float = 2.0) -> None:
         self._background.close(timeout)
 
-    def _nodes(self) -> Found:
+    def _known_nodes(self) -> Found:
         nodes = self._background.nodes()
         aliased = [(name, alias_of(name)) for name in nodes]
         return [*aliased, *((alias, name) for name, alias in aliased)]
 
-    def _runbooks(self) -> Found:
+    def _find_runbooks(self) -> Found:
         found = [
             e for e in loader.discover(self._home.project.root) if isinstance(e, LoadedRunbook)
         ]
         names = [(e.name, e.runbook.metadata.title) for e in found]
         return [*names, *((e.nickname, e.name) for e in found)]
 
-    def _runs(self) -> Found:
+    def _find_runs(self) -> Found:
         return [
             (row.run_id, f"{row.runbook} on {row.node or 'no node yet'}, {row.status}")
             for row in asyncio.run(situation.recent_runs(self._home))
@@ -127,12 +129,12 @@ class KnownNames:
 
 def fixed_names() -> dict[str, Found]:
     """The names that are the same everywhere, by kind."""
-    return {"fault": _faults(), "variant": _variants()}
+    return {"fault": _list_faults(), "variant": _list_variants()}
 
 
-def _faults() -> Found:
+def _list_faults() -> Found:
     return [(fault.name, fault.title) for fault in FAULTS.values()]
 
 
-def _variants() -> Found:
+def _list_variants() -> Found:
     return [(variant.name, variant.title) for variant in VARIANTS.values()]
