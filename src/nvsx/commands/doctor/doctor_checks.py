@@ -15,8 +15,8 @@ from nvsx.commands.doctor.checkup import (
     CLUSTER,
     NODES,
     NVSENTINEL,
+    CheckOutcome,
     Judge,
-    Outcome,
     all_checks,
     check,
     failed,
@@ -39,18 +39,18 @@ def _needs_cluster(judge: Judge) -> Judge:
     """Skips a check that has nothing to judge when nobody answered."""
 
     @wraps(judge)
-    def judged(survey: Survey) -> Outcome:
+    def judged(survey: Survey) -> CheckOutcome:
         return judge(survey) if survey.cluster.version else skipped(_NOT_REACHED)
 
     return judged
 
 
-def _needs_nvsentinel(judge: Callable[[Survey, Installation], Outcome]) -> Judge:
+def _needs_nvsentinel(judge: Callable[[Survey, Installation], CheckOutcome]) -> Judge:
     """Skips a check that is about an NVSentinel that is not there or could not be read."""
 
     @_needs_cluster
     @wraps(judge)
-    def judged(survey: Survey) -> Outcome:
+    def judged(survey: Survey) -> CheckOutcome:
         inst = survey.cluster.installation
         if inst is None or inst.found.value is None:
             return skipped("NVSentinel could not be read")
@@ -68,7 +68,7 @@ def _join_names(names: list[str]) -> str:
 
 
 @check("api", "API server", CLUSTER)
-def api(survey: Survey) -> Outcome:
+def api(survey: Survey) -> CheckOutcome:
     seen, target = survey.cluster, survey.target
     if seen.version:
         server = f" at {target.server}" if target.server else ""
@@ -82,7 +82,7 @@ def api(survey: Survey) -> Outcome:
 
 @check("rights", "rights", CLUSTER)
 @_needs_cluster
-def rights(survey: Survey) -> Outcome:
+def rights(survey: Survey) -> CheckOutcome:
     tried = survey.cluster.attempts
     refused = [a for a in tried if a.allowed is False]
     unclear = [a for a in tried if a.allowed is None]
@@ -108,7 +108,7 @@ def rights(survey: Survey) -> Outcome:
 
 @check("modules", "modules", NVSENTINEL)
 @_needs_cluster
-def modules(survey: Survey) -> Outcome:
+def modules(survey: Survey) -> CheckOutcome:
     inst = survey.cluster.installation
     if inst is None or inst.found.value is None:
         why = inst.found.evidence if inst else "not read"
@@ -133,7 +133,7 @@ def modules(survey: Survey) -> Outcome:
 
 @check("chain", "chain", NVSENTINEL)
 @_needs_nvsentinel
-def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one shape for all
+def chain(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001 - one shape for all
     off = [n for n in CHAIN if n not in inst.modules or not inst.modules[n].desired]
     if inst.monitor_only.value:
         return warning(
@@ -150,7 +150,7 @@ def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one 
 
 @check("dry-run", "dry run", NVSENTINEL)
 @_needs_nvsentinel
-def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
+def dry_run(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001
     if inst.monitor_only.value:
         return skipped("nothing that acts is installed")
     if inst.dry_run.value is None:
@@ -166,7 +166,7 @@ def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
 
 @check("breaker", "circuit breaker", NVSENTINEL)
 @_needs_nvsentinel
-def breaker(survey: Survey, inst: Installation) -> Outcome:
+def breaker(survey: Survey, inst: Installation) -> CheckOutcome:
     if inst.monitor_only.value:
         return skipped("there is no fault-quarantine")
     state = inst.breaker.value
@@ -195,7 +195,7 @@ def breaker(survey: Survey, inst: Installation) -> Outcome:
 
 @check("drain", "drain", NVSENTINEL)
 @_needs_nvsentinel
-def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
+def drain(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001
     if "node-drainer" not in inst.modules:
         return skipped("there is no node-drainer")
     if inst.drain.value is None:
@@ -207,7 +207,7 @@ def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
 
 @check("repair", "repair", NVSENTINEL)
 @_needs_nvsentinel
-def repair(survey: Survey, inst: Installation) -> Outcome:
+def repair(survey: Survey, inst: Installation) -> CheckOutcome:
     if "fault-remediation" not in inst.modules:
         return skipped("there is no fault-remediation")
     if inst.manual.value:
@@ -228,7 +228,7 @@ def repair(survey: Survey, inst: Installation) -> Outcome:
 
 @check("datastore", "datastore", NVSENTINEL)
 @_needs_nvsentinel
-def datastore(survey: Survey, inst: Installation) -> Outcome:
+def datastore(survey: Survey, inst: Installation) -> CheckOutcome:
     store, project = survey.cluster.store, survey.project
     named = project.store_uri.partition(":")[0] if ":" in project.store_uri else ""
     provider = named or str(inst.provider.value or "")
@@ -261,7 +261,7 @@ def datastore(survey: Survey, inst: Installation) -> Outcome:
 
 @check("gpu-nodes", "GPU nodes", NODES)
 @_needs_cluster
-def gpu_nodes(survey: Survey) -> Outcome:
+def gpu_nodes(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped(f"could not be read: {nodes.trouble.message}", nodes.trouble.hint)
@@ -274,7 +274,7 @@ def gpu_nodes(survey: Survey) -> Outcome:
 
 @check("opted-out", "opted out", NODES)
 @_needs_cluster
-def opted_out(survey: Survey) -> Outcome:
+def opted_out(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped("nodes could not be read")
@@ -288,7 +288,7 @@ def opted_out(survey: Survey) -> Outcome:
 
 @check("incidents", "in an incident", NODES)
 @_needs_cluster
-def incidents(survey: Survey) -> Outcome:
+def incidents(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped("nodes could not be read")

@@ -15,7 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from nvsx.cluster import kubeconfig
-from nvsx.commands.doctor.checkup import Finding, Outcome, Report, examine
+from nvsx.commands.doctor.checkup import CheckFinding, CheckOutcome, CheckupReport, examine
 from nvsx.commands.doctor.doctor_checks import CHECKS
 from nvsx.commands.doctor.survey import survey
 from nvsx.commands.output_option import Output, wants_json
@@ -105,7 +105,7 @@ class _Paint:
         return text if self._plain else typer.style(text, fg=fg, bold=bold or None)
 
 
-def lines(report: Report, stream: TextIO, *, verbose: bool = False) -> Iterator[str]:
+def lines(report: CheckupReport, stream: TextIO, *, verbose: bool = False) -> Iterator[str]:
     """A report as text for `stream`, as wide as the terminal; setup shows a part of one."""
     paint = _Paint(stream)
     for group, members in groupby(report.findings, lambda f: f.check.group):
@@ -121,7 +121,7 @@ def lines(report: Report, stream: TextIO, *, verbose: bool = False) -> Iterator[
     yield _summarise_report(report)
 
 
-def _outcome_lines(paint: _Paint, title: str, outcome: Outcome) -> Iterator[str]:
+def _outcome_lines(paint: _Paint, title: str, outcome: CheckOutcome) -> Iterator[str]:
     word, colour = _WORDS[outcome.status]
     first, *more = _wrap_text(outcome.evidence)
     mark = paint(word.ljust(4), fg=colour, bold=outcome.status == "failed")
@@ -129,7 +129,7 @@ def _outcome_lines(paint: _Paint, title: str, outcome: Outcome) -> Iterator[str]
     yield from (" " * _INDENT + line for line in more)
 
 
-def _finding_lines(paint: _Paint, finding: Finding, *, verbose: bool) -> Iterator[str]:
+def _finding_lines(paint: _Paint, finding: CheckFinding, *, verbose: bool) -> Iterator[str]:
     outcome = finding.outcome
     yield from _outcome_lines(paint, finding.check.title, outcome)
     if verbose or outcome.status in ("warning", "failed"):
@@ -150,7 +150,7 @@ def _wrap_text(text: str, less: int = 0) -> list[str]:
     return wrapper.wrap(text) or [""]
 
 
-def _summarise_report(report: Report) -> str:
+def _summarise_report(report: CheckupReport) -> str:
     counts = [f"{report.count('ok')} ok"]
     if n := report.count("warning"):
         counts.append(f"{n} warning{'' if n == 1 else 's'}")

@@ -37,7 +37,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChosenCluster:
     """Which cluster is meant. `server` is its address without user-info, "" when unknown."""
 
     context: str = ""
@@ -47,7 +47,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TriedRight:
     """One right that was tried. `allowed` is None when the answer was neither yes nor no."""
 
     what: str
@@ -97,7 +97,7 @@ class ClusterSeen:
     version: str = ""
     uid: str = ""
     trouble: Trouble | None = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[TriedRight, ...] = ()
     installation: Installation | None = None
     nodes: Nodes = Nodes()
     store: StoreSeen = StoreSeen()
@@ -127,7 +127,7 @@ class ProjectSeen:
     modes: tuple[str, ...] = ("webhook",)
     store_uri: str = "auto"
     kubectl_writes: str = "deny"
-    guard: Attempt = field(default=Attempt("kubectl guard", "", None))
+    guard: TriedRight = field(default=TriedRight("kubectl guard", "", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,6 @@ class Survey:
     """Everything the checks judge."""
 
     machine: Machine
-    target: Target
+    target: ChosenCluster
     cluster: ClusterSeen
     project: ProjectSeen

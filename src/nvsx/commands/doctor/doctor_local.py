@@ -9,7 +9,7 @@ from nvsx.commands.doctor.checkup import (
     CLUSTER,
     MACHINE,
     PROJECT,
-    Outcome,
+    CheckOutcome,
     check,
     failed,
     ok,
@@ -28,7 +28,7 @@ _CHOSEN = {
 
 
 @check("python", "nvsx", MACHINE)
-def python(survey: Survey) -> Outcome:
+def python(survey: Survey) -> CheckOutcome:
     machine = survey.machine
     there = [name for name, found in machine.extras.items() if found]
     absent = [name for name, found in machine.extras.items() if not found]
@@ -38,7 +38,7 @@ def python(survey: Survey) -> Outcome:
 
 
 @check("kubectl", "kubectl", MACHINE)
-def kubectl(survey: Survey) -> Outcome:
+def kubectl(survey: Survey) -> CheckOutcome:
     machine = survey.machine
     if machine.kubectl:
         return ok(f"{machine.kubectl} ({machine.kubectl_path})")
@@ -54,7 +54,7 @@ def kubectl(survey: Survey) -> Outcome:
 
 
 @check("state", "state folder", MACHINE)
-def state(survey: Survey) -> Outcome:
+def state(survey: Survey) -> CheckOutcome:
     trouble = survey.machine.state_trouble
     if trouble:
         return failed(trouble.message, trouble.hint)
@@ -62,7 +62,7 @@ def state(survey: Survey) -> Outcome:
 
 
 @check("convert-key", "key for convert", MACHINE)
-def convert_key(survey: Survey) -> Outcome:
+def convert_key(survey: Survey) -> CheckOutcome:
     """Presence only: the key itself is never looked at."""
     if not survey.machine.convert_key:
         return skipped(
@@ -77,7 +77,7 @@ def convert_key(survey: Survey) -> Outcome:
 
 
 @check("context", "context", CLUSTER)
-def context(survey: Survey) -> Outcome:
+def context(survey: Survey) -> CheckOutcome:
     target = survey.target
     if target.trouble:
         return failed(target.trouble.message, target.trouble.hint)
@@ -88,7 +88,7 @@ def context(survey: Survey) -> Outcome:
 
 
 @check("project", "folder", PROJECT)
-def project(survey: Survey) -> Outcome:
+def project(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return failed(seen.trouble.message, seen.trouble.hint)
@@ -101,7 +101,7 @@ def project(survey: Survey) -> Outcome:
 
 
 @check("settings", "nvsx.yaml", PROJECT)
-def settings(survey: Survey) -> Outcome:
+def settings(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return skipped("there is no project")
@@ -112,7 +112,7 @@ def settings(survey: Survey) -> Outcome:
 
 
 @check("runbooks", "runbooks", PROJECT)
-def runbooks(survey: Survey) -> Outcome:
+def runbooks(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return skipped("there is no project")
@@ -132,7 +132,7 @@ def runbooks(survey: Survey) -> Outcome:
 
 
 @check("hooks", "hooks", PROJECT)
-def hooks(survey: Survey) -> Outcome:
+def hooks(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble or not seen.runbooks:
         return skipped("there are no runbooks")
@@ -148,7 +148,7 @@ def hooks(survey: Survey) -> Outcome:
 
 
 @check("guard", "kubectl guard", PROJECT)
-def guard(survey: Survey) -> Outcome:
+def guard(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.kubectl_writes == "allow":
         return warning(

@@ -24,13 +24,13 @@ from nvsx.cluster import kubeconfig
 from nvsx.cluster.gateway import Gateway, InClusterGateway
 from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.commands.doctor.doctor_facts import (
-    Attempt,
+    ChosenCluster,
     ClusterSeen,
     Lint,
     Machine,
     ProjectSeen,
     Survey,
-    Target,
+    TriedRight,
     Trouble,
 )
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
@@ -135,20 +135,20 @@ def _try_state_folder(home: Home) -> tuple[str, Trouble | None]:
 # --- which cluster ------------------------------------------------------------------------
 
 
-def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway | None]:
+def choose_target(home: Home, gateway: Gateway | None) -> tuple[ChosenCluster, Gateway | None]:
     """The context that is meant, and the way to it; None when there is none."""
     if gateway is not None:
-        return Target(context=gateway.name), gateway
+        return ChosenCluster(context=gateway.name), gateway
     if uses_service_account(home.env, home.context):
-        return Target(), InClusterGateway()
+        return ChosenCluster(), InClusterGateway()
     try:
         refuse_stale_kubeconfig(home.env, home.context)
         context = kubeconfig.context_named(home.context)
         known = kubeconfig.contexts()
     except (ClusterError, UsageError) as error:
-        return Target(trouble=trouble(error)), None
+        return ChosenCluster(trouble=trouble(error)), None
     others = tuple(c.name for c in known if c.name != context.name)
-    target = Target(context.name, _address_without_secrets(context.server), others=others)
+    target = ChosenCluster(context.name, _address_without_secrets(context.server), others=others)
     return target, ProxyGateway(context.name)
 
 
@@ -197,7 +197,7 @@ def _with_settings(home: Home, seen: ProjectSeen) -> ProjectSeen:
     )
 
 
-def _try_guard() -> Attempt:
+def _try_guard() -> TriedRight:
     """Try the guard on a write, with a stand-in behind it: no real kubectl is in reach."""
     with tempfile.TemporaryDirectory(prefix="nvsx-") as folder:
         guard = install_guard(Path(folder))
@@ -215,6 +215,6 @@ def _try_guard() -> Attempt:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            return Attempt("kubectl guard", "", None, detail=f"it cannot be run: {error}")
+            return TriedRight("kubectl guard", "", None, detail=f"it cannot be run: {error}")
     passed = b"passed" in done.stdout
-    return Attempt("kubectl guard", "", passed, detail="tried with kubectl delete")
+    return TriedRight("kubectl guard", "", passed, detail="tried with kubectl delete")

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import Gateway
 from nvsx.commands.doctor.doctor_facts import (
-    Attempt,
     ClusterSeen,
     Nodes,
     NodeSeen,
     StoreSeen,
+    TriedRight,
     Trouble,
 )
 from nvsx.core.aliases import alias_of
@@ -92,7 +92,7 @@ async def _read_cluster_id(cluster: Cluster) -> str:
 
 async def _try_rights(
     cluster: Cluster, namespace: str, kinds: Sequence[ResourceSource]
-) -> tuple[Attempt, ...]:
+) -> tuple[TriedRight, ...]:
     listed = {(r.group, r.resource) for r in rbac.RIGHTS}
     mapped = [
         rbac.Right(k.plural, k.group, k.version, ("get", "list", "watch"), "repair requests")
@@ -103,18 +103,18 @@ async def _try_rights(
     return tuple(await asyncio.gather(*tried))
 
 
-async def _try_right(cluster: Cluster, right: rbac.Right, namespace: str) -> Attempt:
+async def _try_right(cluster: Cluster, right: rbac.Right, namespace: str) -> TriedRight:
     what = f"{right.resource}.{right.group}" if right.group else right.resource
     try:
         await _use_right(cluster, right, namespace)
     except (Forbidden, Unauthorized) as error:
-        return Attempt(what, right.why, allowed=False, detail=error.message)
+        return TriedRight(what, right.why, allowed=False, detail=error.message)
     except NotFound:
         # Kubernetes decides about the right before it looks: this was allowed.
-        return Attempt(what, right.why, allowed=True, served=False)
+        return TriedRight(what, right.why, allowed=True, served=False)
     except ClusterError as error:
-        return Attempt(what, right.why, allowed=None, detail=error.message)
-    return Attempt(what, right.why, allowed=True)
+        return TriedRight(what, right.why, allowed=None, detail=error.message)
+    return TriedRight(what, right.why, allowed=True)
 
 
 async def _use_right(cluster: Cluster, right: rbac.Right, namespace: str) -> None:

@@ -34,7 +34,7 @@ End = Literal["repair", "people", "condition", "event"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FaultSigns:
     """What a monitor reports about a fault. `shown` is false for what is only stored,
     `quarantined` for what no rule of NVSentinel's takes a node out of service for."""
 
@@ -64,14 +64,14 @@ class KnownFault:
 
     name: str
     title: str
-    reports: tuple[Report, ...]
+    reports: tuple[FaultSigns, ...]
 
     @property
-    def shown(self) -> tuple[Report, ...]:
+    def shown(self) -> tuple[FaultSigns, ...]:
         return tuple(r for r in self.reports if r.shown)
 
     @property
-    def telling(self) -> tuple[Report, ...]:
+    def telling(self) -> tuple[FaultSigns, ...]:
         """What a runbook is about: not the warnings from which a fatal one is concluded."""
         return tuple(r for r in self.shown if r.fatal or self.end == "event")
 
@@ -235,7 +235,7 @@ def _format_list(words: Mapping[str, None]) -> str:
     return next(iter(words)) if len(words) == 1 else f"[{', '.join(words)}]"
 
 
-def _format_codes(report: Report) -> str:
+def _format_codes(report: FaultSigns) -> str:
     return "[" + ", ".join(_quote_text(c) for c in report.codes) + "]"
 
 
@@ -268,7 +268,7 @@ def _format_detect(fault: KnownFault) -> str:
     return "\n".join(["      - anyOf:", *(f"          - {w}" for w in watches)])
 
 
-def _watch_for(report: Report, more: str = "") -> str:
+def _watch_for(report: FaultSigns, more: str = "") -> str:
     if report.fatal:
         codes = f", errorCode: {_format_codes(report)}" if report.codes else ""
         return f"{{kind: node-condition, type: {report.check}{codes}{more}}}"

@@ -21,10 +21,10 @@ import typer
 
 from nvsx.cluster.gateway import Gateway
 from nvsx.commands.doctor.doctor_command import lines
-from nvsx.commands.doctor.doctor_facts import Target
+from nvsx.commands.doctor.doctor_facts import ChosenCluster
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.setup import setting_up
-from nvsx.commands.setup.setting_up import Look
+from nvsx.commands.setup.setting_up import ClusterLook
 from nvsx.commands.setup.setup_project import Choice, Planned, ProjectPlan, State, caveat, recommend
 from nvsx.core.errors import ClusterError, Conflict, UsageError
 from nvsx.project import new_files
@@ -137,7 +137,7 @@ class Wizard:
 
     # --- the cluster ----------------------------------------------------------------------
 
-    def _choose_cluster(self) -> Look:
+    def _choose_cluster(self) -> ClusterLook:
         target, gateway = setting_up.target_of(self._home, self._gateway)
         if target.trouble is None:
             target, gateway = self._choose_context(target, gateway)
@@ -156,8 +156,8 @@ class Wizard:
         return look
 
     def _choose_context(
-        self, target: Target, gateway: Gateway | None
-    ) -> tuple[Target, Gateway | None]:
+        self, target: ChosenCluster, gateway: Gateway | None
+    ) -> tuple[ChosenCluster, Gateway | None]:
         """Show which cluster would be looked at, and let another be named."""
         where = f" ({target.server})" if target.server else ""
         self._tell_person(f"Cluster: context {target.context or 'of this pod'}{where}")
@@ -175,12 +175,12 @@ class Wizard:
             )
         raise Stopped
 
-    def _show_report(self, look: Look) -> None:
+    def _show_report(self, look: ClusterLook) -> None:
         self._tell_person("\n".join(lines(look.report, sys.stderr)))
 
     # --- runbooks and folder --------------------------------------------------------------
 
-    def _choose_runbooks(self, look: Look) -> list[str]:
+    def _choose_runbooks(self, look: ClusterLook) -> list[str]:
         choices = recommend(setting_up.starters(), look.survey.cluster.installation)
         marked = [c.name for c in choices if c.recommended]
         self._tell_person("\nStarter runbooks (* recommended here):")
@@ -285,7 +285,9 @@ def chosen_of(answer: str, choices: Sequence[Choice], marked: Sequence[str]) -> 
     return list(dict.fromkeys(chosen))
 
 
-def _as_json(look: Look, chosen: list[str], plan: ProjectPlan, *, wrote: bool) -> dict[str, Any]:
+def _as_json(
+    look: ClusterLook, chosen: list[str], plan: ProjectPlan, *, wrote: bool
+) -> dict[str, Any]:
     return {
         "context": look.survey.target.context,
         "checks": [f.as_dict() for f in look.report.findings],

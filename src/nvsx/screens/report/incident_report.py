@@ -48,7 +48,7 @@ class Measure(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class ReportMark(msgspec.Struct, frozen=True):
     name: str
     label: str
     at: float
@@ -68,7 +68,7 @@ class StageRow(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class MergedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a report that merges several."""
 
     run_id: str
@@ -90,7 +90,7 @@ class NodeTimes(msgspec.Struct, frozen=True):
     node: str
     alias: str
     measures: tuple[Measure, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[ReportMark, ...]
 
 
 class Moment(msgspec.Struct):
@@ -108,7 +108,7 @@ class Moment(msgspec.Struct):
     node: str = ""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ReportedFault(msgspec.Struct, frozen=True):
     check: str
     error_codes: tuple[str, ...]
     entities: tuple[tuple[str, str], ...]
@@ -116,7 +116,7 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds, lengths seconds, None for what is not known. `parts` and `nodes`
     are told by a report that merges several runs; its own figures are those of its node."""
 
@@ -138,9 +138,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     finished: float | None
     total_s: float | None
     session: str
-    faults: tuple[Fault, ...]
+    faults: tuple[ReportedFault, ...]
     measures: tuple[Measure, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[ReportMark, ...]
     clock_ahead_s: float
     stages: tuple[StageRow, ...]
     told: tuple[Told, ...]
@@ -150,18 +150,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     moments: tuple[Moment, ...]
     moments_left_out: int
     artifacts: tuple[Artifact, ...]
-    parts: tuple[Part, ...] = ()
+    parts: tuple[MergedRun, ...] = ()
     nodes: tuple[NodeTimes, ...] = ()
 
 
-def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Report:
+def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> IncidentReport:
     """The report of one run, finished or not. `entries` is its whole journal."""
     state = RunState.of(entries)
     start = state.start or j.Start(runbook="", nickname="")
     told = notices(state)
     moments = sorted([*story(entries), *observed(state)], key=lambda m: m.at)
     seen = [(e.t, e.body.times) for e in entries if isinstance(e.body, j.TimesSeen)]
-    return Report(
+    return IncidentReport(
         run_id=state.run_id,
         runbook=start.runbook,
         nickname=start.nickname,
@@ -181,7 +181,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
         session=state.session.key,
         faults=_faults_of(state, start),
         measures=tuple(Measure(*figure) for figure in figures(state)),
-        marks=tuple(Mark(*mark) for mark in marks(state.times)),
+        marks=tuple(ReportMark(*mark) for mark in marks(state.times)),
         clock_ahead_s=round(start.clock_ahead_s or clock_ahead(seen), 3),
         stages=tuple(_stage_row(s) for s in state.stages),
         told=tuple(Told(*notice) for notice in told),
@@ -194,7 +194,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
     )
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: IncidentReport) -> dict[str, Any]:
     """The report as plain values; the format only grows."""
     return dict(msgspec.to_builtins(report))
 
@@ -207,7 +207,7 @@ def moment(t: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(t))
 
 
-def headline(report: Report) -> str:
+def headline(report: IncidentReport) -> str:
     """One sentence: what, where, how it ended."""
     node = node_name(report.node, report.alias) if report.node else "no node"
     others = len({p.node for p in report.parts} - {report.node})
@@ -217,12 +217,12 @@ def headline(report: Report) -> str:
     return f"{report.title} on {node}: {report.status}{degraded}"
 
 
-def nodes_of(report: Report) -> tuple[NodeTimes, ...]:
+def nodes_of(report: IncidentReport) -> tuple[NodeTimes, ...]:
     """The nodes with their times: those of a merged report, else the one."""
     return report.nodes or (NodeTimes(report.node, report.alias, report.measures, report.marks),)
 
 
-def part_words(part: Part) -> str:
+def part_words(part: MergedRun) -> str:
     """One run of several, in a line."""
     degraded = " (degraded)" if part.degraded else ""
     ended = f" to {moment(part.finished)}" if part.finished is not None else ", goes on"
@@ -233,7 +233,7 @@ def part_words(part: Part) -> str:
     )
 
 
-def clock_words(report: Report) -> str:
+def clock_words(report: IncidentReport) -> str:
     """By how much the clocks differ; "" when they are not known to."""
     off = report.clock_ahead_s
     if not off:
@@ -256,14 +256,14 @@ def budget_words(row: StageRow) -> str:
 # --- parts --------------------------------------------------------------------------------
 
 
-def _faults_of(state: RunState, start: j.Start) -> tuple[Fault, ...]:
+def _faults_of(state: RunState, start: j.Start) -> tuple[ReportedFault, ...]:
     found = [
-        Fault(e.check, e.error_codes, e.entities, e.action, e.message)
+        ReportedFault(e.check, e.error_codes, e.entities, e.action, e.message)
         for e in state.session.events
         if not e.healthy
     ]
     if not found and start.trigger_event:
-        found = [msgspec.convert(start.trigger_event, Fault, strict=False)]
+        found = [msgspec.convert(start.trigger_event, ReportedFault, strict=False)]
     return tuple(dict.fromkeys(found))
 
 

@@ -74,7 +74,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-async def report(home: Home, run_id: str) -> reports.Report:
+async def report(home: Home, run_id: str) -> reports.IncidentReport:
     """The report of one run, as of now. Raises UsageError for an unknown run, StoreError."""
     async with _open_journal(home) as journal:
         row = await journal.run(run_id)
@@ -85,7 +85,7 @@ async def report(home: Home, run_id: str) -> reports.Report:
     return home.masker.value(built)  # an older nvsx, or another machine, may have stored it
 
 
-async def merged_report(home: Home, wanted: str, since: float) -> reports.Report:
+async def merged_report(home: Home, wanted: str, since: float) -> reports.IncidentReport:
     """One report of the runs of an incident that began since (Unix seconds). `wanted` is one of
     them, or the node (name or alias): then its newest run. Raises UsageError, StoreError."""
     async with _open_journal(home) as journal:
@@ -119,7 +119,7 @@ def folder_of(home: Home, row: RunRow) -> Path:
     return there if row.project and not here.is_dir() and there.is_dir() else here
 
 
-def _build_report(entries: Sequence[j.Entry], folder: Path) -> reports.Report:
+def _build_report(entries: Sequence[j.Entry], folder: Path) -> reports.IncidentReport:
     return reports.build(entries, _list_artifacts(folder))
 
 

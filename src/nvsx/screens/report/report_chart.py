@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from nvsx.core.durations import format as length
-from nvsx.screens.report.incident_report import Mark, Report, clock
+from nvsx.screens.report.incident_report import IncidentReport, ReportMark, clock
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 1000, 110, 20, 30, 26
 LABEL_ROW = 16
@@ -18,7 +18,7 @@ _TONE = {
 }
 
 
-def chart(report: Report) -> str:
+def chart(report: IncidentReport) -> str:
     """The drawing; "" when no stage has begun."""
     bars = [s for s in report.stages if s.began is not None]
     if not bars:
@@ -70,7 +70,9 @@ def _draw_axis(first: float, span: float, bottom: int) -> Iterator[str]:
         yield f'<text class="dim" x="{x}" y="{TOP - 12}" text-anchor="{anchor}">{label}</text>'
 
 
-def _draw_marks(marks: tuple[Mark, ...], x: Callable[[float], float], bottom: int) -> Iterator[str]:
+def _draw_marks(
+    marks: tuple[ReportMark, ...], x: Callable[[float], float], bottom: int
+) -> Iterator[str]:
     """A dashed line for each mark, and its name below, each on a row of its own; no line goes
     through a name."""
     rows = [(m, x(m.at), bottom + 16 + LABEL_ROW * row) for row, m in enumerate(marks)]

@@ -12,8 +12,8 @@ from html import escape
 from nvsx.core import plain_text
 from nvsx.core.durations import format as length
 from nvsx.screens.report.incident_report import (
+    IncidentReport,
     Moment,
-    Report,
     StageRow,
     budget_words,
     clock,
@@ -64,7 +64,7 @@ h2,h3{break-after:avoid}tr{break-inside:avoid}}
 """
 
 
-def page(report: Report) -> str:
+def page(report: IncidentReport) -> str:
     """The whole file."""
     body = "\n".join(_body_parts(report))
     return (
@@ -93,7 +93,7 @@ def _as_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{heading}<tbody>{''.join(lines)}</tbody></table>"
 
 
-def _body_parts(report: Report) -> Iterator[str]:
+def _body_parts(report: IncidentReport) -> Iterator[str]:
     yield f"<h1>{_escape_text(headline(report))}</h1>"
     when = f"{moment(report.began)} to {moment(report.finished)}" if report.finished else ""
     yield f'<p class="dim">{_escape_text(when or moment(report.began) + ", not finished")}</p>'
@@ -121,7 +121,7 @@ def _body_parts(report: Report) -> Iterator[str]:
     yield "<h2>Artifacts</h2>" + _artifacts_table(report)
 
 
-def _big_figures(report: Report) -> str:
+def _big_figures(report: IncidentReport) -> str:
     shown = ("time_to_repair", "time_to_first_notice", "drain", "condition_cleared")
     cells = [
         f"<div><b>{_escape_text(length(m.seconds))}</b><span>{_escape_text(m.label)}</span></div>"
@@ -137,7 +137,7 @@ def _big_figures(report: Report) -> str:
     return f'<div class="big">{"".join(cells)}</div>' if cells else ""
 
 
-def _head_table(report: Report) -> str:
+def _head_table(report: IncidentReport) -> str:
     tone = "good" if report.status == "passed" else "bad"
     rows = [
         (
@@ -161,7 +161,7 @@ def _head_table(report: Report) -> str:
     return _as_table(("", ""), rows)
 
 
-def _times_section(report: Report) -> Iterator[str]:
+def _times_section(report: IncidentReport) -> Iterator[str]:
     for one in nodes_of(report):
         if len(report.nodes) > 1:
             yield f"<h3>{_as_code(one.node)} ({_escape_text(one.alias)})</h3>"
@@ -186,7 +186,7 @@ def _times_section(report: Report) -> Iterator[str]:
         yield f'<p class="warn">{_escape_text(told)}</p>'
 
 
-def _stages_by_run(report: Report) -> Iterator[str]:
+def _stages_by_run(report: IncidentReport) -> Iterator[str]:
     """The stages, of each run when several are merged."""
     if not report.parts:
         yield "<h2>Stages</h2>" + _stages_table(report.stages)
@@ -216,7 +216,7 @@ def _stages_table(stages: Iterable[StageRow]) -> str:
     return _as_table(("stage", "status", "took", "budget", "reason"), rows)
 
 
-def _told_section(report: Report) -> Iterator[str]:
+def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
         yield "<p>Nobody was told, as far as hooks reported.</p>"
     else:
@@ -230,7 +230,7 @@ def _told_section(report: Report) -> Iterator[str]:
         yield _as_table(("", ""), ((clock(t), _escape_text(line)) for t, line in report.said))
 
 
-def _story_section(report: Report) -> Iterator[str]:
+def _story_section(report: IncidentReport) -> Iterator[str]:
     minute, opened = "", False
     for m in report.moments:
         if (now := moment(m.at)[:16]) != minute:
@@ -252,7 +252,7 @@ def _moment_item(m: Moment) -> str:
     return f'<li><span class="t">{clock(m.at)}</span>{tag}{text}{details}</li>'
 
 
-def _artifacts_table(report: Report) -> str:
+def _artifacts_table(report: IncidentReport) -> str:
     if not report.artifacts:
         return "<p>None.</p>"
     rows = ((_as_code(a.path), str(a.bytes), _as_code(a.sha256)) for a in report.artifacts)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from nvsx.core.durations import format as length
 from nvsx.core.plain_text import one_line
 from nvsx.screens.report.incident_report import (
+    IncidentReport,
     Moment,
-    Report,
     StageRow,
     budget_words,
     clock,
@@ -23,7 +23,7 @@ from nvsx.screens.report.incident_report import (
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
 
 
-def markdown(report: Report) -> str:
+def markdown(report: IncidentReport) -> str:
     """The page."""
     parts = [f"# {_escape_text(headline(report))}", *_head_lines(report), *_failed_section(report)]
     parts += ["## Times", *_times_section(report), *_stages_by_run(report)]
@@ -53,7 +53,7 @@ def _as_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
 
-def _head_lines(report: Report) -> Iterator[str]:
+def _head_lines(report: IncidentReport) -> Iterator[str]:
     if report.kind != "incident":
         yield f"**This was a {report.kind} run, not an incident.**"
     rows = [
@@ -74,13 +74,13 @@ def _head_lines(report: Report) -> Iterator[str]:
     yield _as_table(("", ""), rows)
 
 
-def _failed_section(report: Report) -> Iterator[str]:
+def _failed_section(report: IncidentReport) -> Iterator[str]:
     if report.failures:
         yield "## What failed"
         yield "\n".join(f"- {_escape_text(line)}" for line in report.failures)
 
 
-def _times_section(report: Report) -> Iterator[str]:
+def _times_section(report: IncidentReport) -> Iterator[str]:
     for one in nodes_of(report):
         if len(report.nodes) > 1:
             yield f"### {_as_code(one.node)} ({one.alias})"
@@ -102,7 +102,7 @@ def _times_section(report: Report) -> Iterator[str]:
         yield told
 
 
-def _stages_by_run(report: Report) -> Iterator[str]:
+def _stages_by_run(report: IncidentReport) -> Iterator[str]:
     """The stages, of each run when several are merged."""
     if not report.parts:
         yield "## Stages"
@@ -122,7 +122,7 @@ def _stages_table(stages: Iterable[StageRow]) -> str:
     return _as_table(("stage", "status", "took", "budget", "reason"), rows)
 
 
-def _told_section(report: Report) -> Iterator[str]:
+def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
         yield "Nobody was told, as far as hooks reported."
     else:
@@ -140,7 +140,7 @@ def _told_section(report: Report) -> Iterator[str]:
         yield "\n".join(f"- {clock(t)} {_escape_text(line)}" for t, line in report.said)
 
 
-def _story_section(report: Report) -> Iterator[str]:
+def _story_section(report: IncidentReport) -> Iterator[str]:
     minute, lines = "", list[str]()
     for m in report.moments:
         if (now := moment(m.at)[:16]) != minute:
@@ -165,7 +165,7 @@ def _moment_lines(m: Moment) -> Iterator[str]:
         yield f"  - {m.more} more lines"
 
 
-def _artifacts_table(report: Report) -> str:
+def _artifacts_table(report: IncidentReport) -> str:
     if not report.artifacts:
         return "None."
     rows = [(_as_code(a.path), str(a.bytes), _as_code(a.sha256)) for a in report.artifacts]

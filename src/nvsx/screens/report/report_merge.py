@@ -18,12 +18,12 @@ from nvsx.core.journal.fold import RunState
 from nvsx.screens.report.incident_report import (
     MOMENTS,
     Artifact,
-    Mark,
+    IncidentReport,
     Measure,
+    MergedRun,
     Moment,
     NodeTimes,
-    Part,
-    Report,
+    ReportMark,
     build,
     observed,
     story,
@@ -35,7 +35,7 @@ _LAST = frozenset({"node_ready", "healthy", "unquarantined"})
 Told = tuple[Sequence[j.Entry], Sequence[Artifact]]
 
 
-def merge(told: Sequence[Told], run_id: str) -> Report:
+def merge(told: Sequence[Told], run_id: str) -> IncidentReport:
     """One report of the runs whose journals and artifacts are `told`; `run_id` is the one that
     was asked for, whose node's figures are the report's own."""
     reports = {r.run_id: r for r in (build(*one) for one in told)}
@@ -51,7 +51,7 @@ def merge(told: Sequence[Told], run_id: str) -> Report:
             node,
             next(r.alias for r in order if r.node == node),
             tuple(Measure(*figure) for figure in figures(state)),
-            tuple(Mark(*mark) for mark in marks(state.times)),
+            tuple(ReportMark(*mark) for mark in marks(state.times)),
         )
         for node, state in by_node.items()
     )
@@ -88,9 +88,9 @@ def merge(told: Sequence[Told], run_id: str) -> Report:
     )
 
 
-def _part_of_report(report: Report) -> Part:
-    fields = {name: getattr(report, name) for name in Part.__struct_fields__}
-    return Part(**fields)
+def _part_of_report(report: IncidentReport) -> MergedRun:
+    fields = {name: getattr(report, name) for name in MergedRun.__struct_fields__}
+    return MergedRun(**fields)
 
 
 def _merge_states(states: Sequence[RunState]) -> RunState:
