@@ -198,6 +198,7 @@ def test_a_long_value_is_cut(kind: str, word: str, value: str, shown: str) -> No
             satisfied("state drain-succeeded, which comes later", AT + 2),
         ),
         ("draining", {"session": build.session("odd", "draining")}, satisfied("state draining", AT + 3)),
+        ("drain-succeeded", {"session": build.session("drain-failed")}, pending("state is drain-failed")),
         ("quarantined", {"session": build.session("odd")}, pending("state is odd")),
         ("quarantined", {}, pending("no state label")),
         ("quarantined", {"node": None}, MISSING),

@@ -194,7 +194,7 @@ def _accept_hooks(home: Home, wanted: str, *, yes: bool) -> None:
     """Show the hooks a model wrote and, once a person agrees, let runs use them."""
     root = home.project.root
     book = loader.find(root, wanted)
-    waiting = acceptance.unreviewed(book)
+    waiting = acceptance.list_unreviewed(book)
     if not waiting:
         typer.echo(f"{book.name} has no unreviewed hook")
         return
@@ -203,7 +203,7 @@ def _accept_hooks(home: Home, wanted: str, *, yes: bool) -> None:
     catalog = [e for e in loader.discover(root) if e.name != book.name]
     found = linter.lint([*catalog, book], VOCABULARY, [book.name], cel.evaluate)
     found = [f for f in found if f.rule != "hook-unreviewed"]
-    found += acceptance.dangers(book, waiting)
+    found += acceptance.find_dangers(book, waiting)
     for finding in found:
         typer.echo(f"{finding.severity}: {finding.problem} [{finding.rule}]", err=True)
     if any(f.severity == "error" for f in found):

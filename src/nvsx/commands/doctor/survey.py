@@ -168,7 +168,7 @@ def survey_project(home: Home) -> ProjectSeen:
     except UsageError as error:
         return ProjectSeen(root="", kind="", trouble=trouble(error))
     books = [e for e in catalog if isinstance(e, LoadedRunbook)]
-    scripts = {f.path for book in books for f in lint_hooks.named_files(book)}
+    scripts = {f.path for book in books for f in lint_hooks.list_named_files(book)}
     findings = [
         Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES))
         for f in linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False)
