@@ -170,6 +170,10 @@ class FakeObserver:
         self._maybe_raise("node_names")
         return sorted(self.feeds)
 
+    async def count_gpu_nodes(self) -> int:
+        self._maybe_raise("count_gpu_nodes")
+        return len(self.feeds)
+
     def faults(self) -> AsyncIterator[Fault]:
         self._maybe_raise("faults")
         listener = FakeFaults(self._listeners)
