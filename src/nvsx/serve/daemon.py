@@ -205,7 +205,9 @@ class Daemon:
 
     async def _follow_incidents(self) -> None:
         """Before anything else: what is open is followed whatever becomes of runs."""
-        known = await self.keeper.begin()
+        watched = f"watched:{self.identity.uid}"
+        known = await self.keeper.begin(known=await self.inbox.cursor(watched) is not None)
+        await self.inbox.set_cursor(watched, {"at": self.clock.now()})
         adopted = [i for i, state in self.keeper.open_incidents if state.opened.adopted]
         if adopted and not known:
             log.warning(

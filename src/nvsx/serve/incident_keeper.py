@@ -62,6 +62,8 @@ LINGER = 120.0
 INSPECT_EVERY = 30.0
 #: After the store or the cluster refused; the next change of the node tries again too.
 PAUSE = 2.0
+#: A fault of the stream shows in its node's feed within one list of the node's Events.
+SHOWN_SOON = 2.0
 #: Another follower of the same node can be faster so often in a row before it is said.
 MOVED_TRIES = 8
 #: Followed at once after a start: each is a list of the node's pods and Events.
@@ -116,14 +118,14 @@ class IncidentKeeper:
         """Tell `listener` of all that is stored from now on. It must not wait."""
         self._listeners.append(listener)
 
-    async def begin(self) -> bool:
+    async def begin(self, *, known: bool = False) -> bool:
         """Follow what was open again, and open sessions that no story tells of.
 
-        Whether the store knew this cluster; where it did not, what is open is adopted.
-        Raises StoreError and ClusterError.
+        Whether the store knew this cluster: as the caller knows, or by what it holds. Where it did
+        not, what is open is adopted. Raises StoreError and ClusterError.
         """
         self._installation = await self._inspect()
-        known = await self._incidents.knows(self._cluster)
+        known = known or await self._incidents.knows(self._cluster)
         stories = {s.story.node: s for s in await self._incidents.open_stories(self._cluster)}
         for row in await self._incidents.rows(IncidentFilter(cluster=self._cluster, limit=500)):
             recent = row.ended is not None and self._clock.now() - row.ended < STILL_FIRING
@@ -295,6 +297,16 @@ class IncidentKeeper:
         if memory.previous is None and news is not None:
             memory = replace(memory, previous=_sight_without(sight, news, news_at or sight.at))
         return NodeLook(self._cluster, desk.stored, memory, sight, self._limits)
+
+    async def until_seen(self, desk: NodeDesk, news: SeenFault) -> None:
+        """Wait, not for long, until the node's own feed shows what the stream of faults has told:
+        the two travel apart, and a feed that has just begun has not read everything."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_SOON):
+                while desk.feed is not None and not any(
+                    is_same_fault(news, seen) for seen in self.faults_seen(desk)
+                ):
+                    await desk.feed.changed(desk.feed.current)
 
     def faults_seen(self, desk: NodeDesk) -> tuple[SeenFault, ...]:
         """What the node shows now."""

@@ -145,6 +145,8 @@ class TriggerIntake:
 
     async def _decide(self, routed: Routed, desk: NodeDesk | None) -> Answer:
         event = routed.event
+        if desk is not None and event.source == "watch":
+            await self._keeper.until_seen(desk, fault_of_event(event, routed.facts))
         case = await self._case(routed, desk)
 
         def decide(ledger: Ledger) -> Decision:
