@@ -94,6 +94,9 @@ class FakeLedger:
             if where == cluster and fault.seen >= since
         ]
 
+    def storm_size(self, leader: str) -> int:
+        return _size(self._held, leader)
+
     def _is_over(self, run_id: str) -> bool:
         over = self._journal.shared.incidents.is_over(run_id)
         return self._journal.row(run_id).finished is not None if over is None else over

@@ -116,6 +116,16 @@ class Site:
         finally:
             journal.close()
 
+    async def incident_events(self) -> list[Any]:
+        """All that is on record of all incidents."""
+        journal = open_store(self.state)
+        try:
+            store = incidents_of(journal)
+            rows = await store.rows(IncidentFilter())
+            return [e.body for r in rows for e in await store.entries(r.incident)]
+        finally:
+            journal.close()
+
     async def run_state(self, run_id: str) -> RunState:
         journal = open_store(self.state)
         try:

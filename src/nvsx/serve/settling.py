@@ -279,6 +279,9 @@ def _in_incident(
     fault = _storm_fault(case, faults)
     known = ledger.storm_faults(case.cluster, case.now - limits.storm_window - JOINING_CLOSES)
     storm = find_storm(fault, known, case.now, case.gpu_nodes, limits)
+    if storm.leader:
+        size = max(storm.size, ledger.storm_size(storm.leader) + 1)
+        storm = msgspec.structs.replace(storm, size=size)
     joins = RunJoined(run_id="", runbook=case.runbook, faults=tuple(f.no for f in faults))
     decision = _fires(case, storm, late=incident.opened.late)
     return msgspec.structs.replace(decision, joins=joins, fault=fault)

@@ -92,11 +92,14 @@ def _within(fault: StormFault, group: Iterable[StormFault], window: float) -> li
             first_of.setdefault(one.node, one)
     near = list(first_of.values())
     best: list[StormFault] = []
-    for begin in (*(k.at for k in near if k.at <= fault.at), fault.at):
-        inside = [k for k in near if begin <= k.at <= begin + window]
-        if len(inside) > len(best) and begin + window >= fault.at:
-            best = inside
-    return best
+    end = 0
+    for begin, one in enumerate(near):
+        while end < len(near) and near[end].at <= one.at + window:
+            end += 1
+        if one.at <= fault.at <= one.at + window and end - begin > len(best):
+            best = near[begin:end]
+    after = [k for k in near if k.at >= fault.at]  # the window that begins with this one
+    return after if len(after) > len(best) else best
 
 
 class StormBook:

@@ -36,6 +36,9 @@ _runbook: Any = bindparam("runbook")
 _incident: Any = bindparam("incident")
 _at: Any = bindparam("at")
 
+#: More than ever decide: in a cluster of 100,000 GPU nodes 200 make a storm.
+MOST_STORM_FAULTS = 256
+
 EVENTS = select(
     events.c.body, events.c.repeats, events.c.last_received, explanations.c.body.label("reasons")
 ).select_from(events.outerjoin(explanations, explanations.c.digest == events.c.explained))
@@ -96,7 +99,8 @@ _STORM_FAULTS = Prepared(
         .outerjoin(incident_index, incident_index.c.incident == incident_runs.c.incident)
     )
     .where(storm_faults.c.cluster == _cluster, storm_faults.c.seen >= _at)
-    .order_by(storm_faults.c.seen, storm_faults.c.run_id)
+    .order_by(storm_faults.c.seen.desc(), storm_faults.c.run_id.desc())
+    .limit(MOST_STORM_FAULTS)
 )
 _STORM_SIZE = Prepared(
     select(func.count()).select_from(storm_faults).where(storm_faults.c.leader == _key)
@@ -141,7 +145,11 @@ class SqlLedger:
         return [records.record(row).row for row in rows]
 
     def storm_faults(self, cluster: str, since: float) -> Sequence[StormFault]:
-        return [_storm_fault(row) for row in _STORM_FAULTS.all(self._db, cluster=cluster, at=since)]
+        rows = _STORM_FAULTS.all(self._db, cluster=cluster, at=since)
+        return [_storm_fault(row) for row in reversed(rows)]
+
+    def storm_size(self, leader: str) -> int:
+        return storm_size(self._db, leader)
 
     def _find_run(self, query: Prepared, **values: object) -> RunRow | None:
         found = query.first(self._db, **values)

@@ -168,7 +168,12 @@ class Ledger(Protocol):
         ...
 
     def storm_faults(self, cluster: str, since: float) -> Sequence[StormFault]:
-        """The faults that fired runs since, as storms count them, oldest first."""
+        """The faults that fired runs since, as storms count them, oldest first; of very many
+        the newest."""
+        ...
+
+    def storm_size(self, leader: str) -> int:
+        """How many runs belong to the storm of this run."""
         ...
 
 
