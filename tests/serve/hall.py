@@ -120,6 +120,7 @@ class Hall:
         default = (book(), book("thermal-throttle", **THERMAL))
         self.shelf: Shelf = before.shelf if before else Shelf(*(books or default))
         self.answers: list[Answer] = []
+        self.decisions: list[Decision] = []
         self.crashes: list[str] = []
         for name in nodes:
             self.heal(name)
@@ -179,6 +180,8 @@ class Hall:
 
     def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
         self.answers.append(answer)
+        self.decisions.append(decision)
+        self.lookout.note_offered(event)
         if decision.throttled:
             self.lookout.later(event.facts.node)
 

@@ -288,6 +288,7 @@ class Daemon:
         )
         if event.unseen:
             self.lookout.everywhere()
+        self.lookout.note_offered(event)
         if decision.throttled:
             self.lookout.later(node)
 

@@ -51,6 +51,7 @@ from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.ports import Clock, NodeFeed, Observer
 from nvsx.core.watches.snapshot import Needs, ResourceSource, Snapshot
 from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.node_feed import NOT_YET
 from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
 from nvsx.serve.node_desk import IncidentNews, LiveIncident, NodeDesk
 
@@ -68,6 +69,7 @@ SHOWN_SOON = 2.0
 MOVED_TRIES = 8
 #: Followed at once after a start: each is a list of the node's pods and Events.
 TOGETHER = 64
+_SOURCES = frozenset({"node", "events", "resources"})
 NEEDS = Needs(
     resources=(ResourceSource(VALIDATION_PLURAL, "nvsentinel.nvidia.com", "v1alpha1"),),
 )
@@ -258,6 +260,7 @@ class IncidentKeeper:
                 if desk.feed is None:
                     desk.stored = await self._incidents.story(self._cluster, node)
                     desk.feed = await self._follow_node(desk)
+                    await _until_read(desk.feed)
                     desk.alerts = _unanswered_alerts(desk.incident)
                 yield desk
         finally:
@@ -529,6 +532,18 @@ def _left_alerts(story: NodeStory) -> dict[tuple[str, float], SeenAlert]:
 
 def _monotonic() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def _until_read(feed: NodeFeed) -> None:
+    """Wait, not for long, until a feed that has just begun has read what incidents are made of: a
+    first look with half of it is true, and knows the order of nothing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SHOWN_SOON):
+            while any(
+                why == NOT_YET and source.split("/")[0] in _SOURCES
+                for source, why in feed.current.unread.items()
+            ):
+                await feed.changed(feed.current)
 
 
 async def _wait_for_news(desk: NodeDesk, wake: float | None) -> None:

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterator
 
 from nvsx.core.errors import ClusterError
+from nvsx.core.incident.incident_events import SideEffectOutlived
 from nvsx.core.incident.incident_state import AlertRecord, FaultRecord, IncidentState
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock, Fault
@@ -24,6 +25,7 @@ from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.node_desk import IncidentNews
+from nvsx.serve.settling import is_about
 from nvsx.serve.watch_source import WatchSource, event_of
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,19 @@ class Lookout:
         self._reason = asyncio.Event()
         keeper.listen(self._hear)
 
+    def note_offered(self, event: TriggerEvent) -> None:
+        """Somebody has offered it, and the intake has decided: that is not asked again before
+        something has changed."""
+        found = self._keeper.incident_on(event.facts.node)
+        if found is None:
+            return
+        incident, state = found
+        event_id = event.event.id if event.event is not None else ""
+        for fault in state.faults:
+            known = fault.latest
+            if is_about(event.facts, event_id, known.check, known.error_codes, known.ids):
+                self._offered.add((incident, f"fault {fault.no}"))
+
     def everywhere(self) -> None:
         """Faults were cut off a message: look at all nodes. Hundred reasons are one look."""
         self._everywhere = True
@@ -103,7 +118,10 @@ class Lookout:
         if news.after.ended is not None:
             for offers in (self._offered, self._again):
                 offers -= {offer for offer in offers if offer[0] == news.incident}
-        elif any(faults_without_run(news.after)) or any(alerts_without_run(news.after)):
+            return
+        outlived = {e.fault for e in news.events if isinstance(e, SideEffectOutlived)}
+        self._offered -= {(news.incident, f"fault {no}") for no in outlived}
+        if any(faults_without_run(news.after)) or any(alerts_without_run(news.after)):
             self._nodes.add(news.node)
             self._reason.set()
 

@@ -263,6 +263,9 @@ def _in_incident(
     row = ledger.at_work(case.cluster, case.node, case.runbook, stored)
     if row is not None:
         return _joins(case, row, incident, faults)
+    if not case.explicit and faults and all(f.is_side_effect for f in faults):
+        reason = "the repair that is under way explains it; it is news if it outlives that"
+        return _ignored(reason, case.runbook)
     if not case.explicit:
         had = _had_its_run(case, news, incident, faults)
         if had is not None:
