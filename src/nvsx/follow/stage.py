@@ -8,34 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, StoreError
+from nvsx.core.incident.incident_events import StateChanged
+from nvsx.core.incident.incident_view import IncidentView
+from nvsx.core.incident.run_share import needs_people_for_run
+from nvsx.core.incident.stage_times import CHAIN_STAGES, find_stage_time
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
 from nvsx.core.runbook import narration
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper, scripts
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import Ended, await_watches
+from nvsx.follow.watcher import Ended, Terms, await_watches
 
 log = logging.getLogger(__name__)
 
 
-async def run_stage(run: RunContext, stage: Stage) -> Ended:
+async def run_stage(run: RunContext, stage: Stage, later: Sequence[Stage] = ()) -> Ended:
     """Run `stage` to its end and write that down; a stage that has ended is passed over.
 
-    Cancelling it while the run is being cancelled ends the stage as `cancelled`.
+    One that does not end (`again`, `passed by`) stays open. After a failure the run only follows:
+    then a stage has no limit and does not fail, except one that a further attempt began anew;
+    `later` are the stages that may come true before it. Cancelling it while the run is being
+    cancelled ends the stage as `cancelled`.
     """
     state = run.state.stage(stage.id)
     if state is not None and state.done:
         return Ended("pass", state.reason)
     if state is None or state.began is None:
-        await run.record(j.StageBegin(stage=stage.id, title=stage.title))
+        begin = j.StageBegin(stage=stage.id, title=stage.title, repair=run.repair_no)
+        await run.record(begin)
     try:
-        ended = await _work_stage(run, stage)
+        ended = await _work_stage(run, stage, later)
     except asyncio.CancelledError:
         if run.state.cancelled is None:
             raise
@@ -47,22 +56,26 @@ async def run_stage(run: RunContext, stage: Stage) -> Ended:
         log.exception("stage %s of %s broke", stage.id, run.run_id)
         what = error.message if isinstance(error, NvsxError) else f"internal error: {error!r}"
         ended = Ended("fail", what)
-    await _write_stage_end(run, stage, ended)
+    if ended.is_end:
+        await _write_stage_end(run, stage, ended)
     return ended
 
 
-async def _work_stage(run: RunContext, stage: Stage) -> Ended:
+async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> Ended:
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     limit = stage.effective_timeout
-    deadline = began + limit if limit is not None else None
+    anew = state is not None and state.begins > 1
+    follows = run.goes_on_after_failure and bool(run.state.failures) and not anew
+    deadline = began + limit if limit is not None and not follows else None
     # A resumed stage may be beyond its deadline: its action still gets the time it needs.
-    why = await scripts.run_action(run, stage, limit)
+    why = "" if anew else await scripts.run_action(run, stage, limit)
     if why:
         return Ended("fail", why)
-    beside = _Beside(run, stage, began)
+    beside = _Beside(run, stage, began, has_limits=not follows)
     try:
-        ended = await await_watches(run, stage, deadline)
+        terms = Terms(deadline, may_fail=not follows, later=later if follows else ())
+        ended = await await_watches(run, stage, terms)
         if ended.status == "pass":
             if stage.id == "quarantine" and run.feed is not None:
                 await evidence_keeper.write_impact(run, run.feed.current)
@@ -73,7 +86,9 @@ async def _work_stage(run: RunContext, stage: Stage) -> Ended:
 
 
 async def _run_stage_hook(run: RunContext, stage: Stage) -> Ended:
-    if not stage.hook or await scripts.run_hook(run, stage, stage.hook):
+    if stage.late == "skip" and run.is_late(stage.id):
+        return Ended("pass")
+    if not stage.hook or await scripts.run_hook(run, stage, stage.hook, repair=run.repair_no):
         return Ended("pass")
     if run.request.strict or stage.on_hook_failure == "fail":
         return Ended("fail", f"hook {stage.hook} failed")
@@ -81,33 +96,45 @@ async def _run_stage_hook(run: RunContext, stage: Stage) -> Ended:
 
 
 async def _write_stage_end(run: RunContext, stage: Stage, ended: Ended) -> None:
+    status = ended.stage_status
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     elapsed = round(max(0.0, run.now - began), 3)
-    goes_on = ended.status == "timeout" and stage.on_timeout == "continue"
+    goes_on = status == "timeout" and stage.on_timeout == "continue"
     events: list[j.RunEvent] = [
         j.StageEnd(
             stage=stage.id,
-            status=ended.status,
+            status=status,
             elapsed_s=elapsed,
             reason=ended.reason,
             overdue=bool(state and state.overdue),
             continued=goes_on,
+            repair=state.repair if state is not None else 1,
         )
     ]
     text = run.runbook.narration.get(stage.id)
-    if text and ended.status == "pass":
-        events.insert(0, j.Narrated(stage=stage.id, text=narrate(run, text, elapsed)))
+    if text and status == "pass" and not run.is_late(stage.id):
+        took = _describe_time_of(run, stage.id, elapsed)
+        events.insert(0, j.Narrated(stage=stage.id, text=narrate(run, text, took)))
     await run.record(*events)
-    evidence_keeper.capture(run, stage.id, ended.status)
+    evidence_keeper.capture(run, stage.id, status)
 
 
-def narrate(run: RunContext, text: str, elapsed: float) -> str:
+def _describe_time_of(run: RunContext, stage_id: str, watched: float) -> str:
+    """How long a stage took: between the incident's own marks. nvsx's watching stands only for
+    what is nvsx's own work, and where no incident is kept."""
+    if run.incident is None or stage_id not in CHAIN_STAGES:
+        return durations.format(watched)
+    took = find_stage_time(run.incident.current, run.fault, stage_id, run.repair_no)
+    return "an unknown time" if took is None else durations.format(took)
+
+
+def narrate(run: RunContext, text: str, elapsed: str) -> str:
     """The runbook's narration with its tokens filled in."""
     values = {
         "targetNode": run.node,
         "targetAlias": alias_of(run.node) if run.node else "",
-        "elapsed": durations.format(elapsed),
+        "elapsed": elapsed,
         "artifactDir": str(run.artifacts.folder),
         "artifactCount": str(len(run.state.evidence)),
         "runbook": run.runbook.metadata.name,
@@ -121,21 +148,59 @@ def budget_of(run: RunContext, stage: Stage) -> float | None:
     return None if budget is None else budget * run.patience.budget_scale
 
 
+def make_cause_note(stage_id: str, cause: StateChanged) -> j.NoteMade:
+    """The note of a cause: code, text and remedy as everybody gets them."""
+    return j.NoteMade(stage=stage_id, text=cause.text, remedy=cause.remedy, code=cause.code)
+
+
+def call_people_again(run: RunContext, stage: Stage) -> None:
+    """After a failure: fire the failure hook once more where people are needed for another reason.
+
+    12:05 the reboot has timed out, and people were called for it. 12:40 somebody uncordons the node
+    while the fault is there: they are called for that. The first reason alone, told again at
+    12:41, calls nobody.
+    """
+    path = stage.on_failure or run.runbook.on_failure
+    view = run.incident
+    if view is None or not path or not needs_people_for_run(view.current, run.run_id):
+        return
+    cause, reason = view.current.cause, (view.current.cause.code, run.repair_no)
+    if reason in run.people_called:
+        return
+    run.people_called.add(reason)
+    facts = {
+        "NVSX_RUN_STATUS": "failed",
+        "NVSX_FAILED_STAGE": stage.id,
+        "NVSX_REASON": cause.text,
+    }
+    calling = scripts.run_hook(run, stage, path, "failure", repair=run.repair_no, facts=facts)
+    # Not the stage's own task: the stage may pass while the hook still runs.
+    task = asyncio.ensure_future(_call(calling))
+    run.background.add(task)
+    task.add_done_callback(run.background.discard)
+
+
+async def _call(calling: Awaitable[bool]) -> None:
+    await calling
+
+
 class _Beside:
     """What goes on beside a waiting stage: the overdue mark, and why nothing happens."""
 
-    def __init__(self, run: RunContext, stage: Stage, began: float) -> None:
-        self._run, self._stage = run, stage
+    def __init__(self, run: RunContext, stage: Stage, began: float, *, has_limits: bool) -> None:
+        self._run, self._stage, self._has_limits = run, stage, has_limits
         self._waits: list[asyncio.Task[None]] = []
         self._overdue: asyncio.Task[None] | None = None
         self._firing = False
-        budget = budget_of(run, stage)
+        budget = budget_of(run, stage) if has_limits else None
         state = run.state.stage(stage.id)
         if budget is not None and not (state and state.overdue):
             self._overdue = asyncio.create_task(self._mark_overdue(began + budget, budget))
         elif stage.on_overdue and state and state.overdue:
             self._overdue = asyncio.create_task(self._fire_overdue_hook())
-        if stage.watch and run.feed is not None:
+        if stage.watch and run.incident is not None:
+            self._waits.append(asyncio.create_task(self._tell_causes(run.incident)))
+        elif stage.watch and run.feed is not None:
             self._waits.append(asyncio.create_task(self._explain_waiting(run.feed)))
 
     async def _mark_overdue(self, at: float, budget: float) -> None:
@@ -148,7 +213,8 @@ class _Beside:
     async def _fire_overdue_hook(self) -> None:
         self._firing = True
         if self._stage.on_overdue:
-            await scripts.run_hook(self._run, self._stage, self._stage.on_overdue, "overdue")
+            path, repair = self._stage.on_overdue, self._run.repair_no
+            await scripts.run_hook(self._run, self._stage, path, "overdue", repair=repair)
 
     async def _explain_waiting(self, feed: NodeFeed) -> None:
         """Say why the stage waits, each reason once for each new text."""
@@ -167,6 +233,21 @@ class _Beside:
                     )
                 )
             await run.ports.clock.sleep(run.patience.why_every)
+
+    async def _tell_causes(self, view: IncidentView) -> None:
+        """Say why the stage waits in the incident's own words, each of them once."""
+        run, stage = self._run, self._stage.id
+        await run.ports.clock.sleep(run.patience.why_after)
+        told: set[tuple[str, str]] = set()
+        while True:
+            incident = view.current
+            cause = incident.cause
+            if incident.ended is None and cause.text and (cause.code, cause.text) not in told:
+                told.add((cause.code, cause.text))
+                await run.record(make_cause_note(stage, cause))
+            if not self._has_limits:
+                call_people_again(run, self._stage)
+            await view.changed(incident)
 
     async def close(self) -> None:
         """Stop waiting; an overdue hook that has begun is let finish, unless cancelled."""

@@ -1,8 +1,8 @@
 """What somebody who joins late is told, once: what has happened so far, and what is awaited.
 
-    nvsx joined at 12:40:25, 25m after the fault. So far: SysLogsXIDError 79 at 12:15:00,
-    quarantined 12:15:02, drained 12:39:00, RebootNode maintenance-n1 asked for at 12:39:05 (at
-    work). Awaited: the node rebooted and Ready
+nvsx joined at 12:40:25, 25m after the fault. So far: SysLogsXIDError 79 at 12:15:00,
+quarantined 12:15:02, drained 12:39:00, RebootNode maintenance-n1 asked for at 12:39:05 (at
+work). Awaited: the node rebooted and Ready
 """
 
 from __future__ import annotations
