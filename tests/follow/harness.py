@@ -7,6 +7,7 @@ node's life, `await story.finish()` gives the folded state.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.follow.run_context import Ports, RunContext
 from nvsx.follow.run_request import Patience, RunRequest
 from nvsx.follow.runner import Runner
+from nvsx.nvsentinel import names
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.nvsentinel.sights import sight_of
 
@@ -149,6 +151,25 @@ class Story:
         session = self.session(*states) if states else NO_SESSION
         return self.snap(**{"of": node, "session": session} | changes)
 
+    def held(
+        self, *states: str, ids: tuple[str, ...] = (build.EVENT_ID,), **changes: Any
+    ) -> Snapshot:
+        """As `fault`, with marks on the node that can be read: for a kept incident. Each id after
+        the first is of an NVLink fault."""
+        events = [_annotation_entry(i, nvlink=n > 0) for n, i in enumerate(ids)]
+        bad = [build.condition(at=self.begin_at)]
+        if len(ids) > 1:
+            text = "ErrorCode:149 GPU:0 NVLink Recommended Action=RESTART_BM;"
+            bad.append(build.condition(check="SysLogsNVLink", at=self.clock.now(), message=text))
+        node = build.node(
+            conditions=bad,
+            cordoned=True,
+            annotations={names.QUARANTINE_ANNOTATION: json.dumps(events)},
+            labels={names.STATE_LABEL: states[-1]},
+            **changes.pop("node", {}),
+        )
+        return self.snap(**{"of": node, "session": self.session(*states)} | changes)
+
     def reboot(self, *conditions: tuple[str, str, str], **changes: Any) -> Resource:
         return build.resource(*conditions, **{"created": self.clock.now()} | changes)
 
@@ -262,6 +283,19 @@ class Story:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         return nxt
+
+
+def _annotation_entry(event_id: str, *, nvlink: bool) -> dict[str, Any]:
+    kind, value = ("GPU", "0") if nvlink else ("PCI", "0000:b3:00")
+    return {
+        "id": event_id,
+        "checkName": "SysLogsNVLink" if nvlink else "SysLogsXIDError",
+        "isFatal": True,
+        "errorCode": ["149" if nvlink else "79"],
+        "recommendedAction": 24,
+        "processingStrategy": 1,
+        "entitiesImpacted": [{"entityType": kind, "entityValue": value}],
+    }
 
 
 def statuses(state: RunState) -> dict[str, str]:

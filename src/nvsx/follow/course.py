@@ -21,7 +21,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.runbook.schema import DEFAULT_TIMEOUTS, Stage
 from nvsx.follow import scripts, stage
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import Ended, further_attempt_began
+from nvsx.follow.watcher import Ended, StaysOpen, further_attempt_began
 
 DoUnlessCancelled = Callable[[Awaitable[Any]], Awaitable[Any]]
 
@@ -50,7 +50,7 @@ class Course:
             ended = await self._go_through(item, self._stages[place + 1 :])
             if ended is None:
                 return
-            if ended.status == "again":
+            if ended == StaysOpen("again"):
                 place = await self._begin_anew(place)
                 continue
             if self._has_failed(item):
@@ -58,11 +58,11 @@ class Course:
                 if not run.goes_on_after_failure:
                     return
                 run.begin_only_following()
-            elif ended.status == "pass":
+            elif isinstance(ended, Ended) and ended.status == "pass":
                 await self._dwell_after(item)
             place += 1
 
-    async def _go_through(self, item: Stage, later: Sequence[Stage]) -> Ended | None:
+    async def _go_through(self, item: Stage, later: Sequence[Stage]) -> Ended | StaysOpen | None:
         """Run one stage, unless it has ended before (the run was resumed). None when cancelled."""
         run = self._run
         state = run.state.stage(item.id)
@@ -70,7 +70,9 @@ class Course:
             return Ended("pass" if state.status == "pass" else "skipped")
         if item.id == "remediate" and state is not None and state.begins > 1:
             await self._do_unless_cancelled(self._tell_of_attempt(item, state.repair))
-        ended: Ended | None = await self._do_unless_cancelled(stage.run_stage(run, item, later))
+        ended: Ended | StaysOpen | None = await self._do_unless_cancelled(
+            stage.run_stage(run, item, later)
+        )
         return None if run.cancellation.stops_work else ended
 
     async def _begin_recover_anew(self, item: Stage) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.incident.incident_door import IncidentDoor
+from nvsx.core.incident.incident_events import StateChanged
 from nvsx.core.incident.incident_state import FaultRecord
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.run_share import find_attempts_of_run, find_fault_of_run
@@ -60,8 +61,9 @@ class RunContext:
     those that work. `seen_before_end`: the run came before its incident was over.
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
     earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
-    failure hook was fired. `jobs` are the pods that the incident hits, as of the quarantine
-    (`jobs_are_final`); `incident_written` is what hooks find in NVSX_INCIDENT_FILE.
+    failure hook was fired; `cause_noted` is the cause that was noted last. `jobs` are the pods
+    that the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what
+    hooks find in NVSX_INCIDENT_FILE.
     """
 
     ports: Ports
@@ -84,6 +86,7 @@ class RunContext:
     seen_before_end: bool = True
     repair_at_join: int = 0
     last_written: float = 0.0
+    cause_noted: StateChanged | None = None
     people_called: set[tuple[str, int]] = field(default_factory=set)
     jobs: tuple[Pod, ...] = ()
     jobs_are_final: bool = False

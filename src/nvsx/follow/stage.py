@@ -14,7 +14,6 @@ from contextlib import suppress
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, StoreError
-from nvsx.core.incident.incident_events import StateChanged
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.run_share import needs_people_for_run
 from nvsx.core.incident.stage_times import CHAIN_STAGES, find_stage_time
@@ -24,12 +23,14 @@ from nvsx.core.runbook import narration
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper, scripts
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import Ended, Terms, await_watches
+from nvsx.follow.watcher import Ended, StaysOpen, Terms, await_watches
 
 log = logging.getLogger(__name__)
 
 
-async def run_stage(run: RunContext, stage: Stage, later: Sequence[Stage] = ()) -> Ended:
+async def run_stage(
+    run: RunContext, stage: Stage, later: Sequence[Stage] = ()
+) -> Ended | StaysOpen:
     """Run `stage` to its end and write that down; a stage that has ended is passed over.
 
     One that does not end (`again`, `passed by`) stays open. After a failure the run only follows:
@@ -43,6 +44,7 @@ async def run_stage(run: RunContext, stage: Stage, later: Sequence[Stage] = ()) 
     if state is None or state.began is None:
         begin = j.StageBegin(stage=stage.id, title=stage.title, repair=run.repair_no)
         await run.record(begin)
+    ended: Ended | StaysOpen
     try:
         ended = await _work_stage(run, stage, later)
     except asyncio.CancelledError:
@@ -56,12 +58,12 @@ async def run_stage(run: RunContext, stage: Stage, later: Sequence[Stage] = ()) 
         log.exception("stage %s of %s broke", stage.id, run.run_id)
         what = error.message if isinstance(error, NvsxError) else f"internal error: {error!r}"
         ended = Ended("fail", what)
-    if ended.is_end:
+    if isinstance(ended, Ended):
         await _write_stage_end(run, stage, ended)
     return ended
 
 
-async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> Ended:
+async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> Ended | StaysOpen:
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     limit = stage.effective_timeout
@@ -76,7 +78,7 @@ async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> 
     try:
         terms = Terms(deadline, may_fail=not follows, later=later if follows else ())
         ended = await await_watches(run, stage, terms)
-        if ended.status == "pass":
+        if isinstance(ended, Ended) and ended.status == "pass":
             if stage.id == "quarantine" and run.feed is not None:
                 await evidence_keeper.write_impact(run, run.feed.current)
             ended = await _run_stage_hook(run, stage)
@@ -96,7 +98,7 @@ async def _run_stage_hook(run: RunContext, stage: Stage) -> Ended:
 
 
 async def _write_stage_end(run: RunContext, stage: Stage, ended: Ended) -> None:
-    status = ended.stage_status
+    status = ended.status
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
     elapsed = round(max(0.0, run.now - began), 3)
@@ -112,6 +114,8 @@ async def _write_stage_end(run: RunContext, stage: Stage, ended: Ended) -> None:
             repair=state.repair if state is not None else 1,
         )
     ]
+    if status in ("fail", "timeout"):
+        events = [*make_cause_notes(run, stage.id), *events]
     text = run.runbook.narration.get(stage.id)
     if text and status == "pass" and not run.is_late(stage.id):
         took = _describe_time_of(run, stage.id, elapsed)
@@ -148,9 +152,17 @@ def budget_of(run: RunContext, stage: Stage) -> float | None:
     return None if budget is None else budget * run.patience.budget_scale
 
 
-def make_cause_note(stage_id: str, cause: StateChanged) -> j.NoteMade:
-    """The note of a cause: code, text and remedy as everybody gets them."""
-    return j.NoteMade(stage=stage_id, text=cause.text, remedy=cause.remedy, code=cause.code)
+def make_cause_notes(run: RunContext, stage_id: str) -> list[j.RunEvent]:
+    """The note of the incident's cause, code, text and remedy as everybody gets them; none while
+    there is no cause, nor for one that was noted last."""
+    if run.incident is None or run.incident.current.ended is not None:
+        return []
+    cause = run.incident.current.cause
+    if cause == run.cause_noted:
+        return []
+    run.cause_noted = cause
+    note = j.NoteMade(stage=stage_id, text=cause.text, remedy=cause.remedy, code=cause.code)
+    return [note] if cause.text else []
 
 
 def call_people_again(run: RunContext, stage: Stage) -> None:
@@ -236,15 +248,11 @@ class _Beside:
 
     async def _tell_causes(self, view: IncidentView) -> None:
         """Say why the stage waits in the incident's own words, each of them once."""
-        run, stage = self._run, self._stage.id
+        run = self._run
         await run.ports.clock.sleep(run.patience.why_after)
-        told: set[tuple[str, str]] = set()
         while True:
             incident = view.current
-            cause = incident.cause
-            if incident.ended is None and cause.text and (cause.code, cause.text) not in told:
-                told.add((cause.code, cause.text))
-                await run.record(make_cause_note(stage, cause))
+            await run.record(*make_cause_notes(run, self._stage.id))
             if not self._has_limits:
                 call_people_again(run, self._stage)
             await view.changed(incident)

@@ -41,20 +41,17 @@ LONGEST_WAIT = 3600.0
 
 
 class Ended(NamedTuple):
-    """How a stage, or a part of it, ended. `again`: not at all, a further attempt to repair has
-    begun. `passed by`: not at all, a later stage has come true meanwhile."""
+    """How a stage, or a part of it, ended."""
 
-    status: j.StageStatus | Literal["again", "passed by"]
+    status: j.StageStatus
     reason: str = ""
 
-    @property
-    def is_end(self) -> bool:
-        return self.status not in ("again", "passed by")
 
-    @property
-    def stage_status(self) -> j.StageStatus:
-        """As it is written down."""
-        return "skipped" if self.status in ("again", "passed by") else self.status
+class StaysOpen(NamedTuple):
+    """A stage has not ended, and the run goes elsewhere. `again`: a further attempt to repair has
+    begun. `passed by`: a later stage has come true meanwhile."""
+
+    why: Literal["again", "passed by"]
 
 
 class Terms(NamedTuple):
@@ -67,7 +64,7 @@ class Terms(NamedTuple):
     later: Sequence[Stage] = ()
 
 
-async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended:
+async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | StaysOpen:
     """Wait for all watches of `stage`; at once `pass` when it has none.
 
     Ends with `fail` when one cannot be met any more, `skipped` when the incident was over
@@ -82,6 +79,7 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended:
     while True:
         snap = feed.current
         incident = run.incident.current if run.incident is not None else None
+        ended: Ended | StaysOpen | None
         verdicts = look(run, stage, snap, held)
         _queue_changed_verdicts(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
@@ -90,7 +88,7 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended:
             ended = decide_by_incident(run, stage, Seen(snap, incident), verdicts, terms)
         else:
             ended = _decide_end(run, stage, snap, verdicts, patient=late is not None)
-        if ended is not None and ended.status == "pass":
+        if isinstance(ended, Ended) and ended.status == "pass":
             return ended  # what is pending goes into the next commit, before any hook
         await run.record()
         if ended is not None:
@@ -231,7 +229,7 @@ class Seen(NamedTuple):
 
 def decide_by_incident(
     run: RunContext, stage: Stage, seen: Seen, verdicts: list[Verdict], terms: Terms
-) -> Ended | None:
+) -> Ended | StaysOpen | None:
     """How the stage ends where an incident is kept; None while it goes on. First row that fits.
 
     | while remediate waits for its RebootNode                              | it ends as     |
@@ -251,7 +249,7 @@ def decide_by_incident(
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
     if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
-        return Ended("again")
+        return StaysOpen("again")
     over = incident.ended
     needed = needs_people_for_run(incident, run.run_id)
     joined_after_end = over is not None and not run.seen_before_end
@@ -260,7 +258,7 @@ def decide_by_incident(
     if over is not None and stage.id in (*CHAIN, "recover"):
         return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
     if not terms.may_fail:
-        return Ended("passed by") if _find_stage_that_came_true(run, snap, terms) else None
+        return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
     if needed and stage.watch:
         return Ended("fail", incident.cause.text)
     cause = next((v for v in verdicts if v.kind == "failed"), None)
