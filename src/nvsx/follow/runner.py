@@ -26,8 +26,8 @@ from nvsx.core.runbook.schema import Stage
 from nvsx.core.watches.kinds import describe
 from nvsx.follow import evidence_keeper, joining, prerequisites, stage
 from nvsx.follow.course import Course
+from nvsx.follow.own_session import note_progress
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import note_progress
 
 Matches = Callable[[Fault], bool]
 REPORT_FILE = "report.txt"

@@ -15,7 +15,6 @@ from nvsx.core import durations
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
-from nvsx.core.incident.session import Session
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
 from nvsx.core.runbook.schema import STAGE_ORDER, Stage
@@ -24,10 +23,13 @@ from nvsx.core.watches.kinds import AnyOf, Watch, describe
 from nvsx.core.watches.snapshot import Snapshot
 from nvsx.core.watches.verdict import Verdict
 from nvsx.core.watches.watch_base import Look, Scope
-from nvsx.follow.incident_chain import (
-    judge_by_incident,
-    session_of_incident,
-    without_session,
+from nvsx.follow.incident_chain import judge_by_incident
+from nvsx.follow.own_session import (
+    another_session_began,
+    ended_session_is_ours,
+    hide_other_session,
+    note_progress,
+    session_is_ours,
 )
 from nvsx.follow.run_context import RunContext
 
@@ -115,70 +117,9 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
         boot_id=run.state.boot_id,
         pace=run.patience.hold_scale,
     )
-    eye = Look(_hide_other_session(run, snap), scope, run.ports.chain)
+    eye = Look(hide_other_session(run, snap), scope, run.ports.chain)
     verdicts = [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
     return judge_by_incident(run, stage, snap, verdicts)
-
-
-def note_progress(run: RunContext, snap: Snapshot) -> None:
-    """Put into the next commit what `snap` adds to session, times and baseline.
-
-    The baseline is the boot id before any repair. A run that first looks at 14:10, when
-    NVSentinel has been remediating since 14:08, has none: that boot may be the repair's own.
-    """
-    state, session = run.state, snap.session
-    if session != state.session:  # what is known of it went through the masks
-        session = run.masker.value(session)
-    if (
-        session != state.session
-        and _session_is_ours(run, snap)
-        and (session.open or session.ended_at is not None)
-    ):
-        run.queue_for_next_commit(j.SessionSeen(session=session))
-        if session.replaced_at is not None and state.session.replaced_at is None:
-            stage = state.current.id if state.current is not None else ""
-            text = f"{run.node} is another machine now: {session.ending_detail}"
-            run.queue_for_next_commit(j.NoteMade(stage=stage, code="node-replaced", text=text))
-    if _session_is_ours(run, snap):
-        times = run.ports.chain.tell_times(state.times, snap, run.trigger)
-        if times != state.times:
-            run.queue_for_next_commit(j.TimesSeen(times=times))
-    if (
-        not state.boot_id
-        and snap.node is not None
-        and snap.node.boot_id
-        and not _came_too_late_for_baseline(run, snap)
-    ):
-        run.queue_for_next_commit(j.Baseline(boot_id=snap.node.boot_id))
-
-
-def _came_too_late_for_baseline(run: RunContext, snap: Snapshot) -> bool:
-    rank = run.ports.chain.state_rank("remediating") or 0
-    ranks = [run.ports.chain.state_rank(s) or 0 for s, _ in snap.session.states]
-    return any(r >= rank for r in ranks) or snap.session.ending != ""
-
-
-def ended_session_is_ours(run: RunContext, session: Session) -> bool:
-    """Whether an ended session is this run's own, and not the one before it.
-
-    One that ended before nvsx first looked has no key: its marks are gone, its end is not.
-
-    | the session ended | the run                                          | ours |
-    |-------------------|--------------------------------------------------|------|
-    | 14:00             | has followed it since 13:50                      | yes  |
-    | 14:00             | began by hand at 14:05: somebody came late       | yes  |
-    | 14:00             | began by hand at 16:01, beyond the late window   | no   |
-    | 14:00             | began at 14:05 for a fault of 14:03              | no   |
-    | 14:00             | is a drill that began at 14:01                   | no   |
-    """
-    if session.ended_at is None:
-        return False
-    if session.known and run.state.session.key == session.key:
-        return True
-    if run.trigger is not None and run.trigger.generated_at > session.ended_at:
-        return False  # the fault is younger than that end
-    slack = 0.0 if run.request.fresh else run.patience.late_window
-    return session.ended_at >= run.state.began - slack
 
 
 def _decide_end(
@@ -202,10 +143,10 @@ def _decide_end(
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
-    dead = run.ports.chain.dead_end(stage.id, snap) if _session_is_ours(run, snap) else None
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is not None and dead.overrules and stage.watch:
         return Ended("fail", dead.reason)
-    if _another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
+    if another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
         return _end_left_behind(run, stage)
     over = _incident_is_over(run, stage, snap)
     if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
@@ -280,7 +221,7 @@ def _may_pass(run: RunContext, stage: Stage, snap: Snapshot, terms: Terms) -> bo
         return incident.ended.how in ("recovered", "replaced", "cleared")
     if needs_people_for_run(incident, run.run_id):
         return False
-    dead = run.ports.chain.dead_end(stage.id, snap) if _session_is_ours(run, snap) else None
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is not None and dead.overrules:
         return False
     return terms.may_fail or is_released(incident)
@@ -358,14 +299,6 @@ def _comes_apart(item: Watch | AnyOf) -> bool:
     return any(not w.reads_node for w in members)
 
 
-def _another_session_began(run: RunContext, snap: Snapshot) -> bool:
-    """Whether the node is in another session than the run's: then that one is over."""
-    own, session = run.state.session, snap.session
-    if run.incident is not None:
-        return session_of_incident(run.incident.current, snap) is False
-    return own.known and session.known and own.key != session.key
-
-
 def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
     """What a stage ends with once the node shows another incident's marks, not this one's.
 
@@ -374,25 +307,6 @@ def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
     if stage.id == "recover" and run.state.session.ending == "recovered":
         return Ended("pass", "NVSentinel had released the node before another incident began")
     return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
-
-
-def _hide_other_session(run: RunContext, snap: Snapshot) -> Snapshot:
-    """`snap` without a session that is not this run's: an earlier one proves nothing."""
-    if _session_is_ours(run, snap):
-        return snap
-    return without_session(snap)
-
-
-def _session_is_ours(run: RunContext, snap: Snapshot) -> bool:
-    """Whether the snapshot's session, open or ended, is the one this run follows."""
-    session = snap.session
-    if _another_session_began(run, snap):
-        return False
-    if run.incident is not None and session_of_incident(run.incident.current, snap):
-        return True
-    if session.open or session.ended_at is None:
-        return True
-    return ended_session_is_ours(run, session)
 
 
 def _queue_changed_verdicts(
