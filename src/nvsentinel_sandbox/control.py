@@ -39,7 +39,7 @@ async def serve(sandbox: Sandbox, folder: Path, stop: asyncio.Event) -> AsyncIte
 
     Args:
         sandbox: it has been started.
-        folder: only the caller's user may reach it; `claimed` by this process.
+        folder: only the caller's user may reach it; held by `claim_folder`.
         stop: set when another terminal asks to stop.
     """
     from aiohttp import web
@@ -64,7 +64,7 @@ async def serve(sandbox: Sandbox, folder: Path, stop: asyncio.Event) -> AsyncIte
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claim_folder(folder: Path) -> Iterator[None]:
     """Hold the folder for one sandbox. Raises AlreadyRunning when another process has it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)) as lock:
@@ -116,7 +116,7 @@ def discover(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         raise _none_running() from None
-    with contextlib.suppress(AlreadyRunning), claimed(folder):
+    with contextlib.suppress(AlreadyRunning), claim_folder(folder):
         path.unlink(missing_ok=True)
         raise _none_running()
     return found

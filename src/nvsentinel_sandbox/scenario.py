@@ -17,7 +17,7 @@ from nvsentinel_sandbox.chain.simulator import Simulator
 from nvsentinel_sandbox.durations import Seconds, write_seconds
 from nvsentinel_sandbox.errors import SandboxError
 from nvsentinel_sandbox.kube.statuses import ApiError
-from nvsentinel_sandbox.unknown import LISTING, hint
+from nvsentinel_sandbox.unknown import LISTING, suggest_names
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
 
@@ -53,14 +53,16 @@ class Step(_Part):
     @classmethod
     def _a_fault(cls, name: str | None) -> str | None:
         if name is not None and name not in FAULTS:
-            raise ValueError(f"there is no fault '{name}': {hint(name, FAULTS, LISTING)}")
+            raise ValueError(f"there is no fault '{name}': {suggest_names(name, FAULTS, LISTING)}")
         return name
 
     @field_validator("variant")
     @classmethod
     def _a_variant(cls, name: str | None) -> str | None:
         if name is not None and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
+            raise ValueError(
+                f"there is no variant '{name}': {suggest_names(name, VARIANTS, LISTING)}"
+            )
         if name is not None and VARIANTS[name].scope == "cluster":
             raise ValueError(f"variant '{name}' concerns the installation: put it under sandbox")
         return name
@@ -92,7 +94,9 @@ class Setting(_Part):
     @classmethod
     def _a_variant(cls, name: str) -> str:
         if name and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
+            raise ValueError(
+                f"there is no variant '{name}': {suggest_names(name, VARIANTS, LISTING)}"
+            )
         return name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -95,7 +97,7 @@ def test_a_script_without_an_end_is_open() -> None:
 
 def test_one_script_may_run_as_two_hooks() -> None:
     """An end belongs to the newest one of its purpose that runs, and to no other script."""
-    begin = {"stage": "detect", "hook": "h", "attempt": 1}
+    begin: dict[str, Any] = {"stage": "detect", "hook": "h", "attempt": 1}
     state = RunState.of(
         entries(
             START,

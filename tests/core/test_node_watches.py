@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from tests.core.asking import FAULTY, GONE, HEALTHY, ask
 from tests.fakes import fake_observer as build
@@ -171,8 +172,7 @@ def test_a_taint_is_met_by_all_that_is_given(fields: dict[str, Any], verdict: Ve
 )
 def test_a_long_value_is_cut(kind: str, word: str, value: str, shown: str) -> None:
     """Sixty characters of a label or an annotation are shown, an empty value counts."""
-    marks: dict[str, Any] = {f"{word}s": {"k": value}}
-    snap = build.snapshot(of=Node(NODE, **marks))
+    snap = build.snapshot(of=msgspec.structs.replace(Node(NODE), **{f"{word}s": {"k": value}}))
     assert ask({"kind": kind, "key": "k"}, snap) == satisfied(f"{word} k={shown}")
     assert ask({"kind": kind, "key": "k", "value": "w"}, snap) == pending(f"{word} k is {shown}")
     assert ask({"kind": kind, "key": "k", "pattern": "w"}, snap) == pending(
@@ -198,6 +198,7 @@ def test_a_long_value_is_cut(kind: str, word: str, value: str, shown: str) -> No
             satisfied("state drain-succeeded, which comes later", AT + 2),
         ),
         ("draining", {"session": build.session("odd", "draining")}, satisfied("state draining", AT + 3)),
+        ("drain-succeeded", {"session": build.session("drain-failed")}, pending("state is drain-failed")),
         ("quarantined", {"session": build.session("odd")}, pending("state is odd")),
         ("quarantined", {}, pending("no state label")),
         ("quarantined", {"node": None}, MISSING),

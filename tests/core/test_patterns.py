@@ -100,6 +100,9 @@ def _once(work: Work) -> None:
         (0.04, 4.0, 100, False),
         (0.04, 1.0, 100, True),
         (0.0019, 0.0, 100_000, False),
+        (patterns.SLOW, 0.0, 49, False),
+        (patterns.SLOW, 0.0, 51, True),
+        (patterns.BUDGET, 0.0, 1, True),
     ],
 )
 def test_many_slow_texts_use_up_a_budget(
@@ -115,6 +118,60 @@ def test_many_slow_texts_use_up_a_budget(
             told = True
         work.now += pause
     assert told is slow
+
+
+@pytest.mark.parametrize(
+    ("each", "searches"), [(patterns.LIMIT / 2, 1), (patterns.LIMIT / 2 - 0.001, 2), (0.0, 4)]
+)
+def test_half_of_the_limit_is_work_of_the_pattern(work: Work, each: float, searches: int) -> None:
+    """Stopped with less than that worked, it is tried again, four times at most."""
+    work.each, work.timed_out = each, True
+    with pytest.raises(TooSlow):
+        patterns.search("p", "text")
+    assert work.searches == searches
+
+
+def test_a_pattern_that_used_up_its_budget_is_too_slow_for_good(work: Work) -> None:
+    """However quick later texts would be."""
+    work.each = patterns.BUDGET
+    for _ in range(2):
+        with pytest.raises(TooSlow):
+            patterns.search("p", "text")
+    assert work.searches == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "later"),
+    [(1.0, patterns.LIMIT, patterns.HURRIED), (0.001, 0.001, 0.001)],
+)
+def test_a_rule_that_was_too_slow_is_hurried(
+    work: Work, monkeypatch: pytest.MonkeyPatch, seconds: float, first: float, later: float
+) -> None:
+    """It gets what the caller has left, at most the limit, and less once it was too slow."""
+    limits: list[float] = []
+    monkeypatch.setattr(work, "search", lambda _text, limit: limits.append(limit))
+    patterns.search_within("p", "text", seconds)
+    patterns._rule_matcher("p").too_slow = True
+    patterns.search_within("p", "text", seconds)
+    assert limits == [first, later]
+
+
+@pytest.mark.parametrize(("each", "found"), [(patterns.LIMIT, True), (patterns.LIMIT / 2, False)])
+def test_a_text_is_slow_from_the_limit_on(work: Work, each: float, found: bool) -> None:
+    """Lint tries texts until one takes that long, or until its patience is over."""
+    work.each = each
+    assert bool(patterns.slow_text("p", patience=1.0)) is found
+    assert work.searches == 1 if found else work.searches > 30
+
+
+def test_lint_tries_many_long_texts() -> None:
+    """Each fills the room: what a pattern begins with, repeats, and an end that does not fit."""
+    texts = list(patterns._make_repetitive_texts("^ERROR: (?!x)(a|b)+ end$"))
+    assert {len(text) for _, text in texts} == {patterns.MAX_TEXT}
+    assert ("'ERROR: ' and then 'a' again and again", True) in {
+        (said, text.startswith("ERROR: aaaa") and text.endswith("a!")) for said, text in texts
+    }
+    assert any(text.startswith("aaaa") and text.endswith("a! end") for _, text in texts)
 
 
 def test_a_rule_goes_on_working_for_other_texts() -> None:

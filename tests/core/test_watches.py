@@ -239,6 +239,20 @@ def test_what_happened_is_told_from_what_is() -> None:
             "health event for the node in NVSentinel's store by check X",
         ),
         ({"kind": "log", "pod": "p", "pattern": "loss"}, "log line of pod p matching /loss/"),
+        (
+            {"kind": "log", "selector": "a=b", "namespace": "n", "container": "c", "pattern": "x"},
+            "log line of pods a=b in namespace n, container c matching /x/",
+        ),
+        ({"kind": "pod-event", "reason": "Killing"}, "Event Killing for a pod on the node"),
+        (
+            {"kind": "pod-event", "reason": "Killing", "selector": "a=b", "pattern": "x"},
+            "Event Killing for a pod on the node with labels a=b matching /x/",
+        ),
+        (
+            {"kind": "node-annotation", "key": "a", "pattern": "^x", "since": "run"},
+            "node has annotation a matching /^x/, since the run began",
+        ),
+        ({"kind": "crd", "resource": "gpuresets", "group": "g"}, "gpuresets.g for the node exists"),
     ],
 )
 def test_plans_describe_watches_in_plain_words(fields: dict[str, Any], text: str) -> None:

@@ -95,7 +95,7 @@ def test_dead_stages_of_a_session_that_ended() -> None:
     """A cancel and a Node that is gone end the chain's stages, and no other."""
     chain = {"quarantine", "drain", "remediate", "recover"}
     for ending in ("cancelled", "terminated"):
-        over = build.ended(build.session(), build.AT + 60, ending=ending)  # type: ignore[arg-type]
+        over = build.ended(build.session(), build.AT + 60, ending=ending)
         assert dead(build.snapshot(session=over)) == chain
     recovered = build.ended(build.session(), build.AT + 60, ending="recovered")
     assert dead(build.snapshot(session=recovered)) == set()
@@ -209,3 +209,18 @@ def test_rank_of_states() -> None:
     assert CHAIN.state_rank("quarantined") == 1
     assert CHAIN.state_rank("remediating") == 4
     assert CHAIN.state_rank("other") is None
+
+
+def test_a_proof_names_the_latest_state() -> None:
+    """How far the session came, not where it began."""
+    snap = build.snapshot(session=build.session("quarantined", "draining", "remediating"))
+    said = CHAIN.prove(STATE, "quarantine", snap, None)
+    assert said == "proven by state remediating, which comes later"
+
+
+def test_one_terminate_among_the_requests_takes_the_machine_away() -> None:
+    """A reboot that did not help is followed by the replacement: both are of the session."""
+    both = (build.resource(), build.resource(kind="TerminateNode"))
+    over = build.ended(build.session("remediating"), build.AT + 300, ending="terminated")
+    snap = msgspec.structs.replace(build.snapshot(session=over, resources=both), node=None)
+    assert CHAIN.dead_end("recover", snap) is None

@@ -285,7 +285,7 @@ def test_the_documents_id_comes_before_the_events(outer: object, inner: str, fou
 )
 def test_columns_fill_what_the_document_lacks(status: object, column: str, kept: str) -> None:
     """The columns of a PostgreSQL row lag behind its document."""
-    row = {
+    row: dict[str, Any] = {
         "id": "a",
         "node_name": "from-column",
         "event_type": "FromColumn",

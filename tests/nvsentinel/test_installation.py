@@ -4,7 +4,6 @@ import pytest
 
 from nvsx.core.errors import Forbidden, NotFound, Unreachable
 from nvsx.nvsentinel.installation import Installation, inspect_installation
-from nvsx.nvsentinel.workloads import version_of_image
 
 NODE_DRAINER = """
 evictionTimeoutInSeconds = "60"
@@ -272,12 +271,15 @@ async def test_which_agents_the_rule_sets_are_for() -> None:
 @pytest.mark.parametrize(
     ("image", "version"),
     [
-        ("ghcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.0-dcgm-3.x", "v1.19.0"),
-        ("ghcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.0-dcgm-4.x", "v1.19.0"),
-        ("registry:5000/platform-connectors:v1.20.0-rc1@sha256:0", "v1.20.0-rc1"),
-        ("registry:5000/platform-connectors", ""),
+        ("nvcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.2-dcgm-3.x", "v1.19.2"),
+        ("nvcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.2-dcgm-4.x", "v1.19.2"),
+        ("registry:5000/x/gpu-health-monitor:v1.19.2-rc.1@sha256:0", "v1.19.2-rc.1"),
+        ("registry:5000/x/gpu-health-monitor@sha256:0", ""),
     ],
 )
-def test_the_tag_is_the_version(image: str, version: str) -> None:
-    """Of the GPU monitor's images for DCGM 3 and 4 it is the same one."""
-    assert version_of_image(image) == version
+async def test_builds_for_two_dcgms_are_one_version(image: str, version: str) -> None:
+    """The tag without what says for which DCGM it was built; a digest or a port is no tag."""
+    monitor = daemonset("gpu-health-monitor-dcgm-3.x", "gpu-health-monitor", 1, 1)
+    monitor["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    inst = await inspect_installation(Api({"daemonsets": [monitor]}))
+    assert inst.version("gpu-health-monitor") == version

@@ -7,7 +7,10 @@ from urllib.parse import quote_plus
 import pytest
 
 from nvsx.core.errors import NotReady
-from nvsx.core.routing.sources import Source
+from nvsx.core.senders.alertmanager import ALERTMANAGER
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused
+from nvsx.core.senders.signatures import SignatureRule
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project.secret_files import (
     TOKEN_FILE,
@@ -18,11 +21,8 @@ from nvsx.project.secret_files import (
 )
 from nvsx.serve.webhook.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.serve.webhook.channels import open_channels
-from nvsx.serve.webhook.http_request import Headers, RawRequest
+from nvsx.serve.webhook.connections import RateLimit
 from nvsx.serve.webhook.oauth import LIFETIME, TokenEndpoint
-from nvsx.serve.webhook.rates import RateLimit
-from nvsx.serve.webhook.refusals import Refused
-from nvsx.serve.webhook.signatures import Rule
 
 NOW = 1_800_000_000.0
 
@@ -192,7 +192,7 @@ def test_a_source_that_cannot_work_stops_the_start(
 async def test_a_gate_with_a_secret_has_no_other_way_in() -> None:
     """The doorman is not asked."""
     doorman = Doorman(FixedSecret([b"token"]), operator=True)
-    gate = Gate("alertmanager", doorman, Rule("bearer"), FixedSecret([b"am"]))
+    gate = Gate(ALERTMANAGER, doorman, SignatureRule("bearer"), FixedSecret([b"am"]))
     await gate.admit(request(authorization="Bearer am"), Caller("10.0.0.1"), NOW)
     for wrong in (request(), request(authorization="Bearer token")):
         with pytest.raises(Refused):

@@ -77,7 +77,7 @@ class DrainController:
             write_status(context, PLURAL, request["metadata"]["name"], done)
 
 
-async def drained(context: Context, document: Document, pods: list[Object]) -> bool:
+async def ask_and_wait(context: Context, document: Document, pods: list[Object]) -> bool:
     """Ask for a drain and wait until it is done; False when the event is cancelled."""
     node = document.event.node
     name = f"drain-{node}-{document.id}"

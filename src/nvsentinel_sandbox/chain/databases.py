@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DATABASE, COLLECTION = "HealthEventsDatabase", "HealthEvents"
 _TTL_SECONDS = 2_592_000
-_RETRY_SECONDS = 1.0
-_CLOSE_SECONDS = 5.0
+_RETRY_SECONDS = 1.0  # a database that restarts is back in seconds
+_CLOSE_SECONDS = 5.0  # Ctrl-C is not held up by a database that is gone
 _CONNECT_SECONDS = 5
 _log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class StoredLedger:
         ledger.subscribe(lambda d, changed: self._queue.put_nowait((replace(d), changed)))
         self._task = asyncio.create_task(self._write_queued_changes())
 
-    async def written(self) -> None:
+    async def wait_until_written(self) -> None:
         """Until all that happened so far is in the database."""
         await self._queue.join()
 
@@ -104,7 +104,7 @@ class StoredLedger:
         if self._task is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.written(), _CLOSE_SECONDS)
+            await asyncio.wait_for(self.wait_until_written(), _CLOSE_SECONDS)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._database.close()

@@ -24,7 +24,7 @@ from nvsentinel_sandbox.world.timing import rfc3339
 
 MODULE = "node-drainer"
 EVICTION_SECONDS = 60
-_LONGEST_BACKOFF = 8
+_LONGEST_BACKOFF = 8  # times drain_retry; really from 10 s to 2 min, which is 12 times
 
 
 class NodeDrainer:
@@ -92,13 +92,23 @@ class NodeDrainer:
         context, node = self._context, document.event.node
         if pods := self.eligible(node):
             context.set_state(node, "draining")
-            if not await customdrains.drained(context, document, pods):
+            if not await customdrains.ask_and_wait(context, document, pods):
                 context.ledger.update(document, eviction="Cancelled")
                 return
         self._finish_drain(document, already=True)
 
     def _see_to(self, document: Document, pods: list[Object], backoff: int) -> float:
-        """Do what the mode does about the pods; in how many seconds to look again."""
+        """Do what the mode does about the pods; in how many seconds to look again.
+
+        One pod that never ends, an event stored at second 0, `delete_after` 6, `drain_retry` 1:
+
+        | mode               | second 0      | 1     | 3     | 6        | 7     |
+        |--------------------|---------------|-------|-------|----------|-------|
+        | AllowCompletion    | Event         | Event | Event |          | Event |
+        | DeleteAfterTimeout | Event, till 6 | Event | Event | deletion |       |
+
+        Immediate asks for the eviction, and again each second while a budget refuses.
+        """
         context, node = self._context, document.event.node
         pace, timings = context.pace, context.variant(node).timings
         mode = "Immediate" if document.event.drain == "force" else context.cluster.drain

@@ -25,7 +25,7 @@ WORKERS = 10
 _RETRIES = 17
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _TIMEOUT_SECONDS = 30.0
-_EARLY_SECONDS = 30.0
+_EARLY_SECONDS = 30.0  # a token is renewed so long before it expires
 _log = logging.getLogger(__name__)
 
 
@@ -82,7 +82,7 @@ class Exporter:
         ledger.subscribe(self._on_document)
         self._tasks = [asyncio.create_task(self._send_queued_events()) for _ in range(WORKERS)]
 
-    async def done(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Until all events so far were sent or given up."""
         await self._queue.join()
 

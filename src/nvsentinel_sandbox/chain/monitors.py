@@ -53,7 +53,7 @@ class Monitors:
 
     # --- a fault strikes ----------------------------------------------------------------
 
-    def hit(self, node: str) -> tuple[Gpu, int]:
+    def choose_gpu(self, node: str) -> tuple[Gpu, int]:
         """The GPU that the next fault on a node is about, and the process that finds out."""
         ids = self._context.ids
         rng = ids.rng("fault", node, ids.count("fault", node))
@@ -128,7 +128,7 @@ class Monitors:
             events = tuple(msgspec.structs.replace(e, strategy="STORE_ONLY") for e in events)
         self._connectors.publish(*events)
 
-    async def restarted(self, node: str, old: Sequence[HealthEvent] = ()) -> None:
+    async def report_restart(self, node: str, old: Sequence[HealthEvent] = ()) -> None:
         """The syslog monitor's pod starts anew and reads the journal once more."""
         await self._context.sleep("monitor_restarts", node)
         self._context.log(SYSLOG, "started", node=node)
@@ -142,7 +142,7 @@ class Monitors:
         """The fault is not reported again."""
         self._over.add((node, fault))
 
-    def fixed(self, node: str) -> None:
+    def report_fixed(self, node: str) -> None:
         """The causes were fixed without a reboot: monitors that look again see health."""
         self._send_events(*map(_healthy_event_for, self._take_reported(node, *_LOOK_AGAIN)))
 
@@ -150,7 +150,7 @@ class Monitors:
         """The machine is gone: what was reported about it concerns nobody."""
         self._reported.pop(node, None)
 
-    def derived(self, node: str) -> list[str]:
+    def derived_checks(self, node: str) -> list[str]:
         """The analyzer's checks that were reported, which it never calls healthy."""
         return [event.check for event in self._take_reported(node, ANALYZER)]
 
@@ -166,7 +166,7 @@ class Monitors:
             del self._reported[node][event]
         self._send_events(*map(_healthy_event_for, hit))
 
-    async def booted(self, node: str) -> list[HealthEvent]:
+    async def report_boot(self, node: str) -> list[HealthEvent]:
         """The machine has a new boot id, and its DCGM starts from an empty cache; what the
         kernel log had said until then."""
         context = self._context

@@ -20,7 +20,7 @@ from nvsentinel_sandbox.world.reports import UNRULED, Fault
 from nvsentinel_sandbox.world.timing import rfc3339
 
 _WEEK = 7 * 86_400.0
-_LOOK_AGAIN = 30.0
+_LOOK_AGAIN = 30.0  # a change of the node wakes people at once; this is for one they missed
 
 
 class People:

@@ -33,9 +33,9 @@ RULE_SETS: dict[str, tuple[str, frozenset[str]]] = {
     "nic-health-monitor": ("NIC fatal error ruleset", frozenset({"NIC"})),
     PREFLIGHT: ("Preflight fatal error ruleset", frozenset()),
 }
-_BREAKER_SHARE = 0.5
-_REASON_LIMIT = 63
-_UNCORDON_REASON_LIMIT = 55
+_BREAKER_SHARE = 0.5  # the chart's circuitBreaker.percentage, 50
+_REASON_LIMIT = 63  # of a label's value
+_UNCORDON_REASON_LIMIT = 55  # leaves room for `-removed`
 
 
 class FaultQuarantine:
@@ -63,6 +63,16 @@ class FaultQuarantine:
         self._handle_document(document)
 
     def _handle_document(self, document: Document) -> None:
+        """Begin a session, add to it, or end it when the last check is healthy again.
+
+        | seconds | event                     | entries | what becomes of it                    |
+        |---------|---------------------------|---------|---------------------------------------|
+        | 0.8     | XID 79, fatal             | 1       | Quarantined: cordon, labels, marks    |
+        | 6       | DCGM unreachable, fatal   | 2       | AlreadyQuarantined: joins             |
+        | 14      | syslog: XIDs healthy      | 1       | AlreadyQuarantined: its entry goes    |
+        | 15      | DCGM healthy              | 0       | UnQuarantined: marks and cordon go    |
+        | 20      | thermal, not fatal        | -       | nothing: an Event is all there is     |
+        """
         node = self._context.node(document.event.node)
         if node is None:
             return
@@ -284,6 +294,17 @@ class FaultQuarantine:
         return bool(found) and found["data"].get("status") == "TRIPPED"  # type: ignore[index]
 
     def _count_cordon(self, node: str) -> None:
+        """Trip the breaker when so many nodes were cordoned within its window.
+
+        With 4 GPU nodes and a window of 8 seconds:
+
+        | seconds | cordoned | in the window | breaker                              |
+        |---------|----------|---------------|--------------------------------------|
+        | 0       | a1       | a1            | closed                               |
+        | 3       | a1 again | a1            | closed: nodes count, not cordons     |
+        | 12      | a2       | a2            | closed: a1 is out of the window      |
+        | 15      | a3       | a2, a3        | tripped: that is half of the nodes   |
+        """
         if self._context.cluster.dry_run:
             return
         self._cordons.append((self._context.pace.now(), node))

@@ -157,7 +157,15 @@ class FaultRemediation:
         return found
 
     def _progress_of(self, name: str, document: Document) -> Progress:
-        """`none` when the object is gone, or was done before the event."""
+        """How far one object is; `none` when it is gone, or was done before the event.
+
+        | seconds | what happens                | progress for an event of then          |
+        |---------|-----------------------------|----------------------------------------|
+        | 4       | maintenance-a1-1 is created | running: the event waits for it        |
+        | 9       | NodeReady=True              | succeeded, for what came before second 9 |
+        | 10      | another XID 79              | none: that reboot cannot have helped   |
+        | 11      | somebody deletes the object | none                                   |
+        """
         for repair in KINDS:
             found = self._context.store.find(repair.plural, name)
             if found is None:

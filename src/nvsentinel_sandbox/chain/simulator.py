@@ -27,7 +27,7 @@ from nvsentinel_sandbox.chain.remediation import FaultRemediation
 from nvsentinel_sandbox.chain.resets import GpuResets
 from nvsentinel_sandbox.errors import WrongCall
 from nvsentinel_sandbox.kube.objects import ObjectStore
-from nvsentinel_sandbox.unknown import LISTING, hint
+from nvsentinel_sandbox.unknown import LISTING, suggest_names
 from nvsentinel_sandbox.world import cluster_world, names
 from nvsentinel_sandbox.world.context import Context
 from nvsentinel_sandbox.world.faults import FAULTS
@@ -150,7 +150,7 @@ class Simulator:
         Raises WrongCall for unknown names and a variant the sandbox must start with.
         """
         chosen = find_fault(fault)
-        node = self.named(node) if node else self.default_node
+        node = self.find_node(node) if node else self.default_node
         if self.store.find("nodes", node) is None:
             raise WrongCall(f"node {node} is gone at the moment", "wait until it is back")
         wanted = _node_variant(find_variant(variant)) if variant else self.variant
@@ -168,9 +168,9 @@ class Simulator:
 
         Raises WrongCall for an unknown node.
         """
-        self._context.spawn(self._repair_node(self.named(node)))
+        self._context.spawn(self._repair_node(self.find_node(node)))
 
-    def named(self, name: str) -> str:
+    def find_node(self, name: str) -> str:
         """The GPU node of this name, or of this alias where it fits exactly one.
 
         Raises WrongCall otherwise.
@@ -183,11 +183,11 @@ class Simulator:
             return fitting[0]
         if fitting:
             raise WrongCall(f"{name} fits {', '.join(fitting[:10])}", "give the node's name")
-        raise WrongCall(f"the sandbox has no GPU node {name!r}", hint(name, self.nodes))
+        raise WrongCall(f"the sandbox has no GPU node {name!r}", suggest_names(name, self.nodes))
 
     def cordon(self, node: str, *, on: bool) -> None:
         """Cordon or uncordon a node as a person would. Raises WrongCall, NotFound."""
-        self._people.cordon(self.named(node), on=on)
+        self._people.cordon(self.find_node(node), on=on)
 
     def reset_breaker(self) -> None:
         """Close the circuit breaker as a person would."""
@@ -243,16 +243,16 @@ class Simulator:
         self._context.spawn(self._report_after_boot(node))
 
     async def _report_after_boot(self, node: str) -> None:
-        said = await self._monitors.booted(node)
+        said = await self._monitors.report_boot(node)
         replays = self._context.variant(node).monitor_restarts == "recovered"
         if replays and said and ("replayed", node) not in self._prepared:
             self._prepared.add(("replayed", node))
             await self._context.sleep("replay", node)
             self._context.spawn(self._machines.end_jobs(node, ""))
-            await self._monitors.restarted(node, said)
+            await self._monitors.report_restart(node, said)
 
     async def _strike_node(self, fault: Fault, node: str) -> None:
-        gpu, pid = self._monitors.hit(node)
+        gpu, pid = self._monitors.choose_gpu(node)
         if fault.stops_kubelet:
             self._machines.set_ready(node, ready=False)
             await self._context.sleep("not_ready_seen", node)
@@ -265,7 +265,7 @@ class Simulator:
         """A reboot reached a moment at which further checks see the fault."""
         variant = self._context.variant(node)
         if variant.monitor_restarts == moment:
-            self._context.spawn(self._monitors.restarted(node))
+            self._context.spawn(self._monitors.report_restart(node))
         if variant.looked_at_in_reboot and moment == "signal-sent":
             self._people.debug(node)
         for companion in variant.companions:
@@ -311,7 +311,7 @@ class Simulator:
 
     async def _repair_node(self, node: str) -> None:
         await self._context.sleep("person_acts", node)
-        self._people.clear_conditions(node, self._monitors.derived(node))
+        self._people.clear_conditions(node, self._monitors.derived_checks(node))
         faults = self._active.pop(node, set())
         for fault in faults:
             self._monitors.subside(node, fault.name)
@@ -320,20 +320,20 @@ class Simulator:
         elif any(fault.cure == "reboot" for fault in faults):
             await self._machines.power_cycle(node)
         else:
-            self._monitors.fixed(node)
+            self._monitors.report_fixed(node)
             self._machines.set_ready(node, ready=True)
         self._people.report_back(node)
 
 
 def find_fault(name: str) -> Fault:
     if name not in FAULTS:
-        raise WrongCall(f"there is no fault {name!r}", hint(name, FAULTS, LISTING))
+        raise WrongCall(f"there is no fault {name!r}", suggest_names(name, FAULTS, LISTING))
     return FAULTS[name]
 
 
 def find_variant(name: str) -> Variant:
     if name and name not in VARIANTS:
-        raise WrongCall(f"there is no variant {name!r}", hint(name, VARIANTS, LISTING))
+        raise WrongCall(f"there is no variant {name!r}", suggest_names(name, VARIANTS, LISTING))
     return VARIANTS[name] if name else NORMAL
 
 

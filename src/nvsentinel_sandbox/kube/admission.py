@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nvsentinel_sandbox.kube import metadata, structural
-from nvsentinel_sandbox.kube.customkinds import established
+from nvsentinel_sandbox.kube.customkinds import established_status
 from nvsentinel_sandbox.kube.resources import Resource
 from nvsentinel_sandbox.kube.statuses import Conflict, invalid
 
@@ -71,7 +71,7 @@ def prepare(
     elif resource.plural == "pods":
         new["status"] = {"phase": "Pending", **(new.get("status") or {})}
     elif resource.plural == "customresourcedefinitions":
-        new.setdefault("status", established(new))
+        new.setdefault("status", established_status(new))
     elif resource.custom:
         new = structural.with_defaults(resource.shape.schema, new)
     validate(resource, new)
@@ -112,7 +112,7 @@ def revise(resource: Resource, old: Object, edited: Object, subresource: str) ->
     return new
 
 
-def finished(obj: Object) -> bool:
+def is_finished(obj: Object) -> bool:
     """Whether a terminating object waits for nothing any more."""
     meta = obj["metadata"]
     waits = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds")

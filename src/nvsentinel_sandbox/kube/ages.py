@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 
-def parsed(timestamp: str) -> float:
+def parse_time(timestamp: str) -> float:
     """Unix seconds of an RFC 3339 timestamp; ValueError when it is not one."""
     return datetime.fromisoformat(timestamp).timestamp()
 
@@ -19,12 +19,12 @@ def age(timestamp: str | None, now: float) -> str:
     if not timestamp:
         return "<unknown>"
     try:
-        return human(now - parsed(timestamp))
+        return human_duration(now - parse_time(timestamp))
     except ValueError:
         return "<invalid>"
 
 
-def human(duration: float) -> str:
+def human_duration(duration: float) -> str:
     """A duration in seconds, in the one or two units a reader needs."""
     if duration < -1:
         return "<invalid>"

@@ -201,7 +201,7 @@ class ApiServer:
             if write.resource.stored:
                 code, found = writing.perform(self.store, write)
             elif write.target.verb == "create":
-                code, found = 201, access.review(account, writing.asked(write))
+                code, found = 201, access.review(account, writing.read_review(write))
             else:
                 raise _not_allowed()
             answer = _json_response(found, code)

@@ -193,7 +193,7 @@ def definition_of(resource: Resource) -> dict[str, Any]:
     }
 
 
-def established(definition: Mapping[str, Any]) -> dict[str, Any]:
+def established_status(definition: Mapping[str, Any]) -> dict[str, Any]:
     """The status of a CustomResourceDefinition whose kind is served."""
     spec = definition.get("spec") or {}
     return {

@@ -71,7 +71,7 @@ def decode(fields: Mapping[str, Any]) -> Fields:
     return frozenset(_decode_paths(fields, ()))
 
 
-def shown(path: Path) -> str:
+def path_text(path: Path) -> str:
     """As conflicts name it: `.spec.containers[name="main"].image`."""
     told = ""
     for step in path:

@@ -220,7 +220,7 @@ class ObjectStore:
         declared = resource_from(new) if resource.name == _CRDS else None
         if dry_run:
             return new
-        if admission.finished(new):
+        if admission.is_finished(new):
             self._remove_entry(entry, new)
             return new
         if declared:

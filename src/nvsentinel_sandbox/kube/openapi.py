@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from nvsentinel_sandbox.kube.resources import Registry, Resource
-from nvsentinel_sandbox.kube.shapes import Shape, named
+from nvsentinel_sandbox.kube.shapes import Shape, type_named
 
 Document = dict[str, Any]
 
@@ -133,7 +133,7 @@ def _field_schema(shape: Shape, schemas: Document) -> Document:
     place = f"io.k8s.api.{shape.type}"
     if place not in schemas:
         schemas[place] = {}  # it may contain itself
-        inner = named(shape.type)
+        inner = type_named(shape.type)
         schemas[place] = _object_schema(
             inner, {n: _field_schema(s, schemas) for n, s in inner.fields.items()}
         )

@@ -96,7 +96,7 @@ def apply(
 
 
 def _conflict_error(taken: Iterable[tuple[Owner, Path]]) -> Conflict:
-    found = [(str(owner), fieldsets.shown(path)) for owner, path in taken]
+    found = [(str(owner), fieldsets.path_text(path)) for owner, path in taken]
     if len(found) == 1:
         owner, path = found[0]
         told = f"1 conflict: conflict with {owner}: {path}"

@@ -36,7 +36,7 @@ def decode(body: bytes) -> dict[str, Any]:
         version, kind = meta.get(1, ""), meta.get(2, "")
         shape = shapes.built_in(version, kind)
         if kind == "DeleteOptions":
-            shape = shapes.named("DeleteOptions")
+            shape = shapes.type_named("DeleteOptions")
         if shape is None:
             raise UnsupportedMediaType(
                 f"the sandbox does not read {version} {kind} as protobuf: send JSON"

@@ -25,7 +25,7 @@ from nvsentinel_sandbox.kube.resources import Resource
 from nvsentinel_sandbox.kube.selectors import Selection
 from nvsentinel_sandbox.kube.statuses import BadRequest, Expired, Timeout, Unreadable
 
-_MAX_SNAPSHOTS = 64
+_MAX_SNAPSHOTS = 64  # lists that clients page through at a time; an older one gets 410
 
 
 class _Token(msgspec.Struct):

@@ -219,7 +219,7 @@ class Registry:
             return found
         return next((r for r in self if r.plural == plural), None)
 
-    def served(self, group: str, version: str, plural: str) -> Resource | None:
+    def find_served(self, group: str, version: str, plural: str) -> Resource | None:
         """What a request path names, or None: 404."""
         found = self._by_name.get(f"{plural}.{group}" if group else plural)
         return found if found is not None and found.version == version else None

@@ -81,11 +81,11 @@ def _load_types() -> _Document:
 def built_in(api_version: str, kind: str) -> Shape | None:
     """The shape of a built-in kind, `apps/v1` and `Deployment`, or None."""
     name = _load_types().kinds.get(f"{api_version}/{kind}")
-    return named(name) if name else None
+    return type_named(name) if name else None
 
 
 @cache
-def named(name: str) -> Shape:
+def type_named(name: str) -> Shape:
     """A built-in type by its Go name: `ObjectMeta`."""
     declared = _load_types().types[name]
     if "*" in declared:
@@ -112,7 +112,7 @@ def _parse_shape(word: str, flags: list[str]) -> Shape:
         return Shape("map", merge=merge, make_item=lambda: _parse_shape(word[2:], []))
     if word in _SCALARS:
         return Shape("scalar", type=word)
-    return ANY if word in ("any", "object") else named(word)
+    return ANY if word in ("any", "object") else type_named(word)
 
 
 def custom(schema: Schema) -> Shape:
@@ -123,7 +123,7 @@ def custom(schema: Schema) -> Shape:
         "object",
         keeps_unknown=top.keeps_unknown or not top.fields,
         schema=schema,
-        make_fields=lambda: {**top.fields, **base, "metadata": named("ObjectMeta")},
+        make_fields=lambda: {**top.fields, **base, "metadata": type_named("ObjectMeta")},
     )
 
 

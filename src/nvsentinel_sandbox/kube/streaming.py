@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nvsentinel_sandbox.kube import requests, watching
-from nvsentinel_sandbox.kube.ages import parsed
+from nvsentinel_sandbox.kube.ages import parse_time
 from nvsentinel_sandbox.kube.formats import Format
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.kube.reading import asked_version, selection_of
@@ -29,7 +29,7 @@ from nvsentinel_sandbox.kube.streamfaults import StreamFault
 if TYPE_CHECKING:
     from aiohttp import web
 
-_BATCH = 64
+_BATCH = 64  # changes written at once: few system calls, and no long pause for other watches
 _TORN = b'{"type":"MODIFIED","object":{"kind":"Node","apiVersion":"v1","metada'
 
 
@@ -110,7 +110,7 @@ class Watch:
             self._sent = self._store.version
             try:
                 async with asyncio.timeout_at(None if math.isinf(due) else due):
-                    await self._window.changed()
+                    await self._window.wait_for_change()
             except TimeoutError:
                 await sender.send([watching.bookmark(self._resource, self._sent)])
                 due = loop.time() + every
@@ -130,7 +130,7 @@ class Watch:
         elif fault.end == "silent":
             opened = self._cache.generation
             while opened == self._cache.generation:
-                await self._window.changed()
+                await self._window.wait_for_change()
         else:
             await response.write(_TORN)
             if fault.end == "reset" and transport is not None:
@@ -177,9 +177,9 @@ class PodLog:
         self._tail = requests.number(query, "tailLines")
         self._since: float | None = None
         if seconds := requests.number(query, "sinceSeconds"):
-            self._since = parsed(store.timestamp()) - seconds
+            self._since = parse_time(store.timestamp()) - seconds
         elif since := query.get("sinceTime"):
-            self._since = parsed(since)
+            self._since = parse_time(since)
         self.follows = requests.flag(query, "follow")
         if requests.flag(query, "previous"):
             container = self._place[2]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nvsentinel_sandbox.kube import podcells
-from nvsentinel_sandbox.kube.ages import age, parsed
+from nvsentinel_sandbox.kube.ages import age, parse_time
 from nvsentinel_sandbox.kube.resources import Resource
 
 Object = Mapping[str, Any]
@@ -184,7 +184,7 @@ def _job_duration(obj: Any, now: float) -> str:
     if not status.get("startTime"):
         return ""
     ended = status.get("completionTime")
-    return age(status["startTime"], parsed(ended) if ended else now)
+    return age(status["startTime"], parse_time(ended) if ended else now)
 
 
 def _integer_column(name: str, path: str, default: Any = 0) -> TableColumn:

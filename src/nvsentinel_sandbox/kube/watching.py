@@ -121,7 +121,7 @@ class Window:
             )
         return self._records[start : start + limit]
 
-    async def changed(self) -> None:
+    async def wait_for_change(self) -> None:
         """Return after the next change, or when woken."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)

@@ -90,7 +90,7 @@ def perform(store: ObjectStore, write: Write) -> Answer:
     return _VERBS[target.verb](store, write)
 
 
-def asked(write: Write) -> Object:
+def read_review(write: Write) -> Object:
     """The object in the body of a review, which is answered and not stored."""
     return _check_fields(write, _object_in_body(write))
 

@@ -60,8 +60,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
       nvsx serve --mode watch
       nvsx serve --mode watch,webhook --port 8080
     """
+    from nvsx.screens.report.past_reports import ReportView
     from nvsx.serve.logs import say_at_once, start_logging
-    from nvsx.serve.service_process import ServeOptions
+    from nvsx.serve.serve_options import ServeOptions
     from nvsx.serve.service_process import serve as run_daemon
     from nvsx.serve.watchdog import watched_loop
 
@@ -82,7 +83,14 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     say = say_at_once(sys.stderr.fileno(), as_json=bool(output))
     try:
         asyncio.run(
-            run_daemon(home, options, _announce, _show, lambda: watched_loop(home.state_dir, say))
+            run_daemon(
+                home,
+                options,
+                ReportView,
+                _announce,
+                _show,
+                lambda: watched_loop(home.state_dir, say),
+            )
         )
     finally:
         stop_log()

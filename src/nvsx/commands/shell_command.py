@@ -33,6 +33,7 @@ KINDS = {
     "resume": "run",
     "variant": "variant",
     "fault": "fault",
+    "source": "sender",
 }
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - patterns stay in one piece, in the languages of pages
+
 """What hooks say, and whether given words are in it.
 
 A comment says nothing to anybody at run time, so only words of commands and the bodies of

@@ -18,8 +18,9 @@ from nvsx.convert.shellprograms import Objection, mark
 from nvsx.core.errors import Problem
 from nvsx.core.masking import is_secret_name
 from nvsx.lint import kube_writes
-from nvsx.lint.bash_tree import BashScript, ShellCommand, ShellWord, WordPart, read_script
+from nvsx.lint.bash_tree import read_script
 from nvsx.lint.findings import Finding
+from nvsx.lint.shell_script import BashScript, ShellCommand, ShellWord, WordPart
 
 #: Functions of the packaged notification library.
 LIBRARY = frozenset(

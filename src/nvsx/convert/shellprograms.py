@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nvsx.core.masking import is_secret_name
-from nvsx.lint.bash_tree import ShellWord
 from nvsx.lint.findings import Severity
+from nvsx.lint.shell_script import ShellWord
 
 
 class Objection(NamedTuple):

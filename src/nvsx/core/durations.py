@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema
 
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 PATTERN = r"^(0|(\d+(\.\d+)?[smhd])+)$"
+#: More than a year; what is longer is a slip of the pen.
 MAX_SECONDS = 400 * 86400.0
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)

@@ -9,12 +9,13 @@ never reported.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from nvsx.lint.bash_tree import ShellCommand, read_script
+from nvsx.lint.bash_tree import read_script
+from nvsx.lint.shell_script import ShellCommand
 
 WRITE_VERBS = frozenset(
     "annotate apply attach autoscale cordon cp create debug delete drain edit exec expose label "
@@ -52,7 +53,10 @@ _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh", "ash"})
 #: What takes a script behind -c, as a login shell or as somebody else.
 _TAKES_SCRIPT = _SHELLS | {"su", "runuser"}
 _LANGUAGES = re.compile(r"(?:python|perl|ruby|node|php|lua)[\d.]*")
-_STARTS_PROGRAMS = re.compile(r"subprocess|os\.(?:system|exec|spawn|popen)|\b(?:system|popen|exec(?! @ARGV))\b|`|child_process|kube|:6443")  # fmt: skip
+_STARTS_PROGRAMS = re.compile(
+    r"subprocess|os\.(?:system|exec|spawn|popen)|\b(?:system|popen|exec(?! @ARGV))\b|`"
+    r"|child_process|kube|:6443|(?m:^[\w$./{}-]+\.(?:py|pl|rb|js)$)"
+)
 _ARGUMENTS = frozenset({"$@", "$*", "${@}", "${*}"})
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?:\[[@*]\])?(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*))")
@@ -129,8 +133,8 @@ class _WriteJudge:
             self.variables.setdefault(name, value.shown)
         if command.program == "alias":
             for word in command.words[1:]:
-                name, _, value = word.shown.partition("=")
-                if _base_name(value.split(" ")[0]) in self.kubectls:
+                name, _, text = word.shown.partition("=")
+                if _base_name(text.split(" ")[0]) in self.kubectls:
                     self.kubectls.add(name)
 
     def _learn_function(self, command: ShellCommand) -> None:
@@ -194,7 +198,7 @@ class _WriteJudge:
             said = f"{program} {method} to the Kubernetes API" if method else ""
         elif _LANGUAGES.fullmatch(program):
             text = "\n".join([*rest, *(w.shown for w in command.said)])
-            if _STARTS_PROGRAMS.search(text) or re.search(r"^[\w$./{}-]+\.(?:py|pl|rb|js)$", text, re.M):  # fmt: skip
+            if _STARTS_PROGRAMS.search(text):
                 self._leave_unjudged(command, program)
         elif _UNKNOWN.match(words[0]) and not (command.function and words[0] in _ARGUMENTS):
             self._leave_unjudged(command, words[0])

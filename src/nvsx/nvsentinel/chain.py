@@ -23,7 +23,8 @@ from nvsx.core.watches.watch_base import DeadEnd, Outcome, WatchBase
 from nvsx.nvsentinel import maintenance, marks, messages, names, times
 from nvsx.nvsentinel.installation import Repair
 
-#: The state from whose rank on a stage lies behind the session.
+#: The state from whose rank on a stage lies behind the session. A drain that failed does not
+#: put the drain behind: the chain stands still in it.
 _PASSED_BY = {"quarantine": "draining", "drain": "remediating"}
 
 #: The marks whose absence means that NVSentinel has released the node.
@@ -42,7 +43,7 @@ _REQUESTED = frozenset({names.STATE_REMEDIATING, names.STATE_REMEDIATION_SUCCEED
 
 
 class NvsentinelChain:
-    """Implements `core.ports.Chain`; stateless.
+    """Implements `chain_port.Chain`; stateless.
 
     `repairs` are the kinds this NVSentinel is configured to create, with the condition that
     completes each (ConfigMap fault-remediation).
@@ -79,6 +80,10 @@ class NvsentinelChain:
 
         Only facts that NVSentinel itself sets are proven so; a label of the team's own is
         looked at as it is now.
+
+            10:15  quarantined   10:16  draining   10:17  remediating
+            10:20  a run begins in `quarantine`: the cordon is proven by `draining`, which
+                   comes after it; its own label `team/ack` is not, and has to be there
         """
         if isinstance(watch, NodeConditionWatch) and watch.status == "True":
             return _prove_by_event(watch, snapshot.session, trigger)
@@ -124,6 +129,15 @@ class NvsentinelChain:
         return "handed over, and still cordoned by NVSentinel until a validation succeeds"
 
     def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:
+        """Why `stage` cannot pass any more.
+
+        10:15  quarantined
+        10:40  uncordoned by hand: quarantine, drain, remediate and recover are dead
+        or     drain-failed: drain and what follows it are dead, quarantine is done
+        or     the RebootNode timed out: remediate and recover are dead, until a newer
+               request exists
+        or     the Node went: all are dead, unless its repair takes the machine away
+        """
         session = snapshot.session
         if session.ending == "cancelled" and stage in _AFTER_QUARANTINE:
             detail = session.ending_detail or "somebody took the node out of quarantine"

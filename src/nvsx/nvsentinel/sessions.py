@@ -31,8 +31,7 @@ from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.marks import Marks
 
-#: Fault-quarantine writes a cordon's time in whole seconds and again with each update of the
-#: same cordon: two times that differ by more are two cordons.
+#: Cordon times are whole seconds of one clock: two that differ by more are two cordons.
 SAME_CORDON = 1.0
 GONE = "the Node object is gone"
 
@@ -138,9 +137,7 @@ class SessionTracker:
                 return _end_unwatched(before, seen)
             return _grow_session(before, seen, at)
         if _was_uncordoned_since(before, seen):
-            return _end_session(
-                before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
-            )
+            return _end_uncordoned(before, seen)
         by_hand = seen.by_hand - self._stale
         if by_hand:
             return _end_session(before, at, "cancelled", _describe_by_hand(by_hand))
@@ -155,12 +152,14 @@ class SessionTracker:
         return _end_session(before, at, "recovered", "NVSentinel's marks are gone")
 
 
+def _end_uncordoned(before: Session, seen: Marks) -> Session:
+    return _end_session(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+
+
 def _end_unwatched(before: Session, seen: Marks) -> Session:
     """`before` is over and another session has begun; how it ended may be unknown."""
     if _was_uncordoned_since(before, seen):
-        return _end_session(
-            before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
-        )
+        return _end_uncordoned(before, seen)
     return _end_session(
         before, seen.cordoned_at, "", "it ended while nobody watched; another one has begun"
     )

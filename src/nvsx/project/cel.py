@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from nvsx.core.routing.route import Holds, Truth
-from nvsx.core.routing.sources import Computed
+from nvsx.core.senders.message_fields import Computed
 
 _MAX_LENGTH = 2000
 

@@ -69,7 +69,9 @@ class Watchdog:
         self._acting = threading.Lock()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         self.dump = book.folder / f"stall-{stamp}-{os.getpid()}.txt"
-        self._thread = threading.Thread(target=self._follow, name="watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=self._watch_from_thread, name="watchdog", daemon=True
+        )
 
     def start(self) -> None:
         """Begin; only the main thread can. Raises OSError when nothing can be written."""
@@ -77,8 +79,8 @@ class Watchdog:
         _drop_old(self._book.folder)
         self._file = self.dump.open("w", encoding="utf-8")
         self.dump.chmod(0o600)
-        self._before = signal.signal(signal.SIGALRM, self._rung)
-        self._beat()
+        self._before = signal.signal(signal.SIGALRM, self._heed_timer)
+        self._begin_count_anew()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,7 +93,7 @@ class Watchdog:
         if self.dump.stat().st_size == 0:
             self.dump.unlink()
 
-    def _beat(self) -> None:
+    def _begin_count_anew(self) -> None:
         if self._told:
             self._told = False
             self._say(f"the event loop goes on; where it stood is in {self.dump}")
@@ -99,20 +101,20 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_REAL, SAY_AFTER, 1.0)
         last = ACT_AFTER + 2 * LATER
         faulthandler.dump_traceback_later(last, exit=True, file=self._file)
-        self._next = self._loop.call_later(BEAT, self._beat)
+        self._next = self._loop.call_later(BEAT, self._begin_count_anew)
 
     # --- what looks at it -----------------------------------------------------------------
 
-    def _rung(self, *_: object) -> None:
+    def _heed_timer(self, *_: object) -> None:
         """The kernel's timer, in the main thread and in the context that stands."""
         self._turns += 1
-        self._look_at(SAY_AFTER + self._turns - 1, WORKED_RUN.get())
+        self._judge_silence(SAY_AFTER + self._turns - 1, WORKED_RUN.get())
 
-    def _follow(self) -> None:
+    def _watch_from_thread(self) -> None:
         while not self._ended.wait(1.0):
             self._silent += 1
             if self._silent >= SAY_AFTER + LATER:
-                self._look_at(self._silent - LATER, self._run_of_handle())
+                self._judge_silence(self._silent - LATER, self._run_of_handle())
 
     def _run_of_handle(self) -> str:
         """The run in whose context the loop calls what stands, seen from another thread."""
@@ -124,7 +126,7 @@ class Watchdog:
             frame = frame.f_back
         return ""
 
-    def _look_at(self, silent: int, run_id: str) -> None:
+    def _judge_silence(self, silent: int, run_id: str) -> None:
         """The loop has been silent for so many seconds, in a run or ""."""
         if not self._acting.acquire(blocking=False):
             return
@@ -138,11 +140,11 @@ class Watchdog:
                     f"where it stands is in {self.dump}"
                 )
             if silent >= ACT_AFTER:
-                self._act(silent, whose, run_id)
+                self._end_process(silent, whose, run_id)
         finally:
             self._acting.release()
 
-    def _act(self, silent: int, whose: str, run_id: str) -> None:
+    def _end_process(self, silent: int, whose: str, run_id: str) -> None:
         faulthandler.dump_traceback(self._file)
         if run_id:
             with suppress(OSError):  # a full disk is no reason to stand

@@ -56,7 +56,7 @@ def prune(
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
     before = history_keeping.prune_before(age, time.time())
-    found = asyncio.run(history_keeping.prunable(home, before))
+    found = asyncio.run(history_keeping.list_prunable(home, before))
     what = f"{len(found)} runs that ended more than {durations.format(age)} ago"
     if not found:
         typer.echo(f"nothing to delete: no {what[2:]}", err=True)
@@ -94,5 +94,5 @@ def backup(
     """
     from nvsx.serve import history_keeping
 
-    asyncio.run(history_keeping.backup(ctx.obj, file))
+    asyncio.run(history_keeping.back_up(ctx.obj, file))
     typer.echo(f"wrote {file}", err=True)

@@ -161,7 +161,7 @@ async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> No
     def tell(line: str) -> None:
         _note(f"{time.strftime('%H:%M:%S')}  {line}")
 
-    with control.claimed(folder):
+    with control.claim_folder(folder):
         playing: asyncio.Task[None] | None = None
         try:
             await sandbox.start()

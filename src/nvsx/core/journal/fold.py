@@ -15,6 +15,7 @@ from nvsx.core.incident.session import NO_SESSION, Session, Times
 from nvsx.core.journal import entries as j
 from nvsx.core.watches.verdict import Verdict
 
+#: Lines of output that a state keeps: what a screen can show. The journal has them all.
 OUTPUT_KEPT = 2000
 
 

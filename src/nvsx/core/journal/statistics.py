@@ -16,6 +16,7 @@ import msgspec
 from nvsx.core.journal.past_runs import Hit, Sample
 from nvsx.core.runbook.schema import STAGE_ORDER
 
+#: Seconds. A node that breaks again within three days was not really repaired.
 REPEAT_WINDOW = 72 * 3600.0
 
 
@@ -149,7 +150,14 @@ def _keep_first_runs(hits: Sequence[Hit]) -> list[Hit]:
 
 def _find_densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
     """The fullest window of `incidents`, oldest first, the latest of equally full ones; None
-    with fewer than two."""
+    with fewer than two.
+
+    | a node was struck on day | window of 3 days | count |
+    |--------------------------|------------------|-------|
+    | 1, 3, 5, 6, 9            | 3, 5, 6          | 3     |
+    | 1, 4, 20, 22             | 20, 22           | 2     |
+    | 1, 5, 9                  | none             |       |
+    """
     begun = [h.created for h in incidents]
     first, start, most = 0, 0, 0
     for last, at in enumerate(begun):

@@ -170,7 +170,19 @@ class Router:
         self._books = {r.name: (r, tuple(_make_rules(r))) for r in runbooks}
 
     def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
-        """The runbook this event fires, with the reasons for and against every rule."""
+        """The runbook this event fires, with the reasons for and against every rule.
+
+        Example: SysLogsXIDError with error code 79, from agent syslog-health-monitor.
+
+        | runbook | its best rule                                | specificity      |
+        |---------|----------------------------------------------|------------------|
+        | a       | triggers: check SysLogsXIDError, agent       | (0, 1, 2, 2, -2) |
+        | b       | triggers: errorCode 79                       | (1, 0, 1, 2, -1) |
+        | c       | tag xid-79                                   | (1, 0, 1, 1, -1) |
+
+        b fires: it names the code, and says so in `triggers`. With a second runbook like b
+        neither would: which one is meant is for people to say, not for the order of files.
+        """
         said = _Said(event, evaluate)
         explanations = tuple(
             Explanation(name, tuple([rule.judge(said) for rule in rules]))
@@ -342,6 +354,7 @@ class _TagRule:
         self._rule = f"tag {tag}"
         self._name = tag.casefold()
         self._other = RuleResult(self._rule, False, "it is neither the check nor xid-<error code>")
+        # As a trigger with one criterion and one alternative, see the module's docstring.
         self._code = RuleResult(
             self._rule, True, f"{self._rule} is its error code", (1, 0, 1, 1, -1)
         )

@@ -84,6 +84,7 @@ class KnownNames:
             "run": self._runs,
             "fault": _faults,
             "variant": _variants,
+            "sender": _senders,
         }
 
     def __call__(self, kind: str) -> Found:
@@ -129,7 +130,7 @@ class KnownNames:
 
 def fixed_names() -> dict[str, Found]:
     """The names that are the same everywhere, by kind."""
-    return {"fault": _faults(), "variant": _variants()}
+    return {"fault": _faults(), "variant": _variants(), "sender": _senders()}
 
 
 def _faults() -> Found:
@@ -142,3 +143,10 @@ def _variants() -> Found:
     from nvsentinel_sandbox.world.variants import VARIANTS
 
     return [(variant.name, variant.title) for variant in VARIANTS.values()]
+
+
+def _senders() -> Found:
+    from nvsx.core.senders.registry import SENDERS
+
+    found = SENDERS.values()
+    return [(sender.name, "a run by " + sender.starts.replace("`", "")) for sender in found]
