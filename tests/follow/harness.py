@@ -244,10 +244,9 @@ class Story:
 
     def _context(self, journal: FakeJournal, lease: Any) -> RunContext:
         return RunContext(
-            ports=Ports(
-                self.clock, self.observer, NvsentinelChain(), journal, self.scripts, self.door
-            ),
+            ports=Ports(self.clock, self.observer, NvsentinelChain(), journal, self.scripts),
             runbook=self.book,
+            door=self.door,
             request=self.request,
             lease=lease,
             artifacts=self.artifacts,

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
 from nvsx.core.journal import entries as j
 from nvsx.core.runbook.schema import DEFAULT_TIMEOUTS, Stage
@@ -24,6 +25,12 @@ from nvsx.follow.run_context import RunContext
 from nvsx.follow.watcher import Ended, StaysOpen, further_attempt_began
 
 DoUnlessCancelled = Callable[[Awaitable[Any]], Awaitable[Any]]
+
+
+def waits_for_this_run(incident: IncidentState) -> bool:
+    """Whether the incident is nothing but this run: a person began it for a node that NVSentinel
+    left alone, and it is over with the run."""
+    return incident.opened.by == "by hand" and not incident.sessions
 
 
 class Course:
@@ -140,10 +147,13 @@ class Course:
         limit = None
         if not run.goes_on_after_failure:
             recover = run.state.stage("recover")
-            if recover is None or recover.status != "pass":
+            incident = run.incident.current
+            if recover is None or recover.status != "pass" or not incident.was_quarantined:
                 return False
             item = next(s for s in self._stages if s.id == "recover")
             limit = run.now + (item.effective_timeout or DEFAULT_TIMEOUTS["recover"] or 0.0)
+        if waits_for_this_run(run.incident.current):
+            return False
         run.begin_only_following()
         while run.incident.current.ended is None:
             incident = run.incident.current

@@ -20,10 +20,10 @@ async def join_incident(run: RunContext) -> None:
 
     Raises StoreError, and ClusterError when the node cannot be looked at.
     """
-    if run.ports.door is None or run.incident is not None or not run.node:
+    if run.door is None or run.incident is not None or not run.node:
         return
     joined = RunJoined(run_id=run.run_id, runbook=run.runbook.name)
-    run.incident = await run.ports.door.join(run.node, joined)
+    run.incident = await run.door.join(run.node, joined)
 
 
 async def record_joining(run: RunContext) -> None:

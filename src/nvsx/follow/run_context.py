@@ -39,14 +39,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a run needs of the world. Without a `door` no incident is kept beside the run."""
+    """What a run needs of the world."""
 
     clock: Clock
     observer: Observer
     chain: Chain
     journal: Journal
     scripts: Scripts
-    door: IncidentDoor | None = None
 
 
 @dataclass(slots=True)
@@ -55,10 +54,10 @@ class RunContext:
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
     `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
-    `over_since` is when this process first saw that the incident was over. `incident` is the
-    incident that the run works at, None where none is kept. `only_following` is called when the
-    run has nothing more to do but to watch (`is_only_following`): it then needs no turn among
-    those that work. `seen_before_end`: the run came before its incident was over.
+    `over_since` is when this process first saw that the incident was over. Through `door` it
+    comes to its `incident`; without one no incident is kept beside the run. `only_following` is
+    called when the run has nothing more to do but to watch (`is_only_following`): it then needs
+    no turn among those that work. `seen_before_end`: the run came before its incident was over.
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
     earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
     failure hook was fired; `cause_noted` is the cause that was noted last. `jobs` are the pods
@@ -80,6 +79,7 @@ class RunContext:
     clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
+    door: IncidentDoor | None = None
     incident: IncidentView | None = None
     is_only_following: bool = False
     only_following: Callable[[], None] = lambda: None

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, StoreError
-from nvsx.core.incident.incident_view import IncidentView
+from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.run_share import needs_people_for_run
 from nvsx.core.incident.stage_times import CHAIN_STAGES, find_stage_time
 from nvsx.core.journal import entries as j
@@ -210,9 +211,7 @@ class _Beside:
             self._overdue = asyncio.create_task(self._mark_overdue(began + budget, budget))
         elif stage.on_overdue and state and state.overdue:
             self._overdue = asyncio.create_task(self._fire_overdue_hook())
-        if stage.watch and run.incident is not None:
-            self._waits.append(asyncio.create_task(self._tell_causes(run.incident)))
-        elif stage.watch and run.feed is not None:
+        if stage.watch and run.feed is not None:
             self._waits.append(asyncio.create_task(self._explain_waiting(run.feed)))
 
     async def _mark_overdue(self, at: float, budget: float) -> None:
@@ -229,33 +228,43 @@ class _Beside:
             await scripts.run_hook(self._run, self._stage, path, "overdue", repair=repair)
 
     async def _explain_waiting(self, feed: NodeFeed) -> None:
-        """Say why the stage waits, each reason once for each new text."""
+        """Say why the stage waits, each reason once for each new text. What the incident says of
+        its cause is the only word where it says something."""
         run, told = self._run, set[tuple[str, str]]()
         await run.ports.clock.sleep(run.patience.why_after)
         while True:
-            with suppress(NvsxError, TimeoutError):
-                async with asyncio.timeout(run.patience.why_limit):
-                    notes = await run.ports.observer.why(feed.current, self._stage.id)
-                fresh = [n for n in notes if (n.code, n.text) not in told]
-                told.update((n.code, n.text) for n in fresh)
-                await run.record(
-                    *(
-                        j.NoteMade(stage=self._stage.id, text=n.text, remedy=n.remedy, code=n.code)
-                        for n in fresh
-                    )
-                )
-            await run.ports.clock.sleep(run.patience.why_every)
-
-    async def _tell_causes(self, view: IncidentView) -> None:
-        """Say why the stage waits in the incident's own words, each of them once."""
-        run = self._run
-        await run.ports.clock.sleep(run.patience.why_after)
-        while True:
-            incident = view.current
+            incident = run.incident.current if run.incident is not None else None
+            if incident is None or not incident.cause.text:
+                await self._ask_why(feed, told)
             await run.record(*make_cause_notes(run, self._stage.id))
             if not self._has_limits:
                 call_people_again(run, self._stage)
-            await view.changed(incident)
+            await self._wait_for_reasons(incident)
+
+    async def _ask_why(self, feed: NodeFeed, told: set[tuple[str, str]]) -> None:
+        run, stage = self._run, self._stage.id
+        with suppress(NvsxError, TimeoutError):
+            async with asyncio.timeout(run.patience.why_limit):
+                notes = await run.ports.observer.why(feed.current, stage)
+            fresh = [n for n in notes if (n.code, n.text) not in told]
+            told.update((n.code, n.text) for n in fresh)
+            await run.record(
+                *(j.NoteMade(stage=stage, text=n.text, remedy=n.remedy, code=n.code) for n in fresh)
+            )
+
+    async def _wait_for_reasons(self, incident: IncidentState | None) -> None:
+        """A while, or until the incident has changed."""
+        run = self._run
+        waits: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(run.ports.clock.sleep(run.patience.why_every))
+        ]
+        if run.incident is not None and incident is not None:
+            waits.append(asyncio.ensure_future(run.incident.changed(incident)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
 
     async def close(self) -> None:
         """Stop waiting; an overdue hook that has begun is let finish, unless cancelled."""
