@@ -9,7 +9,7 @@ PY := .venv/bin/python
 
 # Modules that write a generated document, and with --check fail when it is stale.
 # One line for each; the target for people is `make docs`.
-GENERATED_DOCS := nvsentinel_sandbox.catalogue nvsx.project.schema_document nvsx.screens.event_document nvsx.commands.cli_reference nvsx.commands.help_text nvsx.commands.completing nvsx.commands.sender_tables nvsx.commands.sample_conversion
+GENERATED_DOCS := nvsentinel_sandbox.catalogue nvsx.project.schema_document nvsx.screens.event_document nvsx.screens.incident_document_page nvsx.commands.cli_reference nvsx.commands.help_text nvsx.commands.completing nvsx.commands.sender_tables nvsx.commands.sample_conversion
 
 SHELL_SCRIPTS = nvsx requirements/renew .ci/run .ci/servers $(shell git ls-files '*.sh')
 

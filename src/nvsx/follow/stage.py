@@ -232,14 +232,16 @@ class _Beside:
         its cause is the only word where it says something."""
         run, told = self._run, set[tuple[str, str]]()
         await run.ports.clock.sleep(run.patience.why_after)
+        ask_at = run.now
         while True:
             incident = run.incident.current if run.incident is not None else None
-            if incident is None or not incident.cause.text:
+            if run.now >= ask_at and (incident is None or not incident.cause.text):
                 await self._ask_why(feed, told)
+                ask_at = run.now + run.patience.why_every
             await run.record(*make_cause_notes(run, self._stage.id))
             if not self._has_limits:
                 call_people_again(run, self._stage)
-            await self._wait_for_reasons(incident)
+            await self._wait_for_reasons(incident, max(ask_at - run.now, 0.0))
 
     async def _ask_why(self, feed: NodeFeed, told: set[tuple[str, str]]) -> None:
         run, stage = self._run, self._stage.id
@@ -252,11 +254,11 @@ class _Beside:
                 *(j.NoteMade(stage=stage, text=n.text, remedy=n.remedy, code=n.code) for n in fresh)
             )
 
-    async def _wait_for_reasons(self, incident: IncidentState | None) -> None:
-        """A while, or until the incident has changed."""
+    async def _wait_for_reasons(self, incident: IncidentState | None, pause: float) -> None:
+        """For the pause, or until the incident has changed."""
         run = self._run
         waits: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(run.ports.clock.sleep(run.patience.why_every))
+            asyncio.ensure_future(run.ports.clock.sleep(pause or run.patience.why_every))
         ]
         if run.incident is not None and incident is not None:
             waits.append(asyncio.ensure_future(run.incident.changed(incident)))

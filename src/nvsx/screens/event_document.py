@@ -51,7 +51,7 @@ This page is generated from `src/nvsx/core/journal/entries.py`.
 def json_schema() -> Json:
     """JSON Schema (2020-12) of one line."""
     refs, components = msgspec.json.schema_components(entries.EVENTS, ref_template="#/$defs/{name}")
-    definitions = {name: _described(schema) for name, schema in components.items()}
+    definitions = {name: describe_schema(schema) for name, schema in components.items()}
     for body in entries.EVENTS:
         schema = definitions[body.__name__]
         schema["properties"] = {**_ENVELOPE, **schema["properties"]}
@@ -64,7 +64,7 @@ def json_schema() -> Json:
     }
 
 
-def _described(schema: Json) -> Json:
+def describe_schema(schema: Json) -> Json:
     text = schema.get("description")
     return {**schema, "description": inspect.cleandoc(text)} if text else dict(schema)
 
