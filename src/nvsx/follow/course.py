@@ -127,6 +127,8 @@ class Course:
         if run.incident is not None:
             run.people_called.add((run.incident.current.cause.code, run.repair_no))
         path = item.on_failure or run.runbook.on_failure
+        if run.calling is not None:
+            await asyncio.wait({run.calling})
         if path:
             await scripts.run_hook(run, item, path, "failure", repair=repair)
 
@@ -162,7 +164,7 @@ class Course:
             if needs_people_for_run(incident, run.run_id):
                 if not run.goes_on_after_failure:
                     return False
-                stage.call_people_again(run, self._stages[-1])
+                stage.call_people(run, self._stages[-1])
             left = None if limit is None else limit - run.now
             if left is not None and left <= 0:
                 await self._note_that_it_is_open()

@@ -60,9 +60,10 @@ class RunContext:
     no turn among those that work. `seen_before_end`: the run came before its incident was over.
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
     earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
-    failure hook was fired; `cause_noted` is the cause that was noted last. `jobs` are the pods
-    that the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what
-    hooks find in NVSX_INCIDENT_FILE.
+    failure hook was fired, `calling` is the newest such hook of a stage that stays open;
+    `cause_noted` is the cause that was noted last. `jobs` are the pods that the incident hits, as
+    of the quarantine (`jobs_are_final`); `incident_written` is what hooks find in
+    NVSX_INCIDENT_FILE.
     """
 
     ports: Ports
@@ -87,6 +88,7 @@ class RunContext:
     repair_at_join: int = 0
     last_written: float = 0.0
     cause_noted: StateChanged | None = None
+    calling: asyncio.Task[None] | None = None
     people_called: set[tuple[str, int]] = field(default_factory=set)
     jobs: tuple[Pod, ...] = ()
     jobs_are_final: bool = False

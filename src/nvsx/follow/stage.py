@@ -24,7 +24,7 @@ from nvsx.core.runbook import narration
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper, scripts
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import Ended, StaysOpen, Terms, await_watches
+from nvsx.follow.watcher import Ended, StaysOpen, Terms, await_watches, why_stage_is_dead
 
 log = logging.getLogger(__name__)
 
@@ -166,16 +166,22 @@ def make_cause_notes(run: RunContext, stage_id: str) -> list[j.RunEvent]:
     return [note] if cause.text else []
 
 
-def call_people_again(run: RunContext, stage: Stage) -> None:
-    """After a failure: fire the failure hook once more where people are needed for another reason.
+def call_people(run: RunContext, stage: Stage) -> None:
+    """Fire the failure hook where people are needed though the stage stays open: janitor is in
+    manual mode, or after the failure there is another reason.
 
     12:05 the reboot has timed out, and people were called for it. 12:40 somebody uncordons the node
     while the fault is there: they are called for that. The first reason alone, told again at
-    12:41, calls nobody.
+    12:41, calls nobody. By hand a person sits before the notes.
     """
     path = stage.on_failure or run.runbook.on_failure
     view = run.incident
-    if view is None or not path or not needs_people_for_run(view.current, run.run_id):
+    if (
+        view is None
+        or not path
+        or not run.goes_on_after_failure
+        or not needs_people_for_run(view.current, run.run_id)
+    ):
         return
     cause, reason = view.current.cause, (view.current.cause.code, run.repair_no)
     if reason in run.people_called:
@@ -188,12 +194,16 @@ def call_people_again(run: RunContext, stage: Stage) -> None:
     }
     calling = scripts.run_hook(run, stage, path, "failure", repair=run.repair_no, facts=facts)
     # Not the stage's own task: the stage may pass while the hook still runs.
-    task = asyncio.ensure_future(_call(calling))
+    task = asyncio.ensure_future(_call(calling, after=run.calling))
+    run.calling = task
     run.background.add(task)
     task.add_done_callback(run.background.discard)
 
 
-async def _call(calling: Awaitable[bool]) -> None:
+async def _call(calling: Awaitable[bool], *, after: asyncio.Task[None] | None) -> None:
+    """One call after the other."""
+    if after is not None:
+        await asyncio.wait({after})
     await calling
 
 
@@ -239,8 +249,9 @@ class _Beside:
                 await self._ask_why(feed, told)
                 ask_at = run.now + run.patience.why_every
             await run.record(*make_cause_notes(run, self._stage.id))
-            if not self._has_limits:
-                call_people_again(run, self._stage)
+            dead = why_stage_is_dead(run, self._stage, feed.current)
+            if not dead or not self._has_limits:
+                call_people(run, self._stage)
             await self._wait_for_reasons(incident, max(ask_at - run.now, 0.0))
 
     async def _ask_why(self, feed: NodeFeed, told: set[tuple[str, str]]) -> None:

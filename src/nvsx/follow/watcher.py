@@ -179,7 +179,8 @@ def decide_by_incident(
     | NVSentinel has begun a further attempt                                | again          |
     | the RebootNode has succeeded                                          | pass           |
     | the incident is over                                                  | skipped        |
-    | people are needed: the signal was refused, somebody uncordoned, …     | fail, once     |
+    | the signal was refused, and people are needed                         | fail, once     |
+    | people are needed, and it can still come true: manual mode            | goes on        |
     | the node is released already (only after a failure)                   | passed by      |
     | a poll error: NVSentinel tries again by itself                        | goes on        |
 
@@ -192,7 +193,6 @@ def decide_by_incident(
     if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
         return StaysOpen("again")
     over = incident.ended
-    needed = needs_people_for_run(incident, run.run_id)
     joined_after_end = over is not None and not run.seen_before_end
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
@@ -200,10 +200,25 @@ def decide_by_incident(
         return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
     if not terms.may_fail:
         return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
-    if needed and stage.watch:
-        return Ended("fail", incident.cause.text)
+    if stage.watch and (why := why_stage_is_dead(run, stage, snap)):
+        return Ended("fail", why)
     cause = next((v for v in verdicts if v.kind == "failed"), None)
     return Ended("fail", cause.detail) if cause is not None else None
+
+
+def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
+    """Why the stage cannot come true any more, in the incident's words; "" while it can.
+
+    A failed request is no such reason while NVSentinel tries again by itself: then the incident
+    does not need people. By hand what somebody else has ended is over at once.
+    """
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
+    if dead is None or run.incident is None:
+        return ""
+    if dead.overrules and run.request.by_hand:
+        return dead.reason
+    needed = needs_people_for_run(run.incident.current, run.run_id)
+    return run.incident.current.cause.text if needed else ""
 
 
 def _all_met(verdicts: list[Verdict]) -> bool:
