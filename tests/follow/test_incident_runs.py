@@ -513,3 +513,105 @@ async def test_the_start_names_the_incident(tmp_path: Path) -> None:
     assert state.start is not None
     assert state.incident is not None
     assert state.start.incident == state.incident.incident == "i-1"
+
+
+async def test_people_are_called_while_a_stage_can_still_come_true(tmp_path: Path) -> None:
+    """Manual mode: people are called once, remediate stays open, and when they have rebooted the
+    node its hook fires as always; nothing has failed."""
+    story = kept(tmp_path)
+    await story.begin()
+    node = Life(story)
+    await story.at(5, story.fault)
+    await story.at(7, lambda: story.held(*STATES[:3]))
+    by_hand = ("ManualMode", "True", "OutsideActorRequired")
+
+    def ask() -> Snapshot:
+        node.requests = [story.reboot(by_hand, uid="uid-1")]
+        return node.show()
+
+    await story.at(8, ask)
+    await story.at(600, lambda: node.end(DONE, boot_id="boot-2"))
+    await story.at(610, node.release)
+    state = await story.finish()
+    assert set(statuses(state).values()) == {"pass"}
+    (call,) = story.scripts.ran("on-failure.sh")
+    assert call.script.facts["NVSX_CAUSE_CODE"] == "manual-mode"
+    assert call.script.facts["NVSX_FAILED_STAGE"] == "remediate"
+    assert call.begun - story.begin_at < 15
+    assert state.finish is not None
+    assert (state.finish.status, state.finish.failed_stages) == ("passed", ())
+
+
+async def test_by_hand_manual_mode_is_waited_for(tmp_path: Path) -> None:
+    """A person sits before the notes: no failure hook, the note names the cause, and the run
+    passes when the node is back."""
+    story = kept(tmp_path, by_hand=True)
+    await story.begin()
+    node = Life(story)
+    await story.at(5, story.fault)
+    await story.at(7, lambda: story.held(*STATES[:3]))
+
+    def ask() -> Snapshot:
+        node.requests = [story.reboot(("ManualMode", "True", "x"), uid="uid-1")]
+        return node.show()
+
+    await story.at(8, ask)
+    await story.at(600, lambda: node.end(DONE, boot_id="boot-2"))
+    await story.at(610, node.release)
+    state = await story.finish()
+    assert state.finish is not None
+    assert state.finish.status == "passed"
+    assert story.scripts.ran("on-failure.sh") == []
+    assert "manual-mode" in [n.code for _, n in state.notes]
+
+
+async def test_a_stage_that_ran_out_of_time_leaves_the_later_ones_open(tmp_path: Path) -> None:
+    """quarantine, whose watch is a label of the team's, times out at 60 s: people are called once;
+    what comes true after it fires its hooks, also hours later, and the run passes."""
+    label = {"kind": "node-label", "key": "team/held", "value": "yes"}
+    held = {**CHAIN[1], "watch": [label], "timeout": "1m"}
+    story = kept(tmp_path, [CHAIN[0], held, *CHAIN[2:]])
+    await story.begin()
+    node = Life(story)
+    await story.at(5, story.fault)
+    await story.at(7, lambda: story.held(*STATES[:2]))
+    await story.at(4 * 3600, lambda: story.held(*STATES[:3]))
+    await story.at(4 * 3600 + 9, node.ask)
+    await story.at(4 * 3600 + 300, lambda: node.end(DONE, boot_id="boot-2"))
+    await story.at(4 * 3600 + 310, node.release)
+    state = await story.finish()
+    assert statuses(state) == {
+        "detect": "pass",
+        "quarantine": "timeout",
+        "drain": "pass",
+        "remediate": "pass",
+        "recover": "pass",
+        "postmortem": "pass",
+    }
+    assert state.finish is not None
+    assert (state.finish.status, state.finish.failed_stages) == ("passed", ("quarantine",))
+    assert [c.begun - story.begin_at for c in story.scripts.ran("on-failure.sh")] == [
+        pytest.approx(65, abs=2)
+    ]
+
+
+async def test_a_later_stage_passes_by_one_that_never_came_true(tmp_path: Path) -> None:
+    """After a failure drain waits for a label that never comes; the node is repaired and released
+    all the same: on-remediate and on-recover fire, and drain is skipped at the end."""
+    label = {"kind": "node-label", "key": "team/empty", "value": "yes"}
+    held = {**CHAIN[1], "watch": [label], "timeout": "1m"}
+    drain = {**CHAIN[2], "watch": [label]}
+    story = kept(tmp_path, [CHAIN[0], held, drain, *CHAIN[3:]])
+    await story.begin()
+    node = Life(story)
+    await story.at(5, story.fault)
+    await story.at(7, lambda: story.held(*STATES[:3]))
+    await story.at(200, node.ask)
+    await story.at(300, lambda: node.end(DONE, boot_id="boot-2"))
+    await story.at(310, node.release)
+    state = await story.finish()
+    found = statuses(state)
+    assert (found["drain"], found["remediate"], found["recover"]) == ("skipped", "pass", "pass")
+    assert len(story.scripts.ran("on-remediate.sh")) == len(story.scripts.ran("on-recover.sh")) == 1
+    assert state.finish is not None
+    assert state.finish.status == "passed"
