@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from nvsx.core import durations
-from nvsx.core.durations import Duration
+from nvsx.core.fields import Duration
 
 
 @pytest.mark.parametrize(

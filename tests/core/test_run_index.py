@@ -13,10 +13,9 @@ from nvsx.core.journal.run_index import (
     find_words,
     finish_abandoned,
     make_first_row,
-    mark_alive,
     update_row,
 )
-from nvsx.core.journal.run_rows import NewRun, RunRow
+from nvsx.core.journal.run_rows import NewRun, RunRow, mark_alive
 
 AT = 1_700_000_000.0
 ROW = make_first_row("r1", NewRun(runbook="b", node="n1"), AT)

@@ -16,8 +16,8 @@ import msgspec
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import finish_abandoned, make_first_row, mark_alive, update_row
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import finish_abandoned, make_first_row, update_row
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, mark_alive
 from nvsx.core.ports import Clock
 
 

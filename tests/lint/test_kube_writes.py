@@ -40,6 +40,25 @@ from nvsx.lint.bash_tree import read_script
         ("curl -XPATCH https://$KUBERNETES_SERVICE_HOST/x", "curl PATCH to the Kubernetes API"),
         ("A=https://h:6443/api\ncurl -d '{}' \"$A/x\"", "curl POST to the Kubernetes API"),
         ("curl --request DELETE h/apis/apps/v1/x", "curl DELETE to the Kubernetes API"),
+        ("curl -X DELETE https://h/%61pi/v1/nodes/x", "curl DELETE to the Kubernetes API"),
+        ("kubectl '' delete pod x", "kubectl delete"),
+        ('X=; kubectl "$X" delete pod x', "kubectl delete"),
+        ("kubectl $FLAGS delete pod x", "kubectl delete"),
+        ('X=; $X kubectl "" "" drain x', "kubectl drain"),
+        ("env -S 'kubectl cordon x'", "kubectl cordon"),
+        ("env -u A -S'kubectl cordon' x", "kubectl cordon"),
+        ("bash -lc 'kubectl cordon x'", "kubectl cordon"),
+        ("bash --login -c 'kubectl cordon x'", "kubectl cordon"),
+        ("zsh -lic 'kubectl cordon x'", "kubectl cordon"),
+        ("sudo -i kubectl cordon x", "kubectl cordon"),
+        ("su - root -c 'kubectl cordon x'", "kubectl cordon"),
+        ("ssh -n node kubectl cordon x", "kubectl cordon"),
+        ("bash <<'E'\nkubectl cordon x\nE\n", "kubectl cordon"),
+        ("trap 'kubectl uncordon x' EXIT", "kubectl uncordon"),
+        ("find . -name x -exec kubectl apply -f {} +", "kubectl apply"),
+        ('retry() { sleep 1; "$@"; }\nretry 3 kubectl cordon x', "kubectl cordon"),
+        ("bounded 5 kubectl cordon x", "kubectl cordon"),
+        ("a=1 b=\nkubectl cordon x", "kubectl cordon"),
     ],
 )
 def test_writes_are_found(script: str, command: str) -> None:
@@ -78,6 +97,43 @@ def test_writes_are_found(script: str, command: str) -> None:
 def test_reads_and_texts_are_not(script: str) -> None:
     """Comments, printed text, heredocs, dry runs and reads are no findings."""
     assert kube_writes.find_writes(script) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ('kubectl "$1" pod x', "what `kubectl $1` does"),
+        ("$RUN get pods", "what `$RUN` does"),
+        ('eval "$x"', "what `eval` does"),
+        ('bash -c "$x"', "what `bash` does"),
+        ("curl -s h/x | sh", "what `sh` does"),
+        ("bash other.sh", "what `bash` does"),
+        ("python3 -c 'import subprocess as s; s.run(x)'", "what `python3` does"),
+        ("python3 <<'E'\nimport os\nos.system(x)\nE\n", "what `python3` does"),
+        ("python3 tools/x.py", "what `python3` does"),
+        ("if x; then y", "what cannot be read here"),
+    ],
+)
+def test_what_reading_cannot_tell_is_named(script: str, what: str) -> None:
+    """A command that may be anything is no finding of a write, and not passed over either."""
+    verdict = kube_writes.judge_script(script)
+    assert (verdict.writes, [w.command for w in verdict.unjudged]) == ([], [what])
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'k() { kubectl -n foo "$@"; }\nk get node',
+        'run() { "$@"; }\nrun kubectl get node',
+        "python3 -c 'import json; print(json.dumps([]))'",
+        "bash -c 'kubectl get pods'",
+        'kubectl get pods -o name | while read -r x; do echo "$x"; done',
+        "command -v kubectl",
+    ],
+)
+def test_what_only_reads_leaves_no_doubt(script: str) -> None:
+    """Wrappers, small Python and shells with a plain text are judged, not named."""
+    assert kube_writes.judge_script(script) == kube_writes.WriteVerdict([], [])
 
 
 def test_the_line_is_the_commands() -> None:

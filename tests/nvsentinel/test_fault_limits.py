@@ -246,3 +246,27 @@ async def test_what_is_listed_first_is_not_new(known: bool) -> None:
     hub._node_changed("n", sick(), None)
     assert stream._queue.qsize() == known
     await hub.close()
+
+
+async def test_a_hub_gives_back_what_it_follows() -> None:
+    """Closed, it follows neither nodes nor Events; until they are listed nothing is new."""
+    cluster = Cluster(DirectGateway("http://127.0.0.1:9", ""))
+    hub = new_faults.FaultHub(cluster, lambda _: "")
+    stream = hub.listen()
+    assert hub._started is not None
+    await hub._started
+    assert len(cluster.health()) == 2
+    hub._node_changed("n", None, sick())
+    assert (stream._queue.qsize(), hub.ready.is_set()) == (0, False)
+    await hub.close()
+    assert cluster.health() == ()
+    await cluster.close()
+
+
+async def test_a_hub_can_be_closed_while_it_starts() -> None:
+    """Closing in the same moment cancels the start and raises nothing."""
+    cluster = Cluster(DirectGateway("http://127.0.0.1:9", ""))
+    hub = new_faults.FaultHub(cluster, lambda _: "")
+    hub.listen()
+    await hub.close()
+    await cluster.close()

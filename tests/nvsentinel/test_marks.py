@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
@@ -180,3 +181,24 @@ def test_the_usual_prefix_wins_over_another() -> None:
     assert marks.read(fake.node(cordoned=True, labels=labels)).cordoned_by == "NVSentinel"
     del labels["k8saas.nvidia.com/cordon-by"]
     assert marks.read(fake.node(cordoned=True, labels=labels)).cordoned_by == "somebody"
+
+
+@pytest.mark.parametrize(
+    ("labels", "annotations", "marked"),
+    [
+        ({names.STATE_LABEL: "draining"}, {}, True),
+        ({}, {names.QUARANTINE_ANNOTATION: "[]"}, True),
+        ({}, {}, False),
+    ],
+)
+def test_either_mark_makes_a_node_worth_a_look(
+    labels: dict[str, str], annotations: dict[str, str], marked: bool
+) -> None:
+    """The label without the annotation, or the annotation without the label."""
+    assert marks.is_marked(fake.node(labels=labels, annotations=annotations)) == marked
+
+
+def test_a_node_without_marks_proves_nothing() -> None:
+    """What stands for a Node that is gone is what an untouched node gives."""
+    assert marks.read(fake.node()) == marks.Marks()
+    assert not any(msgspec.structs.astuple(marks.Marks()))

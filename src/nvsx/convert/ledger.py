@@ -17,7 +17,7 @@ from typing import Any, Literal
 from nvsx.convert.blocks import Page
 from nvsx.convert.commands import CORE_STAGE
 from nvsx.convert.facts import PageFact
-from nvsx.convert.matching import Speech, norm, speech_of
+from nvsx.convert.matching import Speech, normalise, speech_of
 from nvsx.core import durations
 from nvsx.core.runbook.schema import Runbook, StageId
 from nvsx.core.watches.health_event_watch import HealthEventWatch
@@ -164,7 +164,7 @@ class _Judge:
             return False
         if parent.fact.core:
             return fact.kind in ("fault", "code", "severity")
-        return norm(fact.text) in norm(" ".join(parent.fact.pieces))
+        return normalise(fact.text) in normalise(" ".join(parent.fact.pieces))
 
     def _account_core_step(self, fact: PageFact) -> LedgerEntry:
         """What NVSentinel does itself: seen by a watch, or left out where no chain runs."""

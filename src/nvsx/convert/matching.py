@@ -1,4 +1,3 @@
-
 """What hooks say, and whether given words are in it.
 
 A comment says nothing to anybody at run time, so only words of commands and the bodies of
@@ -18,7 +17,7 @@ from nvsx.lint.bash_tree import read_script
 _MARKUP = re.compile(r"[`*]|\\(?=[_#*`<>\[\]])")
 
 
-def norm(text: str) -> str:
+def normalise(text: str) -> str:
     """Text as it is compared: one blank between words, no code marks, no case."""
     return " ".join(_MARKUP.sub("", text).casefold().split())
 
@@ -33,7 +32,7 @@ class Speech:
     lines: list[int] = field(default_factory=list)
 
     def add(self, words: str, line: int) -> None:
-        said = norm(words)
+        said = normalise(words)
         if not said:
             return
         self.starts.append(len(self.text) + 1)
@@ -42,7 +41,7 @@ class Speech:
 
     def find(self, pieces: Sequence[str]) -> int:
         """The line where all pieces are said in order and close together; 0 for nowhere."""
-        wanted = [piece for piece in (norm(x) for x in pieces) if piece]
+        wanted = [piece for piece in (normalise(x) for x in pieces) if piece]
         if not wanted:
             return 0
         for at in _find_places(self.text, wanted[0], 0):

@@ -10,11 +10,11 @@ programs. A person accepts the script as well; this refuses what no person shoul
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from nvsx.convert import shellprograms
 from nvsx.convert.page_patterns import URL
-from nvsx.convert.shellprograms import Objection, mark
+from nvsx.convert.shellprograms import Objection
 from nvsx.core.errors import Problem
 from nvsx.core.masking import is_secret_name
 from nvsx.lint import kube_writes
@@ -36,9 +36,10 @@ _REFUSED = frozenset(
     "crontab at nohup setsid disown coproc fg bg alias unalias shopt enable hash compgen complete printenv ulimit umask times "
     "pushd popd let history fc logout suspend nsenter chroot docker podman crictl ctr helm oc systemctl init bind caller type".split()
 )
-_SPEAKING = (LIBRARY - {"bounded"}) | {"echo"}
-_SIMPLE = frozenset("true false : exit return break continue shift wait cd".split())
+_SIMPLE = frozenset("echo true false : exit return break continue shift wait cd".split())
 _TESTS = frozenset({"[", "[[", "test"})
+_READING = ("read", "mapfile", "readarray")
+_ALL_WORDS = ('"$@"', '"${@}"')
 _DECLARING = frozenset({"local", "readonly", "declare", "typeset", "export"})
 _INTERPRETERS = ("#!/usr/bin/env bash", "#!/bin/bash", "#!/usr/bin/bash")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -47,15 +48,20 @@ _PROTECTED = re.compile(
     r"(?:NVSX|BASH|LD|DYLD|SHELL|KUBE|CURL|SSL|SSH|GIT|PYTHON|PERL|JQ|XDG|LC|SLACK|PAGERDUTY|JIRA|HTTPS?|AWS)(?:_.*|[A-Z]+|)"
     r"|KUBECTL.*|KUBECONFIG|PATH|HOME|IFS|ENV|PS\d|PROMPT_.*|CDPATH|GLOB.*|TMPDIR|.*_(?i:proxy)|histchars|auto_resume|EXECIGNORE|POSIX.*|FUNC.*|OPT.*|LANG|TZ|PWD|OLDPWD|_.*"
 )
+_TAKEN = (
+    LIBRARY
+    | shellprograms.PROGRAMS
+    | _REFUSED
+    | _SIMPLE
+    | _TESTS
+    | _DECLARING
+    | frozenset("echo printf set source command unset trap read mapfile time timeout".split())
+)
 _FOR_ONE = frozenset({"IFS", "LC_ALL", "LANG", "TZ"})
 _SOURCED = re.compile(
     r"\"\$\(dirname \"\$\{BASH_SOURCE\[0\]\}\"\)/\.\./lib/(?:incident|notify|jira)\.sh\""
 )
 _COMPUTES = frozenset("-eq -ne -lt -le -gt -ge".split())
-#: Facts of nvsx that hold none but `[A-Za-z0-9._:/-]`, and begin with no hyphen.
-_TAME = frozenset(
-    "NVSX_TARGET_NODE NVSX_TARGET_ALIAS NVSX_STAGE NVSX_RUNBOOK NVSX_RUN_ID NVSX_FAILED_STAGE BASH_SOURCE".split()
-)
 #: Variables that always hold a number: bash evaluates what an expression's names hold.
 _NUMBERS = re.compile(
     r"NVSX_(?:(?:ELAPSED|INCIDENT|MTTR)_MS|ATTEMPT|STORM_SIZE)|RANDOM|SECONDS|LINENO|[#?]"
@@ -89,15 +95,16 @@ def examine(file: str, text: str, hosts: Collection[str] | None, runbook: str) -
     `kubectl cordon n` and `curl … | sh` are errors, `ipmitool sel list` is a warning, and a
     function with `case`, arrays and `jq` is nothing.
     """
+    rules = {"error": "unsafe-hook", "warning": "unjudged-hook"}
     found = [
-        Finding(said.severity, "unsafe-hook" if said.severity == "error" else "unjudged-hook",
-                Problem(said.message, file, said.line, hint=said.hint), runbook)
-        for said in _find_objections(text, hosts)
+        Finding(o.severity, rules[o.severity], Problem(o.message, file, o.line, hint=o.hint), runbook)
+        for o in [*_check_text(text, hosts), *_HookJudge(_read_whole(text), hosts).judge()]
     ]  # fmt: skip
     return list(dict.fromkeys(found))
 
 
-def _find_objections(text: str, hosts: Collection[str] | None) -> Iterator[Objection]:
+def _check_text(text: str, hosts: Collection[str] | None) -> Iterator[Objection]:
+    """What needs no look at single commands: the first line, cluster writes, hosts."""
     if text.split("\n", 1)[0] not in _INTERPRETERS:
         yield Objection(1, "does not begin with #!/usr/bin/env bash", "begin it so")
     for write in kube_writes.find_writes(text):
@@ -108,12 +115,12 @@ def _find_objections(text: str, hosts: Collection[str] | None) -> Iterator[Objec
             if hosts is not None and host and "$" not in host and host not in hosts:
                 message = f"names the host {host}, which the page does not"
                 yield Objection(number, message, "use an address of the page, or a variable")
-    yield from _HookJudge(_read_whole(text), hosts).judge()
 
 
 def _read_whole(text: str) -> BashScript:
     """A script with what its traps run."""
-    whole, waiting = read_script(text), [*read_script(text).commands]
+    whole = read_script(text)
+    waiting = list(whole.commands)
     for _ in range(_MOST_NESTING):
         trapped = [c for c in waiting if c.program == "trap" and len(c.words) > 1]
         waiting = []
@@ -131,249 +138,188 @@ class _HookJudge:
         for command in script.commands:
             for name, value in command.assigned:
                 self.values.setdefault(name, []).append(value)
-            if command.program in ("read", "mapfile", "readarray"):
+            if command.program in _READING:
                 for word in command.words[1:]:
                     self.values.setdefault(word.raw, []).append(None)
         for name, words in script.loops:
             self.values.setdefault(name, []).extend(words or [None])
         self.runners = {
-            c.function for c in script.commands if c.function and c.program in ('"$@"', '"${@}"')
+            c.function for c in script.commands if c.function and c.program in _ALL_WORDS
         }
-        self.known = shellprograms.HookScript(self.values, self.is_tame, hosts, script.arrays)
+        self.known = shellprograms.HookScript(self.values, script.arrays, hosts)
+        self.refuse, self.mark = self.known.refuse, self.known.mark
+        self.checks: dict[str, Callable[[Sequence[ShellWord], str], None]] = {
+            **dict.fromkeys(_TESTS, self._check_test),
+            **dict.fromkeys(_READING, self._check_read),
+            **dict.fromkeys(("source", "."), self._check_source),
+            **dict.fromkeys(("bounded", "timeout", "time", *self.runners), self._check_wrapper),
+            **dict.fromkeys(_DECLARING | {"unset"}, self._check_declared),
+            **dict.fromkeys(("set", "trap", "command", "printf"), self._check_builtin),
+        }
 
-    def judge(self) -> Iterator[Objection]:
+    def judge(self) -> list[Objection]:
         for line, what in self.script.unread:
-            yield Objection(line, what, _PLAINLY)
+            self.known.line = line
+            self.refuse(what, _PLAINLY)
         for name, (line, reach) in self.script.functions.items():
-            yield from self._check_function(name, line, reach)
+            self.known.line = line
+            if name in _TAKEN:
+                self.refuse(f"changes what {name} does", "give functions names of your own")
+            elif reach != "always":
+                self.mark(f"defines {name} only on some paths")
         for word in self.script.words:
-            for part in word.parts:
-                if part.kind == "variable" and _INDIRECT.match(part.operand):
-                    yield Objection(
-                        word.line,
-                        f"has an expansion that cannot be read off the script: {word.raw}",
-                        _PLAINLY,
-                    )
-                elif part.kind == "variable" and part.operand.startswith(("=", ":=")):
-                    yield from self._check_assigned(part.text, word.line)
+            self._check_expansions(word)
         for name, values in self.script.loops:
-            yield from self._check_assigned(name, values[0].line if values else 1)
-            yield from self._check_secrets(values, values[0].line if values else 1)
+            self.known.line = values[0].line if values else 1
+            self._check_assigned(name)
+            self._check_secrets(values)
         for operands in self.script.computed:
-            yield from (
-                found
-                for part in operands.parts
-                for found in self._check_number(part, operands.line)
-            )
+            self.known.line = operands.line
+            for part in operands.parts:
+                self._check_number(part)
         for command in self.script.commands:
-            yield from self._check_command(command)
+            self.known.line = command.line
+            self._check_command(command)
+        return self.known.found
 
-    def is_tame(self, word: ShellWord, depth: int = 0) -> bool:
-        """Whether a word can be no option and no file reference, whatever is in its variables."""
-        first = word.parts[0] if word.parts else WordPart("text", "")
-        if first.kind in ("text", "number"):
-            return not first.text.startswith(("-", "@"))
-        dashed = first.operand.lstrip(":-+").startswith(("-", "@"))
-        if first.kind != "variable" or depth > _MOST_NESTING or dashed:
-            return False
-        if first.text in _TAME:
-            return True
-        values = self.values.get(first.text, [None])
-        return all(v is not None and self.is_tame(v, depth + 1) for v in values)
+    def _check_expansions(self, word: ShellWord) -> None:
+        self.known.line = word.line
+        for part in (p for p in word.parts if p.kind == "variable"):
+            if _INDIRECT.match(part.operand):
+                what = "has an expansion that cannot be read off the script"
+                self.refuse(f"{what}: {word.raw}", _PLAINLY)
+            elif part.operand.startswith(("=", ":=")):
+                self._check_assigned(part.text)
 
-    def _check_command(self, command: ShellCommand) -> Iterator[Objection]:
-        line, words, program = command.line, command.words, command.program
+    def _check_command(self, command: ShellCommand) -> None:
+        words, program = command.words, command.program
         for name, _ in command.assigned:
-            if not (words and name in _FOR_ONE and program not in _DECLARING):
-                yield from self._check_assigned(name, line)
-        if (
-            command.assigned
-            and words
-            and program not in _DECLARING
-            and command.assigned[0][0] not in _FOR_ONE
-        ):
-            message = f"sets {command.assigned[0][0]} only for {program}"
-            yield Objection(line, message, "set it on its own line")
+            if not words or program in _DECLARING:
+                self._check_assigned(name)
+            elif name not in _FOR_ONE:
+                self.refuse(f"sets {name} only for {program}", "set it on its own line")
         for operator, target in command.redirects:
-            yield from self._check_redirect(operator, target)
+            self._check_redirect(operator, target)
         if program not in _TESTS and program != "curl":
-            said = [*words[1:], *command.said, *(value for _, value in command.assigned)]
-            yield from self._check_secrets(said, line)
+            self._check_secrets([*words[1:], *command.said, *(v for _, v in command.assigned)])
+        if program in _ALL_WORDS and command.function:
+            return  # every call of that function is judged by what it is given
         if words:
-            yield from self._check_program(words, line, command.function)
+            self._check_program([word for w in words for word in self.known.spread(w)])
 
-    def _check_secrets(self, words: Iterable[ShellWord], line: int) -> Iterator[Objection]:
+    def _check_secrets(self, words: Iterable[ShellWord]) -> None:
         secrets = (n for word in words for n in word.names if is_secret_name(n))
         for name in dict.fromkeys(secrets):
-            yield Objection(line, f"says the value of ${name}", "the library uses it by itself")
+            self.refuse(f"says the value of ${name}", "the library uses it by itself")
 
-    @staticmethod
-    def _check_assigned(name: str, line: int) -> Iterator[Objection]:
-        if (
-            not _NAME.fullmatch(name)
-            or _PROTECTED.fullmatch(name)
-            or is_secret_name(name)
-            or name in shellprograms.PROGRAMS
-        ):
-            yield Objection(line, f"changes {name}", "give variables of your own lower-case names")
+    def _check_assigned(self, name: str) -> None:
+        protected = _PROTECTED.fullmatch(name) or is_secret_name(name)
+        if not _NAME.fullmatch(name) or protected:
+            self.refuse(f"changes {name}", "give variables of your own lower-case names")
 
-    @staticmethod
-    def _check_function(name: str, line: int, reach: str) -> Iterator[Objection]:
-        taken = (
-            LIBRARY | shellprograms.PROGRAMS | _REFUSED | _SPEAKING | _SIMPLE | _TESTS | _DECLARING
-        )
-        if name in taken | {
-            "printf",
-            "set",
-            "source",
-            "command",
-            "unset",
-            "trap",
-            "read",
-            "time",
-            "timeout",
-        }:
-            yield Objection(line, f"changes what {name} does", "give functions names of your own")
-        elif reach != "always":
-            yield mark(line, f"defines {name} only on some paths")
-
-    def _check_redirect(self, operator: str, target: ShellWord) -> Iterator[Objection]:
+    def _check_redirect(self, operator: str, target: ShellWord) -> None:
         if operator in (">&", "<&") and target.literal in ("0", "1", "2"):
             return
         good = target.literal in ("/dev/null", "/dev/stderr", "/dev/stdout")
         good = good or (operator == "<" and self.known.is_known_file(target))
         if not good and not self.known.may_write(operator, target):
-            what = "reaches what cannot be read off the script"
             reached = re.search(r"/dev/(?:tcp|udp)/", target.raw)
+            what = "reaches what cannot be read off the script"
             message = what if reached else f"reads or writes the file {target.raw}"
-            yield Objection(target.line, message, 'use "$NVSX_ARTIFACT_DIR/NAME"')
+            self.refuse(message, 'use "$NVSX_ARTIFACT_DIR/NAME"')
 
-    def _check_program(
-        self, words: Sequence[ShellWord], line: int, function: str
-    ) -> Iterator[Objection]:
-        words = [word for w in words for word in self.known.spread(w)]
+    def _check_program(self, words: Sequence[ShellWord]) -> None:
         program, rest = words[0].literal or "", words[1:]
-        check = {
-            **dict.fromkeys(_TESTS, self._check_test),
-            **dict.fromkeys(("read", "mapfile", "readarray"), self._check_read),
-            **dict.fromkeys(("source", "."), self._check_source),
-            **dict.fromkeys(("bounded", "timeout", "time", *self.runners), self._check_wrapper),
-            **dict.fromkeys(_DECLARING | {"unset"}, self._check_declared),
-            "set": self._check_set,
-            "trap": self._check_trap,
-        }.get(program)  # fmt: skip
-        if words[0].raw in ('"$@"', '"${@}"') and function:
-            return  # every call of that function is judged by what it is given
-        if (
-            not program
-            or not words[0].is_exact
-            or "/" in program
-            or (words[0].raw != program and program != "[")
-        ):
+        plain = words[0].raw == program and (words[0].is_exact or program in _TESTS)
+        if not program or not plain or "/" in program:
             message = f"runs {words[0].raw}, which cannot be read off the script"
-            yield Objection(line, message, "call programs by their plain names")
-        elif check:
-            yield from check(rest, line, program)
-        elif program == "command":
-            if len(rest) != 2 or rest[0].raw != "-v":
-                yield Objection(line, "runs a program through `command`", "call it directly")
-        elif program == "printf":
-            if not rest or rest[0].lead.startswith("-") or not rest[0].lead:
-                yield Objection(line, "printf begins with no plain format", "printf '%s\\n' …")
+            self.refuse(message, "call programs by their plain names")
+        elif program in self.checks:
+            self.checks[program](rest, program)
         elif program in shellprograms.PROGRAMS:
-            yield from shellprograms.check_arguments(program, rest, line, self.known)
+            shellprograms.check_arguments(program, rest, self.known)
         elif program in _REFUSED or re.match(r"_|kubectl-|.*\.sh$", program):
             message = f"runs {program}, which a converted hook has no use for"
-            yield Objection(line, message, "show the command to people with echo instead")
-        elif program not in _SPEAKING | _SIMPLE | self.script.functions.keys():
+            self.refuse(message, "show the command to people with echo instead")
+        elif program not in LIBRARY | _SIMPLE | self.script.functions.keys():
             if any(_PRIVATE.match(word.shown) for word in rest):
-                yield Objection(line, f"{program} names a file outside the project", _PLAINLY)
-            yield mark(line, f"runs {program}, which nvsx does not know")
+                self.refuse(f"{program} names a file outside the project", _PLAINLY)
+            self.mark(f"runs {program}, which nvsx does not know")
 
-    def _check_wrapper(
-        self, rest: Sequence[ShellWord], line: int, program: str
-    ) -> Iterator[Objection]:
+    def _check_wrapper(self, rest: Sequence[ShellWord], program: str) -> None:
         """`bounded 5`, `timeout 5s`, `time`, or a function of the script that runs its words."""
         limited = program in ("bounded", "timeout")
         if limited and (len(rest) < 2 or not re.fullmatch(r"\d{1,3}s?", rest[0].raw)):
-            yield Objection(line, f"{program} gets no number of seconds", "bounded 5 kubectl get …")
+            self.refuse(f"{program} gets no number of seconds", "bounded 5 kubectl get …")
             return
-        while rest and (limited or program in self.runners) and re.fullmatch(r"\d+s?", rest[0].raw):
+        while rest and program != "time" and re.fullmatch(r"\d+s?", rest[0].raw):
             rest = rest[1:]
         if rest:
-            yield from self._check_program(rest, line, "")
+            self._check_program(rest)
 
-    @staticmethod
-    def _check_source(rest: Sequence[ShellWord], line: int, _: str) -> Iterator[Objection]:
+    def _check_source(self, rest: Sequence[ShellWord], _: str) -> None:
         if len(rest) != 1 or not _SOURCED.fullmatch(rest[0].raw):
-            message = f"sources {' '.join(w.raw for w in rest)}"
-            yield Objection(line, message, "source only ../lib/incident.sh")
+            self.refuse(
+                f"sources {' '.join(w.raw for w in rest)}", "source only ../lib/incident.sh"
+            )
 
-    @staticmethod
-    def _check_set(rest: Sequence[ShellWord], line: int, _: str) -> Iterator[Objection]:
-        if not re.fullmatch(r"-[eu]*(?:o pipefail)?", " ".join(w.raw for w in rest)):
-            message = "changes how bash runs with set"
-            yield Objection(line, message, "only `set -euo pipefail`")
+    def _check_builtin(self, rest: Sequence[ShellWord], program: str) -> None:
+        given = " ".join(w.raw for w in rest)
+        if program == "set" and not re.fullmatch(r"-[eu]*(?:o pipefail)?", given):
+            self.refuse("changes how bash runs with set", "only `set -euo pipefail`")
+        elif program == "trap" and (not rest or rest[0].literal is None):
+            self.refuse("has a trap that cannot be read off the script", "trap '…' EXIT")
+        elif program == "command" and (len(rest) != 2 or rest[0].raw != "-v"):
+            self.refuse("runs a program through `command`", "call it directly")
+        elif program == "printf" and (not rest or not rest[0].lead or rest[0].lead[0] == "-"):
+            self.refuse("printf begins with no plain format", "printf '%s\\n' …")
 
-    @staticmethod
-    def _check_trap(rest: Sequence[ShellWord], line: int, _: str) -> Iterator[Objection]:
-        if not rest or rest[0].literal is None:
-            yield Objection(line, "has a trap that cannot be read off the script", "trap '…' EXIT")
-
-    def _check_declared(
-        self, rest: Sequence[ShellWord], line: int, program: str
-    ) -> Iterator[Objection]:
+    def _check_declared(self, rest: Sequence[ShellWord], program: str) -> None:
         options = [w.raw for w in rest if w.lead.startswith("-")]
         names = [w for w in rest if not w.lead.startswith("-")]
         if not names or not set(options) <= {"-r", "-a", "-A", "-ar"}:
             message = f"{program} {' '.join(options)} prints, links or evaluates variables"
-            yield Objection(line, message, "local name=value")
+            self.refuse(message, "local name=value")
         for word in names:
-            yield from self._check_assigned(word.lead.partition("=")[0], line)
+            self._check_assigned(word.lead.partition("=")[0])
             if program == "export":
-                yield mark(line, f"hands {word.raw} to every program")
+                self.mark(f"hands {word.raw} to every program")
 
-    def _check_test(
-        self, rest: Sequence[ShellWord], line: int, program: str
-    ) -> Iterator[Objection]:
-        """Tests that evaluate what a variable holds: as a subscript, or as an expression."""
-        for index, word in enumerate(rest):
-            after = rest[index + 1 : index + 2]
-            if word.literal in ("-v", "-R") and not (
-                after and _NAME.fullmatch(after[0].literal or "")
-            ):
-                hint = 'use [ … ] with "$NAME" for numbers, and -n for what is set'
-                yield Objection(line, f"{program} evaluates what a variable holds", hint)
-            if word.literal in _COMPUTES and program == "[[":
-                for part in (p for w in (rest[index - 1], *after) for p in w.parts):
-                    yield from self._check_number(part, line)
-
-    def _check_number(self, part: WordPart, line: int, depth: int = 0) -> Iterator[Objection]:
-        """Bash evaluates what stands in arithmetic, `a[$(…)]` too, so it must be a number."""
-        plain = part.kind == "text" and _NAME.fullmatch(part.text)
-        name = part.text if plain or part.kind == "variable" else ""
-        values = self.values.get(name)
-        if part.kind == "number" or (part.kind == "text" and re.fullmatch(r"[-+]?\d*", part.text)):
-            return
-        if part.kind == "output" or name.isdecimal() or (values and None in values):
-            if not _COUNTED.fullmatch(part.text):
-                yield mark(line, f"computes with {part.text}, which may hold more than a number")
-        elif name and (_NUMBERS.fullmatch(name) or depth > _MOST_NESTING):
-            return
-        elif values:
-            for inner in (p for value in values if value for p in value.parts):
-                yield from self._check_number(inner, line, depth + 1)
-        elif not name or not any(
-            re.search(rf"\b{name}\s*=[^=]", c.raw) for c in self.script.computed
-        ):
-            hint = 'use [ … ] with "$NAME" for numbers'
-            yield Objection(line, f"computes with {part.text}, which may hold a command", hint)
-
-    def _check_read(
-        self, rest: Sequence[ShellWord], line: int, program: str
-    ) -> Iterator[Objection]:
+    def _check_read(self, rest: Sequence[ShellWord], program: str) -> None:
         names = [w.raw for w in rest if w.raw not in ("-r", "-t", "-a")]
         if not names:
-            yield Objection(line, f"{program} reads into no variable", "read -r name")
+            self.refuse(f"{program} reads into no variable", "read -r name")
         for name in names:
-            yield from self._check_assigned(name, line)
+            self._check_assigned(name)
+
+    def _check_test(self, rest: Sequence[ShellWord], program: str) -> None:
+        """Tests that evaluate what a variable holds: as a subscript, or as an expression."""
+        for index, word in enumerate(rest):
+            after = rest[index + 1].literal if index + 1 < len(rest) else None
+            if word.literal in ("-v", "-R") and not _NAME.fullmatch(after or ""):
+                hint = 'use [ … ] with "$NAME" for numbers, and -n for what is set'
+                self.refuse(f"{program} evaluates what a variable holds", hint)
+            if word.literal in _COMPUTES and program == "[[":
+                for part in (p for w in rest[max(index - 1, 0) : index + 2] for p in w.parts):
+                    if part.text not in _COMPUTES:
+                        self._check_number(part)
+
+    def _check_number(self, part: WordPart, depth: int = 0) -> None:
+        """Bash evaluates what stands in arithmetic, `a[$(…)]` too, so it must be a number."""
+        name = part.text if part.kind == "variable" or _NAME.fullmatch(part.text) else ""
+        values = self.values.get(name, [])
+        numeric = part.kind == "number" or re.fullmatch(r"[-+]?\d*", part.text)
+        if _NUMBERS.fullmatch(name) or depth > _MOST_NESTING or _COUNTED.fullmatch(part.text):
+            return
+        if part.kind == "output" or None in values or (part.kind == "variable" and numeric):
+            self.mark(f"computes with {part.text}, which may hold more than a number")
+        elif values:
+            for inner in (p for value in values if value for p in value.parts):
+                self._check_number(inner, depth + 1)
+        elif not numeric and not self._is_set_by_arithmetic(name):
+            message = f"computes with {part.text}, which may hold a command"
+            self.refuse(message, 'use [ … ] with "$NAME" for numbers')
+
+    def _is_set_by_arithmetic(self, name: str) -> bool:
+        sets = re.compile(rf"\b{name}\s*=[^=]")
+        return bool(name) and any(sets.search(c.raw) for c in self.script.computed)

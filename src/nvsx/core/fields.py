@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -17,11 +17,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
-from nvsx.core import patterns, selectors
+from nvsx.core import durations, patterns, selectors
 
 #: What editors are told about a key that takes one value or a list.
 LISTABLE = WithJsonSchema(
@@ -125,3 +128,35 @@ HookPath = Annotated[
 ScriptPath = Annotated[
     str, AfterValidator(_check_script_path), WithJsonSchema({"type": "string", "format": "path"})
 ]
+
+
+def _read_seconds(value: object, info: ValidationInfo) -> float:
+    """Numbers are seconds to Python code, but in a file (`context["file"]`) they are
+    ambiguous: somebody who writes `timeout: 30` may well mean minutes."""
+    if isinstance(value, str):
+        return durations.parse(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a duration is text such as 30s, 15m or 1h30m")
+    if value and info.context and info.context.get("file"):
+        raise ValueError(durations.explain_refusal(f"{value}"))
+    if not 0 <= value <= durations.MAX_SECONDS:
+        raise ValueError(f"a duration lies between 0 and {durations.format(durations.MAX_SECONDS)}")
+    return float(value)
+
+
+class _DurationSchema:
+    """What editors see: text with a pattern, not the number it becomes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": durations.PATTERN,
+            "description": "A duration: s, m, h, d and sums such as 1h30m.",
+            "examples": ["30s", "15m", "1h30m"],
+        }
+
+
+Duration = Annotated[float, BeforeValidator(_read_seconds), _DurationSchema]

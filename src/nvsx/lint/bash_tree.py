@@ -145,17 +145,21 @@ class _TreeReader(WordReader):
         if node.type == "for_statement":
             self._take_loop(node)
         inside: Reach = _weaken(self.reach) if node.type == "elif_clause" else self.reach
-        here, truth = inside, None
+        here, truth, judged = inside, None, False
         for index, child in enumerate(node.children):
             if child.type in ("then", "do_group", "&&", *_OTHERWISE):
                 wanted = child.type not in _OTHERWISE and first != "until"
                 here = _reach_after(inside, truth, wanted=wanted)
+                judged = judged or child.type == "then"
             elif child.type == "case_item":
                 here = _weaken(inside)
             loop_word = node.type == "for_statement" and child.type != "do_group"
             if child.is_named and not loop_word and node.field_name_for_child(index) != "name":
                 self.visit(child, here)
-                truth = truth if child.type == "comment" else _constant_truth(child)
+                if child.type == "elif_clause":
+                    truth = truth or None  # whether `else` runs is the elif's to say now
+                elif child.type != "comment" and not judged:
+                    truth = _constant_truth(child)
                 here = "never" if self._ends_script(child) else here
 
     def _ends_script(self, node: Node) -> bool:
@@ -219,8 +223,23 @@ class _TreeReader(WordReader):
                 parts = (WordPart("text", f"{name}="), *command.assigned[-1][1].parts)
                 command.words.append(ShellWord(parts, self.text_of(child), self.line_of(child)))
         elif child.type not in ("ERROR", ";", "&"):
-            word = child.children[0] if child.type == "command_name" else child
-            command.words.append(self.make_word(word))
+            word = self.make_word(child.children[0] if child.type == "command_name" else child)
+            before = child.prev_sibling
+            if before and before.end_byte == child.start_byte:
+                self._lengthen_value(before, word, command)
+            else:
+                command.words.append(word)
+
+    def _lengthen_value(self, before: Node, more: ShellWord, command: ShellCommand) -> None:
+        """Of `x=$a'b'` and `local x=$a/$b` the grammar takes the end for a word of its own."""
+        value = before.child_by_field_name("value")
+        if before.type != "variable_assignment" or value is None or value.type == "array":
+            self.leave_unread(before, "has words without a blank between them")
+            command.words.append(more)
+            return
+        name, word = command.assigned.pop()
+        whole = ShellWord((*word.parts, *more.parts), word.raw + more.raw, word.line)
+        command.assigned.append((name, whole))
 
     def _is_double(self, node: Node) -> bool:
         return self.text_of(node).startswith("[[")

@@ -37,6 +37,7 @@ _VALUE_FLAGS = frozenset(
     "--token --request-timeout -v --v --cache-dir --certificate-authority --client-key "
     "--client-certificate --tls-server-name --kube-context --password --username".split()
 )
+_SSH_FLAGS = frozenset("-B -b -c -D -E -F -I -i -J -L -l -m -O -o -p -R -S -W -w".split())
 #: Programs that run the rest of their words, with their options that take a value.
 _PREFIXES: Mapping[str, str] = {
     "env": "-u -C -S --split-string",
@@ -230,7 +231,7 @@ class _WriteJudge:
         elif program == "trap":
             scripts = rest[:1]
         elif program == "ssh":
-            _, remote = _find_verb(rest)
+            _, remote = _find_verb(rest, _SSH_FLAGS)
             scripts += [" ".join(remote)] if remote else []
         else:
             flag = next((i for i, w in enumerate(rest) if re.fullmatch(r"-\w*c|--command", w)), -1)
@@ -261,11 +262,11 @@ def _drop_prefix(words: list[str]) -> list[str]:
     return left[1:] if head == "timeout" or limited else left
 
 
-def _find_verb(words: list[str]) -> tuple[str, list[str]]:
+def _find_verb(words: list[str], valued: frozenset[str] = _VALUE_FLAGS) -> tuple[str, list[str]]:
     """The first word that is no flag and not empty, and what follows it."""
     index = 0
     while index < len(words) and (not words[index] or words[index].startswith("-")):
-        index += 2 if words[index] in _VALUE_FLAGS else 1
+        index += 2 if words[index] in valued else 1
     return (words[index], words[index + 1 :]) if index < len(words) else ("", [])
 
 

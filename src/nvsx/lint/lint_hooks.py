@@ -45,7 +45,7 @@ class ScriptFile:
         return shown(self.path, self.book.root)
 
 
-def named_files(book: LoadedRunbook) -> Iterator[ScriptFile]:
+def list_named_files(book: LoadedRunbook) -> Iterator[ScriptFile]:
     """Every hook and action script a runbook names; the same file once."""
     seen: set[tuple[Path, str]] = set()
     for file in _all_named(book):
@@ -65,13 +65,13 @@ def _all_named(book: LoadedRunbook) -> Iterator[ScriptFile]:
             yield ScriptFile(book, path, "script", ("stages", i, "action", "script"))
 
 
-def files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterator[Finding]:
+def check_files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterator[Finding]:
     """Everything about the files of these runbooks; without `shellcheck` in milliseconds."""
     seen: set[Path] = set()
     to_check: list[ScriptFile] = []
     for book in books:
         yield from _check_prerequisites(book)
-        for file in named_files(book):
+        for file in list_named_files(book):
             yield from _check_presence(file)
             content = _read_content(file.path)
             if content is None:

@@ -17,7 +17,7 @@ from nvsx.lint.findings import Finding, error
 _HINT = "a run would end there: give it no repeat within or beside another of the same characters"
 
 
-def slow(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
+def find_slow_patterns(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
     """Patterns of watches and $regex filters that take too long over some text."""
     for s, stage in enumerate(book.runbook.stages):
         for w, item in enumerate(stage.watch):

@@ -33,7 +33,7 @@ Place = tuple[str | int, ...]
 _MONITOR = re.compile(r"\b(?:daemonsets?|ds)[/ ]+gpu-health-monitor(?![\w-])")
 
 
-def waits(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def check_waits(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Watches for what NVSentinel never shows, and names it does not have."""
     for stage, alternatives in _list_watches(book):
         reasons = [_explain_silence(watch, book, words) for watch, _ in alternatives]
@@ -142,16 +142,16 @@ def _check_names(
     if isinstance(watch, NvsentinelStateWatch):
         for state in watch.state:
             if state not in words.states:
-                hint = nearest(state, words.states) or f"states: {', '.join(words.states)}"
+                hint = suggest_nearest(state, words.states) or f"states: {', '.join(words.states)}"
                 message = f"NVSentinel has no state '{state}'"
                 yield error("unknown-state", book, message, *place, "state", hint=hint)
     elif isinstance(watch, NodeConditionWatch):
-        yield from misspelt_checks(watch.type, (*place, "type"), book, words)
+        yield from find_misspelt_checks(watch.type, (*place, "type"), book, words)
     elif isinstance(watch, HealthEventWatch):
-        yield from misspelt_checks(watch.check, (*place, "check"), book, words)
+        yield from find_misspelt_checks(watch.check, (*place, "check"), book, words)
 
 
-def misspelt_checks(
+def find_misspelt_checks(
     names: tuple[str, ...], place: Place, book: LoadedRunbook, words: Vocabulary
 ) -> Iterator[Finding]:
     """Names close to a check of NVSentinel's. Others may be anybody's: monitors can be
@@ -159,14 +159,14 @@ def misspelt_checks(
     for name in names:
         if words.knows_check(name):
             continue
-        near = nearest(name, words.checks, 0.85)
+        near = suggest_nearest(name, words.checks, 0.85)
         if name in words.invented:
             near = f"use {words.invented[name]}"
         if near:
             yield warning("unknown-check", book, f"no check is called '{name}'", *place, hint=near)
 
 
-def nearest(word: str, known: tuple[str, ...] | frozenset[str], cutoff: float = 0.6) -> str:
+def suggest_nearest(word: str, known: tuple[str, ...] | frozenset[str], cutoff: float = 0.6) -> str:
     """The word probably meant, as a question; "" when nothing is near."""
     folded = {k.lower(): k for k in sorted(known)}
     near = get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
@@ -184,7 +184,7 @@ def _check_prerequisites(book: LoadedRunbook, words: Vocabulary) -> Iterator[Fin
             yield warning("never-shown", book, message, *place, hint=reason)
 
 
-def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def find_unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Waiting in remediate for a custom resource when the fault's action creates none."""
     faults = set(_list_faults(book))
     actions = {

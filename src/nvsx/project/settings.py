@@ -15,9 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from nvsx.core import patterns
-from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
-from nvsx.core.fields import Model, Text, Texts
+from nvsx.core.fields import Duration, Model, Text, Texts
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.core.senders.message_fields import Extract
 from nvsx.core.senders.registry import SENDERS

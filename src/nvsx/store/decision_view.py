@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
-from nvsx.core.journal.run_index import mark_alive
-from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.journal.run_rows import RunRow, mark_alive
 from nvsx.core.routing.inbox import Received, Silence, StormMark
 from nvsx.core.routing.route import Explanation
 from nvsx.store import records

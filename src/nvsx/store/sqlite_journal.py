@@ -18,8 +18,8 @@ from sqlalchemy import Connection, select
 
 from nvsx.core.errors import NodeClaimed, StoreError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import finish_abandoned, mark_alive
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import finish_abandoned
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, mark_alive
 from nvsx.store import database, migrations, owner, records
 from nvsx.store.commit_writer import Job, Writer
 from nvsx.store.journal_tables import journal, runs

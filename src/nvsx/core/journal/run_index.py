@@ -103,15 +103,6 @@ def _name_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
             yield _ENTITIES[entity], value
 
 
-def mark_alive(row: RunRow, owner_alive: bool) -> RunRow:
-    """`row` with what only a look at its owner can tell: alive, or interrupted."""
-    if row.finished is not None:
-        return msgspec.structs.replace(row, alive=False)
-    if owner_alive:
-        return msgspec.structs.replace(row, alive=True)
-    return msgspec.structs.replace(row, alive=False, status="interrupted")
-
-
 def finish_abandoned(row: RunRow, now: float) -> Finish:
     """The end of a run whose process died and which nobody is going to resume."""
     return Finish(

@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.durations import PATTERN, Duration
-from nvsx.core.fields import LISTABLE, HookPath, Model, ScriptPath, Text, Texts, inside
+from nvsx.core.durations import PATTERN
+from nvsx.core.fields import LISTABLE, Duration, HookPath, Model, ScriptPath, Text, Texts, inside
 from nvsx.core.runbook import narration
 from nvsx.core.watches.kinds import AnyOf, Watch
 

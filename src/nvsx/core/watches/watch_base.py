@@ -15,8 +15,7 @@ import msgspec
 from pydantic import Field, field_validator
 
 from nvsx.core import patterns, selectors
-from nvsx.core.durations import Duration
-from nvsx.core.fields import Model
+from nvsx.core.fields import Duration, Model
 from nvsx.core.incident.session import HealthEvent, Times
 from nvsx.core.watches.snapshot import Condition, Needs, Resource, Snapshot
 from nvsx.core.watches.verdict import Verdict, pending, satisfied, unknown

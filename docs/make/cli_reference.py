@@ -1,21 +1,18 @@
 """docs/cli.md, the reference of the command line, made from the application itself.
 
-`python -m nvsx.commands.cli_reference [--check|--write]` keeps it current; the checks of the
-repository fail when it is stale. What a command says in `--help` is what it says here.
+What a command says in `--help` is what it says here.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from nvsx.commands.app import build_application
 from nvsx.commands.help_examples import AS_IS
 
-PAGE = Path("docs/cli.md")
+PAGE = "docs/cli.md"
 HEAD = """\
 # The command line
 
@@ -38,29 +35,27 @@ aliases that the journal knows.
 """
 
 
-def markdown() -> str:
+def make(_: Path) -> dict[str, bytes]:
     """The whole page."""
-    from nvsx.commands.app import application
-
-    root: Any = typer.main.get_command(application())
+    root = build_application()
     context = root.make_context("nvsx", [], resilient_parsing=True)
-    parts = [HEAD.strip(), "## Global options", *_parameters(root, context)]
-    for command, ctx in _commands(root, context):
-        parts += _section(command, ctx)
-    return "\n\n".join(parts) + "\n"
+    parts = [HEAD.strip(), "## Global options", *_parameter_table(root, context)]
+    for command, ctx in _walk_commands(root, context):
+        parts += _command_section(command, ctx)
+    return {PAGE: ("\n\n".join(parts) + "\n").encode()}
 
 
-def _commands(group: Any, context: Any) -> Iterator[tuple[Any, Any]]:
+def _walk_commands(group: Any, context: Any) -> Iterator[tuple[Any, Any]]:
     for name, command in group.commands.items():
         if command.hidden:
             continue
         ctx = command.make_context(name, [], parent=context, resilient_parsing=True)
         yield command, ctx
         if hasattr(command, "commands"):
-            yield from _commands(command, ctx)
+            yield from _walk_commands(command, ctx)
 
 
-def _section(command: Any, ctx: Any) -> Iterator[str]:
+def _command_section(command: Any, ctx: Any) -> Iterator[str]:
     yield f"## {ctx.command_path}"
     yield f"`{' '.join([ctx.command_path, *command.collect_usage_pieces(ctx)])}`"
     for part in (command.help or "").split("\n\n"):
@@ -68,39 +63,18 @@ def _section(command: Any, ctx: Any) -> Iterator[str]:
             yield "```sh\n" + "\n".join(line.strip() for line in part.splitlines()[2:]) + "\n```"
         elif part.strip():
             yield " ".join(part.split())
-    yield from _parameters(command, ctx)
+    yield from _parameter_table(command, ctx)
 
 
-def _parameters(command: Any, ctx: Any) -> Iterator[str]:
+def _parameter_table(command: Any, ctx: Any) -> Iterator[str]:
     records = [p.get_help_record(ctx) for p in command.params]
-    rows = [f"| `{_cell(names)}` | {_cell(text)} |" for names, text in filter(None, records)]
+    rows = [
+        f"| `{_format_cell(names)}` | {_format_cell(text)} |"
+        for names, text in filter(None, records)
+    ]
     if rows:
         yield "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _cell(text: str) -> str:
+def _format_cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def main(arguments: list[str]) -> int:
-    """`--check` fails when the page is stale; `--write`, the default, renews it."""
-    mode = arguments[0] if arguments else "--write"
-    path = Path(arguments[1]) if len(arguments) > 1 else PAGE
-    if mode not in ("--check", "--write"):
-        print(
-            "usage: python -m nvsx.commands.cli_reference [--check|--write [PAGE]]", file=sys.stderr
-        )
-        return 2
-    current = markdown()
-    if path.is_file() and path.read_text("utf-8") == current:
-        return 0
-    if mode == "--check":
-        print(f"{path} is stale: run python -m nvsx.commands.cli_reference", file=sys.stderr)
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(current, "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,17 +1,14 @@
 """The published schema of a run's events: what a line of JSONL may hold.
 
 Made from `core.journal`, so that it cannot differ from what is written. Programs read
-these lines, so the format only ever grows: writing refuses to drop an event, a field or a
-value that was published. `python -m nvsx.screens.event_document [--check|--write [FOLDER]]` keeps
-`events.schema.json` and `events.md` current; the checks of the repository fail when they
-are stale.
+these lines, so the format only ever grows: an event, a field or a value that was published is
+never dropped.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,7 @@ import msgspec
 
 from nvsx.core.journal import entries
 
-FOLDER = Path("docs")
+FOLDER = "docs"
 SCHEMA = "events.schema.json"
 PAGE = "events.md"
 
@@ -51,7 +48,7 @@ This page is generated from `src/nvsx/core/journal/entries.py`.
 def json_schema() -> Json:
     """JSON Schema (2020-12) of one line."""
     refs, components = msgspec.json.schema_components(entries.EVENTS, ref_template="#/$defs/{name}")
-    definitions = {name: describe_schema(schema) for name, schema in components.items()}
+    definitions = {name: with_clean_description(schema) for name, schema in components.items()}
     for body in entries.EVENTS:
         schema = definitions[body.__name__]
         schema["properties"] = {**_ENVELOPE, **schema["properties"]}
@@ -64,12 +61,12 @@ def json_schema() -> Json:
     }
 
 
-def describe_schema(schema: Json) -> Json:
+def with_clean_description(schema: Json) -> Json:
     text = schema.get("description")
     return {**schema, "description": inspect.cleandoc(text)} if text else dict(schema)
 
 
-def removed(old: Json, new: Json) -> Iterator[str]:
+def find_removed(old: Json, new: Json) -> Iterator[str]:
     """What `old` promises and `new` does not: events, fields, and values of enumerations."""
     found_now = _by_public_name(new)
     for name, schema in _by_public_name(old).items():
@@ -108,59 +105,36 @@ def markdown() -> str:
         parts.append(f"## `{event}`" if event else f"## {name}")
         if "description" in definition:
             parts.append(" ".join(definition["description"].split()))
-        parts.append("\n".join(_rows(definition)))
+        parts.append("\n".join(_field_rows(definition)))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _rows(definition: Json) -> Iterator[str]:
+def _field_rows(definition: Json) -> Iterator[str]:
     fields = {k: v for k, v in definition["properties"].items() if k not in (*_ENVELOPE, "event")}
     yield "| field | type |\n|---|---|"
     for name, schema in fields.items():
-        yield f"| `{name}` | {_type(schema)} |"
+        yield f"| `{name}` | {_type_in_words(schema)} |"
 
 
-def _type(schema: Json) -> str:
+def _type_in_words(schema: Json) -> str:
     """A type in words, as it can stand in a table."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(_type(s) for s in schema["anyOf"])
+        return " or ".join(_type_in_words(s) for s in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(v)}`" for v in schema["enum"])
     if schema.get("type") == "array" and isinstance(schema.get("items"), dict):
-        return f"list of {_type(schema['items'])}"
+        return f"list of {_type_in_words(schema['items'])}"
     return str(schema.get("type", "any value"))
 
 
-def main(arguments: list[str]) -> int:
-    """`--check` fails when a file is stale; `--write`, the default, renews both."""
-    mode = arguments[0] if arguments else "--write"
-    folder = Path(arguments[1]) if len(arguments) > 1 else FOLDER
-    if mode not in ("--check", "--write"):
-        sys.stderr.write(
-            "usage: python -m nvsx.screens.event_document [--check|--write [FOLDER]]\n"
-        )
-        return 2
-    wanted = {SCHEMA: json.dumps(json_schema(), indent=1) + "\n", PAGE: markdown()}
-    before = {name: _read(folder / name) for name in wanted}
-    if before == wanted:
-        return 0
-    if before[SCHEMA] and (lost := list(removed(json.loads(before[SCHEMA]), json_schema()))):
-        sys.stderr.write(f"the published format only grows, but: {'; '.join(lost)}\n")
-        return 1
-    if mode == "--check":
-        stale = ", ".join(str(folder / n) for n, text in wanted.items() if before[n] != text)
-        sys.stderr.write(f"stale: {stale}: run python -m nvsx.screens.event_document\n")
-        return 1
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in wanted.items():
-        (folder / name).write_text(text, "utf-8")
-    return 0
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8") if path.is_file() else ""
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+def make(root: Path) -> dict[str, bytes]:
+    """Schema and page. Raises SystemExit when something that was published is lost."""
+    schema, published = json_schema(), root / FOLDER / SCHEMA
+    if published.is_file():
+        lost = list(find_removed(json.loads(published.read_bytes()), schema))
+        if lost:
+            raise SystemExit(f"the published format only grows, but: {'; '.join(lost)}")
+    text = json.dumps(schema, indent=1) + "\n"
+    return {f"{FOLDER}/{SCHEMA}": text.encode(), f"{FOLDER}/{PAGE}": markdown().encode()}

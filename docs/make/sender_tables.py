@@ -1,25 +1,27 @@
-"""The tables of senders and signatures in docs/webhooks.md.
+"""The tables of senders and signatures in docs/webhooks.md, made from the registry.
 
-`python -m nvsx.commands.sender_tables [--check|--write] [FILE]` keeps them current: what is
-between a comment `<!-- generated: NAME -->` and `<!-- end -->` is made from the registry.
+What is between a comment `<!-- generated: NAME -->` and `<!-- end -->` is theirs.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from nvsx.commands.generated_files import renew
 from nvsx.core.senders.registry import SENDERS
 from nvsx.core.senders.sender import Sender
 from nvsx.core.senders.signatures import SCHEMES
 
-FILE = Path(__file__).resolve().parents[3] / "docs" / "webhooks.md"
+PAGE = "docs/webhooks.md"
 
 _GENERATED = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def make(root: Path) -> dict[str, bytes]:
+    """The page with its tables made current."""
+    return {PAGE: renew_tables((root / PAGE).read_text("utf-8")).encode()}
 
 
 def list_senders() -> Iterator[str]:
@@ -58,18 +60,8 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
 def renew_tables(text: str) -> str:
     """`text` with each generated part made anew."""
 
-    def make(found: re.Match[str]) -> str:
+    def renew_table(found: re.Match[str]) -> str:
         lines = "\n".join(TABLES[found[2]]())
         return f"{found[1]}{lines}\n{found[3]}"
 
-    return _GENERATED.sub(make, text)
-
-
-def main(arguments: list[str]) -> int:
-    """`--check` fails when a table is stale; `--write`, the default, renews them."""
-    text = FILE.read_text(encoding="utf-8")
-    return renew(arguments, "nvsx.commands.sender_tables", FILE, lambda: renew_tables(text))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return _GENERATED.sub(renew_table, text)
