@@ -61,7 +61,7 @@ class RunContext:
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
     earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
     failure hook was fired, `calling` is the newest such hook of a stage that stays open;
-    `cause_noted` is the cause that was noted last. `jobs` are the pods that the incident hits, as
+    `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that the incident hits, as
     of the quarantine (`jobs_are_final`); `incident_written` is what hooks find in
     NVSX_INCIDENT_FILE.
     """
@@ -87,7 +87,7 @@ class RunContext:
     seen_before_end: bool = True
     repair_at_join: int = 0
     last_written: float = 0.0
-    cause_noted: StateChanged | None = None
+    cause_noted: tuple[str, StateChanged] | None = None
     calling: asyncio.Task[None] | None = None
     people_called: set[tuple[str, int]] = field(default_factory=set)
     jobs: tuple[Pod, ...] = ()

@@ -375,6 +375,9 @@ def _times_to_repair(run: RunContext) -> tuple[float | None, float | None]:
     """Time to repair of the run's fault, and without the drain; None where it was not repaired."""
     times = run.state.times
     fault = run.fault
+    ended = run.incident.current.ended if run.incident is not None else None
+    if ended is not None and ended.how == "replaced":
+        return None, None  # replaced, not repaired
     if run.incident is not None and fault is not None:
         total = times_of_fault(run.incident.current, fault).to_repair_s
         drain = find_stage_time(run.incident.current, fault, "drain")

@@ -24,7 +24,14 @@ from nvsx.core.runbook import narration
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper, scripts
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import Ended, StaysOpen, Terms, await_watches, why_stage_is_dead
+from nvsx.follow.watcher import (
+    Ended,
+    StaysOpen,
+    Terms,
+    await_watches,
+    is_released,
+    why_stage_is_dead,
+)
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +162,13 @@ def budget_of(run: RunContext, stage: Stage) -> float | None:
 
 def make_cause_notes(run: RunContext, stage_id: str) -> list[j.RunEvent]:
     """The note of the incident's cause, code, text and remedy as everybody gets them; none while
-    there is no cause, nor for one that was noted last."""
+    there is no cause, nor for one that this stage has noted last."""
     if run.incident is None or run.incident.current.ended is not None:
         return []
     cause = run.incident.current.cause
-    if cause == run.cause_noted:
+    if run.cause_noted == (stage_id, cause):
         return []
-    run.cause_noted = cause
+    run.cause_noted = (stage_id, cause)
     note = j.NoteMade(stage=stage_id, text=cause.text, remedy=cause.remedy, code=cause.code)
     return [note] if cause.text else []
 
@@ -245,7 +252,8 @@ class _Beside:
         ask_at = run.now
         while True:
             incident = run.incident.current if run.incident is not None else None
-            if run.now >= ask_at and (incident is None or not incident.cause.text):
+            silent = incident is None or not (incident.cause.text or is_released(incident))
+            if run.now >= ask_at and silent:
                 await self._ask_why(feed, told)
                 ask_at = run.now + run.patience.why_every
             await run.record(*make_cause_notes(run, self._stage.id))
