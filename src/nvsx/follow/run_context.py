@@ -61,9 +61,9 @@ class RunContext:
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
     earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
     failure hook was fired, `calling` is the newest such hook of a stage that stays open;
-    `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that the incident hits, as
-    of the quarantine (`jobs_are_final`); `incident_written` is what hooks find in
-    NVSX_INCIDENT_FILE.
+    `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that
+    the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what hooks
+    find in NVSX_INCIDENT_FILE.
     """
 
     ports: Ports
