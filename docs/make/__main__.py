@@ -16,6 +16,7 @@ from docs.make import (
     cli_reference,
     command_line_words,
     event_reference,
+    incident_reference,
     runbook_reference,
     sample_conversion,
     sandbox_tables,
@@ -30,6 +31,7 @@ Files = dict[str, bytes]
 DOCUMENTS: tuple[Callable[[Path], Files], ...] = (
     runbook_reference.make,
     event_reference.make,
+    incident_reference.make,
     cli_reference.make,
     command_line_words.make_help,
     command_line_words.make_words,

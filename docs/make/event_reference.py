@@ -48,7 +48,7 @@ This page is generated from `src/nvsx/core/journal/entries.py`.
 def json_schema() -> Json:
     """JSON Schema (2020-12) of one line."""
     refs, components = msgspec.json.schema_components(entries.EVENTS, ref_template="#/$defs/{name}")
-    definitions = {name: _with_clean_description(schema) for name, schema in components.items()}
+    definitions = {name: with_clean_description(schema) for name, schema in components.items()}
     for body in entries.EVENTS:
         schema = definitions[body.__name__]
         schema["properties"] = {**_ENVELOPE, **schema["properties"]}
@@ -61,7 +61,7 @@ def json_schema() -> Json:
     }
 
 
-def _with_clean_description(schema: Json) -> Json:
+def with_clean_description(schema: Json) -> Json:
     text = schema.get("description")
     return {**schema, "description": inspect.cleandoc(text)} if text else dict(schema)
 

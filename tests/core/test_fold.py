@@ -257,7 +257,7 @@ def test_a_line_has_the_public_head() -> None:
     line = j.to_line(entry, replayed=True)
     assert line == (
         b'{"v":1,"event":"stage_begin","run_id":"r","seq":1,"t":1001.0,"replayed":true,'
-        b'"stage":"detect","title":""}'
+        b'"stage":"detect","title":"","repair":1}'
     )
 
 

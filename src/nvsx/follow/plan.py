@@ -41,6 +41,7 @@ class Plan:
             ],
             "stages": [self._stage_json(s) for s in book.stages],
             "on_failure": self._describe_file(book.on_failure, "runbooks"),
+            "on_attempt": self._describe_file(book.on_attempt, "runbooks"),
         }
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
@@ -99,6 +100,9 @@ class Plan:
             lines += self._stage_lines(stage)
         if book.on_failure:
             lines.append(f"on failure: {self._describe_path(book.on_failure, 'runbooks')}")
+        if book.on_attempt:
+            text = self._describe_path(book.on_attempt, "runbooks")
+            lines.append(f"on each further repair attempt: {text}")
         return lines
 
     def _stage_lines(self, stage: Stage) -> list[str]:

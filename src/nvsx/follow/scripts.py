@@ -8,14 +8,17 @@ runs again with the same idempotency key, and an action only when it is `idempot
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper
+from nvsx.follow.incident_file import write_incident
 from nvsx.follow.run_context import RunContext
 
 
@@ -66,15 +69,26 @@ class _Done:
 
 
 async def run_hook(
-    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose = "hook"
+    run: RunContext,
+    stage: Stage,
+    path: str,
+    purpose: j.HookPurpose = "hook",
+    *,
+    repair: int = 1,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Run a hook until it succeeds or its tries are used up; whether it succeeded.
 
-    `path` is relative to `runbooks/`. Raises only store errors and cancellation.
+    `path` is relative to `runbooks/`. `repair` is the attempt to repair that it fires for: a
+    stage's hook fires once a run, those for failures and attempts once for each. `facts` come
+    over those of the stage. Raises only store errors and cancellation.
     """
-    key = idempotency_key(run, stage.id, purpose)
+    hook = _Hook(stage, path, purpose, repair, facts)
+    key = hook_key(run, hook)
     mine = [
-        s for s in _scripts_of_stage(run, stage.id) if s.purpose == purpose and s.script == path
+        s
+        for s in _scripts_of_stage(run, stage.id)
+        if s.purpose == purpose and s.script == path and (hook.is_once or s.repair == repair)
     ]
     tried = max((s.attempt for s in mine), default=0)
     if mine and mine[-1].ended is not None and (mine[-1].ok or tried > stage.hook_retries):
@@ -85,23 +99,54 @@ async def run_hook(
     for turn in range(tries_left):
         if turn:
             await run.ports.clock.sleep(run.patience.retry_pause * 2 ** (turn - 1))
-        if await _try_hook(run, stage, path, purpose, tried + turn + 1):
+        if await _try_hook(run, hook, tried + turn + 1):
             return True
     return False
 
 
-async def _try_hook(
-    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, try_no: int
-) -> bool:
-    key = idempotency_key(run, stage.id, purpose)
+class _Hook(NamedTuple):
+    """A hook that is to fire."""
+
+    stage: Stage
+    path: str
+    purpose: j.HookPurpose
+    repair: int
+    facts: Mapping[str, str]
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it fires once a run, however often NVSentinel tries to repair."""
+        return self.purpose in ("hook", "overdue")
+
+
+def hook_key(run: RunContext, hook: _Hook) -> str:
+    """Its idempotency key: with the attempt where it fires for attempts. The first failure keeps
+    the key that it had before there were attempts."""
+    key = idempotency_key(run, hook.stage.id, hook.purpose)
+    for_attempt = hook.purpose == "attempt" or (hook.purpose == "failure" and hook.repair > 1)
+    return f"{key}.{hook.repair}" if for_attempt else key
+
+
+async def _try_hook(run: RunContext, hook: _Hook, try_no: int) -> bool:
+    key, stage, path, purpose = hook_key(run, hook), hook.stage, hook.path, hook.purpose
     begin = j.HookBegin(
-        stage=stage.id, hook=path, attempt=try_no, idempotency_key=key, purpose=purpose
+        stage=stage.id,
+        hook=path,
+        attempt=try_no,
+        idempotency_key=key,
+        purpose=purpose,
+        repair=hook.repair,
     )
     await run.record(begin, durable=True)
     script = Script(
         kind="hook",
         path=str(run.root / "runbooks" / path),
-        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(try_no)),
+        facts=run.facts(
+            stage.id,
+            **{"NVSX_REPAIR_NO": str(hook.repair), **hook.facts},
+            NVSX_IDEMPOTENCY_KEY=key,
+            NVSX_ATTEMPT=str(try_no),
+        ),
         timeout=stage.hook_timeout or run.patience.hook_timeout,
     )
     done = await _run_script(run, script, stage.id, path)
@@ -193,6 +238,7 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
 
 async def _run_script(run: RunContext, script: Script, stage: str, name: str) -> _Done:
     await evidence_keeper.write_event(run)
+    await write_incident(run)
     pump = _Pump(run, stage, "action" if script.kind == "action" else "hook")
     sink: LineSink = pump.take
 

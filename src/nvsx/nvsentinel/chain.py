@@ -17,6 +17,7 @@ from nvsx.core.watches.node_watches import (
     NodeLabelWatch,
     NvsentinelStateWatch,
 )
+from nvsx.core.watches.resource_watch import CrdWatch
 from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
 from nvsx.core.watches.watch_base import DeadEnd, Outcome, WatchBase
 from nvsx.nvsentinel import maintenance, marks, messages, names, times
@@ -28,6 +29,8 @@ _PASSED_BY = {"quarantine": "draining", "drain": "remediating"}
 
 #: The marks whose absence means that NVSentinel has released the node.
 _MARKS = (names.STATE_LABEL, names.QUARANTINE_ANNOTATION)
+
+_REPAIRS = frozenset(k.plural for k in names.MAINTENANCE_KINDS)
 
 TERMINATE = "TerminateNode"
 #: The actions that take a machine away, where nothing else is configured.
@@ -86,18 +89,25 @@ class NvsentinelChain:
             return _prove_by_event(watch, snapshot.session, trigger)
         if not self._is_behind_session(stage, snapshot.session):
             return ""
-        theirs = isinstance(watch, NvsentinelStateWatch) or (
-            isinstance(watch, NodeFieldWatch)
-            and watch.field == "spec.unschedulable"
-            and watch.expect
-        )
-        theirs = theirs or (
-            isinstance(watch, NodeLabelWatch | NodeAnnotationWatch) and watch.key in _MARKS
-        )
-        drained = isinstance(watch, NodeEventWatch) and "NodeDraining" in watch.type
-        if theirs or drained:
+        if not isinstance(watch, CrdWatch) and self.is_own_mark(watch):
             return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
         return ""
+
+    def is_own_mark(self, watch: WatchBase) -> bool:
+        """See the port. A taint or a label of the team's own is none."""
+        match watch:
+            case NvsentinelStateWatch():
+                return True
+            case NodeFieldWatch():
+                return watch.field == "spec.unschedulable" and bool(watch.expect)
+            case NodeLabelWatch() | NodeAnnotationWatch():
+                return watch.key in _MARKS
+            case NodeEventWatch():
+                return "NodeDraining" in watch.type
+            case CrdWatch():
+                return watch.resource == "maintenance" or watch.plural_and_group[0] in _REPAIRS
+            case _:
+                return False
 
     def _is_behind_session(self, stage: str, session: Session) -> bool:
         first = _PASSED_BY.get(stage)

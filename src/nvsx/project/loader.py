@@ -97,7 +97,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
 def _named_files(data: dict[str, object], stages: list[object]) -> Iterator[tuple[YamlPath, str]]:
     """Every path a runbook names, with where it stands, relative to the project."""
     named: list[tuple[YamlPath, str, object]] = [
-        (("onFailure",), "runbooks", data.get("onFailure"))
+        ((key,), "runbooks", data.get(key)) for key in ("onFailure", "onAttempt")
     ]
     for i, stage in enumerate(stages):
         if not isinstance(stage, dict):

@@ -34,6 +34,7 @@ from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
+from nvsx.serve.run_door import open_own_keeper
 from nvsx.store import inbox_of
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ async def run_by_hand(
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
         open_workplace(home, sandbox) as workplace,
+        open_own_keeper(workplace) as door,
     ):
         run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
+        run.door = door
         if workplace.where.sandbox and not options.sandbox:
             announce(_on_a_sandbox(workplace, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None

@@ -20,7 +20,7 @@ VERSION = 1
 StageStatus = Literal["pass", "fail", "timeout", "skipped", "cancelled"]
 RunStatus = Literal["armed", "running", "passed", "failed", "cancelled", "interrupted"]
 ScriptKind = Literal["action", "hook", "prerequisite"]
-HookPurpose = Literal["hook", "overdue", "failure"]
+HookPurpose = Literal["hook", "overdue", "failure", "attempt"]
 
 
 class RunEvent(msgspec.Struct, frozen=True, tag_field="event"):
@@ -43,7 +43,8 @@ class StagePlan(msgspec.Struct, frozen=True, kw_only=True):
 class Start(RunEvent, frozen=True, tag="start"):
     """The run began. `target_node` is "" until an armed run knows its node. `clock_ahead_s` is by
     how much the cluster's clock is ahead of nvsx's at least, negative when behind.
-    `live_hooks` is whether a sandbox run or drill may page people."""
+    `live_hooks` is whether a sandbox run or drill may page people. `incident` is the incident it
+    works at, "" where that is not known yet: then an `incident` event follows."""
 
     runbook: str
     nickname: str
@@ -64,6 +65,7 @@ class Start(RunEvent, frozen=True, tag="start"):
     stages: tuple[StagePlan, ...] = ()
     trigger_event: dict[str, Any] | None = None
     clock_ahead_s: float = 0.0
+    incident: str = ""
 
 
 class Armed(RunEvent, frozen=True, tag="armed"):
@@ -79,6 +81,16 @@ class Target(RunEvent, frozen=True, tag="target"):
     target_alias: str
     reason: str
     trigger_event: dict[str, Any] | None = None
+
+
+class IncidentJoined(RunEvent, frozen=True, tag="incident"):
+    """The run joined an incident. `late`: that was under way already; `over` are the stages that
+    were over by then, whose hooks fire with NVSX_LATE."""
+
+    incident: str
+    key: str = ""
+    late: bool = False
+    over: tuple[str, ...] = ()
 
 
 class Baseline(RunEvent, frozen=True, tag="baseline"):
@@ -97,10 +109,12 @@ class PrerequisiteChecked(RunEvent, frozen=True, tag="prerequisite"):
 
 
 class StageBegin(RunEvent, frozen=True, tag="stage_begin"):
-    """A stage began; a resumed run does not begin it again."""
+    """A stage began; a resumed run does not begin it again. `repair` is the attempt to repair that
+    it is about: a further one begins `remediate` anew."""
 
     stage: str
     title: str = ""
+    repair: int = 1
 
 
 class WatchChange(RunEvent, frozen=True, tag="watch"):
@@ -173,13 +187,15 @@ class ActionEnd(RunEvent, frozen=True, tag="action_end"):
 
 
 class HookBegin(RunEvent, frozen=True, tag="hook_begin"):
-    """A hook is about to start. `attempt` counts from 1."""
+    """A hook is about to start. `attempt` is its own try, from 1; `repair` is the attempt to repair
+    that it fires for."""
 
     stage: str
     hook: str
     attempt: int
     idempotency_key: str = ""
     purpose: HookPurpose = "hook"
+    repair: int = 1
 
 
 class HookEnd(RunEvent, frozen=True, tag="hook_end"):
@@ -219,6 +235,7 @@ class StageEnd(RunEvent, frozen=True, tag="stage_end"):
     reason: str = ""
     overdue: bool = False
     continued: bool = False
+    repair: int = 1
 
 
 class SessionSeen(RunEvent, frozen=True, tag="session"):
@@ -251,7 +268,8 @@ class CancelAsked(RunEvent, frozen=True, tag="cancel"):
 
 class Finish(RunEvent, frozen=True, tag="finish"):
     """The end. Times in seconds; `mttr_s` is null when there was no time to repair. `exit_code`
-    is that of `nvsx run`."""
+    is that of `nvsx run`. `attempts` is how many repairs NVSentinel tried, `failed_stages` which
+    stages failed on the way, also of a run that passed."""
 
     ok: bool
     status: RunStatus
@@ -262,6 +280,8 @@ class Finish(RunEvent, frozen=True, tag="finish"):
     condition_cleared_s: float | None = None
     reason: str = ""
     exit_code: int = 0
+    attempts: int = 0
+    failed_stages: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True):

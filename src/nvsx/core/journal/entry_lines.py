@@ -58,7 +58,9 @@ def lines_of(entry: j.Entry) -> list[Line]:
             mark, tone = ("✓", "good") if body.ok else ("!", "warn")
             return [Line(mark, f"prerequisite {body.name}: {body.detail}", tone)]  # type: ignore[arg-type]
         case j.StageBegin():
-            return [Line("▸", f"{body.stage}: {body.title}" if body.title else body.stage, "head")]
+            again = f", repair {body.repair}" if body.repair > 1 else ""
+            title = f": {body.title}" if body.title else ""
+            return [Line("▸", f"{body.stage}{again}{title}", "head")]
         case j.StageEnd():
             return [_describe_stage_end(body)]
         case j.Finish():
@@ -100,9 +102,9 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
         case j.ActionBegin():
             return [Line("»", f"  action {body.script}")]
         case j.HookBegin():
-            word = {"hook": "hook", "overdue": "overdue hook", "failure": "failure hook"}
             again = f", attempt {body.attempt}" if body.attempt > 1 else ""
-            return [Line("»", f"  {word[body.purpose]} {body.hook}{again}")]
+            word = "hook" if body.purpose == "hook" else f"{body.purpose} hook"
+            return [Line("»", f"  {word} {body.hook}{again}")]
         case j.ActionEnd() if body.exit_code != 0:
             return [
                 Line(
@@ -147,6 +149,8 @@ def _describe_stage_end(body: j.StageEnd) -> Line:
 def _describe_finish(body: j.Finish) -> list[Line]:
     tone: Tone = "good" if body.ok else "warn" if body.status == "cancelled" else "bad"
     extra = " (degraded)" if body.degraded else ""
+    if body.attempts > 1:
+        extra += f" ({body.attempts} repair attempts)"
     text = f"run {body.status}{extra} after {durations.format(body.total_s)}"
     lines = [Line("✓" if body.ok else "✗", f"{text}: {body.reason}" if body.reason else text, tone)]
     if body.mttr_s is not None:

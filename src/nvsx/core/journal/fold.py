@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nvsx.core.incident.session import NO_SESSION, Session, Times
 from nvsx.core.journal import entries as j
@@ -21,25 +21,36 @@ OUTPUT_KEPT = 2000
 
 @dataclass(slots=True)
 class HookState:
-    """One hook or action of a stage. `ended` is None while its end is not known."""
+    """One hook or action of a stage. `ended` is None while its end is not known. `repair` is the
+    attempt to repair it is for."""
 
     script: str
-    purpose: Literal["action", "hook", "overdue", "failure"]
+    purpose: Literal["action", "hook", "overdue", "failure", "attempt"]
     attempt: int
     began: float
     ended: float | None = None
     exit_code: int | None = None
     detail: str = ""
     process: j.ProcessSeen | None = None
+    repair: int = 1
 
     @property
     def ok(self) -> bool:
         return self.ended is not None and self.exit_code == 0
 
 
+class StageFailure(NamedTuple):
+    """A stage that failed or ran out of time, with the attempt to repair it was about."""
+
+    stage: str
+    repair: int
+    reason: str
+
+
 @dataclass(slots=True)
 class StageState:
-    """A stage: planned, `running`, or ended with a status."""
+    """A stage: planned, `running`, or ended with a status. A further attempt to repair begins it
+    anew (`begins`): its scripts and notes stay, the rest is of the attempt `repair`."""
 
     plan: j.StagePlan
     status: str = "planned"
@@ -54,6 +65,8 @@ class StageState:
     scripts: list[HookState] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     narration: str = ""
+    begins: int = 0
+    repair: int = 1
 
     @property
     def id(self) -> str:
@@ -90,6 +103,8 @@ class RunState:
     finish: j.Finish | None = None
     finished: float | None = None
     resumed: int = 0
+    incident: j.IncidentJoined | None = None
+    failures: list[StageFailure] = field(default_factory=list)
 
     @classmethod
     def of(cls, entries: Iterable[j.Entry]) -> RunState:
@@ -156,6 +171,8 @@ class RunState:
 
     def _apply_record(self, t: float, body: j.RunEvent) -> None:
         match body:
+            case j.IncidentJoined():
+                self.incident = body
             case j.Baseline():
                 self.boot_id = body.boot_id
             case j.PrerequisiteChecked():
@@ -178,7 +195,10 @@ class RunState:
         stage = self._find_or_add_stage(getattr(body, "stage", ""))
         match body:
             case j.StageBegin():
-                stage.status, stage.began = "running", t
+                if stage.begins:
+                    _forget_earlier_attempt(stage)
+                stage.status, stage.began, stage.repair = "running", t, body.repair
+                stage.begins += 1
             case j.WatchChange():
                 stage.watches[body.index] = Verdict(body.verdict, body.detail)
                 stage.watch_text[body.index] = body.describe
@@ -194,6 +214,8 @@ class RunState:
                 stage.elapsed_s, stage.reason = body.elapsed_s, body.reason
                 stage.overdue = stage.overdue or body.overdue
                 stage.continued = body.continued
+                if body.status in ("fail", "timeout") and not body.continued:
+                    self.failures.append(StageFailure(stage.id, stage.repair, body.reason))
             case _:
                 self._apply_script(t, stage, body)
 
@@ -203,7 +225,8 @@ class RunState:
             case j.ActionBegin():
                 stage.scripts.append(HookState(body.script, "action", 1, t))
             case j.HookBegin():
-                stage.scripts.append(HookState(body.hook, body.purpose, body.attempt, t))
+                begun = HookState(body.hook, body.purpose, body.attempt, t, repair=body.repair)
+                stage.scripts.append(begun)
             case j.ActionEnd() | j.HookEnd():
                 name = body.script if isinstance(body, j.ActionEnd) else body.hook
                 purpose = "action" if isinstance(body, j.ActionEnd) else body.purpose
@@ -226,6 +249,14 @@ class RunState:
             if stage_id:
                 self.stages.append(found)
         return found
+
+
+def _forget_earlier_attempt(stage: StageState) -> None:
+    """What a stage that is begun anew no longer is."""
+    stage.ended, stage.elapsed_s, stage.reason = None, 0.0, ""
+    stage.overdue = stage.continued = False
+    stage.watches.clear()
+    stage.watch_text.clear()
 
 
 def _find_open_script(stage: StageState, name: str, purpose: str = "") -> HookState | None:

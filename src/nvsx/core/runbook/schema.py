@@ -271,6 +271,9 @@ class Stage(Model):
     on_hook_failure: Literal["warn", "fail"] = Field(
         "warn", description="warn: the run goes on and ends degraded."
     )
+    late: Literal["fire", "skip"] = Field(
+        "fire", description="skip: no hook when the stage was over before nvsx joined."
+    )
     dwell: Duration = Field(0.0, description="Pause after the stage, on the flight deck only.")
 
     @property
@@ -328,10 +331,10 @@ def _check_tokens(text: str) -> str:
 
 
 class HookRef(NamedTuple):
-    """A hook a runbook names: `stage` is None for the runbook's own `onFailure`."""
+    """A hook a runbook names: `stage` is None for the runbook's own."""
 
     stage: StageId | None
-    role: Literal["hook", "onOverdue", "onFailure"]
+    role: Literal["hook", "onOverdue", "onFailure", "onAttempt"]
     path: str
 
     @property
@@ -357,6 +360,9 @@ class Runbook(Model):
     on_failure: HookPath | None = Field(
         None, description="Hook that fires when a stage without its own onFailure fails."
     )
+    on_attempt: HookPath | None = Field(
+        None, description="Hook that fires for each further attempt of NVSentinel to repair."
+    )
     drill: Drill | None = Field(None, description="What the sandbox injects to try it.")
 
     @field_validator("stages")
@@ -379,7 +385,7 @@ class Runbook(Model):
         return next((s for s in self.stages if s.id == stage_id), None)
 
     def hooks(self) -> tuple[HookRef, ...]:
-        """Every hook it names, in the order of the stages, its own `onFailure` last."""
+        """Every hook it names, in the order of the stages, its own last."""
         refs: list[HookRef] = []
         for stage in self.stages:
             if stage.hook:
@@ -390,6 +396,8 @@ class Runbook(Model):
                 refs.append(HookRef(stage.id, "onFailure", stage.on_failure))
         if self.on_failure:
             refs.append(HookRef(None, "onFailure", self.on_failure))
+        if self.on_attempt:
+            refs.append(HookRef(None, "onAttempt", self.on_attempt))
         return tuple(refs)
 
     def scripts(self) -> tuple[str, ...]:

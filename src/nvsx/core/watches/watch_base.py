@@ -182,6 +182,11 @@ class Chain(Protocol):
         """What proves that `watch` was met earlier in this session; "" when nothing does."""
         ...
 
+    def is_own_mark(self, watch: WatchBase) -> bool:
+        """Whether the watch asks for a fact that NVSentinel itself sets: a mark of its session,
+        or a repair."""
+        ...
+
     def still_held(self, watch: WatchBase, snapshot: Snapshot) -> str:
         """Why the absence of a mark that `watch` waits for is no release of the node yet;
         "" when it is."""

@@ -21,7 +21,7 @@ RUN_FACTS = frozenset(
     STAGE RUNBOOK TARGET_NODE TARGET_ALIAS ELAPSED_MS RUN_ID INCIDENT_KEY TRIGGER CLUSTER
     RUN_STATUS FAILED_STAGE REASON INCIDENT_MS MTTR_MS IDEMPOTENCY_KEY ATTEMPT EVENT_FILE
     REPORT_FILE ARTIFACT_DIR IMPACT_FILE SANDBOX DRILL STORM_ROLE STORM_SIZE
-    REPEAT_COUNT REPEAT_GPU
+    REPEAT_COUNT REPEAT_GPU INCIDENT_ID INCIDENT_FILE REPAIR_NO LATE CAUSE_CODE CAUSE REMEDY
     """.split()
 )
 """Set for each script. Inherited ones belong to another run: nvsx may run inside a hook."""
@@ -94,6 +94,6 @@ def build_environment(
 def _make_fact_safe(name: str, value: str) -> str:
     if name in FROM_EVENTS:
         return make_plain(value)
-    if name == "NVSX_REASON":
+    if name in ("NVSX_REASON", "NVSX_CAUSE", "NVSX_REMEDY"):
         return _NOT_WORDS.sub("_", value)
     return value.replace("\0", "")

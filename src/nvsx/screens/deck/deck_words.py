@@ -147,8 +147,8 @@ def degraded_by(state: RunState) -> str:
 def script_name(script: HookState) -> str:
     """A script as people call it: its file, and why it ran when that is not plain."""
     name = script.script.rsplit("/", 1)[-1]
-    kind = {"action": "action", "hook": "hook", "overdue": "overdue hook"}
-    return f"{kind.get(script.purpose, 'failure hook')} {name}"
+    kind = script.purpose if script.purpose in ("action", "hook") else f"{script.purpose} hook"
+    return f"{kind} {name}"
 
 
 def script_state(script: HookState, now: float) -> tuple[str, Tone, str]:
