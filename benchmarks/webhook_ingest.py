@@ -28,9 +28,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.fakes.fake_observer import FakeObserver
+from tests.fakes import fake_observer as build
+from tests.fakes.fake_observer import FakeNodeFeed, FakeObserver
 
+from nvsx.core.incident.session import Session
 from nvsx.core.ports import Fault
+from nvsx.core.watches.snapshot import Needs
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES, CONNECTIONS = 1000, 64
@@ -81,13 +84,20 @@ class Nodes(FakeObserver):
     async def nodes_in_incident(self) -> Sequence[Fault]:
         return []
 
+    async def follow(self, node: str, needs: Needs, session: Session | None = None) -> FakeNodeFeed:
+        if node not in self.feeds:
+            self.set(build.snapshot(of=build.node(node)))
+        return await super().follow(node, needs, session)
+
 
 async def serve_nvsx(folder: Path) -> None:
     """The real thing, from the socket to the store."""
+    from nvsx.core.incident.tolerances import IncidentLimits
     from nvsx.follow.workplace import SystemClock
     from nvsx.nvsentinel import decoding
     from nvsx.project import cel
     from nvsx.project.secret_files import FixedSecret
+    from nvsx.serve.incident_keeper import IncidentKeeper
     from nvsx.serve.intake import Identity, TriggerIntake
     from nvsx.serve.limits import Limits
     from nvsx.serve.logs import start_logging
@@ -95,13 +105,22 @@ async def serve_nvsx(folder: Path) -> None:
     from nvsx.serve.webhook.auth import Doorman
     from nvsx.serve.webhook.channels import open_channels
     from nvsx.serve.webhook.http_server import WebhookServer
-    from nvsx.store import inbox_of, open_store
+    from nvsx.store import inbox_of, incidents_of, open_store
 
     start_logging(io.StringIO(), as_json=False, mask=str)
     journal, clock = open_store(folder), SystemClock()
+    observer = Nodes()
+    keeper = IncidentKeeper(
+        incidents=incidents_of(journal),
+        observer=observer,
+        clock=clock,
+        cluster="uid",
+        limits=IncidentLimits(),
+    )
     intake = TriggerIntake(
         inbox=inbox_of(journal),
-        observer=Nodes(),
+        keeper=keeper,
+        observer=observer,
         clock=clock,
         identity=Identity(uid="uid", names=("bench",)),
         shelf=RunbookShelf(ROOT),

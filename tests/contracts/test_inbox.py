@@ -12,11 +12,30 @@ from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.virtual_clock import VirtualClock
 
 from nvsx.core.errors import UsageError
-from nvsx.core.incident.session import Session
-from nvsx.core.journal.entries import CancelAsked, Finish, SessionSeen
+from nvsx.core.incident.deciding import WatchMemory
+from nvsx.core.incident.incident_events import (
+    IncidentEvent,
+    IncidentNoted,
+    IncidentOpened,
+    RunJoined,
+)
+from nvsx.core.incident.incident_state import NodeStory
+from nvsx.core.incident.incident_store import StoredStory, StoryMoved
+from nvsx.core.incident.node_look import StoryNews
+from nvsx.core.incident.sight import Sight
+from nvsx.core.journal.entries import CancelAsked, Finish
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Journal
-from nvsx.core.routing.inbox import Ask, Decision, Draft, Inbox, Ledger, Silence, Taken
+from nvsx.core.routing.inbox import (
+    Ask,
+    Decision,
+    Draft,
+    Inbox,
+    Ledger,
+    Silence,
+    StormFault,
+    Taken,
+)
 from nvsx.core.routing.route import Explanation, RuleResult, TriggerFacts
 from nvsx.core.routing.trigger_event import Outcome
 from nvsx.store import inbox_of, open_store
@@ -117,7 +136,7 @@ async def test_a_run_its_claim_request_and_event_come_together(world: World) -> 
     taken = await fire(world, "n1", "watch:1")
     assert taken.lease is not None
     row = await world.journal.run(taken.lease.run_id)
-    holder = await ask_ledger(world, lambda ledger: ledger.holder("c1", "n1"))
+    holder = await ask_ledger(world, lambda ledger: ledger.at_work("c1", "n1", "gpu-off-bus", ""))
     event = await world.inbox.event(taken.event.event_id)
     assert (row.node, row.runbook, row.trigger) == ("n1", "gpu-off-bus", "watch")
     assert (holder.run_id, holder.alive) == (row.run_id, True)
@@ -157,7 +176,7 @@ async def test_concurrent_decisions_see_one_another(world: World) -> None:
     """Of fifty events on one node in the same instant exactly one finds the node free."""
 
     def decide(ledger: Ledger) -> Decision:
-        holder = ledger.holder("c1", "n1")
+        holder = ledger.at_work("c1", "n1", "gpu-off-bus", "")
         if holder is None:
             return fires("n1")
         return Decision(outcome="attached", reason="joined", run_id=holder.run_id)
@@ -177,38 +196,73 @@ async def test_interrupted_holder_is_told_as_dead(world: World) -> None:
     seen: list[Any] = []
 
     def decide(ledger: Ledger) -> Decision:
-        seen.append(ledger.holder("c1", "n1"))
+        seen.append(ledger.at_work("c1", "n1", "gpu-off-bus", ""))
         return Decision(outcome="ignored", reason="")
 
     await inbox.consult(decide)
     assert (seen[0].alive, seen[0].status) == (False, "interrupted")
 
 
-async def test_runs_are_found_by_session_node_and_incident(world: World) -> None:
-    """The ledger finds a node's run by its session, its last finished one, and its incident."""
-    taken = await fire(world, incident="key-1")
+def news(*events: IncidentEvent, known: StoredStory | None = None) -> StoryNews:
+    """What a step has to say of n1."""
+    stored = known or StoredStory(NodeStory("n1"))
+    sight = Sight(at=100.0, mono=0.0, node="n1")
+    return StoryNews("c1", stored, stored.story, WatchMemory(), sight, events)
+
+
+OPENED = IncidentOpened(key="k1", node="n1", by="alert")
+
+
+async def test_an_incident_its_run_and_its_event_are_one_commit(world: World) -> None:
+    """A decision that opens an incident and fires: the run is on its record, and a second run of
+    the incident is found by its runbook and the incident alone."""
+    taken = await fire(world, news=news(OPENED), joins=RunJoined(run_id="", runbook="gpu-off-bus"))
     assert taken.lease is not None
-    run_id = taken.lease.run_id
-    await world.journal.append(taken.lease, [SessionSeen(session=Session(key="s1", open=True))])
-    assert await ask_ledger(world, lambda led: led.last_on("c1", "n1")) is None
-    await world.journal.append(taken.lease, [DONE])
-    for question in (
-        lambda led: led.of_session("c1", "n1", "s1"),
-        lambda led: led.last_on("c1", "n1"),
-        lambda led: led.of_incident("c1", "n1", "key-1"),
-    ):
-        found = await ask_ledger(world, question)
-        assert found.run_id == run_id
-    for question in (
-        lambda led: led.of_session("c1", "n1", "s2"),
-        lambda led: led.of_session("c2", "n1", "s1"),
-        lambda led: led.of_incident("c1", "n1", "key-2"),
-        lambda led: led.holder("c1", "n1"),
-    ):
-        assert await ask_ledger(world, question) is None
-    assert await world.inbox.incidents("c1") == [("n1", "key-1")]
-    await world.inbox.close_incidents("c1", ["n1"])
-    assert await world.inbox.incidents("c1") == []
+    assert taken.appended is not None
+    stored = taken.appended.stored
+    assert stored.story.open is not None
+    assert stored.story.open.working_runs == (taken.lease.run_id,)
+    at_work = [
+        await ask_ledger(world, partial(_at_work, book, incident))
+        for book, incident in (
+            ("gpu-off-bus", stored.open_id),
+            ("gpu-off-bus", "i-other"),
+            ("ecc", stored.open_id),
+        )
+    ]
+    assert [row and row.run_id for row in at_work] == [taken.lease.run_id, None, None]
+    found = await ask_ledger(world, lambda led: led.story("c1", StoredStory(NodeStory("n1"))))
+    assert (found.position, found.open_id) == (2, stored.open_id)
+    assert await ask_ledger(world, lambda led: led.story("c1", stored)) is stored
+
+
+async def test_a_repeated_delivery_still_adds_to_its_incident(world: World) -> None:
+    """A duplicate makes no run, and what was seen meanwhile is on record all the same."""
+    first = await fire(world, "n1", "k", news=news(OPENED))
+    assert first.appended is not None
+    known = first.appended.stored
+    again = Decision(
+        outcome="duplicate",
+        reason="seen",
+        duplicate_of=first.event,
+        news=news(IncidentNoted(text="more"), known=known),
+    )
+    second = await world.inbox.take(draft("n1", "k"), lambda _: again)
+    assert second.appended is not None
+    assert second.appended.stored.position == known.position + 1
+
+
+async def test_a_story_that_moved_on_stores_nothing(world: World) -> None:
+    """News for a position that is another's already: no event, no run, no entry."""
+    await fire(world, news=news(OPENED))
+    with pytest.raises(StoryMoved):
+        await fire(world, "n1", "late", news=news(OPENED))
+    assert len(await world.inbox.events()) == 1
+    assert len(await world.journal.runs()) == 1
+
+
+def _at_work(book: str, incident: str, ledger: Ledger) -> Any:
+    return ledger.at_work("c1", "n1", book, incident)
 
 
 async def test_silences_cover_a_node_until_they_end(world: World) -> None:
@@ -227,31 +281,35 @@ async def test_silences_cover_a_node_until_they_end(world: World) -> None:
 
 async def test_storm_size_grows_with_its_members(world: World) -> None:
     """A storm has its leader, the earlier runs made members, and each run that joins later."""
-    first, second = await fire(world, "n1"), await fire(world, "n2")
+
+    def fault(node: str) -> StormFault:
+        return StormFault(node=node, check="X", codes=("79",), at=90.0, domain="rack-1")
+
+    first = await fire(world, "n1", fault=fault("n1"))
+    second = await fire(world, "n2", fault=fault("n2"))
     assert first.lease is not None
     assert second.lease is not None
+    assert await world.inbox.storm_of(first.lease.run_id) is None
     leader = first.lease.run_id
-    third = await fire(world, "n3", storm=leader, members=(leader, second.lease.run_id))
-    await fire(world, "n4", storm=leader)
+    members = (leader, second.lease.run_id)
+    third = await fire(world, "n3", fault=fault("n3"), storm=leader, members=members)
+    await fire(world, "n4", fault=fault("n4"), storm=leader)
     assert third.lease is not None
     for lease in (first.lease, second.lease, third.lease):
         mark = await world.inbox.storm_of(lease.run_id)
         assert mark is not None
         assert (mark.leader, mark.size) == (leader, 4)
-    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
-    assert (storm.leader, storm.size) == (leader, 4)
-    assert await ask_ledger(world, lambda led: led.storm("c1", {"ecc"}, 0.0)) is None
-    later = storm.last + 1
-    assert await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, later)) is None
-    recent = await ask_ledger(world, lambda led: led.recent("c1", {"ecc", "gpu-off-bus"}, 0.0))
-    assert [row.node for row in recent] == ["n1", "n2", "n3", "n4"]
-    assert not storm.over
-    await world.journal.append(second.lease, [DONE])
-    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
-    assert not storm.over
     await world.journal.append(first.lease, [DONE])
-    storm = await ask_ledger(world, lambda led: led.storm("c1", {"gpu-off-bus"}, 0.0))
-    assert (storm.leader, storm.over) == (leader, True)
+    known = await ask_ledger(world, lambda led: led.storm_faults("c1", 0.0))
+    assert [(k.node, k.leader, k.domain, k.at, k.open) for k in known] == [
+        (f"n{i}", leader, "rack-1", 90.0, i != 1) for i in (1, 2, 3, 4)
+    ]
+    later = max(k.seen for k in known) + 1
+    assert await ask_ledger(world, lambda led: led.storm_faults("c1", later)) == []
+    assert await ask_ledger(world, lambda led: led.storm_faults("c2", 0.0)) == []
+    recent = await ask_ledger(world, lambda led: led.recent("c1", "gpu-off-bus", 0.0))
+    assert [row.node for row in recent] == ["n1", "n2", "n3", "n4"]
+    assert await ask_ledger(world, lambda led: led.recent("c1", "ecc", 0.0)) == []
 
 
 async def test_asks_wait_until_done_or_their_run_has_finished(world: World) -> None:

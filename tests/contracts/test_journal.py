@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.virtual_clock import VirtualClock
@@ -125,8 +126,23 @@ async def test_runs_are_newest_first(world: World) -> None:
     assert [r.run_id for r in await journal.runs(active=True)] == [ids[2], ids[0]]
 
 
+async def test_runs_of_two_runbooks_are_on_a_node_side_by_side(world: World) -> None:
+    """Another runbook's run may be there too, by hand and armed; each gives back its own claim."""
+    journal = world.start()
+    lease = await journal.create(RUN)
+    other = msgspec.structs.replace(RUN, runbook="other")
+    beside = await journal.create(other)
+    armed = await journal.create(NewRun(runbook="third", cluster="c1"))
+    await journal.claim(armed, "n1")
+    await journal.append(beside, [DONE])
+    await journal.create(other)
+    with pytest.raises(NodeClaimed) as refused:
+        await journal.create(RUN)
+    assert refused.value.run_id == lease.run_id
+
+
 async def test_one_run_a_node(world: World) -> None:
-    """A second run on a node is refused and told which run has it, from any process."""
+    """A second run of the runbook is refused and told which run has the node, from any process."""
     one, two = world.start(), world.start()
     lease = await one.create(RUN)
     for journal in (one, two):
@@ -163,13 +179,13 @@ async def test_armed_run_claims_later(world: World) -> None:
     """An armed run claims a free node, is refused a taken one, and may claim its own again."""
     journal = world.start()
     await journal.create(RUN)
-    lease = await journal.create(NewRun(runbook="r", cluster="c1"))
+    lease = await journal.create(NewRun(runbook="gpu-off-bus", cluster="c1"))
     with pytest.raises(NodeClaimed):
         await journal.claim(lease, "n1")
     await journal.claim(lease, "n2")
     await journal.claim(lease, "n2")
     with pytest.raises(NodeClaimed):
-        await journal.create(NewRun(runbook="r", cluster="c1", node="n2"))
+        await journal.create(NewRun(runbook="gpu-off-bus", cluster="c1", node="n2"))
 
 
 async def test_dead_owner_shows_as_interrupted(world: World) -> None:

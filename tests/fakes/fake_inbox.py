@@ -7,13 +7,14 @@ state folder do. While `fail` is set, everything that writes raises it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from tests.fakes.fake_journal import FakeJournal
 
 from nvsx.core.errors import UsageError
+from nvsx.core.incident.incident_store import Appended, StoredStory
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.routing.inbox import (
     Ask,
@@ -22,6 +23,7 @@ from nvsx.core.routing.inbox import (
     Draft,
     Received,
     Silence,
+    StormFault,
     StormMark,
     Taken,
 )
@@ -34,9 +36,8 @@ class _Held:
         self.events: dict[str, Received] = {}
         self.deliveries: dict[str, tuple[str, float]] = {}
         self.requests: dict[str, str] = {}
-        self.incidents: dict[tuple[str, str, str], str] = {}
         self.silences: list[Silence] = []
-        self.storms: dict[str, tuple[str, str, str, float]] = {}
+        self.storms: dict[str, tuple[str, StormFault]] = {}
         self.asks: dict[int, Ask] = {}
         self.cursors: dict[str, str] = {}
 
@@ -53,24 +54,21 @@ class FakeLedger:
         fresh = [(at, event_id) for event_id, at in found if at >= since]
         return self._held.events[max(fresh)[1]] if fresh else None
 
-    def holder(self, cluster: str, node: str) -> RunRow | None:
-        return self._row(self._journal.shared.claims.get((cluster, node)))
+    def story(self, cluster: str, known: StoredStory) -> StoredStory:
+        stored = self._journal.shared.incidents.story_now(cluster, known.story.node)
+        return known if known.position == stored.position else stored
+
+    def at_work(self, cluster: str, node: str, runbook: str, incident: str) -> RunRow | None:
+        claims = self._journal.shared.claims
+        places = [(cluster, node, runbook, i) for i in (incident, "")]
+        return self._row(next((claims[p] for p in places if p in claims), None))
+
+    def run(self, run_id: str) -> RunRow | None:
+        return self._row(run_id if run_id in self._journal.shared.runs else None)
 
     def armed(self, cluster: str, runbook: str) -> RunRow | None:
         wanted = (cluster, runbook, "", None)
         return self._find(lambda r: (r.cluster, r.runbook, r.node, r.finished) == wanted)
-
-    def of_session(self, cluster: str, node: str, session_key: str) -> RunRow | None:
-        wanted = (cluster, node, session_key)
-        return self._find(lambda r: (r.cluster, r.node, r.session_key) == wanted)
-
-    def last_on(self, cluster: str, node: str) -> RunRow | None:
-        return self._find(
-            lambda r: (r.cluster, r.node) == (cluster, node) and r.finished is not None
-        )
-
-    def of_incident(self, cluster: str, node: str, key: str) -> RunRow | None:
-        return self._row(self._held.incidents.get((cluster, node, key)))
 
     def silence(self, cluster: str, node: str, now: float) -> Silence | None:
         covering = [
@@ -80,27 +78,28 @@ class FakeLedger:
         ]
         return max(covering, key=lambda s: s.until, default=None)
 
-    def recent(self, cluster: str, runbooks: Collection[str], since: float) -> Sequence[RunRow]:
+    def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
         return [
             run.row
             for run in self._journal.shared.runs.values()
             if run.row.run_id in self._held.requests
-            and run.row.cluster == cluster
-            and run.row.runbook in runbooks
+            and (run.row.cluster, run.row.runbook) == (cluster, runbook)
             and run.row.created >= since
         ]
 
-    def storm(self, cluster: str, runbooks: Collection[str], since: float) -> StormMark | None:
-        marks = [
-            s
-            for s in self._held.storms.values()
-            if s[1] == cluster and s[2] in runbooks and s[3] >= since
+    def storm_faults(self, cluster: str, since: float) -> Sequence[StormFault]:
+        return [
+            msgspec.structs.replace(fault, open=not self._is_over(fault.run_id))
+            for where, fault in self._held.storms.values()
+            if where == cluster and fault.seen >= since
         ]
-        if not marks:
-            return None
-        leader, _, _, last = max(marks, key=lambda s: s[3])
-        over = self._journal.row(leader).finished is not None
-        return StormMark(leader, _size(self._held, leader), last, over)
+
+    def storm_size(self, leader: str) -> int:
+        return _size(self._held, leader)
+
+    def _is_over(self, run_id: str) -> bool:
+        over = self._journal.shared.incidents.is_over(run_id)
+        return self._journal.row(run_id).finished is not None if over is None else over
 
     def _find(self, fits: Any) -> RunRow | None:
         runs = reversed(self._journal.shared.runs.values())
@@ -127,11 +126,15 @@ class FakeInbox:
     async def take(self, draft: Draft, decide: Decide) -> Taken:
         self._write()
         decision = decide(FakeLedger(self._journal, self._held))
+        run_id = self._journal.new_run_id() if decision.create is not None else ""
+        appended = self._append_news(decision, run_id)
         if decision.duplicate_of is not None:
-            return Taken(event=self._repeated(decision, draft.received), decision=decision)
+            event = self._repeated(decision, draft.received)
+            return Taken(event=event, decision=decision, appended=appended)
         lease = None
         if decision.create is not None:
-            lease = self._journal.create_now(decision.create)
+            incident = appended.stored.open_id if appended is not None else ""
+            lease = self._journal.create_beside(decision.create, incident, run_id)
             self._follow_up(lease.run_id, decision)
         for ask in decision.asks:
             new = lease.run_id if lease else ""
@@ -142,7 +145,7 @@ class FakeInbox:
         self._held.events[event.event_id] = event
         for key in event.keys:
             self._held.deliveries[key] = (event.event_id, event.received)
-        return Taken(event=event, decision=decision, lease=lease)
+        return Taken(event=event, decision=decision, lease=lease, appended=appended)
 
     def _repeated(self, decision: Decision, at: float) -> Received:
         assert decision.duplicate_of is not None
@@ -151,18 +154,29 @@ class FakeInbox:
         self._held.events[old.event_id] = new
         return new
 
+    def _append_news(self, decision: Decision, run_id: str) -> Appended | None:
+        news, joins = decision.news, decision.joins
+        events = news.events if news is not None else ()
+        if joins is not None:
+            events = (*events, msgspec.structs.replace(joins, run_id=joins.run_id or run_id))
+        if news is None or not events:
+            return None
+        return self._journal.shared.incidents.append_now(
+            news.cluster, news.stored.story.node, news.stored.position, events, news.sight.at
+        )
+
     def _follow_up(self, run_id: str, decision: Decision) -> None:
-        run = decision.create
+        run, fault = decision.create, decision.fault
         assert run is not None
         self._held.requests[run_id] = decision.request
-        if decision.incident:
-            self._held.incidents[run.cluster, run.node, decision.incident] = run_id
-        if decision.storm:
-            known = {r for r, s in self._held.storms.items() if s[0] == decision.storm}
-            mark = (decision.storm, run.cluster, run.runbook, self._journal.now())
-            for member in (*decision.members, run_id):
-                if member not in known:
-                    self._held.storms[member] = mark
+        if fault is None:
+            return
+        marks = {"run_id": run_id, "leader": decision.storm, "seen": self._journal.now()}
+        self._held.storms[run_id] = (run.cluster, msgspec.structs.replace(fault, **marks))
+        for member in decision.members:
+            where, known = self._held.storms[member]
+            led = msgspec.structs.replace(known, leader=decision.storm)
+            self._held.storms[member] = (where, led)
 
     async def consult(self, decide: Decide) -> Decision:
         return decide(FakeLedger(self._journal, self._held))
@@ -180,8 +194,10 @@ class FakeInbox:
         return self._held.requests.get(run_id, "")
 
     async def storm_of(self, run_id: str) -> StormMark | None:
-        mark = self._held.storms.get(run_id)
-        return None if mark is None else StormMark(mark[0], _size(self._held, mark[0]), mark[3])
+        _, mark = self._held.storms.get(run_id, ("", None))
+        if mark is None or not mark.leader:
+            return None
+        return StormMark(mark.leader, _size(self._held, mark.leader))
 
     def _add(self, ask: Ask) -> None:
         number = max(self._held.asks, default=0) + 1
@@ -216,14 +232,6 @@ class FakeInbox:
             self._held.silences[at] = msgspec.structs.replace(old, until=now)
         return bool(ended)
 
-    async def incidents(self, cluster: str) -> Sequence[tuple[str, str]]:
-        return [(node, key) for c, node, key in self._held.incidents if c == cluster]
-
-    async def close_incidents(self, cluster: str, nodes: Sequence[str]) -> None:
-        self._write()
-        for place in [p for p in self._held.incidents if p[0] == cluster and p[1] in nodes]:
-            del self._held.incidents[place]
-
     async def cursor(self, source: str) -> Any:
         text = self._held.cursors.get(source)
         return None if text is None else json.loads(text)
@@ -246,4 +254,4 @@ class FakeInbox:
 
 
 def _size(held: _Held, leader: str) -> int:
-    return sum(1 for mark in held.storms.values() if mark[0] == leader)
+    return sum(1 for _, fault in held.storms.values() if fault.leader == leader)

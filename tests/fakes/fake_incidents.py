@@ -25,7 +25,8 @@ from nvsx.core.incident.incident_store import (
 
 
 class FakeIncidents:
-    """See core.incident.incident_store.IncidentStore. `runs` are the ids of runs that exist."""
+    """See core.incident.incident_store.IncidentStore. `runs` are the ids of runs that exist,
+    `known` clusters of which there was something before."""
 
     def __init__(self, runs: Sequence[str] = ()) -> None:
         self._stories: dict[tuple[str, str], StoredStory] = {}
@@ -34,21 +35,37 @@ class FakeIncidents:
         self._keys: dict[tuple[str, str], str] = {}
         self._runs: dict[str, str] = dict.fromkeys(runs, "")
         self._numbers = itertools.count(1)
+        self.known: set[str] = set()
 
     async def story(self, cluster: str, node: str) -> StoredStory:
-        return self._stories.get((cluster, node), StoredStory(NodeStory(node)))
+        return self.story_now(cluster, node)
 
     async def open_stories(self, cluster: str) -> Sequence[StoredStory]:
         found = [s for (where, _), s in sorted(self._stories.items()) if where == cluster]
         return [stored for stored in found if stored.open_id]
 
     async def knows(self, cluster: str) -> bool:
-        return any(where == cluster for where, _ in self._stories)
+        return cluster in self.known or any(where == cluster for where, _ in self._stories)
 
     async def append(
         self, cluster: str, node: str, position: int, events: Sequence[IncidentEvent], at: float
     ) -> Appended:
-        stored = await self.story(cluster, node)
+        return self.append_now(cluster, node, position, events, at)
+
+    def story_now(self, cluster: str, node: str) -> StoredStory:
+        """As `story`, without waiting."""
+        return self._stories.get((cluster, node), StoredStory(NodeStory(node)))
+
+    def is_over(self, run_id: str) -> bool | None:
+        """Whether the incident of a run is over; None for a run without one."""
+        incident = self._runs.get(run_id, "")
+        return self._rows[incident].ended is not None if incident else None
+
+    def append_now(
+        self, cluster: str, node: str, position: int, events: Sequence[IncidentEvent], at: float
+    ) -> Appended:
+        """As `append`, without waiting: a fake inbox decides and appends in one step."""
+        stored = self.story_now(cluster, node)
         if stored.position != position:
             raise StoryMoved(f"the incident on {node} has moved on", "look again")
         story, open_id, last_id = stored.story, stored.open_id, stored.last_id

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from tests.fakes.fake_incidents import FakeIncidents
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
@@ -32,7 +33,8 @@ class _Shared:
 
     def __init__(self) -> None:
         self.runs: dict[str, _Run] = {}
-        self.claims: dict[tuple[str, str], str] = {}
+        self.claims: dict[tuple[str, str, str, str], str] = {}
+        self.incidents = FakeIncidents()
         self.alive: set[str] = set()
         self.owners = itertools.count(1)
         self.grown = asyncio.Event()
@@ -80,20 +82,28 @@ class FakeJournal:
 
     def create_now(self, run: NewRun) -> Lease:
         """As `create`, without waiting."""
-        self._check_free(run.cluster, run.node, "")
+        self._check_free(run.cluster, run.node, run.runbook, "")
+        return self.create_beside(run)
+
+    def create_beside(self, run: NewRun, incident: str = "", run_id: str = "") -> Lease:
+        """A run for one incident, whatever else is on the node."""
         now = self._clock.now()
-        minute = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M")
-        run_id = f"r-{minute}-{len(self._shared.runs) + 1:04d}"
+        run_id = run_id or self.new_run_id()
         lease = Lease(run_id, self.owner, 1)
         self._shared.runs[run_id] = _Run(make_first_row(run_id, run, now), lease, [])
         if run.node:
-            self._shared.claims[run.cluster, run.node] = run_id
+            self._shared.claims[run.cluster, run.node, run.runbook, incident] = run_id
         return lease
+
+    def new_run_id(self) -> str:
+        minute = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%d-%H%M")
+        return f"r-{minute}-{len(self._shared.runs) + 1:04d}"
 
     async def claim(self, lease: Lease, node: str) -> None:
         run = self._leased(lease)
-        self._check_free(run.row.cluster, node, lease.run_id)
-        self._shared.claims[run.row.cluster, node] = lease.run_id
+        row = run.row
+        self._check_free(row.cluster, node, row.runbook, lease.run_id)
+        self._shared.claims[row.cluster, node, row.runbook, ""] = lease.run_id
         run.row = msgspec.structs.replace(run.row, node=node)
 
     async def append(
@@ -177,9 +187,10 @@ class FakeJournal:
             raise NodeClaimed(run.row.node, run_id, runbook=run.row.runbook)
         return run
 
-    def _check_free(self, cluster: str, node: str, run_id: str) -> None:
-        holder = self._shared.claims.get((cluster, node)) if node else None
-        if holder is None or holder == run_id:
+    def _check_free(self, cluster: str, node: str, runbook: str, run_id: str) -> None:
+        wanted = (cluster, node, runbook)
+        held = [r for key, r in self._shared.claims.items() if node and key[:3] == wanted]
+        if not held or held[0] == run_id:
             return
-        row = self._seen(self._shared.runs[holder])
-        raise NodeClaimed(node, holder, interrupted=not row.alive, runbook=row.runbook)
+        row = self._seen(self._shared.runs[held[0]])
+        raise NodeClaimed(node, held[0], interrupted=not row.alive, runbook=row.runbook)

@@ -122,6 +122,7 @@ class FakeObserver:
         self.followed: list[tuple[str, Needs, Session | None]] = []
         self.asked: list[tuple[str, str]] = []
         self.cluster = cluster
+        self.inspected: Any = None
         self._listeners: list[FakeFaults] = []
         self._listening = asyncio.Event()
 
@@ -169,6 +170,14 @@ class FakeObserver:
     async def node_names(self) -> Sequence[str]:
         self._maybe_raise("node_names")
         return sorted(self.feeds)
+
+    async def installation(self) -> Any:
+        """What is known of NVSentinel here: nothing, unless a test says so."""
+        return self.inspected
+
+    async def count_gpu_nodes(self) -> int:
+        self._maybe_raise("count_gpu_nodes")
+        return len(self.feeds)
 
     def faults(self) -> AsyncIterator[Fault]:
         self._maybe_raise("faults")

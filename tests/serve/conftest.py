@@ -11,15 +11,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from nvsentinel_sandbox.host import Sandbox
+from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.routing.inbox import Received
-from nvsx.store import inbox_of, open_store
+from nvsx.store import inbox_of, incidents_of, open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -28,6 +29,15 @@ HOOK = """#!/usr/bin/env bash
 echo "$NVSX_RUN_ID $NVSX_STAGE $NVSX_ATTEMPT $NVSX_IDEMPOTENCY_KEY" >> "$NVSX_PROJECT_ROOT/fired"
 sleep 0.2
 """
+
+
+class Followed(NamedTuple):
+    """An incident in the store."""
+
+    node: str
+    how: str
+    attempts: int
+    runs: tuple[str, ...]
 
 
 class Site:
@@ -90,6 +100,29 @@ class Site:
         journal = open_store(self.state)
         try:
             return list(reversed(await journal.runs(limit=10_000)))
+        finally:
+            journal.close()
+
+    async def incidents(self) -> list[Followed]:
+        """All incidents in the store, oldest first."""
+        journal = open_store(self.state)
+        try:
+            store = incidents_of(journal)
+            rows = list(reversed(await store.rows(IncidentFilter())))
+            return [
+                Followed(r.node, r.how, r.attempts, tuple(await store.runs_of(r.incident)))
+                for r in rows
+            ]
+        finally:
+            journal.close()
+
+    async def incident_events(self) -> list[Any]:
+        """All that is on record of all incidents."""
+        journal = open_store(self.state)
+        try:
+            store = incidents_of(journal)
+            rows = await store.rows(IncidentFilter())
+            return [e.body for r in rows for e in await store.entries(r.incident)]
         finally:
             journal.close()
 

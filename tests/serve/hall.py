@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from tests.fakes.virtual_clock import VirtualClock
 from tests.follow.harness import FakeArtifacts
 
 from nvsx.core.errors import UsageError
+from nvsx.core.incident.sight import SeenFault
+from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import Lease, RunRow
@@ -32,11 +37,14 @@ from nvsx.core.watches.snapshot import Snapshot
 from nvsx.follow.run_context import Ports, RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
+from nvsx.nvsentinel import names
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.serve.dispatcher import Dispatcher
+from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 from nvsx.serve.lookout import Lookout
+from nvsx.serve.node_desk import IncidentNews
 from nvsx.serve.recovery import Recovery
 from nvsx.serve.watch_source import WatchSource
 
@@ -66,6 +74,16 @@ THERMAL: dict[str, Any] = {
 }
 
 
+LISTED = {
+    "checkName": "SysLogsXIDError",
+    "isFatal": True,
+    "recommendedAction": 24,
+    "errorCode": ["79"],
+    "entitiesImpacted": [{"entityType": "PCI", "entityValue": "0000:b3:00"}],
+    "processingStrategy": 1,
+}
+
+
 class Shelf:
     """The runbooks of the project."""
 
@@ -91,6 +109,7 @@ class Hall:
         limits: Limits | None = None,
         books: tuple[Runbook, ...] = (),
         before: Hall | None = None,
+        empty_store: bool = False,
     ) -> None:
         self.clock: VirtualClock = before.clock if before else VirtualClock()
         self.observer: FakeObserver = before.observer if before else FakeObserver(cluster=CLUSTER)
@@ -101,6 +120,7 @@ class Hall:
         default = (book(), book("thermal-throttle", **THERMAL))
         self.shelf: Shelf = before.shelf if before else Shelf(*(books or default))
         self.answers: list[Answer] = []
+        self.decisions: list[Decision] = []
         self.crashes: list[str] = []
         for name in nodes:
             self.heal(name)
@@ -111,13 +131,32 @@ class Hall:
             assemble=self.assemble,
             limits=self.limits,
             crashed=self.crashes.append,
-            ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
+            ended=self._run_ended,
         )
+        self.incidents = self.journal.shared.incidents
+        if not empty_store:
+            self.incidents.known.add(CLUSTER)
+        self.news: list[IncidentNews] = []
+        self.keeper = IncidentKeeper(
+            incidents=self.incidents,
+            observer=self.observer,
+            clock=self.clock,
+            cluster=CLUSTER,
+            limits=IncidentLimits(),
+            routes=self._is_wanted,
+        )
+        self.keeper.listen(self.news.append)
         self.recovery = Recovery(
-            self.journal, self.dispatcher, self.clock, cluster=CLUSTER, project=PROJECT
+            self.journal,
+            self.dispatcher,
+            self.keeper,
+            self.clock,
+            cluster=CLUSTER,
+            project=PROJECT,
         )
         self.intake = TriggerIntake(
             inbox=self.inbox,
+            keeper=self.keeper,
             observer=self.observer,
             clock=self.clock,
             identity=Identity(uid=CLUSTER, names=("prod",), project=PROJECT),
@@ -128,7 +167,7 @@ class Hall:
             told=self._told,
         )
         self.watch = WatchSource(self.observer, self.intake, self.clock)
-        self.lookout = Lookout(self.watch, self.clock)
+        self.lookout = Lookout(self.watch, self.keeper, self.clock)
         self._tasks: list[asyncio.Task[Any]] = []
 
     @staticmethod
@@ -141,8 +180,21 @@ class Hall:
 
     def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
         self.answers.append(answer)
+        self.decisions.append(decision)
+        self.lookout.note_offered(event)
         if decision.throttled:
             self.lookout.later(event.facts.node)
+
+    def _is_wanted(self, node: str, fault: SeenFault) -> bool:
+        return self.intake.is_wanted(node, fault)
+
+    def _run_ended(self, run_id: str, node: str) -> None:
+        async def tell() -> None:
+            row = await self.journal.run(run_id)
+            await self.keeper.tell_run_ended(run_id, node, row.status)
+
+        if node:
+            self._tasks.append(asyncio.create_task(tell()))
 
     def assemble(
         self, lease: Lease, runbook: str, request: RunRequest
@@ -161,8 +213,10 @@ class Hall:
 
     async def begin(self, *, watch: bool = True) -> tuple[int, int]:
         """Start as the daemon does: (resumed, adopted) runs."""
+        await self.keeper.begin()
         resumed = await self.recovery.recover()
         self.dispatcher.start()
+        await self.recovery.note_ended_runs()
         if watch:
             self._tasks.append(asyncio.create_task(self.watch.follow()))
         self._tasks.append(asyncio.create_task(self.lookout.keep()))
@@ -181,6 +235,7 @@ class Hall:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.keeper.end()
 
     def another(self) -> Hall:
         """The next process on the same state folder."""
@@ -193,16 +248,30 @@ class Hall:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.dispatcher.stop(0.0)
+        await self.keeper.end()
 
     # -- the cluster ---------------------------------------------------------------------
 
     def heal(self, node: str) -> None:
         self._set(node, conditions=(build.condition(healthy=True, at=self.clock.now()),))
 
-    def ill(self, *nodes: str) -> None:
-        """The condition of XID 79 is on these nodes; the stream of faults says nothing."""
+    def ill(self, *nodes: str, session: str = "", more: Sequence[dict[str, Any]] = ()) -> None:
+        """The condition of XID 79 is on these nodes, and NVSentinel's marks for the event named
+        `session` and `more` of them; the stream of faults says nothing."""
+        events = [{"id": session}, *more]
         for node in nodes:
-            self._set(node, conditions=(build.condition(at=self.clock.now()),))
+            marks: dict[str, Any] = {}
+            if session:
+                at = datetime.fromtimestamp(self.clock.now(), UTC).isoformat()
+                listed = [LISTED | {"generatedTimestamp": at} | more for more in events]
+                marks["annotations"] = {names.QUARANTINE_ANNOTATION: json.dumps(listed)}
+                marks["labels"] = {
+                    names.STATE_LABEL: "quarantined",
+                    "k8saas.nvidia.com/cordon-by": "NVSentinel",
+                    "k8saas.nvidia.com/cordon-timestamp": self._stamp(),
+                }
+                marks["cordoned"] = True
+            self._set(node, conditions=(build.condition(at=self.clock.now()),), **marks)
 
     def break_(
         self, node: str, session: str = "", *, keep_session: bool = False, **changes: Any
@@ -213,7 +282,7 @@ class Hall:
         """
         at = self.clock.now()
         before = self.observer.feeds[node].current.session
-        self.ill(node)
+        self.ill(node, session=session)
         if keep_session:
             snap = self.observer.feeds[node].current
             self.observer.set(msgspec.structs.replace(snap, session=before))
@@ -243,8 +312,18 @@ class Hall:
             self.observer.set(msgspec.structs.replace(snap, session=ended))
         self.observer.incidents = [f for f in self.observer.incidents if f.node != node]
 
-    def _set(self, node: str, **changes: Any) -> None:
-        made = build.node(node, **changes)
+    def _stamp(self) -> str:
+        return datetime.fromtimestamp(self.clock.now(), UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+    def _set(self, node: str, *, labels: Mapping[str, str] | None = None, **changes: Any) -> None:
+        kept = {"nvidia.com/gpu.present": "true"}
+        if node in self.observer.feeds:
+            before = self.observer.feeds[node].current.node
+            kept |= before.labels if before is not None else {}
+        for name in (names.STATE_LABEL, *(n for n in kept if "/cordon-" in n)):
+            if kept.pop(name, ""):
+                kept["k8saas.nvidia.com/uncordon-timestamp"] = self._stamp()
+        made = build.node(node, labels=kept | dict(labels or {}), **changes)
         self.observer.set(Snapshot(at=self.clock.now(), node_name=node, node=made))
 
     # -- events --------------------------------------------------------------------------
@@ -258,9 +337,9 @@ class Hall:
             "is_fatal": True,
             "generated_at": self.clock.now(),
         }
-        names = TriggerEvent.__struct_fields__
-        facts |= {k: v for k, v in changes.items() if k not in names}
-        own = {k: v for k, v in changes.items() if k in names}
+        of_events = TriggerEvent.__struct_fields__
+        facts |= {k: v for k, v in changes.items() if k not in of_events}
+        own = {k: v for k, v in changes.items() if k in of_events}
         fields: dict[str, Any] = {
             "source": "nvsentinel",
             "delivery": "",

@@ -1,8 +1,8 @@
 """One `nvsx serve --mode watch` after the other, each killed -9 at the next point of a journal.
 
 Run as a program: `python -m tests.serve.lives SEED FOLDER`. A point is the first append of
-an event of its kind in its stage, the taking of an event, or a takeover; the seed says
-whether the process dies right before or right after what makes it is stored. A life in
+an event of its kind in its stage or in an incident, the taking of an event, or a takeover; the
+seed says whether the process dies right before or right after what makes it is stored. A life in
 which nothing new happens goes on until it is told to stop. Points go to FOLDER/points. The
 daemon's modules are loaded once, and each life is a fork: it is the real daemon, in a
 process of its own, that dies by the real signal.
@@ -25,6 +25,7 @@ from nvsx.serve.serve_options import ServeOptions
 from nvsx.serve.service_process import serve
 from nvsx.serve.webhook import web_service as _loaded_too  # noqa: F401
 from nvsx.store.sqlite_inbox import SqliteInbox
+from nvsx.store.sqlite_incidents import SqliteIncidents
 from nvsx.store.sqlite_journal import SqliteJournal
 
 
@@ -71,7 +72,11 @@ def _mine(points: Points) -> None:
     def appended(args: Any) -> list[str]:
         return [f"{type(e).__name__} {getattr(e, 'stage', '')}".strip() for e in args[1]]
 
+    def learnt(args: Any) -> list[str]:
+        return [f"incident {type(e).__name__}" for e in args[3]]
+
     deadly(SqliteJournal, "append", appended)
+    deadly(SqliteIncidents, "append", learnt)
     deadly(SqliteJournal, "take_over", lambda _: ["take_over"])
     deadly(SqliteInbox, "take", lambda _: ["take"])
 

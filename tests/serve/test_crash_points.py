@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.serve.conftest import ROOT
+from tests.serve.conftest import ROOT, until
 
+from nvsx.core.incident import incident_events as ev
 from nvsx.core.journal import entries as j
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeat
     site: Site, tmp_path: Path
 ) -> None:
     """Each life dies before or after it stores something new; the last one ends the one run,
-    in which each hook ended once, under one key, and no stage began twice."""
+    in which each hook ended once, under one key, and no stage began twice, and the one incident,
+    with all that happened in it told once."""
     site.quick_hooks()
+    await (await site.serve("--mode", "watch")).stop()  # so that it is no install day
     lives = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.serve.lives", SEED, str(tmp_path)),
         cwd=ROOT,
@@ -42,9 +45,21 @@ async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeat
     try:
         await site.sandbox.inject("xid-79", variant="drain-waits")
         [row] = await site.finished(within=180)
+
+        async def over() -> bool | None:
+            return True if all(i.how for i in await site.incidents()) else None
+
+        await until(over, 60.0)
         assert await _stopped(lives, tmp_path / "life") == 0
     finally:
         await _stopped(lives, tmp_path / "life", signal.SIGKILL)
+    [incident] = await site.incidents()
+    assert (incident.how, incident.attempts, incident.runs) == ("recovered", 1, (row.run_id,))
+    learnt = Counter(type(body) for body in await site.incident_events())
+    once = (ev.IncidentOpened, ev.SessionBegan, ev.AttemptBegan, ev.AttemptEnded)
+    assert {kind: learnt[kind] for kind in (*once, ev.SessionEnded, ev.RunEnded)} == dict.fromkeys(
+        (*once, ev.SessionEnded, ev.RunEnded), 1
+    )
     points = (tmp_path / "points").read_text().splitlines()
     events = await site.entries(row.run_id)
     ended = Counter((e.stage, e.purpose) for e in events if isinstance(e, j.HookEnd))

@@ -6,7 +6,6 @@ import asyncio
 import random
 from typing import Any
 
-import msgspec
 import pytest
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_scripts import Behaviour
@@ -40,8 +39,8 @@ async def test_watch_fires_once_for_condition_and_quarantine() -> None:
     hall.break_("n1")
     await hall.clock.sleep(1)
     hall.break_("n1", "s1")
-    hall.break_("n1", "s2", check="GpuAllWatch")
-    hall.break_("n1", "s3", check="node-not-ready")
+    hall.break_("n1", "s2", check="GpuAllWatch", error_codes=())
+    hall.break_("n1", "s3", check="node-not-ready", error_codes=())
     await hall.clock.sleep(1)
     assert len(await hall.rows()) == 1
     assert sorted(a.outcome for a in hall.answers) == ["attached"] * 3 + ["fired"]
@@ -83,13 +82,12 @@ async def test_open_session_without_a_run_is_adopted_late_once_however_old() -> 
 async def test_adoption_looks_at_every_event_of_a_session() -> None:
     """A session whose first event matches nothing is adopted for a later one that does."""
     hall = Hall("n1")
-    first = build.health_event("n1", id="s1", check="node-not-ready", error_codes=())
-    second = build.health_event("n1", id="s2", generated_at=hall.clock.now())
-    session = build.session(node="n1", key="s1", events=(first, second))
-    snap = hall.observer.feeds["n1"].current
-    hall.observer.set(msgspec.structs.replace(snap, session=session))
+    other = {"checkName": "GpuAllWatch", "errorCode": [], "entitiesImpacted": [], "id": "s1"}
+    hall.ill("n1", session="s2", more=[other])
+    first = build.health_event("n1", id="s1", check="GpuAllWatch", error_codes=())
     hall.observer.incidents = [Fault("n1", first, "s1")]
-    assert await hall.begin() == (0, 1)
+    await hall.begin()
+    await hall.clock.sleep(3)
     [row] = await hall.rows()
     assert row.runbook == "gpu-off-bus"
     await hall.close()
@@ -466,7 +464,7 @@ async def test_an_armed_run_takes_the_first_fault() -> None:
     hall.break_("n1")
     await hall.clock.sleep(2)
     assert (await hall.journal.run(answer.run_id)).node == "n1"
-    joined = await hall.offer("n1")
+    joined = await hall.offer("n1", runbook="gpu-off-bus")
     assert (joined.outcome, joined.run_id) == ("attached", answer.run_id)
     await hall.close()
 
@@ -476,7 +474,7 @@ async def test_an_armed_run_that_comes_second_is_ended_with_the_reason() -> None
     hall = Hall("n1")
     hall.ill("n1")
     await hall.begin()
-    armed = await hall.offer("", runbook="thermal-throttle", check_name="")
+    armed = await hall.offer("", runbook="gpu-off-bus", check_name="")
     await hall.clock.sleep(1)
     first = await hall.offer("n1")
     hall.break_("n1")
@@ -484,7 +482,7 @@ async def test_an_armed_run_that_comes_second_is_ended_with_the_reason() -> None
     row = await hall.journal.run(armed.run_id)
     assert row.status == "failed"
     assert first.run_id in row.reason
-    assert hall.hooks("thermal-throttle/on-detect.sh") == []
+    assert hall.hooks("gpu-off-bus/on-detect.sh") == ["n1"]
     await hall.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -192,21 +191,20 @@ async def test_two_keepers_on_one_store_say_everything_once() -> None:
     await two.keeper.end()
 
 
-async def test_a_store_that_is_busy_is_tried_again() -> None:
+async def test_a_store_that_is_busy_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be appended nothing is told; afterwards all of it is."""
     ward = Ward()
     ward.show("a")
     await ward.keeper.begin()
-    real: Callable[..., Any] = ward.incidents.append
 
     async def refuse(*_: Any) -> Any:
         raise StoreBusy("the store is locked")
 
-    ward.incidents.append = refuse  # type: ignore[method-assign]
-    ward.show()
-    await ward.clock.sleep(60)
-    assert ward.said(ev.SessionEnded) == []
-    ward.incidents.append = real  # type: ignore[method-assign]
+    with monkeypatch.context() as busy:
+        busy.setattr(ward.incidents, "append", refuse)
+        ward.show()
+        await ward.clock.sleep(60)
+        assert ward.said(ev.SessionEnded) == []
     await ward.clock.sleep(60)
     assert len(ward.said(ev.SessionEnded)) == len(ward.said(ev.IncidentEnded)) == 1
     await ward.keeper.end()

@@ -22,18 +22,22 @@ pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(150)]
 async def test_three_checks_for_one_fault_are_one_run_and_others_fire_as_they_say(
     site: Site,
 ) -> None:
-    """XID 79 seen by three checks fires gpu-off-bus once, XID 31 nothing, heat its runbook."""
+    """XID 79 seen by three checks fires gpu-off-bus once and the runbook of its own fault beside
+    it, all in one incident; XID 31 fires nothing, heat its runbook."""
     daemon = await site.serve("--mode", "watch")
     names = [n["name"] for n in site.sandbox.status()["nodes"]]
     await site.sandbox.inject("xid-79", names[0], "three-checks")
     await site.sandbox.inject("xid-31", names[1])
     await site.sandbox.inject("thermal", names[2])
-    rows = await site.finished(2)
-    fired = sorted((row.runbook, row.node, row.status) for row in rows)
+    rows = await site.finished(3)
+    fired = sorted((row.runbook, row.node) for row in rows)
     assert fired == [
-        ("gpu-off-bus", names[0], "passed"),
-        ("thermal-throttle", names[2], "passed"),
+        ("driver-hang", names[0]),
+        ("gpu-off-bus", names[0]),
+        ("thermal-throttle", names[2]),
     ]
+    incidents = await site.incidents()
+    assert sorted((i.node, len(i.runs)) for i in incidents) == [(names[0], 2), (names[2], 1)]
     events = await site.events()
     ignored = [e for e in events if e.outcome == "ignored"]
     assert [(e.facts.node, e.facts.error_codes) for e in ignored] == [(names[1], ("31",))]
@@ -46,6 +50,7 @@ async def test_three_checks_for_one_fault_are_one_run_and_others_fire_as_they_sa
 
 async def test_a_fault_while_the_daemon_was_down_is_adopted_late_once(site: Site) -> None:
     """A session that opened while nothing served fires as late at the start, and only then."""
+    await (await site.serve("--mode", "watch")).stop()
     node = await site.sandbox.inject("xid-79", variant="drain-waits")
 
     async def quarantined() -> bool | None:
@@ -93,8 +98,29 @@ async def test_killed_again_and_again_the_run_ends_and_no_finished_hook_repeats(
     assert len(stages) == len(set(stages))
 
 
-async def test_two_faults_on_one_node_are_one_run(site: Site) -> None:
-    """A second, different fault on a node with an open run joins it as a note."""
+async def test_with_an_empty_store_what_is_open_is_adopted_and_pages_nobody(site: Site) -> None:
+    """On install day an open session is followed to its end, and no run fires for it."""
+    await site.sandbox.inject("xid-79", variant="drain-waits")
+
+    async def quarantined() -> bool | None:
+        return True if any(n["state"] for n in site.sandbox.status()["nodes"]) else None
+
+    await until(quarantined)
+    daemon = await site.serve("--mode", "watch")
+    await daemon.said("nobody is paged for them")
+
+    async def over() -> bool | None:
+        found = await site.incidents()
+        return True if found and found[0].how else None
+
+    await until(over, 60.0)
+    [incident] = await site.incidents()
+    assert (incident.how, incident.attempts, incident.runs) == ("recovered", 1, ())
+    assert await site.rows() == []
+
+
+async def test_a_second_fault_on_a_node_has_a_run_of_its_own(site: Site) -> None:
+    """A different fault on a node with an open run fires its runbook beside it, in one incident."""
     await site.serve("--mode", "watch")
     node = await site.sandbox.inject("xid-79", variant="drain-waits")
 
@@ -102,15 +128,15 @@ async def test_two_faults_on_one_node_are_one_run(site: Site) -> None:
         rows = await site.rows()
         return rows[0].run_id if rows else None
 
-    run_id = await until(fired)
-    await site.sandbox.inject("inforom", node)
+    await until(fired)
+    await site.sandbox.inject("thermal", node)
 
-    async def noted() -> bool | None:
-        notes = (await site.run_state(run_id)).notes
-        return any("GpuInforomWatch" in n.text for _, n in notes) or None
+    async def beside() -> bool | None:
+        return True if len(await site.rows()) > 1 else None
 
-    await until(noted)
-    assert len(await site.rows()) == 1
+    await until(beside)
+    assert sorted(r.runbook for r in await site.rows()) == ["gpu-off-bus", "thermal-throttle"]
+    assert len(await site.incidents()) == 1
 
 
 async def test_log_as_json_lines_and_a_clean_stop(site: Site) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.store.older_state import claim_nodes_as_before
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, StoreBusy, StoreError
 from nvsx.core.journal.entries import Entry, Finish, Narrated, NoteMade, Start
@@ -369,6 +370,7 @@ async def test_older_state_is_migrated(folder: Path, monkeypatch: pytest.MonkeyP
     full = migrations.STEPS
     with monkeypatch.context() as older:
         older.setattr(migrations, "STEPS", full[:1])
+        claim_nodes_as_before(older)
         store = open_store(folder)
         lease = await store.create(RUN)
         await store.append(lease, [Start(runbook="r", nickname="n"), DONE])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.store.older_state import claim_nodes_as_before
 
+from nvsx.core.errors import NodeClaimed
 from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal.entries import Finish
 from nvsx.core.journal.run_rows import NewRun
@@ -20,6 +23,7 @@ async def test_a_run_of_before_is_an_incident_of_its_own(
     with monkeypatch.context() as older:
         steps = [step.__name__ for step in migrations.STEPS].index("incidents_of_nodes")
         older.setattr(migrations, "STEPS", migrations.STEPS[:steps])
+        claim_nodes_as_before(older)
         journal = open_store(tmp_path, lambda: 1000.0)
         runs = [
             await journal.create(
@@ -47,4 +51,8 @@ async def test_a_run_of_before_is_an_incident_of_its_own(
     assert story.open_id == ids["n3"]
     assert story.story.open is not None
     assert story.story.open.working_runs == (runs[2].run_id,)
+    again = NewRun(runbook="gpu-off-bus", cluster="c", node="n3", sandbox=True)
+    with pytest.raises(NodeClaimed):
+        await journal.create(again)
+    await journal.create(msgspec.structs.replace(again, runbook="another"))
     journal.close()

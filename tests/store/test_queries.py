@@ -17,7 +17,7 @@ from nvsx.core.journal.past_runs import RunFilter
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.runbook.schema import STAGE_ORDER
 from nvsx.store import history_upkeep, migrations, open_store, queries
-from nvsx.store.inbox_tables import storms
+from nvsx.store.inbox_tables import storm_faults
 from nvsx.store.run_list import SCHEMA_VERSION, list_runs
 from nvsx.store.sqlite_journal import SqliteJournal
 
@@ -165,8 +165,8 @@ async def test_the_runs_of_an_incident(journal: SqliteJournal, tmp_path: Path) -
     assert await found(other, NOW) == [other]
 
     def storm(db: Connection) -> None:
-        mark = {"leader": first, "cluster": "c", "runbook": "x", "joined": NOW}
-        db.execute(insert(storms), [mark | {"run_id": run} for run in (first, other)])
+        mark = {"leader": first, "cluster": "c", "seen": NOW, "body": "{}"}
+        db.execute(insert(storm_faults), [mark | {"run_id": run} for run in (first, other)])
 
     await journal.transact(storm)
     assert await found(other, NOW) == [first, other]

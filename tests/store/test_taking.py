@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.fakes.fake_observer import FakeObserver
-from tests.fakes.virtual_clock import VirtualClock
+from tests.fakes import fake_observer as build
+from tests.fakes.fake_observer import FakeNodeFeed, FakeObserver
+from tests.fakes.virtual_clock import EPOCH
 
-from nvsx.core.incident.session import HealthEvent
+from nvsx.core.incident.session import HealthEvent, Session
+from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.journal.entries import Finish
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Fault
@@ -23,9 +25,11 @@ from nvsx.core.routing.inbox import Decision, Draft, Taken
 from nvsx.core.routing.route import Explanation, RuleResult, TriggerFacts, no_expressions
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
+from nvsx.core.watches.snapshot import Needs
+from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
-from nvsx.store import inbox_of, migrations, open_store, sqlite_inbox
+from nvsx.store import inbox_of, incidents_of, migrations, open_store, sqlite_inbox
 from nvsx.store.database import FILE
 from nvsx.store.sqlite_journal import SqliteJournal
 
@@ -154,13 +158,37 @@ class Nodes(FakeObserver):
     async def nodes_in_incident(self) -> Sequence[Fault]:
         return []
 
+    async def follow(self, node: str, needs: Needs, session: Session | None = None) -> FakeNodeFeed:
+        if node not in self.feeds:
+            self.set(build.snapshot(of=build.node(node)))
+        return await super().follow(node, needs, session)
+
+
+class StillClock:
+    """The time of the events, while real time goes on."""
+
+    def now(self) -> float:
+        return EPOCH
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
 
 def intake_on(store: SqliteJournal) -> TriggerIntake:
     """A real intake on a real store; nobody works the runs."""
+    observer, clock = Nodes(), StillClock()
+    keeper = IncidentKeeper(
+        incidents=incidents_of(store),
+        observer=observer,
+        clock=clock,
+        cluster="c",
+        limits=IncidentLimits(),
+    )
     return TriggerIntake(
         inbox=inbox_of(store),
-        observer=Nodes(),
-        clock=VirtualClock(),
+        keeper=keeper,
+        observer=observer,
+        clock=clock,
         identity=Identity(uid="c"),
         shelf=Shelf(),
         evaluate=no_expressions,
@@ -171,7 +199,7 @@ def intake_on(store: SqliteJournal) -> TriggerIntake:
 
 def event(node: str, code: str, delivery: str, source: str = "webhook") -> TriggerEvent:
     """XID `code` on a node, as `source` tells it."""
-    at = VirtualClock().now()
+    at = EPOCH
     fault = HealthEvent(check="SysLogsXIDError", node=node, error_codes=(code,), fatal=True)
     facts = msgspec.structs.replace(TriggerFacts.of(fault), generated_at=at)
     return TriggerEvent(source=source, delivery=delivery, facts=facts, received=at)

@@ -17,10 +17,12 @@ from tests.fakes.fake_observer import FakeObserver
 from tests.webhook.serving import Daemon, StillClock, serving
 
 from nvsx.core.errors import UsageError
+from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Snapshot
 from nvsx.project import cel, loader
+from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 
@@ -66,9 +68,18 @@ async def whole(
     observer = FakeObserver(cluster="uid-1")
     for node in (NODE, "gb200-r07-n01", "gb200-r07-n02"):
         observer.set(Snapshot(at=clock.now(), node_name=node, node=build.node(node)))
-    inbox = FakeInbox(FakeJournal(clock))
+    journal = FakeJournal(clock)
+    inbox = FakeInbox(journal)
+    keeper = IncidentKeeper(
+        incidents=journal.shared.incidents,
+        observer=observer,
+        clock=clock,
+        cluster="uid-1",
+        limits=IncidentLimits(),
+    )
     intake = TriggerIntake(
         inbox=inbox,
+        keeper=keeper,
         observer=observer,
         clock=clock,
         identity=Identity(uid="uid-1", names=(CLUSTER,)),
@@ -79,6 +90,7 @@ async def whole(
     )
     async with serving(sources, before=intake, clock=clock) as daemon:
         yield daemon, inbox
+    await keeper.end()
 
 
 @pytest.mark.parametrize(

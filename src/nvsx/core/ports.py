@@ -77,6 +77,10 @@ class Observer(Protocol):
         """All node names. Raises ClusterError."""
         ...
 
+    async def count_gpu_nodes(self) -> int:
+        """How many nodes have GPUs. Raises ClusterError."""
+        ...
+
     def faults(self) -> AsyncIterator[Fault]:
         """New faults from now on (conditions and quarantine annotations), as they appear."""
         ...
@@ -189,10 +193,10 @@ class Journal(Protocol):
     """Runs and their events, durable across kill -9. One writer a run, by lease."""
 
     async def create(self, run: NewRun) -> Lease:
-        """Store a new run and claim its node in one step.
+        """Store a new run and claim its node for its runbook in one step.
 
-        Raises NodeClaimed when an unfinished run has the node. One whose owner has died
-        keeps it too (`NodeClaimed.interrupted`) until it is taken over or abandoned.
+        Raises NodeClaimed when an unfinished run of the runbook is on the node. One whose owner
+        has died keeps it too (`NodeClaimed.interrupted`) until it is taken over or abandoned.
         """
         ...
 
@@ -205,7 +209,7 @@ class Journal(Protocol):
     ) -> Sequence[Entry]:
         """Append in order; returns when committed (flushed to disk when `durable`).
 
-        A Finish releases the node in the same transaction. Raises StaleOwner, StoreError.
+        A Finish gives the claim back in the same transaction. Raises StaleOwner, StoreError.
         """
         ...
 

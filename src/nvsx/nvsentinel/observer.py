@@ -174,6 +174,10 @@ class NvsentinelObserver:
         nodes = await self._read_nodes()
         return sorted(nodes.objects)
 
+    async def count_gpu_nodes(self) -> int:
+        nodes = await self._read_nodes()
+        return sum(n.labels.get(names.GPU_NODE_LABEL) == "true" for n in nodes.items())
+
     # --- looking around -----------------------------------------------------------------------
 
     async def evidence(self, node: str) -> Mapping[str, bytes]:

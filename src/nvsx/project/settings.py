@@ -90,10 +90,12 @@ class Serve(Model):
 
 
 class Storm(Model):
-    """So many nodes within the window are one storm."""
+    """So many nodes within the window are one storm, and three of one NVLink domain; `domain` is
+    the node label that names it."""
 
     nodes: int = Field(8, ge=2)
     window: Duration = 120.0
+    domain: str = "nvidia.com/gpu.clique"
 
 
 class Throttle(Model):
@@ -106,6 +108,9 @@ class Throttle(Model):
 class LimitSettings(Model):
     max_concurrent_runs: int = Field(200, ge=1)
     max_event_age: Duration = 900.0
+    unseen: Duration = Field(
+        86400.0, gt=0, description="When an alert that nobody confirms or takes back is closed."
+    )
     storm: Storm = Storm()
     throttle: Throttle | None = Field(None, description="Per runbook; none by default.")
 

@@ -13,8 +13,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
+from nvsx.core.incident.sight import SeenFault
+from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.ports import Artifacts, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
@@ -27,6 +31,7 @@ from nvsx.follow.workplace import SystemClock, Workplace
 from nvsx.project import cel
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
+from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 from nvsx.serve.logs import LogView
@@ -37,7 +42,7 @@ from nvsx.serve.poll_source import PollSource
 from nvsx.serve.recovery import Recovery
 from nvsx.serve.runbook_shelf import RunbookShelf
 from nvsx.serve.watch_source import WatchSource
-from nvsx.store import inbox_of
+from nvsx.store import inbox_of, incidents_of
 
 if TYPE_CHECKING:
     from nvsx.project.settings import Settings
@@ -48,9 +53,11 @@ MakeView = Callable[[Journal, Artifacts], View]
 """Makes a view of one run over the journal and the run's artifacts."""
 
 TICK = 30.0
-"""Seconds between two looks at what only time tells: silences, incidents, runbook files."""
+"""Seconds between two looks at what only time tells: silences and runbook files."""
 PRUNE_EVERY = 3600.0
 """Seconds between two deletions of old events: they are kept for days, so it may be late."""
+MOST_UNROUTED = 10_000
+"""Faults without a runbook that are remembered, so that each is said once."""
 RESTART_PAUSE = 5.0
 """Seconds until faults are followed again after that broke: not a busy loop."""
 STALE_AFTER = 180.0
@@ -66,9 +73,16 @@ def limits_of(settings: Settings) -> Limits:
         max_event_age=limits.max_event_age,
         storm_nodes=limits.storm.nodes,
         storm_window=limits.storm.window,
+        storm_domain=limits.storm.domain,
         throttle_runs=throttle.runs if throttle else None,
         throttle_window=throttle.window if throttle else 3600.0,
     )
+
+
+def incident_limits_of(settings: Settings, *, sandbox: bool) -> IncidentLimits:
+    """How long an incident waits: a lesson on the sandbox not as long as an outage."""
+    waits = SANDBOX_LIMITS if sandbox else IncidentLimits()
+    return msgspec.structs.replace(waits, unseen=settings.limits.unseen)
 
 
 class Counted:
@@ -123,12 +137,22 @@ class Daemon:
             assemble=self._assemble_run,
             limits=limits,
             crashed=lambda _: self.metrics.count_crash(),
-            ended=lambda node: self.lookout.at(node),  # noqa: PLW0108 - it is made below
+            ended=self._run_ended,
             stalled=stalls.note_of,
+        )
+        self.keeper = IncidentKeeper(
+            incidents=incidents_of(world.journal),
+            observer=world.observer,
+            clock=self.clock,
+            cluster=self.identity.uid,
+            limits=incident_limits_of(settings, sandbox=world.where.sandbox),
+            inspect=world.observer.installation,
+            routes=self._is_wanted,
         )
         self.recovery = Recovery(
             world.journal,
             self.dispatcher,
+            self.keeper,
             self.clock,
             cluster=self.identity.uid,
             project=self.identity.project,
@@ -136,6 +160,7 @@ class Daemon:
         )
         self.intake = TriggerIntake(
             inbox=self.inbox,
+            keeper=self.keeper,
             observer=world.observer,
             clock=self.clock,
             identity=self.identity,
@@ -147,7 +172,7 @@ class Daemon:
         )
         self.door = MaskedIntake(Counted(self.intake, self.metrics), world.home.masker)
         self.watch = WatchSource(world.observer, self.door, self.clock)
-        self.lookout = Lookout(self.watch, self.clock)
+        self.lookout = Lookout(self.watch, self.keeper, self.clock)
         self.poll: PollSource | None = None
         if "poll" in modes and world.health_events is not None:
             self.poll = PollSource(
@@ -164,23 +189,39 @@ class Daemon:
         self._pruned = float("-inf")
         self._history = DailyPrune(world.journal, settings.history.keep)
         self._silent: frozenset[int] = frozenset()
+        self._unrouted: dict[tuple[str, str, str], None] = {}
         self._add_gauges()
 
     # --- beginning and ending -------------------------------------------------------------
 
     async def begin(self) -> tuple[int, int]:
         """Take up what was left, then what is open: (resumed, adopted) runs."""
+        await self._follow_incidents()
         resumed = await self.recovery.recover()
         self.dispatcher.start()
         if "watch" in self.modes:
             self._spawn_task(self._follow_faults_for_good(), "watch")
         if self.poll is not None:
             self._spawn_task(self.poll.follow(), "poll")
+        await self.recovery.note_ended_runs()
         adopted = await self.watch.adopt()
         self._silent = await self._list_silences()
         self._spawn_task(self._keep_house(), "housekeeping")
         self._spawn_task(self.lookout.keep(), "lookout")
         return resumed, adopted
+
+    async def _follow_incidents(self) -> None:
+        """Before anything else: what is open is followed whatever becomes of runs."""
+        watched = f"watched:{self.identity.uid}"
+        known = await self.keeper.begin(known=await self.inbox.cursor(watched) is not None)
+        await self.inbox.set_cursor(watched, {"at": self.clock.now()})
+        adopted = [i for i, state in self.keeper.open_incidents if state.opened.adopted]
+        if adopted and not known:
+            log.warning(
+                "nvsx knew nothing of this cluster: %d open incidents are followed and nobody is "
+                "paged for them; `nvsx incidents adopt NODE` does",
+                len(adopted),
+            )
 
     async def _follow_faults_for_good(self) -> None:
         """Follow faults for good; whatever breaks, begin again and look at what was missed."""
@@ -202,6 +243,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.dispatcher.stop(grace)
+        await self.keeper.end()
 
     def _spawn_task(self, work: Awaitable[Any], name: str) -> None:
         task = asyncio.ensure_future(work)
@@ -253,8 +295,43 @@ class Daemon:
         )
         if event.unseen:
             self.lookout.everywhere()
+        self.lookout.note_offered(event)
         if decision.throttled:
             self.lookout.later(node)
+
+        if decision.unrouted:
+            self._warn_unrouted(event)
+
+    def _warn_unrouted(self, event: TriggerEvent) -> None:
+        """A fault that is to be repaired and wakes nobody: counted and said once an incident."""
+        found = self.keeper.incident_on(event.facts.node)
+        fault = (found[0] if found else "", event.facts.node, event.facts.check_name)
+        if fault in self._unrouted:
+            return
+        self._unrouted[fault] = None
+        while len(self._unrouted) > MOST_UNROUTED:
+            del self._unrouted[next(iter(self._unrouted))]
+        self.metrics.count_unrouted()
+        log.warning(
+            "%s %s on %s is nobody's: no runbook takes it. Add one for it, or a catch-all",
+            event.facts.check_name or "a fault",
+            ",".join(event.facts.error_codes),
+            event.facts.node,
+        )
+
+    def _is_wanted(self, node: str, fault: SeenFault) -> bool:
+        """Whether a runbook takes a fault that is not fatal."""
+        return self.intake.is_wanted(node, fault)
+
+    def _run_ended(self, run_id: str, node: str) -> None:
+        if node:
+            self._spawn_task(self._tell_run_ended(run_id, node), f"end of {run_id}")
+
+    async def _tell_run_ended(self, run_id: str, node: str) -> None:
+        """What cannot be stored now is noted by housekeeping."""
+        with suppress(StoreError, ClusterError):
+            row = await self.world.journal.run(run_id)
+            await self.keeper.tell_run_ended(run_id, node, row.status)
 
     # --- what only time tells -------------------------------------------------------------
 
@@ -274,10 +351,11 @@ class Daemon:
         ended, self._silent = self._silent - silent, silent
         if changed or ended:
             self.watch.forget()
+            self.lookout.start_over()
         if "watch" in self.modes or ended:
             await self._adopt_open_faults(all_ages=bool(changed or ended))
         self.lookout.again()
-        await self._close_incidents()
+        await self.recovery.note_ended_runs()
         now = self.clock.now()
         if now - self._pruned >= PRUNE_EVERY:
             self._pruned = now
@@ -290,15 +368,6 @@ class Daemon:
 
     async def _list_silences(self) -> frozenset[int]:
         return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
-
-    async def _close_incidents(self) -> None:
-        """Faults without a session are over once their node shows none any more."""
-        uid = self.identity.uid
-        open_ = {node for node, _ in await self.inbox.incidents(uid)}
-        if open_:
-            with suppress(ClusterError):
-                sick = {fault.node for fault in await self.world.observer.nodes_in_incident()}
-                await self.inbox.close_incidents(uid, sorted(open_ - sick))
 
     # --- how it is ------------------------------------------------------------------------
 
@@ -337,5 +406,6 @@ class Daemon:
         add = self.metrics.add_gauge
         add("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
         add("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
+        add("nvsx_incidents_open", "Open incidents.", lambda: len(self.keeper.open_incidents))
         add("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
         add("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))

@@ -63,8 +63,8 @@ class Slot:
 class Dispatcher:
     """See the module. `start` it, `submit` and `resume` runs, `stop` it.
 
-    `crashed` is told of each run that stopped for a reason outside of it, `ended` of the
-    node of each that has finished: another incident may have had to wait for it.
+    `crashed` is told of each run that stopped for a reason outside of it, `ended` of each that
+    has finished, with its node: its incident goes on.
     `stalled` has words for the record of a resumed run in which the daemon stalled, else "".
     `wake` is for whoever learns that something is asked of a run.
     """
@@ -78,7 +78,7 @@ class Dispatcher:
         assemble: Assemble,
         limits: Limits,
         crashed: Callable[[str], None] = lambda _: None,
-        ended: Callable[[str], None] = lambda _: None,
+        ended: Callable[[str, str], None] = lambda *_: None,
         stalled: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._journal = journal
@@ -246,7 +246,7 @@ class Dispatcher:
         if slot.cancel is not None:
             slot.runner.cancel(slot.cancel.by, slot.cancel.text)
         await slot.runner.work()
-        self._ended(run.node)
+        self._ended(run_id, run.node)
 
     async def _request(self, run_id: str, start: j.Start | None) -> RunRequest:
         """What the run was asked for: as an event asked, else as its journal tells."""
@@ -276,6 +276,7 @@ class Dispatcher:
                 log.warning("run %s cannot be ended: %s", slot.lease.run_id, error)
                 await self._clock.sleep(2.0**turn)
             else:
+                self._ended(slot.lease.run_id, row.node)
                 return
 
     # --- what people ask ------------------------------------------------------------------

@@ -22,6 +22,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -42,15 +43,17 @@ from nvsx.core.incident.incident_store import (
 )
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.next_look import find_next_look
-from nvsx.core.incident.session import Session
+from nvsx.core.incident.node_look import NodeLook, StoryNews
+from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import close_by_hand, join_by_hand, step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.ports import Clock, NodeFeed, Observer
 from nvsx.core.watches.snapshot import Needs, ResourceSource, Snapshot
 from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.node_feed import NOT_YET
 from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
-from nvsx.serve.node_desk import IncidentNews, LiveIncident, NodeDesk, NodeLook, StoryNews
+from nvsx.serve.node_desk import IncidentNews, LiveIncident, NodeDesk
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +63,13 @@ LINGER = 120.0
 INSPECT_EVERY = 30.0
 #: After the store or the cluster refused; the next change of the node tries again too.
 PAUSE = 2.0
+#: A fault of the stream shows in its node's feed within one list of the node's Events.
+SHOWN_SOON = 2.0
 #: Another follower of the same node can be faster so often in a row before it is said.
 MOVED_TRIES = 8
 #: Followed at once after a start: each is a list of the node's pods and Events.
 TOGETHER = 64
+_SOURCES = frozenset({"node", "events", "resources"})
 NEEDS = Needs(
     resources=(ResourceSource(VALIDATION_PLURAL, "nvsentinel.nvidia.com", "v1alpha1"),),
 )
@@ -114,14 +120,14 @@ class IncidentKeeper:
         """Tell `listener` of all that is stored from now on. It must not wait."""
         self._listeners.append(listener)
 
-    async def begin(self) -> bool:
+    async def begin(self, *, known: bool = False) -> bool:
         """Follow what was open again, and open sessions that no story tells of.
 
-        Whether the store knew this cluster; where it did not, what is open is adopted.
-        Raises StoreError and ClusterError.
+        Whether the store knew this cluster: as the caller knows, or by what it holds. Where it did
+        not, what is open is adopted. Raises StoreError and ClusterError.
         """
         self._installation = await self._inspect()
-        known = await self._incidents.knows(self._cluster)
+        known = known or await self._incidents.knows(self._cluster)
         stories = {s.story.node: s for s in await self._incidents.open_stories(self._cluster)}
         for row in await self._incidents.rows(IncidentFilter(cluster=self._cluster, limit=500)):
             recent = row.ended is not None and self._clock.now() - row.ended < STILL_FIRING
@@ -260,6 +266,7 @@ class IncidentKeeper:
                 if desk.feed is None:
                     desk.stored = await self._incidents.story(self._cluster, node)
                     desk.feed = await self._follow_node(desk)
+                    await _until_read(desk.feed)
                     desk.alerts = _unanswered_alerts(desk.incident)
                 yield desk
         finally:
@@ -285,22 +292,41 @@ class IncidentKeeper:
     def look_at(
         self,
         desk: NodeDesk,
-        alert: SeenAlert | None = None,
+        alerts: Sequence[SeenAlert] = (),
         *,
         news: SeenFault | None = None,
         news_at: float = 0.0,
     ) -> NodeLook:
-        """The node now. `alert` is one that was just delivered; `news` is a fault that nvsx was
-        watching for and has not seen before, `news_at` when nvsx looked last without it."""
-        alerts = dict(desk.alerts)
-        if alert is not None:
-            alerts[alert.key, alert.started] = alert
+        """The node now. `alerts` were just delivered; `news` is a fault that nvsx was watching
+        for and has not seen before, `news_at` when it began, 0 for only now."""
         desk.stays_until = _monotonic() + LINGER
-        sight = self._see(desk, alerts.values())
+        held = desk.alerts | {(alert.key, alert.started): alert for alert in alerts}
+        sight = self._see(desk, held.values())
         memory = desk.memory
         if memory.previous is None and news is not None:
             memory = replace(memory, previous=_sight_without(sight, news, news_at or sight.at))
         return NodeLook(self._cluster, desk.stored, memory, sight, self._limits)
+
+    async def until_seen(self, desk: NodeDesk, news: SeenFault) -> None:
+        """Wait, not for long, until the node's own feed shows what the stream of faults has told:
+        the two travel apart, and a feed that has just begun has not read everything."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_SOON):
+                while desk.feed is not None and not any(
+                    is_same_fault(news, seen) for seen in self.faults_seen(desk)
+                ):
+                    await desk.feed.changed(desk.feed.current)
+
+    def faults_seen(self, desk: NodeDesk) -> tuple[SeenFault, ...]:
+        """What the node shows now."""
+        return self._see(desk, ()).faults
+
+    def health_event(self, node: str, ids: Sequence[str]) -> HealthEvent | None:
+        """The event of these ids as NVSentinel's annotation has it, with all that it said."""
+        desk = self._desks.get(node)
+        session = desk.feed.current.session if desk is not None and desk.feed else None
+        events = session.events if session is not None else ()
+        return next((e for e in reversed(events) if e.id and e.id in ids), None)
 
     def watched_since(self) -> float:
         """Since when every node of the cluster is looked at."""
@@ -311,6 +337,7 @@ class IncidentKeeper:
         before = {desk.stored.open_id: desk.incident, desk.stored.last_id: desk.stored.story.last}
         for alert in news.sight.alerts:
             desk.alerts[alert.key, alert.started] = alert
+        self._forget_alerts(desk)
         desk.memory = news.memory
         if appended is None:
             return
@@ -320,7 +347,6 @@ class IncidentKeeper:
             # Folded here, so that ages of this life count on the monotonic clock.
             story = story.after(entry.body, stamp)
         desk.stored = replace(appended.stored, story=story)
-        self._forget_alerts(desk)
         for incident in dict.fromkeys(entry.incident for entry in appended.entries):
             after = story.open if incident == desk.stored.open_id else story.last
             if after is None:
@@ -379,7 +405,7 @@ class IncidentKeeper:
 
     async def _plan_next_look(self, desk: NodeDesk) -> tuple[bool, float | None]:
         story, sight, now = desk.stored.story, desk.memory.previous, _monotonic()
-        wake = sight and find_next_look(story, desk.memory, sight, self._limits)
+        wake = find_next_look(story, desk.memory, sight, self._limits) if sight else None
         if desk.incident is not None:
             return True, wake
         ended = story.last.ended_seen if story.last is not None else None
@@ -412,7 +438,9 @@ class IncidentKeeper:
         for _ in range(MOVED_TRIES):
             sight = self._see(desk, desk.alerts.values())
             memory, events, sight = decide(desk.stored, sight)
-            news = StoryNews(self._cluster, desk.stored, memory, sight, tuple(events))
+            news = StoryNews(
+                self._cluster, desk.stored, desk.stored.story, memory, sight, tuple(events)
+            )
             if not events:
                 self.take_in(desk, news, None)
                 return
@@ -512,9 +540,21 @@ def _monotonic() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def _until_read(feed: NodeFeed) -> None:
+    """Wait, not for long, until a feed that has just begun has read what incidents are made of: a
+    first look with half of it is true, and knows the order of nothing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SHOWN_SOON):
+            while any(
+                why == NOT_YET and source.split("/")[0] in _SOURCES
+                for source, why in feed.current.unread.items()
+            ):
+                await feed.changed(feed.current)
+
+
 async def _wait_for_news(desk: NodeDesk, wake: float | None) -> None:
     """Until the node changes, somebody nudges, or it is time."""
-    waits = [asyncio.ensure_future(desk.nudge.wait())]
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(desk.nudge.wait())]
     if desk.feed is not None and desk.looked_at is not None:
         waits.append(asyncio.ensure_future(desk.feed.changed(desk.looked_at)))
     try:

@@ -1,35 +1,37 @@
 """The one door for triggers: routes an event, has the store decide about it, starts its run.
 
 Webhooks, polling and watching all call `offer`. What needs no store (which runbook, whose
-cluster, is the node ours, how old) is found out first; the rest is decided by
-engine.incidents inside one transaction. It never acts on the cluster and never runs
-anything itself: a new run goes to the dispatcher.
+cluster, is the node ours, how old, what the node shows now) is found out first; the rest is
+decided by `settle` inside one transaction: the incident's events, the event, its run. It never
+acts on the cluster and never runs anything itself: a new run goes to the dispatcher.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol
 
 import msgspec
 
 from nvsx.core.errors import ClusterError, StoreBusy, UsageError
+from nvsx.core.incident.node_look import NodeLook
+from nvsx.core.incident.sight import SeenAlert, SeenFault
 from nvsx.core.journal.run_rows import NewRun
-from nvsx.core.ports import Clock, Fault, Observer
+from nvsx.core.ports import Clock, Observer
 from nvsx.core.routing.inbox import Decision, Draft, Inbox, Ledger, Taken
 from nvsx.core.routing.route import Evaluate, Explanation, Router, TriggerFacts
 from nvsx.core.routing.trigger_event import Answer, TriggerEvent
 from nvsx.core.runbook.schema import Runbook
 from nvsx.follow.run_request import RunRequest
+from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.limits import Limits
-from nvsx.serve.settling import Case, settle
-from nvsx.serve.storms import alike
+from nvsx.serve.node_desk import NodeDesk
+from nvsx.serve.settling import Case, is_about, settle
 
-#: An event belongs to an open session when it is at most this much older than its begin.
-SLACK = 120.0
-#: How long what was read of the cluster stays good, in seconds.
-FRESH = 2.0
+#: How long the number of GPU nodes that was counted stays good, in seconds.
+FRESH = 60.0
 MOST_PAYLOAD = 256 * 1024
 
 
@@ -65,6 +67,30 @@ Told = Callable[[TriggerEvent, Answer, Decision], None]
 Started = Callable[[Taken], None]
 
 
+class Routed(msgspec.Struct, frozen=True, kw_only=True):
+    """An event whose runbook and node are known. `unwanted` says why it is not for us."""
+
+    event: TriggerEvent
+    facts: TriggerFacts
+    runbook: Runbook | None = None
+    explanations: tuple[Explanation, ...] = ()
+    no_match: str = ""
+    matched: str = ""
+    unwanted: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.event.resolved or self.facts.is_healthy
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether it can add anything to an incident: a thousand warnings that nobody wants
+        are not worth a look each."""
+        acts = self.facts.is_fatal and self.facts.processing_strategy == "EXECUTE_REMEDIATION"
+        wanted = self.runbook is not None or self.is_over or acts
+        return bool(self.facts.node) and not self.unwanted and wanted
+
+
 class TriggerIntake:
     """Implements core.intake.Intake. `started` is told of every decision that was stored,
     `told` of every answer."""
@@ -73,6 +99,7 @@ class TriggerIntake:
         self,
         *,
         inbox: Inbox,
+        keeper: IncidentKeeper,
         observer: Observer,
         clock: Clock,
         identity: Identity,
@@ -83,6 +110,7 @@ class TriggerIntake:
         told: Told = lambda *_: None,
     ) -> None:
         self._inbox = inbox
+        self._keeper = keeper
         self._clock = clock
         self._identity = identity
         self._shelf = shelf
@@ -90,7 +118,7 @@ class TriggerIntake:
         self._limits = limits
         self._started = started
         self._told = told
-        self._nodes = _Seen(observer, clock)
+        self._nodes = _KnownNodes(observer, clock)
         self._closed = False
         self._routed: tuple[list[Runbook], Router] = ([], Router(()))
 
@@ -102,35 +130,53 @@ class TriggerIntake:
         """See core.intake.Intake."""
         if self._closed:
             raise StoreBusy("nvsx is shutting down", "send it again in a minute")
-        case, explanations, runbook = await self._case(event)
+        routed = await self._route(event)
+        if not routed.needs_a_look:
+            return await self._decide(routed, None)
+        async with self._looking_at(routed.facts.node) as desk:
+            return await self._decide(routed, desk)
+
+    @asynccontextmanager
+    async def _looking_at(self, node: str) -> AsyncIterator[NodeDesk]:
+        async with AsyncExitStack() as opened:
+            with _as_busy():
+                desk = await opened.enter_async_context(self._keeper.at(node))
+            yield desk
+
+    async def _decide(self, routed: Routed, desk: NodeDesk | None) -> Answer:
+        event = routed.event
+        if desk is not None and event.source == "watch":
+            await self._keeper.until_seen(desk, fault_of_event(event, routed.facts))
+        case = await self._case(routed, desk)
 
         def decide(ledger: Ledger) -> Decision:
             return settle(case, self._limits, ledger)
 
         if event.dry_run:
             decision = await self._inbox.consult(decide)
-            return _planned(case, decision, explanations, runbook)
+            return _planned(case, decision, routed.explanations, routed.runbook)
         draft = Draft(
             received=case.now,
             source=event.source,
             keys=case.keys,
             facts=event.facts,
             cluster=self._identity.uid,
-            explanations=explanations,
+            explanations=routed.explanations,
             steps=event.steps,
             resolved=event.resolved,
             late=event.late,
         )
         taken = await self._inbox.take(draft, decide)
+        if desk is not None and taken.decision.news is not None:
+            self._keeper.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
-        answer = _answer(taken, explanations)
+        answer = _answer(taken, routed.explanations)
         self._told(event, answer, taken.decision)
         return answer
 
-    async def _case(
-        self, event: TriggerEvent
-    ) -> tuple[Case, tuple[Explanation, ...], Runbook | None]:
-        facts, now = event.facts, self._clock.now()
+    async def _route(self, event: TriggerEvent) -> Routed:
+        """Which runbook it fires, and whether it is ours."""
+        facts = event.facts
         foreign = self._identity.objection(facts.cluster)
         explanations: tuple[Explanation, ...] = ()
         no_match, matched = "", f"{event.source} named the runbook"
@@ -144,31 +190,47 @@ class TriggerIntake:
             no_match = matched = result.reason
         if not foreign:
             foreign = await self._no_such_node(facts.node, named=bool(event.runbook))
-        age = None if facts.generated_at is None else now - facts.generated_at
-        belongs = event.late
-        if age is not None and age > self._limits.max_event_age and not foreign:
-            belongs = belongs or await self._in_open_session(facts)
+        return Routed(
+            event=event,
+            facts=facts,
+            runbook=runbook,
+            explanations=explanations,
+            no_match=no_match,
+            matched=matched,
+            unwanted=foreign or event.refusal,
+        )
+
+    def is_wanted(self, node: str, fault: SeenFault) -> bool:
+        """Whether some runbook wants a fault that is not fatal."""
+        facts = facts_of_fault(node, fault)
+        return self._router().route(facts, self._evaluate).winner is not None
+
+    async def _case(self, routed: Routed, desk: NodeDesk | None) -> Case:
+        event, facts, now = routed.event, routed.facts, self._clock.now()
+        runbook = routed.runbook
+        age = None if facts.generated_at is None or event.standing else now - facts.generated_at
+        old = age is not None and age > self._limits.max_event_age and not event.late
         name = runbook.name if runbook else ""
-        request = self._request(event, facts.node, late=belongs)
-        case = Case(
+        labels = desk.labels if desk is not None else {}
+        return Case(
             now=now,
             keys=_keys(event),
             horizon=max(event.horizon, self._limits.dedupe_horizon),
             cluster=self._identity.uid,
             source=event.source,
             facts=facts,
+            event_id=event.event.id if event.event is not None else "",
             runbook=name,
-            no_match=no_match,
-            matched=matched,
+            no_match=routed.no_match,
+            matched=routed.matched,
             explicit=bool(event.runbook),
-            unwanted=foreign or event.refusal,
+            unwanted=routed.unwanted,
             resolved=event.resolved,
             age=age,
-            in_open_session=belongs,
-            fresh=event.source == "watch" and not event.late,
-            session_key=event.session_key,
-            there_since=event.there_since,
-            alike=alike(runbook, self._shelf.runbooks()) if runbook else frozenset(),
+            late=event.late,
+            look=self._look(routed, desk, too_old=old) if desk is not None else None,
+            domain=labels.get(self._limits.storm_domain, ""),
+            gpu_nodes=await self._nodes.count_gpu_nodes(),
             run=NewRun(
                 runbook=name,
                 cluster=self._identity.uid,
@@ -177,9 +239,38 @@ class TriggerIntake:
                 sandbox=self._identity.sandbox,
                 project=self._identity.project,
             ),
-            request=msgspec.json.encode(request).decode() if runbook else "",
+            request=self._request(event, facts.node, late=event.late or old) if runbook else None,
         )
-        return case, explanations, runbook
+
+    def _look(self, routed: Routed, desk: NodeDesk, *, too_old: bool) -> NodeLook:
+        """The node now, with what the event itself is evidence of."""
+        event, facts = routed.event, routed.facts
+        news, news_at = None, 0.0
+        at = facts.generated_at
+        watched = at is not None and at >= self._keeper.watched_since()
+        if not event.late and (event.source == "watch" or watched):
+            news = fault_of_event(event, facts)
+            news_at = 0.0 if event.source == "watch" else at or 0.0
+        if routed.is_over:
+            alerts = tuple(_taken_back(event, facts, desk))
+        elif too_old or not self._is_evidence(routed, desk):
+            alerts = ()
+        else:
+            alerts = (alert_of_event(event, facts, self._clock.now(), routed=bool(routed.runbook)),)
+        return self._keeper.look_at(desk, alerts, news=news, news_at=news_at)
+
+    def _is_evidence(self, routed: Routed, desk: NodeDesk) -> bool:
+        """Whether the event says what the node does not: NVSentinel's own events are seen there,
+        and one that is not stands for itself until it is."""
+        event, facts = routed.event, routed.facts
+        if event.source == "watch":
+            return False
+        if event.event is None:
+            return True
+        return not any(
+            is_about(facts, event.event.id, f.check, f.error_codes, f.ids)
+            for f in self._keeper.faults_seen(desk)
+        )
 
     def _router(self) -> Router:
         """The runbooks as they are now, made ready again only when they have changed."""
@@ -212,7 +303,7 @@ class TriggerIntake:
 
     async def _only_incident(self) -> str:
         """The one node in an incident; "" for none. Never a guess between several."""
-        nodes = sorted(await self._nodes.incidents())
+        nodes = sorted(await self._nodes.in_incident())
         if len(nodes) > 1:
             raise UsageError(
                 f"{len(nodes)} nodes are in an incident: {', '.join(nodes[:10])}",
@@ -220,23 +311,16 @@ class TriggerIntake:
             )
         return nodes[0] if nodes else ""
 
-    async def _in_open_session(self, facts: TriggerFacts) -> bool:
-        """Whether an old event is part of what is open on its node now."""
-        fault = (await self._nodes.incidents()).get(facts.node)
-        if fault is None or facts.generated_at is None:
-            return False
-        return facts.generated_at >= fault.event.generated_at - SLACK
 
-
-class _Seen:
-    """Nodes and incidents, read anew when what is known is old or does not suffice."""
+class _KnownNodes:
+    """The nodes of the cluster, read anew when what is known is old or does not suffice."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
         self._observer = observer
         self._clock = clock
         self._names: frozenset[str] = frozenset()
-        self._faults: dict[str, Fault] = {}
-        self._faults_at = float("-inf")
+        self._gpu_nodes = 0
+        self._counted_at = float("-inf")
 
     async def has(self, node: str) -> bool:
         if node not in self._names:
@@ -245,13 +329,17 @@ class _Seen:
                 self._names = frozenset(await self._observer.node_names())
         return node in self._names
 
-    async def incidents(self) -> dict[str, Fault]:
-        if self._clock.now() - self._faults_at >= FRESH:
-            with _as_busy():
-                listed = await self._observer.nodes_in_incident()
-            self._faults = {fault.node: fault for fault in listed}
-            self._faults_at = self._clock.now()
-        return self._faults
+    async def in_incident(self) -> set[str]:
+        with _as_busy():
+            return {fault.node for fault in await self._observer.nodes_in_incident()}
+
+    async def count_gpu_nodes(self) -> int:
+        """0 while they cannot be read: then only the set number makes a storm."""
+        if self._clock.now() - self._counted_at >= FRESH:
+            with suppress(ClusterError):
+                self._gpu_nodes = await self._observer.count_gpu_nodes()
+                self._counted_at = self._clock.now()
+        return self._gpu_nodes
 
 
 @contextmanager
@@ -261,6 +349,78 @@ def _as_busy() -> Iterator[None]:
         yield
     except ClusterError as error:
         raise StoreBusy("the cluster cannot be read now", error.message) from error
+
+
+def facts_of_fault(node: str, fault: SeenFault) -> TriggerFacts:
+    """A fault as routing reads it; what only its event said is not known here."""
+    return TriggerFacts(
+        node=node,
+        check_name=fault.check,
+        error_codes=fault.error_codes,
+        is_fatal=fault.fatal,
+        recommended_action=fault.action,
+        entities=fault.entities,
+        message=fault.message,
+        source="watch",
+        generated_at=fault.generated_at or None,
+    )
+
+
+def fault_of_event(event: TriggerEvent, facts: TriggerFacts) -> SeenFault:
+    """The fault an event tells of."""
+    named = event.event.id if event.event is not None else ""
+    return SeenFault(
+        facts.check_name, facts.error_codes, facts.entities, ids=(named,) if named else ()
+    )
+
+
+def alert_of_event(
+    event: TriggerEvent, facts: TriggerFacts, now: float, *, routed: bool
+) -> SeenAlert:
+    """What a sender holds up, as evidence: its key and start are one episode of it.
+
+    A delivery that names a runbook and no fault (the README's curl) is one of its own.
+    """
+    names_fault = bool(facts.check_name or facts.error_codes)
+    said = "\0".join((facts.check_name, *sorted(facts.error_codes), *_entities(facts)))
+    if event.event is not None and event.event.id:
+        key = event.event.id
+    elif event.alert:
+        key = event.alert
+    elif names_fault:
+        key = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    else:
+        key = event.idempotency_key or event.delivery or f"{event.received:.3f}"
+    began = event.alert_since if event.alert_since is not None else facts.generated_at
+    return SeenAlert(
+        key=f"{event.source}:{key}",
+        started=began if began is not None else now,
+        routed=routed,
+        source=event.source,
+        check=facts.check_name,
+        error_codes=facts.error_codes,
+        entities=facts.entities,
+        names_fault=names_fault,
+    )
+
+
+def _entities(facts: TriggerFacts) -> list[str]:
+    return sorted("=".join(entity) for entity in facts.entities)
+
+
+def _taken_back(event: TriggerEvent, facts: TriggerFacts, desk: NodeDesk) -> Iterator[SeenAlert]:
+    """Those of the sender's alerts that a recovery notice ends: the one it names, or all about
+    the same where it names none."""
+    for alert in desk.alerts.values():
+        if alert.source != event.source:
+            continue
+        if event.alert:
+            same = alert.key == f"{event.source}:{event.alert}"
+        else:
+            about = is_about(facts, "", alert.check, alert.error_codes, ())
+            same = about and alert.names_fault
+        if same:
+            yield msgspec.structs.replace(alert, firing=False)
 
 
 def _trigger(event: TriggerEvent) -> str:

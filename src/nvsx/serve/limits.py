@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_event_age: float = 900.0
     storm_nodes: int = 8
     storm_window: float = 120.0
+    storm_domain: str = "nvidia.com/gpu.clique"
     throttle_runs: int | None = None
     throttle_window: float = 3600.0
     dedupe_horizon: float = 3 * 86400.0

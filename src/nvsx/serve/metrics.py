@@ -65,6 +65,11 @@ class Metrics:
             buckets=_LONG,
             registry=registry,
         )
+        self._unrouted = Counter(
+            "nvsx_faults_unrouted",
+            "Faults to be repaired that no runbook takes, once an incident.",
+            registry=registry,
+        )
         self._crashes = Counter(
             "nvsx_run_interruptions",
             "Times a run had to be taken up again within this process.",
@@ -78,6 +83,10 @@ class Metrics:
     def count_request(self, source: str, outcome: str) -> None:
         """A webhook request was answered; `unavailable` is a 503: it will come again."""
         self._requests.labels(source, outcome).inc()
+
+    def count_unrouted(self) -> None:
+        """A fault woke nobody."""
+        self._unrouted.inc()
 
     def count_crash(self) -> None:
         """A run stopped for a reason outside of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,8 +11,7 @@ from nvsx.core.incident.deciding import WatchMemory
 from nvsx.core.incident.incident_events import IncidentEvent
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
 from nvsx.core.incident.incident_store import StoredStory
-from nvsx.core.incident.sight import SeenAlert, Sight
-from nvsx.core.incident.tolerances import IncidentLimits
+from nvsx.core.incident.sight import SeenAlert
 from nvsx.core.ports import NodeFeed
 from nvsx.core.watches.snapshot import Snapshot
 
@@ -26,27 +25,6 @@ class IncidentNews(msgspec.Struct, frozen=True):
     node: str
     before: IncidentState | None
     after: IncidentState
-    events: tuple[IncidentEvent, ...]
-
-
-class NodeLook(msgspec.Struct, frozen=True):
-    """A node as it is now, ready to be stepped: what is known, remembered and seen."""
-
-    cluster: str
-    stored: StoredStory
-    memory: WatchMemory
-    sight: Sight
-    limits: IncidentLimits
-
-
-class StoryNews(msgspec.Struct, frozen=True):
-    """What a step made of a look: `events` go after `stored`, in one transaction with whatever
-    else follows from them, and the keeper goes on with `memory`."""
-
-    cluster: str
-    stored: StoredStory
-    memory: WatchMemory
-    sight: Sight
     events: tuple[IncidentEvent, ...]
 
 
@@ -93,6 +71,12 @@ class NodeDesk:
         self.stays_until = 0.0
         self.nudge = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The node's, as it is now."""
+        node = self.feed.current.node if self.feed is not None else None
+        return node.labels if node is not None else {}
 
     @property
     def incident(self) -> IncidentState | None:

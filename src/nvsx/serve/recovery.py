@@ -1,7 +1,8 @@
 """Takes up what a dead process left: at the start, and when an event meets such a run.
 
 A run is ours to go on with when it was on this cluster and of this project. Taking over
-raises the epoch, so that an owner that was only slow can write nothing more.
+raises the epoch, so that an owner that was only slow can write nothing more. Incidents need no
+taking over: the keeper reads their stories; what ended without saying so is noted here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from nvsx.core.errors import NodeClaimed, NvsxError, StoreBusy, UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.ports import Clock, Journal
 from nvsx.serve.dispatcher import Dispatcher
+from nvsx.serve.incident_keeper import IncidentKeeper
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Recovery:
         self,
         journal: Journal,
         dispatcher: Dispatcher,
+        keeper: IncidentKeeper,
         clock: Clock,
         *,
         cluster: str,
@@ -40,6 +43,7 @@ class Recovery:
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
+        self._keeper = keeper
         self._clock = clock
         self._cluster = cluster
         self._project = project
@@ -59,6 +63,17 @@ class Recovery:
                 return await self._take(row.run_id)
 
         return sum(await asyncio.gather(*(one(row) for row in ours)))
+
+    async def note_ended_runs(self) -> None:
+        """Put the end of runs on record that died, or were another process's, between their
+        finish and the word of it. Raises StoreError."""
+        for _, state in self._keeper.open_incidents:
+            for run_id in state.working_runs:
+                if self._dispatcher.has(run_id):
+                    continue
+                row = await self._journal.run(run_id)
+                if row.finished is not None:
+                    await self._keeper.tell_run_ended(run_id, state.opened.node, row.status)
 
     async def rescue(self, run_id: str) -> bool:
         """Take over the run that an event met, if its owner has died; whether that was so."""

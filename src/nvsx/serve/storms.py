@@ -1,59 +1,105 @@
-"""Storms: many nodes with a fault within a window, whatever each one's fault is.
+"""Storms: the same fault on many nodes at once, told as one story.
 
-The first run leads, the others are members: all are observed, and hooks are told, so that
-people are paged once. A rack that loses power shows as several kinds of fault. But a warning
-never speaks for a fault: runbooks that take events that are not fatal have storms of their own.
+A storm is the same check or code on at least 3 nodes of one NVLink domain, or on at least
+max(8, 0.2 % of the GPU nodes), within 2 minutes of *fault* time: never of the time at which
+somebody saw it, which bunches what a restart or a poll finds at once. Who was first is shown, and
+nothing depends on it.
+
+    12:00:00 XID 79 on n1, 12:00:20 on n2 of its rack: two runs, each pages
+    12:00:40 XID 79 on n3 of the rack: three of one domain; n1's run is shown as the first
+    12:06:00 n4 of the rack: joins quietly, the last joined less than 10 minutes ago
+    12:20:00 n5: no one joined for more than 10 minutes; it is a trouble of its own
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from nvsx.core.routing.inbox import Ledger, StormMark
-from nvsx.core.runbook.schema import Runbook
+from nvsx.core.routing.inbox import StormFault, StormMark
 from nvsx.serve.limits import Limits
+
+#: Nodes of one NVLink domain that make a storm: they share switches, power and cooling.
+OF_ONE_DOMAIN = 3
+#: The share of a cluster's GPU nodes that makes a storm, where that is more than the set number:
+#: in a cluster of 10,000 nodes eight faults in two minutes can be chance.
+SHARE = 0.002
+#: Joining closes so long after the last one joined; what comes then is told by itself.
+JOINING_CLOSES = 600.0
 
 
 class Joining(msgspec.Struct, frozen=True):
     """How a new run joins a storm: `leader` is "" when there is none; `members` are the
-    earlier runs that make the storm now, the leader first; `size` counts the new one too."""
+    earlier runs that make the storm now, the first of them first; `size` counts the new one."""
 
     leader: str = ""
     members: tuple[str, ...] = ()
     size: int = 0
 
 
-def alike(runbook: Runbook, others: Iterable[Runbook]) -> frozenset[str]:
-    """The names of the runbooks that can be in one storm with `runbook`, itself among them."""
-    warns = _warns(runbook)
-    return frozenset({runbook.name, *(o.name for o in others if _warns(o) == warns)})
+def is_alike(one: StormFault, other: StormFault) -> bool:
+    """The same check or code; and a warning never speaks for a fault."""
+    if one.fatal != other.fatal:
+        return False
+    same_check = bool(one.check) and one.check == other.check
+    return same_check or bool(set(one.codes) & set(other.codes))
 
 
-def _warns(runbook: Runbook) -> bool:
-    return any(trigger.fatal is not True for trigger in runbook.triggers)
-
-
-def joining(
-    ledger: Ledger, cluster: str, runbooks: Collection[str], node: str, now: float, limits: Limits
+def find_storm(
+    fault: StormFault, known: Sequence[StormFault], now: float, gpu_nodes: int, limits: Limits
 ) -> Joining:
-    """Whether a run of one of `runbooks` that begins `now` (Unix seconds) on `node` belongs to
-    a storm. One whose leader has finished takes nobody in: its pages are closed, and who joined
-    it then would be told of to no one."""
-    since = now - limits.storm_window
-    storm = ledger.storm(cluster, runbooks, since)
-    if storm is not None and not storm.over:
-        return Joining(storm.leader, (), storm.size + 1)
-    before = storm.last if storm is not None else float("-inf")
-    first_of: dict[str, str] = {}
-    for run in ledger.recent(cluster, runbooks, since):
-        if run.node and run.node != node and run.created > before:
-            first_of.setdefault(run.node, run.run_id)
-    if len(first_of) + 1 < limits.storm_nodes:
-        return Joining()
-    members = tuple(first_of.values())
-    return Joining(members[0], members, len(members) + 1)
+    """Whether a new fault belongs to a storm; `known` are those before it, `now` Unix seconds."""
+    others = [k for k in known if is_alike(fault, k) and k.node != fault.node]
+    return _open_storm(fault, others, known, now) or _new_storm(fault, others, gpu_nodes, limits)
+
+
+def _open_storm(
+    fault: StormFault, others: Sequence[StormFault], known: Sequence[StormFault], now: float
+) -> Joining | None:
+    for leader in dict.fromkeys(k.leader for k in reversed(others) if k.leader):
+        members = [k for k in known if k.leader == leader]
+        last = max(k.seen for k in members)
+        if now - last > JOINING_CLOSES or not any(k.open for k in members):
+            continue
+        domains = {k.domain for k in members}
+        if len(domains) == 1 and "" not in domains and fault.domain not in domains:
+            continue  # it is one rack's, and this is another
+        return Joining(leader, (), len({*(k.node for k in members), fault.node}))
+    return None
+
+
+def _new_storm(
+    fault: StormFault, others: Sequence[StormFault], gpu_nodes: int, limits: Limits
+) -> Joining:
+    free = [k for k in others if not k.leader and k.open]
+    near = [k for k in free if fault.domain and k.domain == fault.domain]
+    needed = max(limits.storm_nodes, math.ceil(SHARE * gpu_nodes))
+    for group, least in ((free, needed), (near, OF_ONE_DOMAIN)):
+        together = _within(fault, group, limits.storm_window)
+        if len(together) + 1 >= least:
+            runs = tuple(k.run_id for k in together)
+            return Joining(runs[0], runs, len(runs) + 1)
+    return Joining()
+
+
+def _within(fault: StormFault, group: Iterable[StormFault], window: float) -> list[StormFault]:
+    """The most nodes whose faults lie within one window with this one, by time, one a node."""
+    first_of: dict[str, StormFault] = {}
+    for one in sorted(group, key=lambda k: (k.at, k.run_id)):
+        if abs(one.at - fault.at) <= window:
+            first_of.setdefault(one.node, one)
+    near = list(first_of.values())
+    best: list[StormFault] = []
+    end = 0
+    for begin, one in enumerate(near):
+        while end < len(near) and near[end].at <= one.at + window:
+            end += 1
+        if one.at <= fault.at <= one.at + window and end - begin > len(best):
+            best = near[begin:end]
+    after = [k for k in near if k.at >= fault.at]  # the window that begins with this one
+    return after if len(after) > len(best) else best
 
 
 class StormBook:

@@ -1,7 +1,7 @@
 """The watch source: faults that appear on nodes, and the open sessions nobody runs yet.
 
 Over the Observer port alone; no database and no sender. What appears while it watches
-fires within a second; what was open before, or slipped through a gap, is adopted as
+fires within a second; what was open before, or slipped through a gap, is offered as
 `late`. It offers to the intake and decides nothing: an event that could not be stored is
 offered again until it is, since nobody else would deliver it a second time.
 """
@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine
 
-from nvsx.core.errors import ClusterError, NotFound, StoreError
+from nvsx.core.errors import StoreError
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock, Fault, Observer
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
-from nvsx.core.watches.snapshot import Needs
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class WatchSource:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a fault was not taken: %r", error, exc_info=error)
 
-    async def adopt(self, *, all_ages: bool = True, nodes: Collection[str] | None = None) -> int:
+    async def adopt(self, *, all_ages: bool = True) -> int:
         """Offer what is open now and has not been settled, as late; how many runs that fired.
 
         10:00:00 nvsx starts, n1 has been ill since 9:00      offered, late
@@ -96,15 +95,10 @@ class WatchSource:
         10:01:00 n2 is still ill                              offered, late; the intake knows it
         10:01:30 nothing has changed                          nothing is offered
 
-        Without `all_ages` a fault of this moment is left to the stream. With `nodes` only
-        these are looked at, settled or not: what joined a run that has ended there may have
-        been another incident. Raises ClusterError.
+        Without `all_ages` a fault of this moment is left to the stream. Raises ClusterError.
         """
         now = self._clock.now()
         listed = await self._observer.nodes_in_incident()
-        if nodes is not None:
-            again = (fault for fault in listed if fault.node in nodes)
-            return sum(await asyncio.gather(*(self._adopt_fault(fault) for fault in again)))
         names = {_name_fault(fault): fault for fault in listed}
         self._settled &= names.keys()
         fresh = [
@@ -120,35 +114,13 @@ class WatchSource:
         self._settled.clear()
 
     async def _adopt_fault(self, fault: Fault) -> int:
-        answer = await self._offer_late(fault)
-        if answer.outcome == "ignored" and not answer.runbook:
-            for other in await self._other_events_of_session(fault):
-                answer = await self._offer_late(other)
-                if answer.outcome != "ignored":
-                    break
+        answer = await self.offer(event_of(fault, self._clock.now(), late=True))
         return int(answer.outcome == "fired")
 
-    async def _offer_late(self, fault: Fault) -> Answer:
+    async def offer(self, event: TriggerEvent) -> Answer:
+        """Offer in turn, until it is stored."""
         async with self._gate:
-            return await self._offer_until_stored(event_of(fault, self._clock.now(), late=True))
-
-    async def _other_events_of_session(self, fault: Fault) -> Iterable[Fault]:
-        """The session's further events: the one that opened it may match no runbook."""
-        if not fault.session_key:
-            return ()
-        try:
-            feed = await self._observer.follow(fault.node, Needs())
-        except (NotFound, ClusterError):
-            return ()
-        session = feed.current.session
-        await feed.close()
-        if session.key != fault.session_key:
-            return ()
-        return [
-            Fault(fault.node, event, session.key)
-            for event in session.events
-            if identity_of(event) != identity_of(fault.event) and not event.healthy
-        ]
+            return await self._offer_until_stored(event)
 
     async def _offer_until_stored(self, event: TriggerEvent) -> Answer:
         """Offer until it is stored."""

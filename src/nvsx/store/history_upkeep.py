@@ -17,11 +17,12 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 from nvsx.core.errors import StoreError, UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.store import database
-from nvsx.store.inbox_tables import asks, incidents, requests, storms
+from nvsx.store.inbox_tables import asks, requests, storm_faults
+from nvsx.store.incident_tables import incident_index, incident_runs
 from nvsx.store.journal_tables import claims, journal, run_lengths, run_words, runs
 from nvsx.store.records import record
 
-_OF_RUNS = (journal, run_lengths, run_words, claims, requests, storms, asks)
+_OF_RUNS = (journal, run_lengths, run_words, claims, requests, storm_faults, asks)
 
 
 def prunable(db: Connection, before: float, limit: int | None = None) -> list[RunRow]:
@@ -51,7 +52,12 @@ def _may_go(before: float) -> ColumnElement[bool]:
         )
         .exists()
     )
-    open_ = select(incidents.c.run_id)
+    still = incident_index.c.incident == incident_runs.c.incident
+    open_ = (
+        select(incident_runs.c.run_id)
+        .select_from(incident_runs.join(incident_index, still))
+        .where(incident_index.c.ended.is_(None))
+    )
     return and_(
         runs.c.finished < before,
         runs.c.run_id.not_in(open_),

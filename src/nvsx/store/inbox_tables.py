@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Column, Float, Integer, Table, Text
 
 from nvsx.store.journal_tables import metadata
 
@@ -49,16 +49,6 @@ requests = Table(
     Column("body", Text, nullable=False),
 )
 
-incidents = Table(
-    "incidents",
-    metadata,
-    Column("cluster", Text, nullable=False),
-    Column("node", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    PrimaryKeyConstraint("cluster", "node", "key"),
-)
-
 silences = Table(
     "silences",
     metadata,
@@ -71,14 +61,16 @@ silences = Table(
     Column("created", Float, nullable=False),
 )
 
-storms = Table(
-    "storms",
+# The faults that fired runs, as storms count them; `leader` is "" outside of a storm.
+storm_faults = Table(
+    "storm_faults",
     metadata,
     Column("run_id", Text, primary_key=True),
     Column("leader", Text, nullable=False),
     Column("cluster", Text, nullable=False),
-    Column("runbook", Text, nullable=False),
-    Column("joined", Float, nullable=False),
+    Column("seen", Float, nullable=False),
+    # The StormFault as JSON; the columns above are for finding.
+    Column("body", Text, nullable=False),
 )
 
 asks = Table(

@@ -94,9 +94,14 @@ def read_entries(db: Connection, incident: str) -> list[IncidentEntry]:
         ) from error
 
 
+def read_position(db: Connection, cluster: str, node: str) -> int:
+    """How many entries all incidents of a node have."""
+    return int(_POSITION.scalar(db, cluster=cluster, node=node) or 0)
+
+
 def read_story(db: Connection, cluster: str, node: str) -> StoredStory:
     """What is known of a node: its open incident, and the one before it."""
-    position = _POSITION.scalar(db, cluster=cluster, node=node) or 0
+    position = read_position(db, cluster, node)
     latest = _LATEST.all(db, cluster=cluster, node=node)
     story = NodeStory(node)
     for row in reversed(latest):
@@ -117,7 +122,7 @@ def append_to_story(
 ) -> Appended:
     """Append at the story's position; keeps index and keys current. Raises StoryMoved."""
     node = stored.story.node
-    position = _POSITION.scalar(db, cluster=cluster, node=node) or 0
+    position = read_position(db, cluster, node)
     if position != stored.position:
         raise StoryMoved(f"the incident on {node} has moved on", "look again")
     story, open_id, last_id = stored.story, stored.open_id, stored.last_id

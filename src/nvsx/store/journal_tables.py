@@ -1,7 +1,7 @@
 """The tables as they are now. How they came to be is told in migrations.
 
 `runs` is an index folded from `journal` in the transaction that appends; `claims` is what
-makes one run a node true across processes.
+makes one run for each runbook and incident of a node true across processes.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ claims = Table(
     metadata,
     Column("cluster", Text, nullable=False),
     Column("node", Text, nullable=False),
+    Column("runbook", Text, nullable=False),
+    # "" for a run that a person started: it joins the node's incident after it was made.
+    Column("incident", Text, nullable=False),
     Column("run_id", Text, nullable=False),
-    PrimaryKeyConstraint("cluster", "node"),
+    PrimaryKeyConstraint("cluster", "node", "runbook", "incident"),
 )

@@ -285,6 +285,59 @@ def _old_run_as_row(run: Any, incident: str) -> dict[str, Any]:
     }
 
 
+def runs_beside_each_other(db: Connection) -> None:
+    """A run claims a node for its runbook and incident; storms count faults by their own time.
+
+    What told incidents apart before they had a journal goes.
+    """
+    _execute_all(
+        db,
+        "ALTER TABLE claims RENAME TO claims_of_nodes",
+        "DROP INDEX claims_by_run",
+        """CREATE TABLE claims (
+            cluster TEXT NOT NULL, node TEXT NOT NULL, runbook TEXT NOT NULL,
+            incident TEXT NOT NULL, run_id TEXT NOT NULL REFERENCES runs (run_id),
+            PRIMARY KEY (cluster, node, runbook, incident))""",
+        """INSERT INTO claims (cluster, node, runbook, incident, run_id)
+            SELECT c.cluster, c.node, r.runbook, COALESCE(i.incident, ''), c.run_id
+            FROM claims_of_nodes c JOIN runs r ON r.run_id = c.run_id
+            LEFT JOIN incident_runs i ON i.run_id = c.run_id""",
+        "DROP TABLE claims_of_nodes",
+        "CREATE INDEX claims_by_run ON claims (run_id)",
+        "DROP TABLE incidents",
+        """CREATE TABLE storm_faults (
+            run_id TEXT PRIMARY KEY, leader TEXT NOT NULL, cluster TEXT NOT NULL,
+            seen DOUBLE PRECISION NOT NULL, body TEXT NOT NULL)""",
+        "CREATE INDEX storm_faults_by_age ON storm_faults (cluster, seen)",
+        "CREATE INDEX storm_faults_by_leader ON storm_faults (leader)",
+    )
+    old = db.execute(
+        text(
+            "SELECT s.run_id, s.leader, s.cluster, s.joined, r.node "
+            "FROM storms s JOIN runs r ON r.run_id = s.run_id"
+        )
+    ).mappings()
+    rows = [
+        {
+            "run_id": row["run_id"],
+            "leader": row["leader"],
+            "cluster": row["cluster"],
+            "seen": row["joined"],
+            "body": json.dumps({"node": row["node"], "at": row["joined"]}),
+        }
+        for row in list(old)
+    ]
+    if rows:
+        db.execute(
+            text(
+                "INSERT INTO storm_faults (run_id, leader, cluster, seen, body) "
+                "VALUES (:run_id, :leader, :cluster, :seen, :body)"
+            ),
+            rows,
+        )
+    _execute_all(db, "DROP TABLE storms")
+
+
 STEPS: Sequence[Step] = (
     journal_of_runs,
     inbox_of_the_daemon,
@@ -293,6 +346,7 @@ STEPS: Sequence[Step] = (
     lengths_of_stages_in_a_row,
     rows_that_stay,
     incidents_of_nodes,
+    runs_beside_each_other,
 )
 
 

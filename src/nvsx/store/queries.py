@@ -26,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 
 from nvsx.core.journal.past_runs import By, Hit, RunFilter, Sample
 from nvsx.store import database
-from nvsx.store.inbox_tables import storms
+from nvsx.store.inbox_tables import storm_faults
 from nvsx.store.journal_tables import run_lengths, run_words, runs
 from nvsx.store.run_list import make_conditions
 
@@ -39,8 +39,10 @@ def of_incident(db: Connection, run_id: str, since: float) -> Sequence[str]:
     same = [runs.c.node == run["node"], runs.c.node != ""]
     if run["session_key"]:
         same.append(runs.c.session_key.in_(("", run["session_key"])))
-    leader = select(storms.c.leader).where(storms.c.run_id == run_id).scalar_subquery()
-    storm = select(storms.c.run_id).where(storms.c.leader == leader)
+    leader = select(storm_faults.c.leader).where(storm_faults.c.run_id == run_id).scalar_subquery()
+    storm = select(storm_faults.c.run_id).where(
+        storm_faults.c.leader == leader, storm_faults.c.leader != ""
+    )
     near = and_(
         runs.c.cluster == run["cluster"],
         runs.c.sandbox == run["sandbox"],

@@ -32,7 +32,9 @@ _ROW_FIELDS = tuple(name for name in RunRow.__struct_fields__ if name != "alive"
 _RUN = Prepared(select(runs).where(runs.c.run_id == bindparam("r")))
 _HOLDER = Prepared(
     select(claims.c.run_id).where(
-        claims.c.cluster == bindparam("c"), claims.c.node == bindparam("n")
+        claims.c.cluster == bindparam("c"),
+        claims.c.node == bindparam("n"),
+        claims.c.runbook == bindparam("b"),
     )
 )
 _INSERT_RUN = Prepared(insert(runs))
@@ -119,9 +121,9 @@ def unfinished(db: Connection, run_id: str) -> Record:
     return found
 
 
-def holder(db: Connection, cluster: str, node: str) -> Record | None:
-    """The run that has claimed a node."""
-    run_id = _HOLDER.scalar(db, c=cluster, n=node)
+def holder(db: Connection, cluster: str, node: str, runbook: str) -> Record | None:
+    """A run of the runbook that is at work on a node."""
+    run_id = _HOLDER.scalar(db, c=cluster, n=node, b=runbook)
     return None if run_id is None else find(db, run_id)
 
 
@@ -135,20 +137,26 @@ def new_run_id(db: Connection, now: float) -> str:
             return run_id
 
 
-def insert_run(db: Connection, lease: Lease, run: NewRun, now: float) -> None:
-    """Store a new run, and its claim when it has a node. The node must be free."""
+def insert_run(db: Connection, lease: Lease, run: NewRun, now: float, incident: str = "") -> None:
+    """Store a new run, and its claim when it has a node, which must be free for it."""
     row = make_first_row(lease.run_id, run, now)
     fields = {name: getattr(row, name) for name in _ROW_FIELDS}
     _INSERT_RUN.run(db, **fields, owner=lease.owner, epoch=lease.epoch, last_seq=0)
     if run.node:
-        _CLAIM.run(db, cluster=run.cluster, node=run.node, run_id=lease.run_id)
+        _put_claim(db, lease.run_id, run.cluster, run.node, run.runbook, incident)
+
+
+def _put_claim(
+    db: Connection, run_id: str, cluster: str, node: str, runbook: str, incident: str = ""
+) -> None:
+    _CLAIM.run(db, cluster=cluster, node=node, runbook=runbook, incident=incident, run_id=run_id)
 
 
 def claim(db: Connection, found: Record, node: str) -> None:
-    """Claim a node, which must be free or the run's own already."""
-    run_id, cluster = found.row.run_id, found.row.cluster
-    if holder(db, cluster, node) is None:
-        _CLAIM.run(db, cluster=cluster, node=node, run_id=run_id)
+    """Claim a node, which must be free for the runbook or the run's own already."""
+    run_id, cluster, runbook = found.row.run_id, found.row.cluster, found.row.runbook
+    if holder(db, cluster, node, runbook) is None:
+        _put_claim(db, run_id, cluster, node, runbook)
     _SET_NODE.run(db, r=run_id, n=node)
 
 

@@ -33,10 +33,9 @@ from nvsx.store.inbox_tables import (
     deliveries,
     events,
     explanations,
-    incidents,
     requests,
     silences,
-    storms,
+    storm_faults,
 )
 from nvsx.store.journal_tables import runs
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -61,17 +60,21 @@ class SqliteInbox:
         def work(db: Connection) -> Taken:
             decision = decide(SqlLedger(db, self._journal.alive))
             again = decision.duplicate_of
+            run_id = records.new_run_id(db, now) if decision.create is not None else ""
+            appended = taking.append_news(db, decision, run_id)
             if again is not None:
-                return Taken(event=taking.repeated(db, again, draft.received), decision=decision)
+                event = taking.repeated(db, again, draft.received)
+                return Taken(event=event, decision=decision, appended=appended)
             lease = None
             if decision.create is not None:
-                lease = Lease(records.new_run_id(db, now), self._journal.owner, 1)
-                records.insert_run(db, lease, decision.create, now)
-                taking.follow_up(db, lease.run_id, decision, now)
-            taking.insert_asks(db, decision.asks, lease.run_id if lease else "")
+                lease = Lease(run_id, self._journal.owner, 1)
+                incident = appended.stored.open_id if appended is not None else ""
+                records.insert_run(db, lease, decision.create, now, incident)
+                taking.follow_up(db, run_id, decision, now)
+            taking.insert_asks(db, decision.asks, run_id)
             event = taking.event_of(draft, decision, lease)
             taking.insert_event(db, event)
-            return Taken(event=event, decision=decision, lease=lease)
+            return Taken(event=event, decision=decision, lease=lease, appended=appended)
 
         return await self._journal.transact(work)
 
@@ -131,13 +134,11 @@ class SqliteInbox:
         return str(await self._journal.look(lambda db: db.execute(query).scalar() or ""))
 
     async def storm_of(self, run_id: str) -> StormMark | None:
-        query = select(storms.c.leader, storms.c.joined).where(storms.c.run_id == run_id)
+        query = select(storm_faults.c.leader).where(storm_faults.c.run_id == run_id)
 
         def look(db: Connection) -> StormMark | None:
-            found = db.execute(query).first()
-            if found is None:
-                return None
-            return StormMark(found[0], storm_size(db, found[0]), found[1])
+            leader = db.execute(query).scalar()
+            return StormMark(leader, storm_size(db, leader)) if leader else None
 
         return await self._journal.look(look)
 
@@ -169,7 +170,7 @@ class SqliteInbox:
             query = delete(asks).where(asks.c.ask_id.in_(done))
             await self._journal.transact(lambda db: db.execute(query).rowcount)
 
-    # --- silences, incidents, cursors --------------------------------------------------------
+    # --- silences, cursors ------------------------------------------------------------------
 
     async def silence(self, silence: Silence) -> None:
         def work(db: Connection) -> None:
@@ -201,18 +202,6 @@ class SqliteInbox:
             .values(until=now)
         )
         return bool(await self._journal.transact(lambda db: db.execute(query).rowcount))
-
-    async def incidents(self, cluster: str) -> Sequence[tuple[str, str]]:
-        query = select(incidents.c.node, incidents.c.key).where(incidents.c.cluster == cluster)
-
-        return await self._journal.look(lambda db: [(row[0], row[1]) for row in db.execute(query)])
-
-    async def close_incidents(self, cluster: str, nodes: Sequence[str]) -> None:
-        if nodes:
-            query = delete(incidents).where(
-                incidents.c.cluster == cluster, incidents.c.node.in_(nodes)
-            )
-            await self._journal.transact(lambda db: db.execute(query).rowcount)
 
     async def cursor(self, source: str) -> Any:
         query = select(cursors.c.value).where(cursors.c.source == source)

@@ -73,7 +73,7 @@ class SqliteJournal:
 
         def work(db: Connection) -> Lease:
             if run.node:
-                self._check_free(db, run.cluster, run.node, "")
+                self._check_free(db, run.cluster, run.node, run.runbook, "")
             lease = Lease(records.new_run_id(db, now), self.owner, 1)
             records.insert_run(db, lease, run, now)
             return lease
@@ -85,7 +85,8 @@ class SqliteJournal:
     async def claim(self, lease: Lease, node: str) -> None:
         def work(db: Connection) -> None:
             record = records.leased(db, lease)
-            self._check_free(db, record.row.cluster, node, lease.run_id)
+            row = record.row
+            self._check_free(db, row.cluster, node, row.runbook, lease.run_id)
             records.claim(db, record, node)
 
         await self.transact(work)
@@ -218,8 +219,10 @@ class SqliteJournal:
         records.set_owner(db, lease)
         return lease
 
-    def _check_free(self, db: Connection, cluster: str, node: str, run_id: str) -> None:
-        holder = records.holder(db, cluster, node)
+    def _check_free(
+        self, db: Connection, cluster: str, node: str, runbook: str, run_id: str
+    ) -> None:
+        holder = records.holder(db, cluster, node, runbook)
         if holder is None or holder.row.run_id == run_id:
             return
         raise NodeClaimed(

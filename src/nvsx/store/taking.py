@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, bindparam, insert, text, update
 
+from nvsx.core.incident.incident_store import Appended
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.routing.inbox import Ask, Decision, Draft, Received
 from nvsx.core.routing.route import Explanation
-from nvsx.store.inbox_tables import events, requests, storms
+from nvsx.store.inbox_tables import events, requests, storm_faults
+from nvsx.store.incident_records import append_to_story
 from nvsx.store.statements import Prepared
 
 _EVENT = Prepared(insert(events))
@@ -28,8 +30,12 @@ _REPEATED = Prepared(
     .values(repeats=events.c.repeats + 1, last_received=bindparam("at"))
 )
 _REQUEST = Prepared(insert(requests))
-_LEAVE_STORM = Prepared(delete(storms).where(storms.c.run_id == bindparam("r")))
-_JOIN_STORM = Prepared(insert(storms))
+_JOIN_STORM = Prepared(
+    update(storm_faults)
+    .where(storm_faults.c.run_id == bindparam("r"))
+    .values(leader=bindparam("l"))
+)
+_STORM_FAULT = Prepared(insert(storm_faults))
 # Plain SQL: ON CONFLICT is the same in SQLite and PostgreSQL, SQLAlchemy's is not.
 _EXPLANATION = Prepared(
     text("INSERT INTO explanations (digest, body) VALUES (:d, :b) ON CONFLICT DO NOTHING")
@@ -38,12 +44,6 @@ _DELIVERY = Prepared(
     text(
         'INSERT INTO deliveries ("key", event_id, at) VALUES (:k, :e, :at) '
         'ON CONFLICT ("key") DO UPDATE SET event_id = excluded.event_id, at = excluded.at'
-    )
-)
-_INCIDENT = Prepared(
-    text(
-        'INSERT INTO incidents (cluster, node, "key", run_id) VALUES (:c, :n, :k, :r) '
-        'ON CONFLICT (cluster, node, "key") DO UPDATE SET run_id = excluded.run_id'
     )
 )
 _ASK = Prepared(
@@ -65,19 +65,32 @@ def insert_asks(db: Connection, asks: Sequence[Ask], new_run: str = "") -> None:
     )
 
 
+def append_news(db: Connection, decision: Decision, run_id: str) -> Appended | None:
+    """What the decision adds to the incident of its node; `run_id` is the new run's."""
+    news = decision.news
+    if news is None:
+        return None
+    events = news.events
+    if decision.joins is not None:
+        joins = decision.joins
+        events = (*events, msgspec.structs.replace(joins, run_id=joins.run_id or run_id))
+    if not events:
+        return None
+    return append_to_story(db, news.cluster, news.stored, events, news.sight.at)
+
+
 def follow_up(db: Connection, run_id: str, decision: Decision, now: float) -> None:
-    """What belongs to a new run: its request, its incident, its part in a storm."""
+    """What belongs to a new run: its request, and its part in a storm."""
     _REQUEST.run(db, run_id=run_id, body=decision.request)
-    run = decision.create
-    if run is None:
+    run, fault = decision.create, decision.fault
+    if run is None or fault is None:
         return
-    if decision.incident:
-        _INCIDENT.run(db, c=run.cluster, n=run.node, k=decision.incident, r=run_id)
+    body = msgspec.json.encode(fault).decode()
+    named = {"leader": decision.storm, "cluster": run.cluster, "seen": now, "body": body}
+    _STORM_FAULT.run(db, run_id=run_id, **named)
     if decision.storm:
-        _LEAVE_STORM.run_many(db, [{"r": member} for member in decision.members])
-        mark = {"leader": decision.storm, "cluster": run.cluster, "runbook": run.runbook}
-        joining = (*decision.members, run_id)
-        _JOIN_STORM.run_many(db, [mark | {"run_id": r, "joined": now} for r in joining])
+        members = [{"r": member, "l": decision.storm} for member in decision.members]
+        _JOIN_STORM.run_many(db, members)
 
 
 def event_of(draft: Draft, decision: Decision, lease: Lease | None) -> Received:

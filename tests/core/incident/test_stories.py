@@ -34,7 +34,7 @@ from nvsx.core.incident.incident_events import FaultSeen, IncidentNoted, RunEnde
 from nvsx.core.incident.incident_state import Stamp
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage
-from nvsx.core.incident.sight import SeenCause, SeenChain, SeenHold, SeenRepair
+from nvsx.core.incident.sight import REPAIRS, SeenCause, SeenChain, SeenHold, SeenRepair
 
 
 def two_attempts() -> Timeline:
@@ -497,3 +497,14 @@ def test_a_story_that_was_stored_reads_the_same() -> None:
         before.key,
     )
     assert [a.ended for a in after.attempts] == [a.ended for a in before.attempts]
+
+
+def test_a_request_seen_after_the_new_boot_is_no_reboot_that_is_due() -> None:
+    """nvsx was dead while the node rebooted: the first look has the new boot id and no requests,
+    the next one the request. The reboot is behind, and the incident ends thirty seconds later."""
+    line = quarantined().restarted()
+    line.at(60, boot_id="boot-2", unread=frozenset({REPAIRS}), **HEALTHY)
+    line.at(61, repairs=(done("e1", created_at=NOON + 8),), unread=frozenset())
+    line.wait(95)
+    assert line.attempts() == [("first", "succeeded")]
+    assert line.ending == "recovered"

@@ -95,9 +95,7 @@ def _begun(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptB
     before = d.previous
     looked = before is not None and before.was_read(REPAIRS)
     earliest = before.at if before is not None and looked else None
-    boot = incident.node.boot_id or (before.boot_id if before is not None else "")
-    if not boot and repair.signal != "sent":
-        boot = d.sight.boot_id
+    boot = _boot_before(d, incident, repair)
     return AttemptBegan(
         attempt=len(incident.attempts) + 1,
         kind=repair.kind,
@@ -111,6 +109,21 @@ def _begun(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptB
         effect=repair.effect,
         look=repair.look,
     )
+
+
+def _boot_before(d: Deciding, incident: IncidentState, repair: SeenRepair) -> str:
+    """The node's boot id before the repair, "" where nvsx did not see it.
+
+    nvsx was away while the node rebooted: its first look shows the new boot id, the next one the
+    request, made before both. The boot id that the incident began with is the one before, unless
+    an earlier attempt had the node reboot too.
+    """
+    before = d.previous
+    if incident.node.boot_id and 0 < repair.created_at < incident.node_since.at:
+        rebooted = any(a.booted for a in incident.attempts)
+        return "" if rebooted else incident.opened.boot_id
+    boot = incident.node.boot_id or (before.boot_id if before is not None else "")
+    return boot if boot or repair.signal == "sent" else d.sight.boot_id
 
 
 def _served(incident: IncidentState, repair: SeenRepair) -> tuple[int, ...]:

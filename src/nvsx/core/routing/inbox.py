@@ -1,24 +1,27 @@
 """The inbox: what the daemon keeps beside the journals, and the port to it.
 
-Received events with their explanations, deliveries seen, open incidents, silences, storms,
-what runs were asked for, and what people ask of a run. Deciding about an event and storing
-the decision is one transaction: `take` hands a read-only `Ledger` to a pure function and
-carries out what it returns. Times are Unix seconds.
+Received events with their explanations, deliveries seen, silences, storms, what runs were
+asked for, and what people ask of a run. Deciding about an event and storing the decision, with
+what it adds to the incident of its node, is one transaction: `take` hands a read-only `Ledger` to
+a pure function and carries out what it returns. Times are Unix seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from nvsx.core.incident.incident_events import RunJoined
+from nvsx.core.incident.incident_store import Appended, StoredStory
+from nvsx.core.incident.node_look import StoryNews
 from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
 from nvsx.core.routing.route import Explanation, TriggerFacts
 from nvsx.core.routing.trigger_event import Outcome
 
-#: Outcomes after which the same delivery is a duplicate; an ignored one is decided afresh.
-SETTLED: frozenset[Outcome] = frozenset({"fired", "attached", "noted", "missed"})
+#: Outcomes after which the same delivery is a duplicate; any other is decided afresh.
+SETTLED: frozenset[Outcome] = frozenset({"fired", "attached"})
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,22 +76,38 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StormMark(msgspec.Struct, frozen=True):
-    """A run's part in a storm. `leader` is the leading run's id, `size` counts its nodes, `last`
-    is when a run joined; it is `over` when the leader has finished."""
+    """A run's part in a storm. `leader` is the id of the run that was first, `size` counts its
+    nodes."""
 
     leader: str
     size: int
-    last: float = 0.0
-    over: bool = False
+
+
+class StormFault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault that fired a run, as storms count it. `at` is the fault's time, `seen` when it was
+    stored; `domain` is the node's NVLink domain. `leader` is "" outside of a storm; `open` says
+    that its incident is not over."""
+
+    node: str
+    domain: str = ""
+    check: str = ""
+    codes: tuple[str, ...] = ()
+    fatal: bool = False
+    at: float
+    run_id: str = ""
+    leader: str = ""
+    seen: float = 0.0
+    open: bool = True
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What shall become of an event, in one transaction.
 
-    `create` is the run to make, with its `request` as JSON. `asks` with run_id "" are for
-    that new run. `incident` is the key under which a run without a session is found
-    again. `storm` is the leader's run id when the new run joins a storm, and `members` are
-    earlier runs that belong to it from now on, the leader among them.
+    `news` is what it adds to the incident of its node; `joins` goes with it, for the new run
+    where its run_id is "". `create` is the run to make, with its `request` as JSON. `asks` with
+    run_id "" are for that new run. `fault` is what storms count of it; `storm` is the leader's
+    run id when the new run joins a storm, and `members` are earlier runs that belong to it from
+    now on, the leader among them. `unrouted`: a fault that is somebody's, and no runbook's.
     """
 
     outcome: Outcome
@@ -99,19 +118,23 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     create: NewRun | None = None
     request: str = ""
     asks: tuple[Ask, ...] = ()
-    incident: str = ""
+    news: StoryNews | None = None
+    joins: RunJoined | None = None
+    fault: StormFault | None = None
     storm: str = ""
     storm_size: int = 0
     members: tuple[str, ...] = ()
     throttled: bool = False
+    unrouted: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """What was stored. `lease` is the new run's."""
+    """What was stored. `lease` is the new run's, `appended` what the incident has more."""
 
     event: Received
     decision: Decision
     lease: Lease | None = None
+    appended: Appended | None = None
 
 
 class Ledger(Protocol):
@@ -121,36 +144,36 @@ class Ledger(Protocol):
         """The latest event received after `since` under one of these keys."""
         ...
 
-    def holder(self, cluster: str, node: str) -> RunRow | None:
-        """The unfinished run that has claimed the node."""
+    def story(self, cluster: str, known: StoredStory) -> StoredStory:
+        """The story of a node; `known` itself while nobody has moved it on."""
         ...
+
+    def at_work(self, cluster: str, node: str, runbook: str, incident: str) -> RunRow | None:
+        """The unfinished run of the runbook on this incident of the node, or one by hand that
+        has joined none yet. `incident` is "" for one that only this decision opens."""
+        ...
+
+    def run(self, run_id: str) -> RunRow | None: ...
 
     def armed(self, cluster: str, runbook: str) -> RunRow | None:
         """An unfinished run of the runbook that waits for its node."""
-        ...
-
-    def of_session(self, cluster: str, node: str, session_key: str) -> RunRow | None:
-        """The latest run that followed this quarantine session."""
-        ...
-
-    def last_on(self, cluster: str, node: str) -> RunRow | None:
-        """The node's latest run that has finished."""
-        ...
-
-    def of_incident(self, cluster: str, node: str, key: str) -> RunRow | None:
-        """The run of an open incident without a session."""
         ...
 
     def silence(self, cluster: str, node: str, now: float) -> Silence | None:
         """The silence that covers the node now."""
         ...
 
-    def recent(self, cluster: str, runbooks: Collection[str], since: float) -> Sequence[RunRow]:
-        """The runs of these runbooks that events fired since, oldest first."""
+    def recent(self, cluster: str, runbook: str, since: float) -> Sequence[RunRow]:
+        """The runs of the runbook that events fired since, oldest first."""
         ...
 
-    def storm(self, cluster: str, runbooks: Collection[str], since: float) -> StormMark | None:
-        """The latest storm among these runbooks that a run joined since."""
+    def storm_faults(self, cluster: str, since: float) -> Sequence[StormFault]:
+        """The faults that fired runs since, as storms count them, oldest first; of very many
+        the newest."""
+        ...
+
+    def storm_size(self, leader: str) -> int:
+        """How many runs belong to the storm of this run."""
         ...
 
 
@@ -200,8 +223,8 @@ class Inbox(Protocol):
     async def take(self, draft: Draft, decide: Decide) -> Taken:
         """Decide about an event and store all that follows from it, flushed to disk.
 
-        A new run and its claim are made in the same transaction. A duplicate is counted
-        on the event it repeats.
+        A new run and its claim are made in the same transaction, and what the decision adds to
+        the incident is appended there. A duplicate is counted on the event it repeats.
         """
         ...
 
@@ -243,14 +266,6 @@ class Inbox(Protocol):
 
     async def end_silence(self, node: str, now: float) -> bool:
         """End the silences of a node; whether there was one."""
-        ...
-
-    async def incidents(self, cluster: str) -> Sequence[tuple[str, str]]:
-        """(node, key) of the open incidents without a session."""
-        ...
-
-    async def close_incidents(self, cluster: str, nodes: Sequence[str]) -> None:
-        """The incidents of these nodes are over."""
         ...
 
     async def cursor(self, source: str) -> Any:

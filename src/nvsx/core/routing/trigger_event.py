@@ -31,6 +31,10 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason, whatever matches. `unseen` counts further faults the sender cut off its message:
     more than 0 means a storm, and a list of the cluster. `horizon` is how long, in seconds,
     the sender may repeat the delivery. `steps` say how the facts were found, for `explain`.
+
+    `alert` is the sender's name for what it reports, the same from the first firing to the
+    resolve, and `alert_since` when that episode began. `standing` says that the sender means
+    "firing now", whenever that began: such an event is never too old.
     """
 
     source: str
@@ -50,6 +54,9 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     unseen: int = 0
     horizon: float = 3600.0
     steps: tuple[str, ...] = ()
+    alert: str = ""
+    alert_since: float | None = None
+    standing: bool = False
 
 
 Outcome = Literal["fired", "duplicate", "attached", "ignored", "missed", "noted", "planned"]
@@ -60,10 +67,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     fired      stored durably, will run as `run_id`
     duplicate  the same delivery or key was there before; `run_id` is that one's, if any
-    attached   the incident has a run already: `run_id`
+    attached   the incident has, or had, its run already: `run_id`
     ignored    authentic, but nothing to do: `reason`
     missed     stored as missed: too old, and its incident is over
-    noted      a recovery notice, written as a note on `run_id`
+    noted      a recovery notice, on record in the open incident
     planned    a dry run: `plan` is what would happen
     """
 
