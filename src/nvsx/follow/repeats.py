@@ -37,6 +37,11 @@ class RepeatScripts:
             script = msgspec.structs.replace(script, facts=facts)
         return await self._scripts.run(script, on_line, on_start)
 
+    async def find_end(
+        self, script: Script, identity: ProcessIdentity | None, limit: float | None
+    ) -> ScriptResult | None:
+        return await self._scripts.find_end(script, identity, limit)
+
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         return await self._scripts.stop_orphan(identity, idempotency_key)
 
