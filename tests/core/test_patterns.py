@@ -239,6 +239,25 @@ def test_what_re2_was_too_slow_for_can_be_stopped_from_then_on(work: Work) -> No
     assert isinstance(matcher._compiled, patterns.Limited)
 
 
+@pytest.mark.parametrize(
+    ("each", "done"), [(patterns.SLOW * 0.9, 1000), (patterns.SLOW, 50), (5.0, 1)]
+)
+def test_other_work_over_a_message_ends_too(
+    monkeypatch: pytest.MonkeyPatch, each: float, done: int
+) -> None:
+    """A slow expression over a thousand alerts is given up; a usual one is done for all."""
+    now = 0.0
+    monkeypatch.setattr("nvsx.core.patterns.time.thread_time", lambda: now)
+    left = patterns.SearchTime(patterns.SLOW * 49.5)
+
+    def work() -> tuple[str, str]:
+        nonlocal now
+        now += each
+        return "done", ""
+
+    assert [left.compute(work)[0] for _ in range(1000)].count("done") == done
+
+
 def test_half_a_surrogate_pair_is_searched() -> None:
     """JSON can carry one, and it is no reason to fail."""
     assert patterns.search("x$", "\ud800x")
