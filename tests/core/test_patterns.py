@@ -192,6 +192,10 @@ def test_a_rule_goes_on_working_for_other_texts() -> None:
         ("[a-z]{1001}", "1000 are the most"),
         ("a{5,1001}", "1000 are the most"),
         ("(" * 1000 + ")" * 1000 + r"(?=a)", "nested too deeply"),
+        ("((a{1000}){1000}){1000}", "1000000000 pieces, and 20000 are the most"),
+        ("(?=a)(a{100}){201}", "20102 pieces"),
+        ("(?x)(?=a)(a{ 900 }) { 900 }", "pieces"),
+        ("(?x)(?=a)a{ 1001 }", "1000 are the most"),
     ],
 )
 def test_what_is_no_pattern_is_said(pattern: str, says: str) -> None:
@@ -200,10 +204,58 @@ def test_what_is_no_pattern_is_said(pattern: str, says: str) -> None:
         patterns.compiled(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["a" * 2048, "[a-z]{1000}", r"\{5000}", "a{,1000}"])
+@pytest.mark.parametrize(
+    "pattern", ["a" * 2048, "[a-z]{1000}", r"\{5000}", "a{,1000}", "(?=a)(a{100}){199}"]
+)
 def test_what_is_just_within_the_limits_is_a_pattern(pattern: str) -> None:
     """The limits themselves are allowed, and an escaped brace is no count."""
     patterns.compiled(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pieces"),
+    [("ab{3}", 4), ("(ab{3}){2}", 8), ("[{9}]", 1), (r"[)]{3}", 3), (r"\(a{9}\){9}", 19)],
+)
+def test_pieces_are_counted_with_the_counts_written_out(pattern: str, pieces: int) -> None:
+    """A count inside another multiplies it; in a class and escaped it is none."""
+    assert patterns.count_pieces(pattern)[1] == pieces
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matcher"),
+    [("(?:a?){1000}" * 2 + "b", patterns.Limited), ("(?:a?){1000}" + "b", patterns.Linear)],
+)
+def test_a_program_that_cannot_be_stopped_is_short(pattern: str, matcher: type) -> None:
+    """RE2 takes 21 s over one line for 150 times `(?:a?){1000}`, and nothing can stop it."""
+    assert isinstance(patterns.compiled(pattern), matcher)
+
+
+def test_what_re2_was_too_slow_for_can_be_stopped_from_then_on(work: Work) -> None:
+    """A sender's rule is tried again on every message, and each try must end in time."""
+    matcher = patterns._Matcher("a+b")
+    matcher._compiled = patterns.Linear("a+b")
+    with pytest.raises(TooSlow):
+        matcher._take_from_budget(0.2)
+    assert isinstance(matcher._compiled, patterns.Limited)
+
+
+@pytest.mark.parametrize(
+    ("each", "done"), [(patterns.SLOW * 0.9, 1000), (patterns.SLOW, 50), (5.0, 1)]
+)
+def test_other_work_over_a_message_ends_too(
+    monkeypatch: pytest.MonkeyPatch, each: float, done: int
+) -> None:
+    """A slow expression over a thousand alerts is given up; a usual one is done for all."""
+    now = 0.0
+    monkeypatch.setattr("nvsx.core.patterns.time.thread_time", lambda: now)
+    left = patterns.SearchTime(patterns.SLOW * 49.5)
+
+    def work() -> tuple[str, str]:
+        nonlocal now
+        now += each
+        return "done", ""
+
+    assert [left.compute(work)[0] for _ in range(1000)].count("done") == done
 
 
 def test_half_a_surrogate_pair_is_searched() -> None:

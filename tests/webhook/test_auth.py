@@ -87,6 +87,7 @@ async def test_another_name_is_not_the_operator(host: str) -> None:
     "name",
     [
         *("forwarded", "via", "x_forwarded_for", "x_forwarded_x", "x_real_ip", "x_request_id"),
+        *("x_original_forwarded_for", "Forwarded_For"),
         *("x_envoy_expected_rq_timeout_ms", "cdn_loop", "cf_ray", "proxy_connection"),
         *("origin", "referer", "cookie", "sec_fetch_site", "sec_ch_ua", "Sec_Fetch_Mode"),
     ],
@@ -94,6 +95,13 @@ async def test_another_name_is_not_the_operator(host: str) -> None:
 async def test_what_was_passed_on_is_not_the_operator(name: str) -> None:
     """A header that a proxy or a browser adds, even with an empty value."""
     assert await reason_not(request(**{name: ""}))
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "x_Real-Ip", "Sec_Fetch-Site"])
+async def test_an_underscore_hides_no_forwarding_header(name: str) -> None:
+    """Some proxies write them so, and it is the same header to whoever added it."""
+    asked = RawRequest(body=b"", headers=Headers({"Host": "localhost", name: "1"}))
+    assert await reason_not(asked)
 
 
 async def test_http_1_0_is_not_the_operator() -> None:

@@ -4,17 +4,19 @@ The text is somebody else's: a tenant writes log lines and Events, a sender writ
 A pattern with nested repeats can take years over one line made for it, and the whole daemon
 would wait. So every search has a limit, and what needs longer is said to be too slow.
 
-Two libraries do it. RE2 takes time in proportion to the text, whatever the pattern and the text,
-so a tenant cannot make an ordinary `nccl.*(timeout|error)` slow; its wheels are for the platforms
-that CEL's are for. It refuses lookaround, back references and possessive repeats, which runbooks
-may contain: those patterns are `regex`'s, which can be told when to stop. `re` cannot.
+Two libraries do it. RE2 takes time in proportion to the text and to the pattern with its counts
+written out, so a tenant cannot make an ordinary `nccl.*(timeout|error)` slow; its wheels are for
+the platforms that CEL's are for. It cannot be stopped, and refuses lookaround, back references
+and possessive repeats, which runbooks may contain: those patterns, and very long ones, are
+`regex`'s, which can be told when to stop. `re` cannot.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -37,10 +39,20 @@ MAX_TEXT = 16_384
 #: Characters of a pattern, and the highest count in `{…}` (as in RE2): both cost when compiled.
 MAX_PATTERN = 2048
 MAX_COUNT = 1000
+#: Pieces of a pattern with its counts written out: `((a{1000}){1000}){1000}` would be compiled
+#: for hours and fill the memory. So many take 20 ms.
+MAX_PIECES = 20_000
+#: Instructions of RE2's program: each may be tried at each character, so that these take 0.3 s
+#: over the longest text. A longer program is left to `regex`, which can be told to stop.
+MAX_PROGRAM = 4000
 #: Tries at a text while the machine gives this process no time: that is not the pattern's fault.
 _TRIES = 4
 
-_COUNT = re.compile(r"(?<!\\)\{(\d*)(?:,(\d*))?\}")
+_PIECE = re.compile(
+    r"(?P<count>\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\})"
+    r"|(?P<open>\()|(?P<close>\))|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.",
+    re.DOTALL,
+)
 _LITERAL = re.compile(r"[\w :=/,;@#-]{1,64}", re.ASCII)
 _CLASSES = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\(\?[^:)]*[:)]?|\{[\d,]*\}")
 
@@ -81,7 +93,10 @@ class _Matcher:
         self._filled_at = time.monotonic()
 
     def search(self, text: str, limit: float) -> Found | None:
-        """Raises TooSlow; then `too_slow` is set for good."""
+        """Raises TooSlow; then `too_slow` is set for good.
+
+        RE2 cannot be stopped, so a pattern that it was too slow for is `regex`'s from then on.
+        """
         began = time.thread_time()
         for _ in range(_TRIES):
             try:
@@ -94,8 +109,14 @@ class _Matcher:
             else:
                 self._take_from_budget(time.thread_time() - began)
                 return found
+        raise self._give_up()
+
+    def _give_up(self) -> TooSlow:
         self.too_slow = True
-        raise TooSlow(self.pattern)
+        if isinstance(self._compiled, Linear):
+            with suppress(ValueError):  # only RE2 reads it: then it stays RE2's
+                self._compiled = read_by_regex(self.pattern)
+        return TooSlow(self.pattern)
 
     def _take_from_budget(self, seconds: float) -> None:
         if seconds < SLOW:
@@ -104,8 +125,7 @@ class _Matcher:
         self._left = min(BUDGET, self._left + (now - self._filled_at) * REFILL) - seconds
         self._filled_at = now
         if self._left <= 0:
-            self.too_slow = True
-            raise TooSlow(self.pattern)
+            raise self._give_up()
 
 
 #: Patterns of watches, and apart from them those of senders' rules: what a sender makes slow
@@ -121,6 +141,7 @@ class Linear:
         options = re2.Options()
         options.log_errors = False  # it writes to standard error itself
         self._regex = re2.compile(pattern, options)
+        self.size: int = self._regex.programsize
 
     def search(self, text: str, limit: float) -> Found | None:  # noqa: ARG002 - it needs none
         try:
@@ -146,19 +167,54 @@ def compiled(pattern: str) -> Linear | Limited:
     """Raises ValueError saying why `pattern` is none, or cannot be used."""
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"it has {len(pattern)} characters, and {MAX_PATTERN} are the most")
-    counts = [int(n) for found in _COUNT.finditer(pattern) for n in found.groups() if n]
-    if max(counts, default=0) > MAX_COUNT:
-        raise ValueError(f"it repeats {max(counts)} times, and {MAX_COUNT} are the most")
+    highest, pieces = count_pieces(pattern)
+    if highest > MAX_COUNT:
+        raise ValueError(f"it repeats {highest} times, and {MAX_COUNT} are the most")
+    if pieces > MAX_PIECES:
+        raise ValueError(
+            f"its counts multiply to {pieces} pieces, and {MAX_PIECES} are the most: "
+            "write * or + for a count inside another"
+        )
     try:
-        return Linear(pattern)
+        if (linear := Linear(pattern)).size <= MAX_PROGRAM:
+            return linear
     except (re2.error, UnicodeEncodeError):
         pass  # `regex` says it in better words, or can read it
+    return read_by_regex(pattern)
+
+
+def read_by_regex(pattern: str) -> Limited:
+    """Raises ValueError saying why `pattern` is none."""
     try:
         return Limited(pattern)
     except regex.error as exc:
         raise ValueError(str(exc)) from None
     except RecursionError:
         raise ValueError("its groups are nested too deeply") from None
+
+
+def count_pieces(pattern: str) -> tuple[int, int]:
+    """The highest count in `pattern`, and how many pieces it has with all counts written out.
+
+    `ab{3}` has 1 + 3, `(ab{3}){2}` twice as many, `[{9}]` is one piece.
+    """
+    highest, last, sums = 0, 0, [0]  # `sums` of the groups that are open, the innermost last
+    for found in _PIECE.finditer(pattern):
+        if found["count"]:
+            count = max((int(n) for n in found.groups()[1:3] if n), default=1)
+            highest = max(highest, count)
+            sums[-1] += last * (count - 1)
+            last *= count
+        elif found["open"]:
+            sums.append(0)
+        elif found["close"]:
+            last = sums.pop() if len(sums) > 1 else 1
+            sums[-1] += last
+        elif found[0] not in "*+?|^$":
+            # With (?x) a count may follow its group after a space.
+            last = max(last, 1) if found[0].isspace() else 1
+            sums[-1] += 1
+    return highest, sum(sums)
 
 
 def search(pattern: str, text: str) -> Found | None:
@@ -202,6 +258,17 @@ class SearchTime:
             return search_within(pattern, text, self._left)
         finally:
             self._left -= time.perf_counter() - began
+
+    def compute(self, work: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+        """What other work over the message gives, or ("", why it was not begun). What takes
+        less than SLOW costs nothing: usual work may be done for thousands of alerts."""
+        if self._left <= 0:
+            return "", "the time for this message is used up by rules that take too long over it"
+        began = time.thread_time()
+        done = work()
+        took = time.thread_time() - began
+        self._left -= took if took >= SLOW else 0.0
+        return done
 
 
 def slow_text(pattern: str, patience: float = 0.5) -> str:

@@ -6,11 +6,13 @@ cannot see:
 
 - a timer of the kernel: its signal interrupts Python code, and `re` in the middle of a match;
 - a thread, while C code waits with the interpreter free, for a name server or a dead disk;
-- faulthandler's thread in C, while C code holds the interpreter. It can only write where it
-  stands and exit with code 1, so the run is not known then.
+- a timer of the process's work, while C code holds the interpreter and works. It can only write
+  where it stands and end the process by SIGPROF, so the run is not known then.
 
-Each beat of the loop begins the count anew. The first two count their own turns, so time in
-which the whole process was stopped is no stall.
+Each beat of the loop begins the count anew. The first two count their own turns, and the third
+counts work, so time in which the whole process was stopped (Ctrl-Z, `docker pause`, a laptop
+that slept) is no stall. C code that holds the interpreter and only waits is not seen: for that
+there is `/healthz`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from nvsx.follow.stalls import StallBook
 SAY_AFTER = 10
 #: Seconds until the process ends: a disk or machine that hangs for half a minute comes back.
 ACT_AFTER = 60
-#: What the thread waits more than the timer, and faulthandler more than both.
+#: What the thread waits more than the timer, and the timer of work more than both.
 LATER = 5
 #: Also once a second the loop says that it lives.
 BEAT = 1.0
@@ -80,6 +82,8 @@ class Watchdog:
         self._file = self.dump.open("w", encoding="utf-8")
         self.dump.chmod(0o600)
         self._before = signal.signal(signal.SIGALRM, self._heed_timer)
+        # Written in C, without the interpreter; then the signal does what it does by itself.
+        faulthandler.register(signal.SIGPROF, file=self._file, chain=True)
         self._begin_count_anew()
         self._thread.start()
 
@@ -87,8 +91,9 @@ class Watchdog:
         self._ended.set()
         self._next.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGALRM, self._before)
-        faulthandler.cancel_dump_traceback_later()
+        faulthandler.unregister(signal.SIGPROF)
         self._file.close()
         if self.dump.stat().st_size == 0:
             self.dump.unlink()
@@ -98,9 +103,9 @@ class Watchdog:
             self._told = False
             self._say(f"the event loop goes on; where it stood is in {self.dump}")
         self._turns = self._silent = 0
-        signal.setitimer(signal.ITIMER_REAL, SAY_AFTER, 1.0)
-        last = ACT_AFTER + 2 * LATER
-        faulthandler.dump_traceback_later(last, exit=True, file=self._file)
+        # Turns of a second and not one long wait: a process that was stopped has one at most.
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        signal.setitimer(signal.ITIMER_PROF, ACT_AFTER + 2 * LATER)
         self._next = self._loop.call_later(BEAT, self._begin_count_anew)
 
     # --- what looks at it -----------------------------------------------------------------
@@ -108,7 +113,8 @@ class Watchdog:
     def _heed_timer(self, *_: object) -> None:
         """The kernel's timer, in the main thread and in the context that stands."""
         self._turns += 1
-        self._judge_silence(SAY_AFTER + self._turns - 1, WORKED_RUN.get())
+        if self._turns >= SAY_AFTER:
+            self._judge_silence(self._turns, WORKED_RUN.get())
 
     def _watch_from_thread(self) -> None:
         while not self._ended.wait(1.0):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
@@ -126,8 +127,8 @@ class Finder:
 
     def _apply_rule(self, name: str, rule: Extract) -> str:
         if rule.cel is not None:
-            where = f"cel {rule.cel}"
-            text, reason = self._compute(rule.cel, self._document)
+            where, compute = f"cel {rule.cel}", partial(self._compute, rule.cel, self._document)
+            text, reason = self._search_time.compute(compute)
         else:
             where = rule.from_ or ""
             text, reason = look_up(self._document, where)

@@ -22,7 +22,6 @@ from nvsx.serve.webhook.oauth import TokenEndpoint
 
 _LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _ADDED_BY_PROXIES = (
-    "forwarded",
     "via",
     "x-real-ip",
     "x-client-ip",
@@ -45,7 +44,7 @@ _ADDED_BY_PROXIES = (
     "proxy-connection",
 )
 _ADDED_BY_BROWSERS = ("origin", "referer", "cookie", "upgrade-insecure-requests")
-_PREFIXES_OF_PROXIES = ("x-forwarded", "x-envoy-", "x-amzn-", "cf-", "x-azure-", "x-b3-")
+_PREFIXES_OF_PROXIES = ("x-envoy-", "x-amzn-", "cf-", "x-azure-", "x-b3-")
 _PREFIXES_OF_BROWSERS = ("sec-fetch-", "sec-ch-", "access-control-")
 
 
@@ -84,8 +83,13 @@ def _why_not_local(request: RawRequest, caller: Caller) -> str:
         return "not called from this machine"
     if not _LOCAL_NAME.fullmatch(request.headers.get("host")):
         return "the Host is not localhost"
-    for name in request.headers.names():
-        if name in _ADDED_BY_PROXIES or name.startswith(_PREFIXES_OF_PROXIES):
+    for given in request.headers.names():
+        name = given.replace("_", "-")
+        if (
+            "forwarded" in name
+            or name in _ADDED_BY_PROXIES
+            or name.startswith(_PREFIXES_OF_PROXIES)
+        ):
             return f"it was forwarded ({name})"
         if name in _ADDED_BY_BROWSERS or name.startswith(_PREFIXES_OF_BROWSERS):
             return f"it comes from a web page ({name})"
