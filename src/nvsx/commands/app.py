@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": "serve_command",
     "explain": "explain_command",
     "silence": "runs.silence_command",
+    "incidents": "incidents.incidents_command",
     "attach": "runs.attach_command",
     "report": "history.report_command",
     "stats": "history.stats_command",
