@@ -97,11 +97,24 @@ def state_lines(account: IncidentAccount, now: float) -> Iterator[str]:
         _why(row.cause) + code
     )
     if row.remedy:
-        yield f"remedy: {row.remedy}"
+        yield f"remedy: {row.remedy.strip(' ;')}"
 
 
 def _why(cause: str) -> str:
     return f": {cause}" if cause else ""
+
+
+def summary_lines(account: IncidentAccount, now: float) -> Iterator[str]:
+    """One open incident of several, below each other."""
+    row = account.row
+    kind = " · sandbox" if row.sandbox else " · drill" if row.drill else ""
+    yield f"  {row.incident}  {row.node} ({account.alias}){kind}: {name_faults(row)}"
+    below = [*state_lines(account, now), f"attempts: {count_attempts(row)}"]
+    below += [describe_attempt(attempt) for attempt in account.attempts[-1:]]
+    below += [*hold_lines(account), *run_lines(account)]
+    below += [f"awaited: {awaited}" for awaited in account.awaited]
+    for line in below:
+        yield f"    {line}"
 
 
 def describe_fault(fault: AccountFault) -> str:
@@ -137,10 +150,9 @@ def _at(word: str, at: float | None) -> str:
 
 def describe_attempt(attempt: AccountAttempt) -> str:
     serves = f" for {', '.join(attempt.serves)}" if attempt.serves else ""
-    return (
-        f"{attempt.no}: {attempt.title}{serves} ({attempt.why}), {_at('asked for', attempt.began)}: "
-        + describe_outcome(attempt)
-    )
+    asked = _at("asked for", attempt.began)
+    head = f"{attempt.no}: {attempt.title}{serves} ({attempt.why}), {asked}"
+    return f"{head}: {describe_outcome(attempt)}"
 
 
 def describe_outcome(attempt: AccountAttempt) -> str:

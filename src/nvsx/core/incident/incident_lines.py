@@ -298,7 +298,9 @@ def _describe_node(event: ev.NodeChanged, told: _Told) -> str:
 
 def _describe_state(event: ev.StateChanged, _: _Told) -> str:
     why = f": {event.text} ({event.code})" if event.text else ""
-    return f"state: {event.state}{why}" + (f"; remedy: {event.remedy}" if event.remedy else "")
+    return f"state: {event.state}{why}" + (
+        f"; remedy: {event.remedy.strip(' ;')}" if event.remedy else ""
+    )
 
 
 def _describe_run(event: ev.RunJoined, told: _Told) -> str:
