@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import NvsxError, Unreachable
+from nvsx.core.errors import NvsxError, Unreachable, UsageError
 from nvsx.core.incident.incident_account import IncidentAccount, give_account
 from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.ports import Journal
 from nvsx.follow.one_daemon import find_serving_daemon
 from nvsx.project.home import Home
 from nvsx.store import incidents_of, open_store
@@ -130,11 +131,26 @@ async def _read_open_incidents(home: Home, cluster: str) -> tuple[Sequence[Incid
         rows = await store.rows(IncidentFilter(only_open=True, limit=None))
         here = [r for r in rows if (r.cluster == cluster if cluster else not r.sandbox)]
         told = [
-            give_account(r.incident, r.cluster, await store.entries(r.incident), time.time())
+            give_account(
+                r.incident,
+                r.cluster,
+                await store.entries(r.incident),
+                time.time(),
+                await find_run_statuses(journal, await store.runs_of(r.incident)),
+            )
             for r in here[:MOST_INCIDENTS]
         ]
     elsewhere = sum(r.cluster != cluster and not r.sandbox for r in rows) if cluster else 0
     return home.masker.value(told), elsewhere
+
+
+async def find_run_statuses(journal: Journal, run_ids: Sequence[str]) -> dict[str, str]:
+    """The status of each run whose record is there: an incident hears of no run that died."""
+    found = {}
+    for run_id in run_ids:
+        with suppress(UsageError):
+            found[run_id] = (await journal.run(run_id)).status
+    return found
 
 
 async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:

@@ -98,6 +98,7 @@ def state_lines(account: IncidentAccount, now: float) -> Iterator[str]:
     )
     if row.remedy:
         yield f"remedy: {row.remedy.strip(' ;')}"
+    yield f"last news: {format_clock(account.last_news)}"
 
 
 def _why(cause: str) -> str:
@@ -110,7 +111,7 @@ def summary_lines(account: IncidentAccount, now: float) -> Iterator[str]:
     kind = " · sandbox" if row.sandbox else " · drill" if row.drill else ""
     yield f"  {row.incident}  {row.node} ({account.alias}){kind}: {name_faults(row)}"
     below = [*state_lines(account, now), f"attempts: {count_attempts(row)}"]
-    below += [describe_attempt(attempt) for attempt in account.attempts[-1:]]
+    below += [f"attempt {describe_attempt(attempt)}" for attempt in account.attempts[-1:]]
     below += [*hold_lines(account), *run_lines(account)]
     below += [f"awaited: {awaited}" for awaited in account.awaited]
     for line in below:
@@ -187,4 +188,4 @@ def run_lines(account: IncidentAccount) -> Iterator[str]:
         yield "runs: none"
     for run in account.runs:
         of = f" of {run.runbook}" if run.runbook else ""
-        yield f"run {run.run_id}{of}: {run.status or 'under way'}"
+        yield f"run {run.run_id}{of}: {run.status or 'not known to have ended'}"

@@ -23,6 +23,8 @@ from nvsx.core.incident.incident_store import (
 )
 from nvsx.core.incident.last_known import close_as_known
 from nvsx.core.masking import Masker
+from nvsx.core.ports import Journal
+from nvsx.follow.situation import find_run_statuses
 from nvsx.project.home import Home
 from nvsx.store import incidents_of, open_store
 
@@ -36,6 +38,7 @@ class IncidentDesk:
     """The incidents' store, opened for a command."""
 
     store: IncidentStore
+    journal: Journal
     masker: Masker
 
     async def find(self, wanted: str, *, sandbox: bool = False) -> IncidentRow:
@@ -72,7 +75,8 @@ class IncidentDesk:
     async def account(self, row: IncidentRow) -> IncidentAccount:
         """All there is to say of one."""
         entries = await self.store.entries(row.incident)
-        told = give_account(row.incident, row.cluster, entries, time.time())
+        runs = await find_run_statuses(self.journal, await self.store.runs_of(row.incident))
+        told = give_account(row.incident, row.cluster, entries, time.time(), runs)
         return self.masker.value(told)  # an older nvsx, or another machine, may have stored it
 
     async def note(self, row: IncidentRow, text: str, author: str) -> None:
@@ -122,4 +126,4 @@ def _choose_newest(wanted: str, rows: Sequence[IncidentRow]) -> IncidentRow:
 async def open_incident_desk(home: Home) -> AsyncIterator[IncidentDesk]:
     """Raises StoreError."""
     with closing(open_store(home.state_dir)) as journal:
-        yield IncidentDesk(incidents_of(journal), home.masker)
+        yield IncidentDesk(incidents_of(journal), journal, home.masker)

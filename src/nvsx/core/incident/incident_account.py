@@ -6,7 +6,7 @@ known. The format only grows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -67,7 +67,7 @@ class AccountAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountRun(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is "" while it goes on."""
+    """`status` is the run's own, where its record is there; "" where no end of it is known."""
 
     run_id: str
     runbook: str
@@ -75,12 +75,14 @@ class AccountRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IncidentAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """`since` is when state or cause changed. `awaited` is what keeps it open, as last seen."""
+    """`since` is when state or cause changed, `last_news` when nvsx last learnt anything.
+    `awaited` is what keeps it open, as last seen."""
 
     version: int = VERSION
     row: IncidentRow
     alias: str
     since: float
+    last_news: float
     opened_by: str
     late: bool
     adopted: bool
@@ -97,9 +99,15 @@ class IncidentAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def give_account(
-    incident: str, cluster: str, entries: Sequence[IncidentEntry], at: float
+    incident: str,
+    cluster: str,
+    entries: Sequence[IncidentEntry],
+    at: float,
+    statuses: Mapping[str, str] | None = None,
 ) -> IncidentAccount:
-    """The account of an incident as of `at`, from all of its entries."""
+    """The account of an incident as of `at`, from all of its entries. `statuses` are those of
+    runs by their ids: a run that died has not told the incident."""
+    known = statuses or {}
     story = NodeStory("").after_entries(entries)
     state = story.open or story.last
     if state is None:
@@ -109,6 +117,7 @@ def give_account(
         row=incident_row(incident, cluster, state),
         alias=alias_of(state.opened.node),
         since=state.state_since.at,
+        last_news=entries[-1].t,
         opened_by=state.opened.by,
         late=state.opened.late,
         adopted=state.opened.adopted,
@@ -117,7 +126,11 @@ def give_account(
         attempts=tuple(_account_for_attempt(state, a) for a in state.attempts),
         holds=state.holds if ended is None else (),
         runs=tuple(
-            AccountRun(run_id=joined.run_id, runbook=joined.runbook, status=status)
+            AccountRun(
+                run_id=joined.run_id,
+                runbook=joined.runbook,
+                status=known.get(joined.run_id, status),
+            )
             for joined, status in state.runs
         ),
         times=times_of(state),

@@ -27,7 +27,7 @@ from nvsx.project.home import Home
 from nvsx.screens.report import incident_report as reports
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
-from nvsx.screens.report.report_merge import merge
+from nvsx.screens.report.report_merge import Told, merge
 from nvsx.store import open_store, queries
 from nvsx.store.artifacts import listing
 from nvsx.store.run_list import list_runs
@@ -100,16 +100,36 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Incide
                 )
             run_id = newest[0].run_id
         await journal.run(run_id)
-        told = []
-        for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
-            row, entries = await journal.run(one), await journal.read(one)
-            if any(isinstance(e.body, j.Start) for e in entries):
-                folder = home.artifacts_of(row)
-                hide_secrets(folder / REPORT_FILE, home.masker)
-                told.append((entries, await asyncio.to_thread(_list_artifacts, folder)))
+        of_incident = await journal.look(lambda db: queries.of_incident(db, run_id, since))
+        told = await _read_runs(home, journal, of_incident)
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
     return home.masker.value(await asyncio.to_thread(merge, told, run_id))
+
+
+async def report_of_runs(home: Home, run_ids: Sequence[str]) -> reports.IncidentReport | None:
+    """One report of these runs, oldest first; None where none of them ever began."""
+    async with _open_journal(home) as journal:
+        told = await _read_runs(home, journal, run_ids)
+    if not told:
+        return None
+    last = told[-1][0][0].run_id
+    return home.masker.value(await asyncio.to_thread(merge, told, last))
+
+
+async def _read_runs(home: Home, journal: SqliteJournal, run_ids: Sequence[str]) -> list[Told]:
+    """Journal and artifacts of each run that began and whose record is there."""
+    told = []
+    for run_id in run_ids:
+        try:
+            row, entries = await journal.run(run_id), await journal.read(run_id)
+        except UsageError:
+            continue  # pruned: the incident outlives its runs
+        if any(isinstance(e.body, j.Start) for e in entries):
+            folder = home.artifacts_of(row)
+            hide_secrets(folder / REPORT_FILE, home.masker)
+            told.append((entries, await asyncio.to_thread(_list_artifacts, folder)))
+    return told
 
 
 def _build_report(entries: Sequence[j.Entry], folder: Path) -> reports.IncidentReport:
