@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nvsx.commands.history.run_filters import parse_time
-from nvsx.commands.incidents.incidents_desk import open_incident_desk
+from nvsx.commands.incidents_desk import open_incident_desk
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
 from nvsx.screens.report import past_reports
@@ -73,6 +73,8 @@ def report(
       nvsx report brave-gazelle --since 2h
     """
     refuse_former_spelling(output, former_format)
+    if since and subject.startswith("i-"):
+        raise UsageError("an incident has all of its runs already", "leave --since out")
     if since:
         begun = parse_time(since, time.time())
         text = _format_run_report(

@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from nvsx.commands.history.run_filters import Since, parse_time
-from nvsx.commands.incidents.incidents_desk import (
+from nvsx.commands.incidents_desk import (
     IncidentDesk,
     open_incident_desk,
     refuse_closed,

@@ -54,7 +54,9 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     `began` is the time of its first fault, None where that is not known; `opened` is when nvsx
     saw it. `ended` is the time that counts, `how` its end, "" while it is open. `repair_s` is the
     longest time to repair of its faults. `handed_over`: NVSentinel kept the node for a validation
-    after its own work was done. `failed_runs` are those that ended and did not pass.
+    after its own work was done. `failed_runs` are those that ended and did not pass. `repairs` has
+    the time of each fault that had one; `runbooks` the faults that each runbook was for, () for
+    all of them.
     """
 
     incident: str
@@ -77,7 +79,8 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     how: str = ""
     repair_s: float | None = None
     thread: str = ""
-    runbooks: tuple[str, ...] = ()
+    repairs: tuple[tuple[str, float], ...] = ()
+    runbooks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     runs: int = 0
     failed_runs: int = 0
     handed_over: bool = False
@@ -109,7 +112,16 @@ def incident_row(incident: str, cluster: str, state: IncidentState) -> IncidentR
         how=ended.how if ended is not None else "",
         repair_s=max(repairs, default=None),
         thread=opened.thread,
-        runbooks=tuple(dict.fromkeys(joined.runbook for joined, _ in state.runs if joined.runbook)),
+        repairs=tuple(
+            (fault.short, found.to_repair_s)
+            for fault, found in zip(state.faults, times.faults, strict=True)
+            if found.to_repair_s is not None
+        ),
+        runbooks=tuple(
+            (joined.runbook, tuple(f.short for f in state.faults if f.no in joined.faults))
+            for joined, _ in state.runs
+            if joined.runbook
+        ),
         runs=len(state.runs),
         failed_runs=sum(status not in ("", "passed") for _, status in state.runs),
         handed_over="handed over" in state.held_by,

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvsx.core.errors import NvsxError, UsageError
+from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal import entries as j
 from nvsx.core.journal import statistics
+from nvsx.core.journal.incident_statistics import IncidentGroup, fits, summarise_incidents
 from nvsx.core.journal.past_runs import By, RunFilter
 from nvsx.core.ports import Artifacts, Journal
 from nvsx.follow.processes.report_file import hide_secrets
@@ -28,7 +30,7 @@ from nvsx.screens.report import incident_report as reports
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
 from nvsx.screens.report.report_merge import Told, merge
-from nvsx.store import open_store, queries
+from nvsx.store import incidents_of, open_store, queries
 from nvsx.store.artifacts import listing
 from nvsx.store.run_list import list_runs
 
@@ -59,6 +61,15 @@ async def stats(
             tuple(statistics.summarise_groups(samples)),
             tuple(statistics.find_repeats(hits, window)),
         )
+
+
+async def count_incidents(home: Home, wanted: RunFilter, by: By) -> list[IncidentGroup]:
+    """Statistics over the incidents that fit. Raises StoreError."""
+    span = IncidentFilter(since=wanted.since, until=wanted.until, limit=None)
+    with _without_collector():
+        async with _open_journal(home) as journal:
+            rows = await incidents_of(journal).rows(span)
+        return summarise_incidents((row for row in rows if fits(row, wanted)), by)
 
 
 @contextmanager
