@@ -25,6 +25,8 @@ KINDS = {
     "target_node": "node",
     "node": "node",
     "run": "run",
+    "incident": "incident",
+    "subject": "incident",
     "resume": "run",
     "variant": "variant",
     "fault": "fault",

@@ -6,6 +6,7 @@ needs one table. `queries` asks the harder questions, with the conditions that a
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -41,8 +42,7 @@ def list_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[Run
 
 
 def _read_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[RunRow]:
-    uri = f"{(state_dir / 'nvsx.db').absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, BUSY_TIMEOUT_S, uri=True)) as db:
+    with closing(_connect(state_dir)) as db:
         if db.execute("SELECT MAX(version) FROM migrations").fetchone() != (SCHEMA_VERSION,):
             raise StoreError(f"{state_dir} is not of this nvsx")
         where, values = make_conditions(
@@ -54,6 +54,23 @@ def _read_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[Ru
         )
         found = db.execute(query, {**values, "limit": -1 if limit is None else limit})
         return [_row_as_seen(state_dir, owned_by, cells) for owned_by, *cells in found]
+
+
+def find_incidents(state_dir: Path, rows: Iterable[RunRow]) -> dict[str, str]:
+    """The incident of each run that belongs to one, after `list_runs`. Raises StoreError."""
+    from nvsx.store import database
+
+    query = (
+        "SELECT run_id, incident FROM incident_runs "
+        "WHERE run_id IN (SELECT value FROM json_each(?))"
+    )
+    with database.translated(state_dir), closing(_connect(state_dir)) as db:
+        return dict(db.execute(query, (json.dumps([row.run_id for row in rows]),)))
+
+
+def _connect(state_dir: Path) -> sqlite3.Connection:
+    uri = f"{(state_dir / 'nvsx.db').absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, BUSY_TIMEOUT_S, uri=True)
 
 
 def _row_as_seen(state_dir: Path, owned_by: str, cells: list[Any]) -> RunRow:
@@ -94,6 +111,7 @@ def make_conditions(
 _TERMS = {
     "runbook": "runs.runbook = :runbook",
     "tag": "runs.run_id IN (SELECT run_id FROM run_words WHERE kind = 'tag' AND word = :tag)",
+    "incident": "runs.run_id IN (SELECT run_id FROM incident_runs WHERE incident = :incident)",
     "since": "runs.created >= :since",
     "until": "runs.created < :until",
 }

@@ -6,9 +6,10 @@ import csv
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from nvsx.commands.help_examples import marked
@@ -49,6 +50,9 @@ def history(  # noqa: PLR0913, PLR0917 - one parameter an option
     tag: Tag = "",
     since: Since = "",
     until: Until = "",
+    incident: Annotated[
+        str, typer.Option(help="The runs of one incident.", metavar="INCIDENT")
+    ] = "",
     sandbox: OnlySandbox = False,
     limit: Annotated[int, typer.Option(help="At most so many; 0 for all.", metavar="N")] = 50,
     output: Annotated[
@@ -60,6 +64,7 @@ def history(  # noqa: PLR0913, PLR0917 - one parameter an option
     Examples:
       nvsx history --node brave-gazelle --since 30d
       nvsx history --outcome failed -o json | jq -r '.[].run_id'
+      nvsx history --incident i-20261122-1431-7k3f
       nvsx history --sandbox
     """
     if ctx.invoked_subcommand is not None:
@@ -68,16 +73,20 @@ def history(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise UsageError(f"output format {output!r} is not known here", "use -o json or -o csv")
     home: Home = ctx.obj
     wanted = filter_runs(home, node, runbook, outcome, tag, since, until, sandbox)
+    if incident:
+        wanted = msgspec.structs.replace(wanted, incident=incident, kind="all")
     rows = run_list.list_runs(home.state_dir, wanted, limit or None)
+    of = run_list.find_incidents(home.state_dir, rows) if rows else {}
     if output == "json":
-        typer.echo(json.dumps([_run_as_fields(row) for row in rows], indent=2))
+        fields = [_run_as_fields(row, of.get(row.run_id, "")) for row in rows]
+        typer.echo(json.dumps(fields, indent=2))
     elif output == "csv":
-        _print_csv(rows)
+        _print_csv(rows, of)
     else:
-        _print_history(rows, limit, sandbox)
+        _print_history(rows, of, limit, sandbox)
 
 
-def _run_as_fields(row: RunRow) -> dict[str, Any]:
+def _run_as_fields(row: RunRow, incident: str) -> dict[str, Any]:
     """A run as JSON and CSV have it; the format only grows."""
     return {
         "run_id": row.run_id,
@@ -97,19 +106,22 @@ def _run_as_fields(row: RunRow) -> dict[str, Any]:
         "sandbox": row.sandbox,
         "drill": row.drill,
         "project": row.project,
+        "incident": incident,
     }
 
 
-def _print_csv(rows: Sequence[RunRow]) -> None:
+def _print_csv(rows: Sequence[RunRow], of: Mapping[str, str]) -> None:
     if not rows:
         return
-    fields = [_run_as_fields(row) for row in rows]
+    fields = [_run_as_fields(row, of.get(row.run_id, "")) for row in rows]
     out = csv.DictWriter(sys.stdout, list(fields[0]), lineterminator="\n")
     out.writeheader()
     out.writerows(fields)
 
 
-def _print_history(rows: Sequence[RunRow], limit: int, sandbox: bool) -> None:
+def _print_history(
+    rows: Sequence[RunRow], of: Mapping[str, str], limit: int, sandbox: bool
+) -> None:
     if not rows:
         other = "" if sandbox else "; sandbox and drill runs are under --sandbox"
         typer.echo(f"no such runs{other}", err=True)
@@ -128,8 +140,11 @@ def _print_history(rows: Sequence[RunRow], limit: int, sandbox: bool) -> None:
                 outcome,
                 took,
                 format_length(row.mttr_s),
+                of.get(row.run_id, "-"),
             )
         )
-    print_table(("RUN", "BEGAN", "RUNBOOK", "NODE", "OUTCOME", "TOOK", "TO REPAIR"), cells)
+    print_table(
+        ("RUN", "BEGAN", "RUNBOOK", "NODE", "OUTCOME", "TOOK", "TO REPAIR", "INCIDENT"), cells
+    )
     if limit and len(rows) == limit:
         typer.echo(f"the newest {limit}; more with --limit", err=True)

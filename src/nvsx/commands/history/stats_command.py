@@ -1,4 +1,4 @@
-"""`nvsx stats`: counts, outcomes and times over past runs."""
+"""`nvsx stats`: counts, ends and times over incidents, and over past runs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from nvsx.commands.history.run_filters import (
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.journal.incident_statistics import IncidentGroup
 from nvsx.core.journal.past_runs import By
 from nvsx.core.journal.statistics import Group, Repeat, Spread
 from nvsx.screens.report import past_reports
@@ -53,10 +54,11 @@ def stats(  # noqa: PLR0913, PLR0917 - one parameter an option
     sandbox: OnlySandbox = False,
     output: Annotated[str, typer.Option("-o", "--output", help="json.", metavar="FORMAT")] = "",
 ) -> None:
-    """Counts, outcomes and times over past runs, and what keeps coming back.
+    """Counts, ends and times over incidents and past runs, and what keeps coming back.
 
-    Times are the median and the 90th percentile of what was measured; a run without a time
-    to repair does not count in that column. Sandbox and drill runs are left out.
+    Every incident counts, whatever became of its runs. Times are the median and the 90th
+    percentile of what was measured; what has no time to repair does not count in that column.
+    Sandbox and drills are left out.
 
     Examples:
       nvsx stats --since 90d
@@ -75,14 +77,55 @@ def stats(  # noqa: PLR0913, PLR0917 - one parameter an option
     wanted = filter_runs(ctx.obj, node, runbook, "", tag, since, until, sandbox)
     grouping: Literal["runbook", "fault", "node"] = by  # type: ignore[assignment]
     found = asyncio.run(past_reports.stats(ctx.obj, wanted, grouping, window))
+    # A tag is a runbook's, and an incident has none.
+    incidents = [] if tag else asyncio.run(past_reports.count_incidents(ctx.obj, wanted, grouping))
     if output == "json":
-        typer.echo(json.dumps({"by": by} | msgspec.to_builtins(found), indent=2))
+        told = {"by": by} | msgspec.to_builtins(found)
+        typer.echo(json.dumps(told | {"incidents": msgspec.to_builtins(incidents)}, indent=2))
         return
-    if not found.groups:
-        typer.echo("no finished runs to count", err=True)
+    if not found.groups and not incidents:
+        typer.echo("no incidents and no finished runs to count", err=True)
         return
-    _print_statistics(found.groups, by)
+    if incidents:
+        typer.echo("incidents")
+        _print_incidents(incidents, by)
+    if found.groups:
+        typer.echo("\nfinished runs" if incidents else "finished runs")
+        _print_statistics(found.groups, by)
     _print_repeats(found.repeats, durations.format(window))
+
+
+def _print_incidents(groups: Sequence[IncidentGroup], by: str) -> None:
+    rows = [
+        (
+            _name_with_alias(g.name, by),
+            str(g.incidents),
+            str(g.still_open or "-"),
+            ", ".join(f"{count} {how}" for how, count in g.endings.items()) or "-",
+            f"{g.attempts}, {g.failed_attempts} failed" if g.failed_attempts else str(g.attempts),
+            str(g.planned or "-"),
+            str(g.handed_over or "-"),
+            str(g.run_not_passed or "-"),
+            _format_spread(g.repair),
+            str(g.repair.count if g.repair else 0),
+        )
+        for g in groups
+    ]
+    print_table(
+        (
+            by.upper(),
+            "INCIDENTS",
+            "OPEN",
+            "ENDED",
+            "ATTEMPTS",
+            "PLANNED",
+            "HANDED OVER",
+            "RUN NOT PASSED",
+            "REPAIR P50/P90",
+            "REPAIRED",
+        ),
+        rows,
+    )
 
 
 def _print_statistics(groups: Sequence[Group], by: str) -> None:

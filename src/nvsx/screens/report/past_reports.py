@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nvsx.core.errors import NvsxError, UsageError
+from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal import entries as j
 from nvsx.core.journal import statistics
+from nvsx.core.journal.incident_statistics import IncidentGroup, fits, summarise_incidents
 from nvsx.core.journal.past_runs import By, RunFilter
 from nvsx.core.ports import Artifacts, Journal
 from nvsx.follow.processes.report_file import hide_secrets
@@ -27,8 +29,8 @@ from nvsx.project.home import Home
 from nvsx.screens.report import incident_report as reports
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
-from nvsx.screens.report.report_merge import merge
-from nvsx.store import open_store, queries
+from nvsx.screens.report.report_merge import Told, merge
+from nvsx.store import incidents_of, open_store, queries
 from nvsx.store.artifacts import listing
 from nvsx.store.run_list import list_runs
 
@@ -59,6 +61,15 @@ async def stats(
             tuple(statistics.summarise_groups(samples)),
             tuple(statistics.find_repeats(hits, window)),
         )
+
+
+async def count_incidents(home: Home, wanted: RunFilter, by: By) -> list[IncidentGroup]:
+    """Statistics over the incidents that fit. Raises StoreError."""
+    span = IncidentFilter(since=wanted.since, until=wanted.until, limit=None)
+    with _without_collector():
+        async with _open_journal(home) as journal:
+            rows = await incidents_of(journal).rows(span)
+        return summarise_incidents((row for row in rows if fits(row, wanted)), by)
 
 
 @contextmanager
@@ -100,16 +111,36 @@ async def merged_report(home: Home, wanted: str, since: float) -> reports.Incide
                 )
             run_id = newest[0].run_id
         await journal.run(run_id)
-        told = []
-        for one in await journal.look(lambda db: queries.of_incident(db, run_id, since)):
-            row, entries = await journal.run(one), await journal.read(one)
-            if any(isinstance(e.body, j.Start) for e in entries):
-                folder = home.artifacts_of(row)
-                hide_secrets(folder / REPORT_FILE, home.masker)
-                told.append((entries, await asyncio.to_thread(_list_artifacts, folder)))
+        of_incident = await journal.look(lambda db: queries.of_incident(db, run_id, since))
+        told = await _read_runs(home, journal, of_incident)
     if all(entries[0].run_id != run_id for entries, _ in told):
         raise UsageError(f"run {run_id} never began", "list runs with `nvsx history`")
     return home.masker.value(await asyncio.to_thread(merge, told, run_id))
+
+
+async def report_of_runs(home: Home, run_ids: Sequence[str]) -> reports.IncidentReport | None:
+    """One report of these runs, oldest first; None where none of them ever began."""
+    async with _open_journal(home) as journal:
+        told = await _read_runs(home, journal, run_ids)
+    if not told:
+        return None
+    last = told[-1][0][0].run_id
+    return home.masker.value(await asyncio.to_thread(merge, told, last))
+
+
+async def _read_runs(home: Home, journal: SqliteJournal, run_ids: Sequence[str]) -> list[Told]:
+    """Journal and artifacts of each run that began and whose record is there."""
+    told = []
+    for run_id in run_ids:
+        try:
+            row, entries = await journal.run(run_id), await journal.read(run_id)
+        except UsageError:
+            continue  # pruned: the incident outlives its runs
+        if any(isinstance(e.body, j.Start) for e in entries):
+            folder = home.artifacts_of(row)
+            hide_secrets(folder / REPORT_FILE, home.masker)
+            told.append((entries, await asyncio.to_thread(_list_artifacts, folder)))
+    return told
 
 
 def _build_report(entries: Sequence[j.Entry], folder: Path) -> reports.IncidentReport:

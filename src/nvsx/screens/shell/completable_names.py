@@ -23,6 +23,7 @@ from nvsx.core.senders.registry import SENDERS
 from nvsx.follow import situation
 from nvsx.project import loader
 from nvsx.project.home import Home
+from nvsx.store.glimpse import newest_incidents
 
 Found = Sequence[tuple[str, str]]
 
@@ -95,6 +96,8 @@ class KnownNames:
     def __call__(self, kind: str) -> Found:
         if kind == "node":
             return self._known_nodes()
+        if kind == "incident":
+            return [*self._find_incidents(), *self._known_nodes()]
         find = self._find.get(kind)
         if find is None:
             return ()
@@ -126,6 +129,12 @@ class KnownNames:
         return [
             (row.run_id, f"{row.runbook} on {row.node or 'no node yet'}, {row.status}")
             for row in asyncio.run(situation.recent_runs(self._home))
+        ]
+
+    def _find_incidents(self) -> Found:
+        return [
+            (found.incident, f"on {found.node}, {'open' if found.is_open else 'over'}")
+            for found in newest_incidents(self._home.state_dir)
         ]
 
 

@@ -44,6 +44,8 @@ class QuickNames:
                         (r.run_id, f"{r.runbook} on {r.node or 'no node yet'} {r.status}")
                         for r in self._find_runs()
                     ]
+                case "incident":
+                    return [*self._find_incidents(), *self._find_nodes()]
                 case "node":
                     return list(self._find_nodes())
         except (NvsxError, OSError):
@@ -68,6 +70,12 @@ class QuickNames:
         from nvsx.store import glimpse
 
         return glimpse.newest(locate.state_path(self._env).expanduser())
+
+    def _find_incidents(self) -> Iterator[tuple[str, str]]:
+        from nvsx.store import glimpse
+
+        for found in glimpse.newest_incidents(locate.state_path(self._env).expanduser()):
+            yield found.incident, f"on {found.node} {'open' if found.is_open else 'over'}"
 
     def _find_nodes(self) -> Iterator[tuple[str, str]]:
         nodes = dict.fromkeys(r.node for r in self._find_runs() if r.node)
