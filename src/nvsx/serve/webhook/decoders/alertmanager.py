@@ -2,8 +2,8 @@
 
 A group mixes states, so each alert is an event of its own. What a retry repeats is the
 alert (fingerprint, status, start), not the group. `truncatedAlerts` are faults that are
-there and not shown. A group that comes only because the repeat interval is over says
-nothing new and never starts a run.
+there and not shown. Whatever fires does so now, however long ago it began; a group that comes only
+because the repeat interval is over says so once more, and is a duplicate of what had its run.
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config,
 prometheus/alertmanager template/template.go and notify/webhook/webhook.go;
 https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
@@ -59,11 +59,10 @@ def decode(request: RawRequest, setup: Setup) -> list[TriggerEvent]:
         raise wrong(f"version {quoted(body['version'])} is not supported; Alertmanager sends 4")
     unseen = body.get("truncatedAlerts")
     hidden = unseen if isinstance(unseen, int) and unseen > 0 else 0
-    reason = text(body.get("notification_reason")).strip().lower()
     group = _group(body)
     if hidden and not alerts:
         return [_all_cut(body, int(hidden), group, request, setup)]
-    return [_event(alert, group, reason, int(hidden), request, setup) for alert in alerts]
+    return [_event(alert, group, int(hidden), request, setup) for alert in alerts]
 
 
 def _all_cut(
@@ -93,7 +92,6 @@ def _group(body: Mapping[str, Any]) -> dict[str, Any]:
 def _event(
     raw: object,
     group: Mapping[str, Any],
-    reason: str,
     hidden: int,
     request: RawRequest,
     setup: Setup,
@@ -129,7 +127,10 @@ def _event(
             payload=document,
             runbook=finder.find("runbook"),
             resolved=resolved,
-            refusal=_refusal(raw, status, reason),
+            alert=_alert(alert),
+            alert_since=rfc3339(alert.get("startsAt")),
+            standing=not resolved,
+            refusal=_refusal(raw, status),
             unseen=hidden,
         ),
         finder,
@@ -137,16 +138,19 @@ def _event(
     )
 
 
+def _alert(alert: Mapping[str, Any]) -> str:
+    """What is the same in its firing and in its resolve."""
+    return text(alert.get("fingerprint")) or digest("labels", alert.get("labels"))
+
+
 def _delivery(alert: Mapping[str, Any], status: str) -> str:
     fingerprint = text(alert.get("fingerprint")) or alert.get("labels")
     return digest("alert", fingerprint, status, alert.get("startsAt"))
 
 
-def _refusal(raw: object, status: str, reason: str) -> str:
+def _refusal(raw: object, status: str) -> str:
     if not isinstance(raw, Mapping):
         return "the alert is no JSON object"
     if status not in ("firing", "resolved"):
         return f"status {quoted(status)} is neither firing nor resolved"
-    if status == "firing" and reason == "repeat interval elapsed":
-        return "it only repeats an alert that was sent before (repeat interval elapsed)"
     return ""
