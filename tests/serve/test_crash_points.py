@@ -34,7 +34,7 @@ async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeat
     in which each hook ended once, under one key, and no stage began twice, and the one incident,
     with all that happened in it told once."""
     site.quick_hooks()
-    await (await site.serve("--mode", "watch")).stop()  # so that it is no install day
+    await site.has_served_before()
     lives = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.serve.lives", SEED, str(tmp_path)),
         cwd=ROOT,

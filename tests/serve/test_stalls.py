@@ -106,6 +106,7 @@ async def test_a_stalled_loop_is_ended_and_says_where(
     site: Site, how: str, code: int, within: str
 ) -> None:
     """Whatever holds the loop, the process ends, and a file has the functions it stood in."""
+    await site.has_served_before()
     await site.sandbox.inject("xid-79")
     daemon = await _stalled(site, how)
     assert daemon.process.returncode == code
@@ -126,6 +127,7 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     """It is resumed after the first stall, which its record tells; after the second it is not,
     and the log and `runs list` name the command that takes it up, which works."""
     site.quick_hooks()
+    await site.has_served_before()
     await site.sandbox.inject("xid-79")
     await _stalled(site, "match")
     [row] = await site.rows()

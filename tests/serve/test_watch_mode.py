@@ -50,7 +50,7 @@ async def test_three_checks_for_one_fault_are_one_run_and_others_fire_as_they_sa
 
 async def test_a_fault_while_the_daemon_was_down_is_adopted_late_once(site: Site) -> None:
     """A session that opened while nothing served fires as late at the start, and only then."""
-    await (await site.serve("--mode", "watch")).stop()
+    await site.has_served_before()
     node = await site.sandbox.inject("xid-79", variant="drain-waits")
 
     async def quarantined() -> bool | None:

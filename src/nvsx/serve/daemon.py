@@ -146,6 +146,7 @@ class Daemon:
             clock=self.clock,
             cluster=self.identity.uid,
             limits=incident_limits_of(settings, sandbox=world.where.sandbox),
+            sandbox=world.where.sandbox,
             inspect=world.observer.installation,
             routes=self._is_wanted,
         )

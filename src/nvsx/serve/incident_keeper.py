@@ -43,7 +43,7 @@ from nvsx.core.incident.incident_store import (
 )
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.next_look import find_next_look
-from nvsx.core.incident.node_look import NodeLook, StoryNews
+from nvsx.core.incident.node_look import NodeLook, StoryNews, mark_sandbox
 from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import close_by_hand, join_by_hand, step
@@ -94,6 +94,7 @@ class IncidentKeeper:
         clock: Clock,
         cluster: str,
         limits: IncidentLimits,
+        sandbox: bool = False,
         inspect: Inspect = inspect_nothing,
         routes: Callable[[str, SeenFault], bool] = lambda _node, _fault: False,
     ) -> None:
@@ -102,6 +103,7 @@ class IncidentKeeper:
         self._clock = clock
         self._cluster = cluster
         self._limits = limits
+        self._sandbox = sandbox
         self._inspect = inspect
         self._routes = routes
         self._installation: Installation | None = None
@@ -305,7 +307,7 @@ class IncidentKeeper:
         memory = desk.memory
         if memory.previous is None and news is not None:
             memory = replace(memory, previous=_sight_without(sight, news, news_at or sight.at))
-        return NodeLook(self._cluster, desk.stored, memory, sight, self._limits)
+        return NodeLook(self._cluster, desk.stored, memory, sight, self._limits, self._sandbox)
 
     async def until_seen(self, desk: NodeDesk, news: SeenFault) -> None:
         """Wait, not for long, until the node's own feed shows what the stream of faults has told:
@@ -437,10 +439,9 @@ class IncidentKeeper:
         """Decide and append; decide anew when somebody else was faster. Raises StoreError."""
         for _ in range(MOVED_TRIES):
             sight = self._see(desk, desk.alerts.values())
-            memory, events, sight = decide(desk.stored, sight)
-            news = StoryNews(
-                self._cluster, desk.stored, desk.stored.story, memory, sight, tuple(events)
-            )
+            memory, said, sight = decide(desk.stored, sight)
+            events = mark_sandbox(said, sandbox=self._sandbox)
+            news = StoryNews(self._cluster, desk.stored, desk.stored.story, memory, sight, events)
             if not events:
                 self.take_in(desk, news, None)
                 return

@@ -136,7 +136,9 @@ class Lookout:
             try:
                 if everywhere:
                     began = await self._watch.adopt(all_ages=True)
-                    log.info("faults were cut off: the cluster was listed; %d runs began", began)
+                    log.info(
+                        "faults were cut off, so the cluster was listed; runs that began: %d", began
+                    )
                 await asyncio.gather(*(self._offer_on(node) for node in nodes))
             except ClusterError as error:
                 log.warning("open incidents cannot be looked for now: %s", error)

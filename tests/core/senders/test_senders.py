@@ -68,19 +68,15 @@ def test_a_group_whose_alerts_were_all_cut_off_is_not_silence() -> None:
     assert read({**body("alertmanager/fault"), "alerts": []}, setup("alertmanager")) == []
 
 
-def test_a_repeated_notification_starts_nothing() -> None:
-    """`repeat interval elapsed` is no news, while other reasons, or none, are."""
-    for reason, refused in (
-        ("repeat interval elapsed", True),
-        ("first notification", False),
-        ("new alerts added", False),
-        ("a reason of a later version", False),
-    ):
-        event = one(group({}, notification_reason=reason), setup("alertmanager"))
-        assert bool(event.refusal) == refused
-    without = group({})
-    del without["notification_reason"]
-    assert not one(without, setup("alertmanager")).refusal
+def test_a_sender_that_says_still_firing_is_believed() -> None:
+    """Whatever reason a notification has, its alert is firing: a repeat is known by its delivery."""
+    reasons = ("repeat interval elapsed", "first notification", "a reason of a later version")
+    events = [
+        one(group({}, notification_reason=reason), setup("alertmanager")) for reason in reasons
+    ]
+    assert {event.refusal for event in events} == {""}
+    assert len({event.delivery for event in events}) == 1
+    assert all(event.standing for event in events)
 
 
 def test_an_alert_is_recognised_in_every_group() -> None:

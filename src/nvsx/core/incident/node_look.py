@@ -6,10 +6,12 @@ out; the events are appended there, and the keeper goes on from the news.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from nvsx.core.incident.deciding import WatchMemory
-from nvsx.core.incident.incident_events import IncidentEvent
+from nvsx.core.incident.incident_events import IncidentEvent, IncidentOpened
 from nvsx.core.incident.incident_state import NodeStory
 from nvsx.core.incident.incident_store import StoredStory
 from nvsx.core.incident.sight import Sight
@@ -18,13 +20,15 @@ from nvsx.core.incident.tolerances import IncidentLimits
 
 
 class NodeLook(msgspec.Struct, frozen=True):
-    """A node, ready to be stepped: what is stored, remembered and seen. `cluster` is its UID."""
+    """A node, ready to be stepped: what is stored, remembered and seen. `cluster` is its UID,
+    `sandbox` says that it is a simulated one."""
 
     cluster: str
     stored: StoredStory
     memory: WatchMemory
     sight: Sight
     limits: IncidentLimits
+    sandbox: bool = False
 
 
 class StoryNews(msgspec.Struct, frozen=True):
@@ -42,4 +46,15 @@ class StoryNews(msgspec.Struct, frozen=True):
 def step_look(look: NodeLook, stored: StoredStory) -> StoryNews:
     """What is new with a look; `stored` is the story as the transaction finds it."""
     made = step(stored.story, look.memory, look.sight, look.limits)
-    return StoryNews(look.cluster, stored, made.story, made.memory, look.sight, made.events)
+    events = mark_sandbox(made.events, sandbox=look.sandbox)
+    return StoryNews(look.cluster, stored, made.story, made.memory, look.sight, events)
+
+
+def mark_sandbox(events: Sequence[IncidentEvent], *, sandbox: bool) -> tuple[IncidentEvent, ...]:
+    """An incident of a simulated cluster says so from its first entry on."""
+    return tuple(
+        msgspec.structs.replace(event, sandbox=sandbox)
+        if isinstance(event, IncidentOpened)
+        else event
+        for event in events
+    )

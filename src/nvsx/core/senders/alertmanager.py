@@ -2,8 +2,8 @@
 
 A group mixes states, so each alert is an event of its own. What a retry repeats is the
 alert (fingerprint, status, start), not the group. `truncatedAlerts` are faults that are
-there and not shown. A group that comes only because the repeat interval is over says
-nothing new and never starts a run.
+there and not shown. Whatever fires does so now, however long ago it began; a group that comes only
+because the repeat interval is over says so once more, and is a duplicate of what had its run.
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config,
 prometheus/alertmanager template/template.go and notify/webhook/webhook.go;
 https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
@@ -60,11 +60,10 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
         )
     unseen = body.get("truncatedAlerts")
     hidden = unseen if isinstance(unseen, int) and unseen > 0 else 0
-    reason = text_of(body.get("notification_reason")).strip().lower()
     group = _keep_of_group(body)
     if hidden and not alerts:
         return [_make_event_of_cut_alerts(body, int(hidden), group, request, setup)]
-    return [_make_event(alert, group, reason, int(hidden), request, setup) for alert in alerts]
+    return [_make_event(alert, group, int(hidden), request, setup) for alert in alerts]
 
 
 def _make_event_of_cut_alerts(
@@ -94,7 +93,6 @@ def _keep_of_group(body: Mapping[str, Any]) -> dict[str, Any]:
 def _make_event(
     raw: object,
     group: Mapping[str, Any],
-    reason: str,
     hidden: int,
     request: RawRequest,
     setup: SourceSetup,
@@ -129,7 +127,10 @@ def _make_event(
             payload=document,
             runbook=finder.find("runbook"),
             resolved=resolved,
-            refusal=_why_refused(raw, status, reason),
+            alert=_identify_alert(alert),
+            alert_since=read_rfc3339(alert.get("startsAt")),
+            standing=not resolved,
+            refusal=_why_refused(raw, status),
             unseen=hidden,
         ),
         finder,
@@ -137,18 +138,21 @@ def _make_event(
     )
 
 
+def _identify_alert(alert: Mapping[str, Any]) -> str:
+    """What is the same in its firing and in its resolve."""
+    return text_of(alert.get("fingerprint")) or digest_of("labels", alert.get("labels"))
+
+
 def _identify_delivery(alert: Mapping[str, Any], status: str) -> str:
     fingerprint = text_of(alert.get("fingerprint")) or alert.get("labels")
     return digest_of("alert", fingerprint, status, alert.get("startsAt"))
 
 
-def _why_refused(raw: object, status: str, reason: str) -> str:
+def _why_refused(raw: object, status: str) -> str:
     if not isinstance(raw, Mapping):
         return "the alert is no JSON object"
     if status not in ("firing", "resolved"):
         return f"status {quote(status)} is neither firing nor resolved"
-    if status == "firing" and reason == "repeat interval elapsed":
-        return "it only repeats an alert that was sent before (repeat interval elapsed)"
     return ""
 
 
