@@ -135,6 +135,14 @@ def test_what_a_reboot_itself_causes(check: str, passing: bool) -> None:
     assert fault.passing is passing
 
 
+def test_a_warning_is_nobody_s_when_no_runbook_is_asked() -> None:
+    """One that only needs people is shown and begins nothing."""
+    event = Event(
+        "default", "e", "Node", "gpu-1", type="A", reason="AIsNotHealthy", message="ErrorCode:1 x"
+    )
+    assert [f.routed for f in sight(node(), events=(event,)).faults] == [False]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_whether_a_runbook_wants_a_warning_is_asked(wanted: bool) -> None:
     """Fatal faults are always somebody's."""
@@ -319,7 +327,8 @@ def test_a_configured_kind_is_a_repair_and_has_no_signal() -> None:
     installation = Installation("nvsentinel", repairs=(mapped,))
     made = Resource("acme.example", "v1", "fixes", "Fix", "f1", "gpu-1", started=AT)
     found = sight(node(), seen={"installation": installation}, resources=(made,))
-    assert [(r.kind, r.signal, r.effect) for r in found.repairs] == [("Fix", "sent", "")]
+    shown = [(r.kind, r.signal, r.signal_at, r.effect) for r in found.repairs]
+    assert shown == [("Fix", "sent", AT, "")]
     assert found.chain.repairing == frozenset({"RESTART_BM"})
 
 

@@ -185,6 +185,17 @@ def test_from_needs_people_back_to_repairing_is_told() -> None:
     assert line.states()[-2:] == ["needs people", "repairing"]
 
 
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [("", "a person has to do it"), ("swap the node in the console", "swap the node")],
+)
+def test_what_a_person_has_to_do_is_in_nvsentinel_s_words(detail: str, told: str) -> None:
+    """Where the request has a message."""
+    manual = reboot("e1", outcome="manual", detail=detail)
+    cause = quarantined().at(10, repairs=(manual,)).incident.cause
+    assert (cause.code, told in cause.text) == ("manual-mode", True)
+
+
 def test_an_unknown_action_is_not_called_unsupported() -> None:
     """A fragment that was cut has none."""
     cut = fault("SysLogsXIDError", "74", "e1", action="UNKNOWN")
