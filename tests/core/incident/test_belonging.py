@@ -302,6 +302,13 @@ def test_a_time_that_is_not_known_does_not_become_known_later() -> None:
     assert times_of(line.incident).faults[0].generated is None
 
 
+def test_another_second_s_event_moves_no_beginning() -> None:
+    """The condition has shown it since 12:00:05; what was written at 12:00:07 tells of it again."""
+    line = Timeline().at(0).at(8, faults=(fault(generated_at=NOON + 5.0),))
+    line.at(9, faults=(fault("SysLogsXIDError", "79", "e1", generated_at=NOON + 7.6),))
+    assert line.incident.faults[0].latest.at == NOON + 5.0
+
+
 def test_the_event_s_time_is_finer_than_the_condition_s() -> None:
     """The same second; never later than the sight."""
     line = Timeline().at(0).at(8, faults=(fault(generated_at=NOON + 7.0),))

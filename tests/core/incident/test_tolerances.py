@@ -177,12 +177,29 @@ def test_the_same_fault_within_an_hour_is_again(after: float, again: bool) -> No
     assert line.opened == 2
 
 
-def test_another_gpu_s_fault_is_not_again() -> None:
-    """The same check, another entity."""
-    line = repaired().at(110)
-    other = fault("SysLogsXIDError", "79", "e9", entities=(("GPU", "5"),))
-    line.at(200, faults=(other,), session=session("e9"))
-    assert line.incident.opened.again_of == ""
+GPU_0, GPU_5 = ("GPU", "0"), ("GPU", "5")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        ((GPU_0,), (GPU_0,), True),
+        ((GPU_0,), (GPU_5,), False),
+        ((GPU_0,), (GPU_0, GPU_5), True),
+        ((GPU_0,), (), False),
+        ((), (), True),
+    ],
+)
+def test_the_same_check_is_again_on_what_it_was_on(
+    before: tuple[tuple[str, str], ...], after: tuple[tuple[str, str], ...], again: bool
+) -> None:
+    """One entity in common is enough, and a fault of the whole node has none."""
+    line = Timeline().at(0, faults=(fault("A", "1", "e1", entities=before),))
+    line.at(1, session=session("e1")).at(10, faults=(), session=released(at=10)).at(40)
+    first = line.incident.key
+    line.at(200, faults=(fault("A", "1", "e9", entities=after),), session=session("e9"))
+    assert line.opened == 2
+    assert (line.incident.opened.again_of == first) is again
 
 
 PASSING = fault(
