@@ -182,6 +182,14 @@ def test_lint_tries_twelve_letters_of_a_pattern() -> None:
     assert "'(' again and again" not in said
 
 
+def test_lint_tries_six_literals_of_a_pattern() -> None:
+    """In the order in which they stand."""
+    words = ["aa", "bb", "cc", "dd", "ee", "ff", "gg"]
+    said = {told for told, _ in patterns._make_repetitive_texts("(?!!)" + "(x|y)?".join(words))}
+    tried = {word for word in words if any(repr(word) in told for told in said)}
+    assert tried <= set(words[:6])
+
+
 def test_a_rule_goes_on_working_for_other_texts() -> None:
     """A sender's hostile text finds nothing; the next sender's is matched, with its groups."""
     rule = "(?!x)(?P<node>(a|b+)+)$"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from nvsx.core.incident.sight import EVENTS, NODE, REPAIRS, VALIDATIONS, SeenFault, Sight
@@ -177,6 +178,12 @@ def test_a_maintenance_request_is_planned() -> None:
     assert [(h.kind, h.name) for h in seen.holds] == [("quarantine", ""), ("maintenance", "fw-7")]
 
 
+@pytest.mark.parametrize(("events", "planned"), [((), False), ((LISTED,), False)])
+def test_a_fault_beside_it_is_not_planned(events: tuple[Any, ...], planned: bool) -> None:
+    """A session is planned when all of its events are, and it has some."""
+    assert sight(marked(*events)).session.planned is planned
+
+
 def test_nvsentinel_s_cordon_is_its_own_though_it_came_in_the_second_of_the_last_release() -> None:
     """Both labels have whole seconds."""
     labels = {
@@ -319,6 +326,15 @@ def test_how_a_reboot_went(
     (repair,) = sight(node(), resources=(made,)).repairs
     assert (repair.signal, repair.outcome, repair.failure) == shown
     assert (repair.event_id, repair.effect) == (LISTED["id"], "boot")
+
+
+def test_a_repair_is_seen_behind_what_is_none() -> None:
+    """A validation and another node's repair stand before it in the list."""
+    other = msgspec.structs.replace(resource("RebootNode", "r0"), node="gpu-2")
+    none = resource("NodeValidation", "v1")
+    none = msgspec.structs.replace(none, plural="validationrequests")
+    found = sight(node(), resources=(none, other, resource("RebootNode"))).repairs
+    assert [r.name for r in found] == ["r1"]
 
 
 def test_a_configured_kind_is_a_repair_and_has_no_signal() -> None:

@@ -23,7 +23,7 @@ from tests.core.incident.timelines import (
 )
 
 from nvsx.core.incident.incident_events import AttemptChanged
-from nvsx.core.incident.incident_keys import key_of_event
+from nvsx.core.incident.incident_keys import key_of_event, key_of_seen
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.session_news import is_another_session
@@ -391,6 +391,46 @@ def test_a_drain_proves_nothing_for_a_fault_that_came_after_it() -> None:
     line.at(9, faults=both, session=session("e1", "e2", state="drain-succeeded"))
     proofs = [prove_stage(line.incident, f, "drain") for f in line.incident.faults]
     assert [p is not None for p in proofs] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("state", "proved"),
+    [("quarantined", False), ("draining", False), ("drain-succeeded", True), ("remediating", True)],
+)
+def test_a_state_after_the_drain_proves_it(state: str, proved: bool) -> None:
+    """The label only goes forward."""
+    line = quarantined(0, "e1").at(5, session=session("e1", state=state))
+    proof = prove_stage(line.incident, line.incident.faults[0], "drain")
+    assert (proof is not None) is proved
+
+
+def test_of_two_faults_the_first_gives_the_key() -> None:
+    """Whoever looks at the same node makes the same key."""
+    first, second = fault("A", "1"), fault("B", "2")
+    line = Timeline().at(0, faults=(first, second))
+    assert line.incident.key == key_of_seen("cluster-1", "node-1", first)
+    assert line.incident.key != key_of_seen("cluster-1", "node-1", second)
+
+
+@pytest.mark.parametrize(("by", "how"), [("condition", "marks removed"), ("event", "released")])
+def test_marks_that_go_while_a_condition_stands_were_removed(by: str, how: str) -> None:
+    """NVSentinel takes them away when the condition has cleared; an Event does not clear."""
+    seen = fault("A", "1", by=by, mark="e/1")
+    line = (
+        Timeline().at(0, faults=(seen,)).at(1, session=session("e1")).at(10, session=released(""))
+    )
+    ended = line.incident.sessions[0].ended
+    assert ended is not None
+    assert ended.how == how
+
+
+def test_a_fault_that_is_seen_with_more_entities_has_them() -> None:
+    """The same event, and both fragments are whole."""
+    both = (("GPU", "0"), ("PCI", "0000:b3:00"))
+    line = Timeline().at(0, faults=(fault("A", "1", "e1"),))
+    line.at(1, faults=(fault("A", "1", "e1", entities=both),))
+    (record,) = line.incident.faults
+    assert record.latest.entities == both
 
 
 def test_a_fragment_that_was_cut_grows() -> None:

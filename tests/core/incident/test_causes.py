@@ -38,6 +38,13 @@ def terminated() -> Timeline:
     return quarantined().at(5, repairs=(made,)).at(10, **GONE)
 
 
+def with_a_second_fault_after_the_reboot() -> Timeline:
+    """One of two faults has had its repair, and the other waits for its own."""
+    line = quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2")
+    both = (*line.sight.faults, fault("SysLogsXIDError", "48", "e2"))
+    return line.at(20, faults=both, session=session("e1", "e2"))
+
+
 def chain(**known: Any) -> Timeline:
     """A quarantined node under an NVSentinel of which this is known."""
     return quarantined().at(10, chain=SeenChain(**known))
@@ -238,6 +245,7 @@ def test_other_words_for_a_cause_do_not_begin_its_time_anew() -> None:
         (lambda: quarantined().at(5, repairs=(sent("e1"),)), "remediate"),
         (lambda: quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2"), "recover"),
         (lambda: quarantined().at(5, faults=(), session=released()), "recover"),
+        (with_a_second_fault_after_the_reboot, "drain"),
     ],
 )
 def test_how_far_the_chain_is(make: Callable[[], Timeline], stage: str) -> None:

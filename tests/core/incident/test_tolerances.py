@@ -177,6 +177,20 @@ def test_the_same_fault_within_an_hour_is_again(after: float, again: bool) -> No
     assert line.opened == 2
 
 
+def test_a_third_time_stays_in_the_first_one_s_thread() -> None:
+    """Each continues the one before, and all are told in one thread."""
+    line = repaired().at(110)
+    keys = [line.incident.key]
+    for at, event_id in ((200.0, "e2"), (400.0, "e3")):
+        line.at(at, faults=(fault("SysLogsXIDError", "79", event_id),), session=session(event_id))
+        assert line.incident.opened.again_of == keys[-1]
+        keys.append(line.incident.key)
+        done_at = released(f"released-{event_id}", at + 10)
+        line.at(at + 10, faults=(), session=done_at).at(at + 50)
+    assert line.opened == 3
+    assert line.incident.opened.thread == keys[0] != keys[1]
+
+
 GPU_0, GPU_5 = ("GPU", "0"), ("GPU", "5")
 
 
