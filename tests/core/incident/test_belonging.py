@@ -167,6 +167,16 @@ def test_after_a_reboot_that_never_came_five_minutes_count_too(after: float, att
     assert line.incident.faults[1].latest.side_effect_of == attempt
 
 
+def test_a_second_request_without_a_signal_hides_no_reboot_before_it() -> None:
+    """The first reboot timed out, and the node is still away from it."""
+    first = failed("e1", "timeout")
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(1500, repairs=(first,))
+    line.at(1510, repairs=(first, reboot("e1", "u2")))
+    line.at(1520, faults=(*line.sight.faults, LOST))
+    assert len(line.incident.attempts) == 2
+    assert line.incident.faults[1].latest.side_effect_of == 1
+
+
 def test_a_connection_that_is_what_the_reboot_is_for_is_a_fault() -> None:
     """The request was made for its event."""
     own = fault("GpuDcgmConnectivityFailure", "LOST", "e1", passing=True)
@@ -282,7 +292,38 @@ def test_left_overs_of_an_older_incident_stay_through_the_next() -> None:
     assert line.restarted().wait(600).opened == 2
 
 
+def test_what_shows_behind_a_left_over_can_be_left_over_too() -> None:
+    """A person closes the next incident as well."""
+    a, b = fault("A", "1"), fault("B", "2")
+    line = Timeline().at(0, faults=(a,)).closed(60, "ada").at(90, faults=(a, b)).closed(100, "ada")
+    assert line.opened == 2
+    assert [left.name for left in line.story.left_overs] == ["A 1 GPU:0", "B 2 GPU:0"]
+
+
 # --- times and the node -----------------------------------------------------------------------
+
+
+def test_a_drain_has_its_times_from_the_state_label() -> None:
+    """Quarantined at 0 s, drained from 5 s to 9 s; without a drain there are none."""
+    line = quarantined(0, "e1")
+    assert (times_of(line.incident).drain_began, times_of(line.incident).drained) == (None, None)
+    for at, state in ((5, "draining"), (9, "drain-succeeded")):
+        line.at(at, session=session("e1", state=state))
+    times = times_of(line.incident)
+    assert times.drain_began == pytest.approx(NOON + 5, abs=5)
+    assert times.drained == pytest.approx(NOON + 9, abs=4)
+    assert times.drain_began != times.quarantined
+
+
+def test_an_incident_with_two_sessions_was_quarantined_at_the_first() -> None:
+    """Released while the reboot is due; the next quarantine joins."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    line.at(20, faults=(), session=released(at=20))
+    second = session("e2", release_mark="released-1")
+    line.at(60, faults=(fault("B", "2", "e2"),), session=second)
+    first, later = line.incident.sessions
+    assert (line.opened, times_of(line.incident).quarantined) == (1, first.began.at)
+    assert later.began.at != first.began.at
 
 
 def test_what_is_cleared_counts_from_the_last_that_cleared() -> None:
