@@ -445,6 +445,14 @@ def test_a_state_after_the_drain_proves_it(state: str, proved: bool) -> None:
     assert (proof is not None) is proved
 
 
+def test_another_fault_s_drain_proves_nothing() -> None:
+    """The session lists the event of one of two faults."""
+    line = quarantined(0, "e1").at(5, faults=(fault(), fault("B", "2", "e2")))
+    line.at(9, session=session("e1", state="drain-succeeded"))
+    proofs = [prove_stage(line.incident, f, "drain") for f in line.incident.faults]
+    assert [p is not None for p in proofs] == [True, False]
+
+
 def test_of_two_faults_the_first_gives_the_key() -> None:
     """Whoever looks at the same node makes the same key."""
     first, second = fault("A", "1"), fault("B", "2")

@@ -203,6 +203,14 @@ def test_what_a_person_has_to_do_is_in_nvsentinel_s_words(detail: str, told: str
     assert (cause.code, told in cause.text) == ("manual-mode", True)
 
 
+def test_a_repair_that_failed_matters_while_something_is_held_or_broken() -> None:
+    """Released after a time-out, with the fault gone: nobody is needed for it."""
+    line = quarantined().at(10, repairs=(failed("e1", "timeout"),))
+    assert line.incident.cause.code == "repair-timed-out"
+    line.at(20, faults=(), session=released(at=20))
+    assert line.incident.cause.code == ""
+
+
 def test_an_unknown_action_is_not_called_unsupported() -> None:
     """A fragment that was cut has none."""
     cut = fault("SysLogsXIDError", "74", "e1", action="UNKNOWN")

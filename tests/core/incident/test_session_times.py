@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nvsx.core.incident.session import Times
+from nvsx.core.incident.session import Session, Times
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,14 @@ def test_the_drain_is_taken_off(
     times = Times(generated=0.0, unquarantined=100.0, drain_began=began, drain_finished=finished)
     assert times.time_to_repair_without_drain() == left
     assert Times(drain_finished=30.0).time_to_repair_without_drain() is None
+
+
+@pytest.mark.parametrize(
+    ("generated", "quarantined", "began"),
+    [(None, None, None), (5.0, None, 5.0), (None, 9.0, 9.0), (5.0, 9.0, 5.0), (9.0, 5.0, 5.0)],
+)
+def test_a_session_began_at_the_first_time_that_is_its(
+    generated: float | None, quarantined: float | None, began: float | None
+) -> None:
+    """The fault's time, or the quarantine's where that is earlier: their clocks may differ."""
+    assert Session(generated_at=generated, quarantined_at=quarantined).began == began
