@@ -211,6 +211,14 @@ def test_a_repair_that_failed_matters_while_something_is_held_or_broken() -> Non
     assert line.incident.cause.code == ""
 
 
+@pytest.mark.parametrize("detail", ["", "pods are still being moved"])
+def test_the_detail_of_what_holds_is_told(detail: str) -> None:
+    """In the words of who holds it, and no empty ones."""
+    text = holding("driver upgrade", detail=detail).incident.cause.text
+    assert text.endswith(f": {detail}" if detail else "of the node")
+    assert not text.endswith(": ")
+
+
 def test_an_unknown_action_is_not_called_unsupported() -> None:
     """A fragment that was cut has none."""
     cut = fault("SysLogsXIDError", "74", "e1", action="UNKNOWN")
