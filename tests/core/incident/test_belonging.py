@@ -445,6 +445,14 @@ def test_a_state_after_the_drain_proves_it(state: str, proved: bool) -> None:
     assert (proof is not None) is proved
 
 
+def test_a_session_that_is_over_proves_a_quarantine_for_its_own_faults_only() -> None:
+    """Another condition came after the release, while the reboot was still due."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    line.at(20, faults=(fault("B", "2"),), session=released(at=20))
+    proofs = [prove_stage(line.incident, f, "quarantine") for f in line.incident.faults]
+    assert [p is not None for p in proofs] == [True, False]
+
+
 def test_another_fault_s_drain_proves_nothing() -> None:
     """The session lists the event of one of two faults."""
     line = quarantined(0, "e1").at(5, faults=(fault(), fault("B", "2", "e2")))
