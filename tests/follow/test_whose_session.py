@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ async def test_what_a_session_tells_is_masked_before_it_is_compared(tmp_path: Pa
     told = build.health_event(message="login with correct-horse-battery failed")
     for at in (1, 2, 3):
         held = story.session("quarantined", events=(told,))
-        await story.at(at, lambda held=held: story.fault("quarantined", session=held))
+        await story.at(at, partial(story.fault, "quarantined", session=held))
         await story.clock.sleep(0.5)
     entries = [e for e in story.view.entries if isinstance(e.body, j.SessionSeen)]
     assert len(entries) == 1

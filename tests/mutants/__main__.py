@@ -198,15 +198,16 @@ def draw_mutants(files: Iterable[str], seed: int) -> Iterator[Mutant]:
 
 def check_that_tests_pass(tables: Tables, files: list[str], runs: Runs) -> None:
     """Without a change: else every mutant would count as killed."""
-    one_of_each = {tables.modules[file]: file for file in files}
-    for tests, file in one_of_each.items():
-        runs.start(Mutant(file, 0, "", "", "", Path(file).read_text()), tests)
-        while runs.is_full() or (len(runs) and file == [*one_of_each.values()][-1]):
-            for mutant, code, output in runs.wait_for_some():
-                if code:
-                    sys.stderr.write(output)
-                    sys.stderr.write(f"the tests of {mutant.file} fail without any change\n")
-                    raise SystemExit(2)
+    waiting = list({tables.modules[file]: file for file in files}.items())
+    while waiting or len(runs):
+        while waiting and not runs.is_full():
+            tests, file = waiting.pop()
+            runs.start(Mutant(file, 0, "", "", "", Path(file).read_text()), tests)
+        for mutant, code, output in runs.wait_for_some():
+            if code:
+                sys.stderr.write(output)
+                sys.stderr.write(f"the tests of {mutant.file} fail without any change\n")
+                raise SystemExit(2)
 
 
 def run_mutants(tables: Tables, mutants: Iterator[Mutant], count: int, runs: Runs) -> Score:

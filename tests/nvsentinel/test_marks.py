@@ -182,7 +182,7 @@ def test_the_first_look_is_cheap(stage: str, marked: bool) -> None:
         ({}, False),
     ],
 )
-def test_either_mark_is_enough(more: dict[str, dict[str, str]], marked: bool) -> None:
+def test_either_mark_is_enough(more: dict[str, Any], marked: bool) -> None:
     """NVSentinel writes and takes away one after the other."""
     assert marks.is_marked(fake.node(**more)) == marked
 
