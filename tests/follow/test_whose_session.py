@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from tests.follow.harness import Story
 
 from nvsx.core.incident.session import Session
 from nvsx.core.journal import entries as j
-from nvsx.core.masking import Masker
 from nvsx.follow.run_request import Patience
 from nvsx.follow.watcher import ended_session_is_ours
 
@@ -59,20 +57,4 @@ async def test_a_session_that_was_followed_is_ours_whenever_it_ended(tmp_path: P
     long_ago = runner.run.state.began - WINDOW - 1
     assert ended_session_is_ours(runner.run, Session(key="s-1", ended_at=long_ago))
     assert not ended_session_is_ours(runner.run, Session(key="s-2", ended_at=long_ago))
-    await story.die()
-
-
-async def test_what_a_session_tells_is_masked_before_it_is_compared(tmp_path: Path) -> None:
-    """Its events' text can hold a secret; a masked session seen again is no news."""
-    story = Story(tmp_path)
-    runner = await story.begin()
-    runner.run.masker = Masker({"A_PASSWORD": "correct-horse-battery"})
-    told = build.health_event(message="login with correct-horse-battery failed")
-    for at in (1, 2, 3):
-        held = story.session("quarantined", events=(told,))
-        await story.at(at, partial(story.fault, "quarantined", session=held))
-        await story.clock.sleep(0.5)
-    entries = [e for e in story.view.entries if isinstance(e.body, j.SessionSeen)]
-    assert len(entries) == 1
-    assert "correct-horse-battery" not in str(entries)
     await story.die()
