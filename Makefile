@@ -2,7 +2,7 @@
 # ARGS goes to the program a target runs: make test ARGS='tests/core -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock test test-rest test-all check format format-check lint types imports shell docs docs-check bench clean
+.PHONY: help env lock test test-rest test-all check format format-check lint types imports shell docs docs-check bench mutants clean
 
 ARGS ?=
 PY := .venv/bin/python
@@ -63,6 +63,12 @@ docs-check: env
 
 bench: env ## run the benchmarks
 	$(PY) benchmarks/run.py $(ARGS)
+
+SEED ?= 1
+COUNT ?= 300
+
+mutants: env ## change what decides in small ways, COUNT times, and see that tests notice
+	$(PY) -m tests.mutants --seed $(SEED) --count $(COUNT) --jobs $(JOBS) $(ARGS)
 
 clean: ## remove what builds and tools leave behind; .venv goes too
 	rm -rf .venv .venv.lock .venv.building build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

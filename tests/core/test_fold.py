@@ -254,6 +254,7 @@ def test_every_event_survives_its_line() -> None:
 def test_a_line_has_the_public_head() -> None:
     """A JSONL line has v, event, run_id, seq and t, and says when it is replayed."""
     entry = entries(j.StageBegin(stage="detect"))[0]
+    assert b"replayed" not in j.to_line(entry)
     line = j.to_line(entry, replayed=True)
     assert line == (
         b'{"v":1,"event":"stage_begin","run_id":"r","seq":1,"t":1001.0,"replayed":true,'

@@ -66,12 +66,15 @@ def test_overlapping_values_leave_no_rest() -> None:
     assert mask("<abcdefgh12xyzuvw>") == "<***>"
 
 
-@pytest.mark.parametrize("secret", ["p/ss w&rd+é=", 'quo"te\\back', "plain-Secret_0123"])
+@pytest.mark.parametrize(
+    "secret", ["p/ss w&rd+é=", 'quo"te\\back', "plain-Secret_0123", 'é"quoted-ü']
+)
 def test_encoded_forms(secret: str) -> None:
     """Percent-encoded, JSON-escaped and base64 forms go too."""
     mask = Masker({"A_PASSWORD": secret}).mask
     assert mask(f"x={quote(secret, safe='')}!") == "x=***!"
     assert mask(json.dumps({"p": secret})) == '{"p": "***"}'
+    assert mask(json.dumps({"p": secret}, ensure_ascii=False)) == '{"p": "***"}'
     assert mask(f"{base64.b64encode(secret.encode()).decode()}").startswith("***")
     for user in ("u:", "me:", "bob:"):
         header = base64.b64encode(f"{user}{secret}".encode()).decode()

@@ -174,6 +174,22 @@ def test_lint_tries_many_long_texts() -> None:
     assert any(text.startswith("aaaa") and text.endswith("a! end") for _, text in texts)
 
 
+def test_lint_tries_twelve_letters_of_a_pattern() -> None:
+    """Also those in its classes; signs repeat nothing."""
+    said = {told for told, _ in patterns._make_repetitive_texts("(?!!)[bcdefghijklmnopqrs]+$")}
+    tried = {letter for letter in "bcdefghijklmnopqrs" if f"{letter!r} again and again" in said}
+    assert tried == set("bcdefghijklm")
+    assert "'(' again and again" not in said
+
+
+def test_lint_tries_six_literals_of_a_pattern() -> None:
+    """In the order in which they stand."""
+    words = ["aa", "bb", "cc", "dd", "ee", "ff", "gg"]
+    said = {told for told, _ in patterns._make_repetitive_texts("(?!!)" + "(x|y)?".join(words))}
+    tried = {word for word in words if any(repr(word) in told for told in said)}
+    assert tried <= set(words[:6])
+
+
 def test_a_rule_goes_on_working_for_other_texts() -> None:
     """A sender's hostile text finds nothing; the next sender's is matched, with its groups."""
     rule = "(?!x)(?P<node>(a|b+)+)$"

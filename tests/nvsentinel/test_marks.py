@@ -175,6 +175,19 @@ def test_the_first_look_is_cheap(stage: str, marked: bool) -> None:
     assert marks.is_marked(f.node(stage)) == marked
 
 
+@pytest.mark.parametrize(
+    ("more", "marked"),
+    [
+        ({"annotations": {names.QUARANTINE_ANNOTATION: "[]"}}, True),
+        ({"labels": {names.STATE_LABEL: "draining"}}, True),
+        ({}, False),
+    ],
+)
+def test_either_mark_is_enough(more: dict[str, Any], marked: bool) -> None:
+    """NVSentinel writes and takes away one after the other."""
+    assert marks.is_marked(fake.node(**more)) == marked
+
+
 def test_the_usual_prefix_wins_over_another() -> None:
     """Two prefixes carry the same label: the default's is believed."""
     labels = {"other.io/cordon-by": "somebody", "k8saas.nvidia.com/cordon-by": "NVSentinel"}

@@ -67,6 +67,16 @@ def test_non_fatal_events_carry_the_check_as_type() -> None:
     assert not messages.is_check_event(f.event("AwaitingPodCompletion"))
 
 
+@pytest.mark.parametrize(
+    ("message", "action"),
+    [(TWO, "COMPONENT_RESET"), ("ErrorCode:1 too hot", "NONE"), ("", "NONE")],
+)
+def test_the_action_of_a_non_fatal_event_is_its_message_s(message: str, action: str) -> None:
+    """Where the message names none, nothing is recommended."""
+    event = msgspec.structs.replace(f.event("GpuThermalWatchIsNotHealthy"), message=message)
+    assert messages.event_of_kubernetes_event(event).action == action
+
+
 def test_drain_events_name_pods_and_the_time_of_deletion() -> None:
     """Both drain messages give pods as namespace/name; only one a time."""
     waiting = messages.parse_drain_wait(f.event("AwaitingPodCompletion"))

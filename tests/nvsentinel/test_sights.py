@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from nvsx.core.incident.sight import EVENTS, NODE, REPAIRS, VALIDATIONS, SeenFault, Sight
@@ -135,6 +136,14 @@ def test_what_a_reboot_itself_causes(check: str, passing: bool) -> None:
     assert fault.passing is passing
 
 
+def test_a_warning_is_nobody_s_when_no_runbook_is_asked() -> None:
+    """One that only needs people is shown and begins nothing."""
+    event = Event(
+        "default", "e", "Node", "gpu-1", type="A", reason="AIsNotHealthy", message="ErrorCode:1 x"
+    )
+    assert [f.routed for f in sight(node(), events=(event,)).faults] == [False]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_whether_a_runbook_wants_a_warning_is_asked(wanted: bool) -> None:
     """Fatal faults are always somebody's."""
@@ -167,6 +176,12 @@ def test_a_maintenance_request_is_planned() -> None:
     seen = sight(marked(planned))
     assert seen.session.planned
     assert [(h.kind, h.name) for h in seen.holds] == [("quarantine", ""), ("maintenance", "fw-7")]
+
+
+@pytest.mark.parametrize(("events", "planned"), [((), False), ((LISTED,), False)])
+def test_a_fault_beside_it_is_not_planned(events: tuple[Any, ...], planned: bool) -> None:
+    """A session is planned when all of its events are, and it has some."""
+    assert sight(marked(*events)).session.planned is planned
 
 
 def test_nvsentinel_s_cordon_is_its_own_though_it_came_in_the_second_of_the_last_release() -> None:
@@ -313,13 +328,23 @@ def test_how_a_reboot_went(
     assert (repair.event_id, repair.effect) == (LISTED["id"], "boot")
 
 
+def test_a_repair_is_seen_behind_what_is_none() -> None:
+    """A validation and another node's repair stand before it in the list."""
+    other = msgspec.structs.replace(resource("RebootNode", "r0"), node="gpu-2")
+    none = resource("NodeValidation", "v1")
+    none = msgspec.structs.replace(none, plural="validationrequests")
+    found = sight(node(), resources=(none, other, resource("RebootNode"))).repairs
+    assert [r.name for r in found] == ["r1"]
+
+
 def test_a_configured_kind_is_a_repair_and_has_no_signal() -> None:
     """What the operator mapped an action to; under way since its startTime."""
     mapped = Repair("RESTART_BM", "acme.example", "v1", "Fix", complete_condition="Fixed")
     installation = Installation("nvsentinel", repairs=(mapped,))
     made = Resource("acme.example", "v1", "fixes", "Fix", "f1", "gpu-1", started=AT)
     found = sight(node(), seen={"installation": installation}, resources=(made,))
-    assert [(r.kind, r.signal, r.effect) for r in found.repairs] == [("Fix", "sent", "")]
+    shown = [(r.kind, r.signal, r.signal_at, r.effect) for r in found.repairs]
+    assert shown == [("Fix", "sent", AT, "")]
     assert found.chain.repairing == frozenset({"RESTART_BM"})
 
 

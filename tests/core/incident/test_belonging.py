@@ -23,7 +23,7 @@ from tests.core.incident.timelines import (
 )
 
 from nvsx.core.incident.incident_events import AttemptChanged
-from nvsx.core.incident.incident_keys import key_of_event
+from nvsx.core.incident.incident_keys import key_of_event, key_of_seen
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.session_news import is_another_session
@@ -167,6 +167,16 @@ def test_after_a_reboot_that_never_came_five_minutes_count_too(after: float, att
     assert line.incident.faults[1].latest.side_effect_of == attempt
 
 
+def test_a_second_request_without_a_signal_hides_no_reboot_before_it() -> None:
+    """The first reboot timed out, and the node is still away from it."""
+    first = failed("e1", "timeout")
+    line = quarantined(0).at(5, repairs=(sent("e1"),)).at(1500, repairs=(first,))
+    line.at(1510, repairs=(first, reboot("e1", "u2")))
+    line.at(1520, faults=(*line.sight.faults, LOST))
+    assert len(line.incident.attempts) == 2
+    assert line.incident.faults[1].latest.side_effect_of == 1
+
+
 def test_a_connection_that_is_what_the_reboot_is_for_is_a_fault() -> None:
     """The request was made for its event."""
     own = fault("GpuDcgmConnectivityFailure", "LOST", "e1", passing=True)
@@ -282,7 +292,38 @@ def test_left_overs_of_an_older_incident_stay_through_the_next() -> None:
     assert line.restarted().wait(600).opened == 2
 
 
+def test_what_shows_behind_a_left_over_can_be_left_over_too() -> None:
+    """A person closes the next incident as well."""
+    a, b = fault("A", "1"), fault("B", "2")
+    line = Timeline().at(0, faults=(a,)).closed(60, "ada").at(90, faults=(a, b)).closed(100, "ada")
+    assert line.opened == 2
+    assert [left.name for left in line.story.left_overs] == ["A 1 GPU:0", "B 2 GPU:0"]
+
+
 # --- times and the node -----------------------------------------------------------------------
+
+
+def test_a_drain_has_its_times_from_the_state_label() -> None:
+    """Quarantined at 0 s, drained from 5 s to 9 s; without a drain there are none."""
+    line = quarantined(0, "e1")
+    assert (times_of(line.incident).drain_began, times_of(line.incident).drained) == (None, None)
+    for at, state in ((5, "draining"), (9, "drain-succeeded")):
+        line.at(at, session=session("e1", state=state))
+    times = times_of(line.incident)
+    assert times.drain_began == pytest.approx(NOON + 5, abs=5)
+    assert times.drained == pytest.approx(NOON + 9, abs=4)
+    assert times.drain_began != times.quarantined
+
+
+def test_an_incident_with_two_sessions_was_quarantined_at_the_first() -> None:
+    """Released while the reboot is due; the next quarantine joins."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    line.at(20, faults=(), session=released(at=20))
+    second = session("e2", release_mark="released-1")
+    line.at(60, faults=(fault("B", "2", "e2"),), session=second)
+    first, later = line.incident.sessions
+    assert (line.opened, times_of(line.incident).quarantined) == (1, first.began.at)
+    assert later.began.at != first.began.at
 
 
 def test_what_is_cleared_counts_from_the_last_that_cleared() -> None:
@@ -300,6 +341,13 @@ def test_a_time_that_is_not_known_does_not_become_known_later() -> None:
     line.at(0, faults=(fault(generated_at=ahead),))
     line.at(1, faults=(fault("SysLogsXIDError", "79", "e1", generated_at=ahead + 0.5),))
     assert times_of(line.incident).faults[0].generated is None
+
+
+def test_another_second_s_event_moves_no_beginning() -> None:
+    """The condition has shown it since 12:00:05; what was written at 12:00:07 tells of it again."""
+    line = Timeline().at(0).at(8, faults=(fault(generated_at=NOON + 5.0),))
+    line.at(9, faults=(fault("SysLogsXIDError", "79", "e1", generated_at=NOON + 7.6),))
+    assert line.incident.faults[0].latest.at == NOON + 5.0
 
 
 def test_the_event_s_time_is_finer_than_the_condition_s() -> None:
@@ -384,6 +432,62 @@ def test_a_drain_proves_nothing_for_a_fault_that_came_after_it() -> None:
     line.at(9, faults=both, session=session("e1", "e2", state="drain-succeeded"))
     proofs = [prove_stage(line.incident, f, "drain") for f in line.incident.faults]
     assert [p is not None for p in proofs] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("state", "proved"),
+    [("quarantined", False), ("draining", False), ("drain-succeeded", True), ("remediating", True)],
+)
+def test_a_state_after_the_drain_proves_it(state: str, proved: bool) -> None:
+    """The label only goes forward."""
+    line = quarantined(0, "e1").at(5, session=session("e1", state=state))
+    proof = prove_stage(line.incident, line.incident.faults[0], "drain")
+    assert (proof is not None) is proved
+
+
+def test_a_session_that_is_over_proves_a_quarantine_for_its_own_faults_only() -> None:
+    """Another condition came after the release, while the reboot was still due."""
+    line = quarantined(0, "e1").at(5, repairs=(sent("e1"),))
+    line.at(20, faults=(fault("B", "2"),), session=released(at=20))
+    proofs = [prove_stage(line.incident, f, "quarantine") for f in line.incident.faults]
+    assert [p is not None for p in proofs] == [True, False]
+
+
+def test_another_fault_s_drain_proves_nothing() -> None:
+    """The session lists the event of one of two faults."""
+    line = quarantined(0, "e1").at(5, faults=(fault(), fault("B", "2", "e2")))
+    line.at(9, session=session("e1", state="drain-succeeded"))
+    proofs = [prove_stage(line.incident, f, "drain") for f in line.incident.faults]
+    assert [p is not None for p in proofs] == [True, False]
+
+
+def test_of_two_faults_the_first_gives_the_key() -> None:
+    """Whoever looks at the same node makes the same key."""
+    first, second = fault("A", "1"), fault("B", "2")
+    line = Timeline().at(0, faults=(first, second))
+    assert line.incident.key == key_of_seen("cluster-1", "node-1", first)
+    assert line.incident.key != key_of_seen("cluster-1", "node-1", second)
+
+
+@pytest.mark.parametrize(("by", "how"), [("condition", "marks removed"), ("event", "released")])
+def test_marks_that_go_while_a_condition_stands_were_removed(by: str, how: str) -> None:
+    """NVSentinel takes them away when the condition has cleared; an Event does not clear."""
+    seen = fault("A", "1", by=by, mark="e/1")
+    line = (
+        Timeline().at(0, faults=(seen,)).at(1, session=session("e1")).at(10, session=released(""))
+    )
+    ended = line.incident.sessions[0].ended
+    assert ended is not None
+    assert ended.how == how
+
+
+def test_a_fault_that_is_seen_with_more_entities_has_them() -> None:
+    """The same event, and both fragments are whole."""
+    both = (("GPU", "0"), ("PCI", "0000:b3:00"))
+    line = Timeline().at(0, faults=(fault("A", "1", "e1"),))
+    line.at(1, faults=(fault("A", "1", "e1", entities=both),))
+    (record,) = line.incident.faults
+    assert record.latest.entities == both
 
 
 def test_a_fragment_that_was_cut_grows() -> None:

@@ -38,6 +38,13 @@ def terminated() -> Timeline:
     return quarantined().at(5, repairs=(made,)).at(10, **GONE)
 
 
+def with_a_second_fault_after_the_reboot() -> Timeline:
+    """One of two faults has had its repair, and the other waits for its own."""
+    line = quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2")
+    both = (*line.sight.faults, fault("SysLogsXIDError", "48", "e2"))
+    return line.at(20, faults=both, session=session("e1", "e2"))
+
+
 def chain(**known: Any) -> Timeline:
     """A quarantined node under an NVSentinel of which this is known."""
     return quarantined().at(10, chain=SeenChain(**known))
@@ -185,6 +192,33 @@ def test_from_needs_people_back_to_repairing_is_told() -> None:
     assert line.states()[-2:] == ["needs people", "repairing"]
 
 
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [("", "a person has to do it"), ("swap the node in the console", "swap the node")],
+)
+def test_what_a_person_has_to_do_is_in_nvsentinel_s_words(detail: str, told: str) -> None:
+    """Where the request has a message."""
+    manual = reboot("e1", outcome="manual", detail=detail)
+    cause = quarantined().at(10, repairs=(manual,)).incident.cause
+    assert (cause.code, told in cause.text) == ("manual-mode", True)
+
+
+def test_a_repair_that_failed_matters_while_something_is_held_or_broken() -> None:
+    """Released after a time-out, with the fault gone: nobody is needed for it."""
+    line = quarantined().at(10, repairs=(failed("e1", "timeout"),))
+    assert line.incident.cause.code == "repair-timed-out"
+    line.at(20, faults=(), session=released(at=20))
+    assert line.incident.cause.code == ""
+
+
+@pytest.mark.parametrize("detail", ["", "pods are still being moved"])
+def test_the_detail_of_what_holds_is_told(detail: str) -> None:
+    """In the words of who holds it, and no empty ones."""
+    text = holding("driver upgrade", detail=detail).incident.cause.text
+    assert text.endswith(f": {detail}" if detail else "of the node")
+    assert not text.endswith(": ")
+
+
 def test_an_unknown_action_is_not_called_unsupported() -> None:
     """A fragment that was cut has none."""
     cut = fault("SysLogsXIDError", "74", "e1", action="UNKNOWN")
@@ -227,6 +261,7 @@ def test_other_words_for_a_cause_do_not_begin_its_time_anew() -> None:
         (lambda: quarantined().at(5, repairs=(sent("e1"),)), "remediate"),
         (lambda: quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2"), "recover"),
         (lambda: quarantined().at(5, faults=(), session=released()), "recover"),
+        (with_a_second_fault_after_the_reboot, "drain"),
     ],
 )
 def test_how_far_the_chain_is(make: Callable[[], Timeline], stage: str) -> None:

@@ -54,6 +54,11 @@ def test_without_an_id_the_key_is_check_codes_entity_and_start_in_whole_seconds(
     assert key_of_fault(*base, 101.0) != key_of_fault(*base, 100.0)
 
 
+def test_a_key_is_the_same_in_every_version() -> None:
+    """Pages and tickets carry it: `inc-` and twenty hex digits."""
+    assert key_of_event("c", "n", "e") == "inc-2901f6cae4d3a96d8d56"
+
+
 def test_two_starts_of_an_alert_are_two_incidents() -> None:
     """Key and start are one episode."""
     keys = {Timeline().at(9, alerts=(alert(started=s),)).incident.key for s in (0, 5)}

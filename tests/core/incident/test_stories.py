@@ -32,6 +32,7 @@ from tests.core.incident.timelines import (
 
 from nvsx.core.incident.incident_events import FaultSeen, IncidentNoted, RunEnded
 from nvsx.core.incident.incident_state import Stamp
+from nvsx.core.incident.incident_store import incident_row
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.sight import REPAIRS, SeenCause, SeenChain, SeenHold, SeenRepair
@@ -211,6 +212,15 @@ def test_planned_maintenance_needs_nobody() -> None:
     line = maintained(0).wait(2 * HOUR, 300)
     assert "needs people" not in line.states()
     assert line.incident.cause.code == "maintenance"
+
+
+def test_an_incident_is_planned_when_all_of_its_faults_are() -> None:
+    """8: a fault beside the request makes it one to look at; so is a run by hand without any."""
+    line = maintained(0)
+    assert incident_row("i", "c", line.incident).planned
+    line.at(5, faults=(*line.sight.faults, fault("SysLogsXIDError", "79", "e1")))
+    assert not incident_row("i", "c", line.incident).planned
+    assert not incident_row("i", "c", Timeline().run_by_hand(0).incident).planned
 
 
 def test_joining_under_way_is_late_and_has_the_incident_s_times() -> None:

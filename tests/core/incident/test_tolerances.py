@@ -177,12 +177,43 @@ def test_the_same_fault_within_an_hour_is_again(after: float, again: bool) -> No
     assert line.opened == 2
 
 
-def test_another_gpu_s_fault_is_not_again() -> None:
-    """The same check, another entity."""
+def test_a_third_time_stays_in_the_first_one_s_thread() -> None:
+    """Each continues the one before, and all are told in one thread."""
     line = repaired().at(110)
-    other = fault("SysLogsXIDError", "79", "e9", entities=(("GPU", "5"),))
-    line.at(200, faults=(other,), session=session("e9"))
-    assert line.incident.opened.again_of == ""
+    keys = [line.incident.key]
+    for at, event_id in ((200.0, "e2"), (400.0, "e3")):
+        line.at(at, faults=(fault("SysLogsXIDError", "79", event_id),), session=session(event_id))
+        assert line.incident.opened.again_of == keys[-1]
+        keys.append(line.incident.key)
+        done_at = released(f"released-{event_id}", at + 10)
+        line.at(at + 10, faults=(), session=done_at).at(at + 50)
+    assert line.opened == 3
+    assert line.incident.opened.thread == keys[0] != keys[1]
+
+
+GPU_0, GPU_5 = ("GPU", "0"), ("GPU", "5")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        ((GPU_0,), (GPU_0,), True),
+        ((GPU_0,), (GPU_5,), False),
+        ((GPU_0,), (GPU_0, GPU_5), True),
+        ((GPU_0,), (), False),
+        ((), (), True),
+    ],
+)
+def test_the_same_check_is_again_on_what_it_was_on(
+    before: tuple[tuple[str, str], ...], after: tuple[tuple[str, str], ...], again: bool
+) -> None:
+    """One entity in common is enough, and a fault of the whole node has none."""
+    line = Timeline().at(0, faults=(fault("A", "1", "e1", entities=before),))
+    line.at(1, session=session("e1")).at(10, faults=(), session=released(at=10)).at(40)
+    first = line.incident.key
+    line.at(200, faults=(fault("A", "1", "e9", entities=after),), session=session("e9"))
+    assert line.opened == 2
+    assert (line.incident.opened.again_of == first) is again
 
 
 PASSING = fault(

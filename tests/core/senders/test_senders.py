@@ -69,7 +69,7 @@ def test_a_group_whose_alerts_were_all_cut_off_is_not_silence() -> None:
 
 
 def test_a_sender_that_says_still_firing_is_believed() -> None:
-    """Whatever reason a notification has, its alert is firing: a repeat is known by its delivery."""
+    """Whatever reason a notification has, its alert fires: its delivery makes it a repeat."""
     reasons = ("repeat interval elapsed", "first notification", "a reason of a later version")
     events = [
         one(group({}, notification_reason=reason), setup("alertmanager")) for reason in reasons
