@@ -7,10 +7,6 @@
 ARGS ?=
 PY := .venv/bin/python
 
-# Modules that write a generated document, and with --check fail when it is stale.
-# One line for each; the target for people is `make docs`.
-GENERATED_DOCS := nvsentinel_sandbox.catalogue nvsx.project.schema_document nvsx.screens.event_document nvsx.commands.cli_reference nvsx.commands.help_text nvsx.commands.completing nvsx.commands.sample_conversion
-
 SHELL_SCRIPTS = nvsx requirements/renew .ci/run .ci/servers $(shell git ls-files '*.sh')
 
 # Test files side by side: most of them wait for processes and clocks, not for the processor.
@@ -60,10 +56,10 @@ shell: env
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)
 
 docs: env ## write the generated documents anew
-	@set -e; for module in $(GENERATED_DOCS); do echo "$$module"; $(PY) -m $$module; done
+	$(PY) -m docs.make
 
 docs-check: env
-	@set -e; for module in $(GENERATED_DOCS); do echo "$$module --check"; $(PY) -m $$module --check; done
+	$(PY) -m docs.make --check
 
 bench: env ## run the benchmarks
 	$(PY) benchmarks/run.py $(ARGS)

@@ -25,6 +25,7 @@ from nvsx.core.runbook.schema import STAGE_ORDER
 from nvsx.project.home import Home
 from nvsx.screens.report import past_reports
 from nvsx.store import open_store
+from nvsx.store.run_list import list_runs
 
 RUNBOOKS = ("gpu-off-bus", "ecc-double-bit", "nvlink-fault", "thermal-throttle", "driver-hang")
 NOW = 1_767_600_000.0
@@ -81,12 +82,17 @@ def main(arguments: list[str]) -> int:
         print(f"{count} runs, {(Path(folder) / 'nvsx.db').stat().st_size / 1e6:.0f} MB")
         any_ = RunFilter()
         month = RunFilter(since=NOW - 30 * 86_400)
-        timed("history, the newest 50", lambda: past_reports.history(home, any_, 50))
+        timed(
+            "history, the newest 50", lambda: asyncio.to_thread(list_runs, home.state_dir, any_, 50)
+        )
         node = RunFilter(node="gpu-node-0042")
-        timed("history of one node", lambda: past_reports.history(home, node, 50))
+        timed("history of one node", lambda: asyncio.to_thread(list_runs, home.state_dir, node, 50))
         failed = RunFilter(outcome="failed", tag="infra")
-        timed("history, failed, by tag", lambda: past_reports.history(home, failed, 50))
-        timed("history, all", lambda: past_reports.history(home, any_, None))
+        timed(
+            "history, failed, by tag",
+            lambda: asyncio.to_thread(list_runs, home.state_dir, failed, 50),
+        )
+        timed("history, all", lambda: asyncio.to_thread(list_runs, home.state_dir, any_, None))
         timed("stats of 30 days", lambda: past_reports.stats(home, month, "runbook"))
         timed("stats of everything, by runbook", lambda: past_reports.stats(home, any_, "runbook"))
         timed("stats of everything, by node", lambda: past_reports.stats(home, any_, "node"))

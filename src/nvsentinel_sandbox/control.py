@@ -39,19 +39,21 @@ async def serve(sandbox: Sandbox, folder: Path, stop: asyncio.Event) -> AsyncIte
 
     Args:
         sandbox: it has been started.
-        folder: only the caller's user may reach it; `claimed` by this process.
+        folder: only the caller's user may reach it; held by `claim_folder`.
         stop: set when another terminal asks to stop.
     """
     from aiohttp import web
 
     socket, private = _socket_path(folder)
-    runner = web.AppRunner(_application(sandbox, stop), handle_signals=False, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        _make_application(sandbox, stop), handle_signals=False, shutdown_timeout=1.0
+    )
     await runner.setup()
     try:
         await web.UnixSite(runner, str(socket)).start()
         socket.chmod(0o600)
         content = {"pid": os.getpid(), "socket": str(socket), "kubeconfig": str(sandbox.kubeconfig)}
-        _write(folder / DISCOVERY, json.dumps(content))
+        _write_private_file(folder / DISCOVERY, json.dumps(content))
         yield
     finally:
         (folder / DISCOVERY).unlink(missing_ok=True)
@@ -62,7 +64,7 @@ async def serve(sandbox: Sandbox, folder: Path, stop: asyncio.Event) -> AsyncIte
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claim_folder(folder: Path) -> Iterator[None]:
     """Hold the folder for one sandbox. Raises AlreadyRunning when another process has it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)) as lock:
@@ -114,7 +116,7 @@ def discover(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         raise _none_running() from None
-    with contextlib.suppress(AlreadyRunning), claimed(folder):
+    with contextlib.suppress(AlreadyRunning), claim_folder(folder):
         path.unlink(missing_ok=True)
         raise _none_running()
     return found
@@ -124,7 +126,7 @@ def _none_running() -> NotRunning:
     return NotRunning("no sandbox is running", "start one with `nvsx sandbox start`")
 
 
-def _application(sandbox: Sandbox, stop: asyncio.Event) -> web.Application:
+def _make_application(sandbox: Sandbox, stop: asyncio.Event) -> web.Application:
     from aiohttp import web
 
     async def inject(body: dict[str, Any]) -> Any:
@@ -177,7 +179,7 @@ def _socket_path(folder: Path) -> tuple[Path, Path | None]:
     return private / "control.sock", private
 
 
-def _write(path: Path, content: str) -> None:
+def _write_private_file(path: Path, content: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(content)

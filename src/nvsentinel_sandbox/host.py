@@ -98,7 +98,7 @@ class Sandbox:
             self._simulator.store, speed=self._pace, pages=self._simulator.metrics.page
         )
         try:
-            await self._follow(self._simulator)
+            await self._follow_health_events(self._simulator)
             await self._server.start()
             write_kubeconfig(self.kubeconfig, self._server.secure_url, self.token)
             write_kubeconfig(
@@ -118,7 +118,7 @@ class Sandbox:
     async def __aexit__(self, *_failure: object) -> None:
         await self.stop()
 
-    async def _follow(self, simulator: Simulator) -> None:
+    async def _follow_health_events(self, simulator: Simulator) -> None:
         """Have health events stored and sent, where that was asked for."""
         if (self._stored or self._events) and simulator.variant.monitor_only:
             raise WrongCall(
@@ -151,45 +151,45 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        return self._started(self._server).url
+        return self._require_started(self._server).url
 
     @property
     def token(self) -> str:
         """The bearer token that may do everything."""
-        return self._started(self._server).token
+        return self._require_started(self._server).token
 
     @property
     def read_only_token(self) -> str:
-        return self._started(self._server).read_only_token
+        return self._require_started(self._server).read_only_token
 
     @property
     def server(self) -> ApiServer:
         """The API server, for tests that look at requests or arm stream faults."""
-        return self._started(self._server)
+        return self._require_started(self._server)
 
     @property
     def store(self) -> ObjectStore:
-        return self._started(self._simulator).store
+        return self._require_started(self._simulator).store
 
     @property
     def simulator(self) -> Simulator:
         """The simulated cluster, for scenarios."""
-        return self._started(self._simulator)
+        return self._require_started(self._simulator)
 
     @property
     def stored(self) -> StoredLedger:
         """The database that follows the health events."""
-        return self._started(self._stored)
+        return self._require_started(self._stored)
 
     @property
     def exporter(self) -> Exporter:
         """What sends the health events."""
-        return self._started(self._exporter)
+        return self._require_started(self._exporter)
 
     @property
     def default_node(self) -> str:
         """The node an injection without a node hits; the seed picks it."""
-        return self._started(self._simulator).default_node
+        return self._require_started(self._simulator).default_node
 
     # --- what people do -----------------------------------------------------------------
 
@@ -202,16 +202,16 @@ class Sandbox:
         people: bool = False,
     ) -> str:
         """Let a fault strike; returns the node's name. See Simulator.inject."""
-        simulator = self._started(self._simulator)
+        simulator = self._require_started(self._simulator)
         return simulator.inject(fault, node or "", variant or "", people=people)
 
     async def heal(self, node: str) -> None:
         """Repair a node as a person would. Raises WrongCall for an unknown node."""
-        self._started(self._simulator).heal(node)
+        self._require_started(self._simulator).heal(node)
 
     def status(self) -> dict[str, Any]:
         """Where it is and how each GPU node fares, as JSON-able data."""
-        simulator = self._started(self._simulator)
+        simulator = self._require_started(self._simulator)
         return {"url": self.url, "kubeconfig": str(self.kubeconfig), **simulator.status()}
 
     def narrate(self, tell: Callable[[str], None]) -> Callable[[], None]:
@@ -220,7 +220,7 @@ class Sandbox:
         return self.store.subscribe(story.hear)
 
     @staticmethod
-    def _started(part: _Part | None) -> _Part:
+    def _require_started(part: _Part | None) -> _Part:
         if part is None:
             raise SandboxError("the sandbox has not been started, or was stopped")
         return part

@@ -17,7 +17,7 @@ from nvsentinel_sandbox.chain.simulator import Simulator
 from nvsentinel_sandbox.durations import Seconds, write_seconds
 from nvsentinel_sandbox.errors import SandboxError
 from nvsentinel_sandbox.kube.statuses import ApiError
-from nvsentinel_sandbox.unknown import LISTING, hint
+from nvsentinel_sandbox.unknown import LISTING, suggest_names
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
 
@@ -53,30 +53,32 @@ class Step(_Part):
     @classmethod
     def _a_fault(cls, name: str | None) -> str | None:
         if name is not None and name not in FAULTS:
-            raise ValueError(f"there is no fault '{name}': {hint(name, FAULTS, LISTING)}")
+            raise ValueError(f"there is no fault '{name}': {suggest_names(name, FAULTS, LISTING)}")
         return name
 
     @field_validator("variant")
     @classmethod
     def _a_variant(cls, name: str | None) -> str | None:
         if name is not None and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
+            raise ValueError(
+                f"there is no variant '{name}': {suggest_names(name, VARIANTS, LISTING)}"
+            )
         if name is not None and VARIANTS[name].scope == "cluster":
             raise ValueError(f"variant '{name}' concerns the installation: put it under sandbox")
         return name
 
     @model_validator(mode="after")
     def _one_verb(self) -> Step:
-        given = [v for v in VERBS if v in self._given]
+        given = [v for v in VERBS if v in self._given_keys]
         if len(given) != 1:
             told = " and ".join(given) or "none"
             raise ValueError(f"a step does one of {', '.join(VERBS)}; this has {told}")
-        if given != ["inject"] and (extra := [k for k in _OF_INJECT if k in self._given]):
+        if given != ["inject"] and (extra := [k for k in _OF_INJECT if k in self._given_keys]):
             raise ValueError(f"{extra[0]} goes with inject alone")
         return self
 
     @property
-    def _given(self) -> set[str]:
+    def _given_keys(self) -> set[str]:
         return {to_camel(name) for name in self.model_fields_set}
 
 
@@ -92,7 +94,9 @@ class Setting(_Part):
     @classmethod
     def _a_variant(cls, name: str) -> str:
         if name and name not in VARIANTS:
-            raise ValueError(f"there is no variant '{name}': {hint(name, VARIANTS, LISTING)}")
+            raise ValueError(
+                f"there is no variant '{name}': {suggest_names(name, VARIANTS, LISTING)}"
+            )
         return name
 
 
@@ -135,12 +139,12 @@ async def play(
         await simulator.wait(step.at - at)
         at = step.at
         try:
-            tell(f"scenario, {write_seconds(step.at)}: {_take(step, simulator, stop)}")
+            tell(f"scenario, {write_seconds(step.at)}: {_take_step(step, simulator, stop)}")
         except (SandboxError, ApiError) as error:
             tell(f"scenario, {write_seconds(step.at)}: not done: {error}")
 
 
-def _take(step: Step, simulator: Simulator, stop: Callable[[], None]) -> str:
+def _take_step(step: Step, simulator: Simulator, stop: Callable[[], None]) -> str:
     """Do what the step says; returns it in words."""
     if step.inject is not None:
         node = simulator.inject(

@@ -39,11 +39,11 @@ class Story:
 def _object_lines(change: Change) -> list[str]:
     after = change.entry.decode()
     before = change.before.decode() if change.before else {}
-    known, phase = _conditions(before), after.get("status", {}).get("phase", "")
+    known, phase = _conditions_of(before), after.get("status", {}).get("phase", "")
     lines = [] if change.before else [" created"]
     if phase and phase != before.get("status", {}).get("phase"):
         lines.append(f": {phase}")
-    for kind, (status, reason, _) in _conditions(after).items():
+    for kind, (status, reason, _) in _conditions_of(after).items():
         if status != "Unknown" and known.get(kind, ("",))[0] != status:
             lines.append(f": {kind}={status} ({reason})")
     return lines
@@ -51,7 +51,7 @@ def _object_lines(change: Change) -> list[str]:
 
 def _node_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     lines = []
-    old, new = _conditions(before), _conditions(after)
+    old, new = _conditions_of(before), _conditions_of(after)
     for kind, (status, reason, message) in new.items():
         if kind in _KUBELET or old.get(kind, ("",))[0] == status:
             continue
@@ -66,7 +66,7 @@ def _node_lines(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _conditions(obj: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
+def _conditions_of(obj: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
     return {
         c["type"]: (c["status"], c.get("reason", ""), c.get("message", ""))
         for c in obj.get("status", {}).get("conditions", ())

@@ -13,7 +13,7 @@ LISTING = "nvsx sandbox faults"
 _SHOWN = 40
 
 
-def hint(name: str, known: Iterable[str], where: str = "") -> str:
+def suggest_names(name: str, known: Iterable[str], where: str = "") -> str:
     """The names probably meant, else those there are; `where` is a command that lists them."""
     listed = list(known)
     wanted = name.lower()

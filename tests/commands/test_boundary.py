@@ -30,7 +30,7 @@ def test_internal_error_goes_to_the_crash_log(
     def broken(*_: object) -> None:
         raise ZeroDivisionError(f"no way, {SECRET}")
 
-    monkeypatch.setattr("nvsx.project.loader.discover", broken)
+    monkeypatch.setattr("nvsx.commands.list_command.summarise_runbooks", broken)
     said = nvsx("list")
     log = Path(os.environ["NVSX_STATE_DIR"]) / "crash.log"
     assert said.code == 1
@@ -51,7 +51,7 @@ def test_internal_error_without_a_state_folder(
     """With nowhere to write the details, the message still comes, and nothing else breaks."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("NVSX_STATE_DIR", str(tmp_path / "file" / "state"))
-    monkeypatch.setattr("nvsx.project.loader.discover", lambda *_: 1 / 0)
+    monkeypatch.setattr("nvsx.commands.list_command.summarise_runbooks", lambda *_: 1 / 0)
     said = nvsx("list")
     assert said.code == 1
     assert said.err == "nvsx: internal error: ZeroDivisionError: division by zero\n"
@@ -192,7 +192,7 @@ def test_a_pipe_of_another_kind_is_a_fault_of_ours(
     def broken(*_: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("nvsx.project.loader.discover", broken)
+    monkeypatch.setattr("nvsx.commands.list_command.summarise_runbooks", broken)
     said = nvsx("list")
     assert said.code == 1
     assert said.err.startswith("nvsx: internal error: BrokenPipeError")

@@ -13,7 +13,7 @@ from nvsentinel_sandbox.host import Sandbox
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsx.cluster.gateway import DirectGateway
-from nvsx.commands.doctor.checkup import Outcome, Report, examine
+from nvsx.commands.doctor.checkup import CheckOutcome, CheckupReport, examine
 from nvsx.commands.doctor.doctor_checks import CHECKS
 from nvsx.commands.doctor.doctor_facts import Survey
 from nvsx.commands.doctor.survey import survey
@@ -30,7 +30,7 @@ class Clinic:
         self.sandbox = sandbox
         self.survey: Survey | None = None
 
-    async def examine(self, home: Home | None = None) -> Report:
+    async def examine(self, home: Home | None = None) -> CheckupReport:
         gateway = DirectGateway(self.sandbox.url, self.sandbox.read_only_token)
         self.survey = await survey(home or Home(), gateway)
         return examine(self.survey, CHECKS)
@@ -46,12 +46,12 @@ async def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await sandbox.stop()
 
 
-def said(report: Report, check: str) -> Outcome:
+def said(report: CheckupReport, check: str) -> CheckOutcome:
     """What one check came to."""
     return next(f.outcome for f in report.findings if f.check.id == check)
 
 
-def verdict(report: Report, check: str) -> str:
+def verdict(report: CheckupReport, check: str) -> str:
     """Its status."""
     return said(report, check).status
 
@@ -211,7 +211,7 @@ async def test_a_fault_nobody_handles_is_an_incident(clinic: Clinic) -> None:
         assert found.details[0].startswith(f"{node}: not handled, SysLogsXIDError 79")
 
 
-async def _until_seen(clinic: Clinic) -> AsyncIterator[Outcome]:
+async def _until_seen(clinic: Clinic) -> AsyncIterator[CheckOutcome]:
     """The incidents check once it sees one; the monitors need a moment."""
     for _ in range(20):
         found = said(await clinic.examine(), "incidents")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.screens import incidents
 
-from nvsx.commands.history.history_command import when
+from nvsx.commands.history.run_filters import parse_time
 from nvsx.commands.main import main
 from nvsx.core.errors import UsageError
 from nvsx.core.journal import entries as j
@@ -123,10 +123,10 @@ def test_the_former_spelling_of_a_reports_file_is_refused(
 def test_a_time_is_an_age_or_a_date() -> None:
     """7d means seven days ago; a date is local midnight; an offset is obeyed."""
     now = time.time()
-    assert when("7d", now) == now - 7 * 86_400
-    assert when("2026-11-01T08:30+00:00", now) == 1_793_521_800.0
+    assert parse_time("7d", now) == now - 7 * 86_400
+    assert parse_time("2026-11-01T08:30+00:00", now) == 1_793_521_800.0
     with pytest.raises(UsageError):
-        when("soon", now)
+        parse_time("soon", now)
 
 
 async def test_a_report_is_printed_or_written(

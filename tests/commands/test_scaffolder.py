@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from tests.e2e.sandboxed import play
 
-from nvsx.commands.init.scaffolder import SCHEMA_FILE, KnownFault, Report, scaffold
+from nvsx.commands.init.scaffolder import SCHEMA_FILE, FaultSigns, KnownFault, scaffold
 from nvsx.commands.init.scaffolding import begin, known_faults
 from nvsx.core.errors import Conflict, UsageError
 from nvsx.core.routing.route import route
@@ -179,7 +179,9 @@ def test_a_bare_number_is_an_xid(empty: Home) -> None:
 
 def test_what_nobody_quarantines_for_waits_for_no_quarantine() -> None:
     """The analyzer's faults end with their condition: no chain is waited for."""
-    report = Report("MultipleRemediations", (), "CONTACT_SUPPORT", fatal=True, quarantined=False)
+    report = FaultSigns(
+        "MultipleRemediations", (), "CONTACT_SUPPORT", fatal=True, quarantined=False
+    )
     made = scaffold("again", KnownFault("multiple", "Repaired again and again", (report,)))
     text = made.files[0].text
     assert made.fault.end == "condition"

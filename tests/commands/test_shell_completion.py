@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from nvsx.commands import completing
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.store import glimpse, open_store
 
@@ -168,16 +167,3 @@ def test_a_broken_journal_offers_nothing(folder: Path, project: Path, state: Pat
     """A journal that cannot be read is no error, and no name."""
     (state / "nvsx.db").write_text("not a database")
     assert glimpse.newest(state) == []
-
-
-def test_the_words_are_what_the_application_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """words.json is current; --check fails on an old one and names the remedy."""
-    assert completing.main(["--check"]) == 0
-    file = tmp_path / "words.json"
-    file.write_text("{}")
-    assert completing.main(["--check", str(file)]) == 1
-    assert "run python -m nvsx.commands.completing" in capsys.readouterr().err
-    assert completing.main(["--write", str(file)]) == 0
-    assert completing.main(["--check", str(file)]) == 0

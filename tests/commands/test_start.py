@@ -6,14 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from tests.commands.conftest import Command
 
-from nvsx.commands import help_text
-from nvsx.commands.app import MODULES, application, application_for
+from nvsx.commands.app import COMMANDS, CommandsOnDemand, build_application
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -55,19 +52,13 @@ def test_list_imports_no_heavy_library(args: tuple[str, ...]) -> None:
 
 
 def test_each_command_is_found_where_it_lives() -> None:
-    """Every command of the application is in the table of modules, and no other word."""
-    root: Any = typer.main.get_command(application())
-    listed = [name for commands in MODULES.values() for name in commands]
-    assert sorted(root.commands) == sorted([*listed, "shell"])
-    for module, commands in MODULES.items():
-        for name in commands:
-            alone: Any = typer.main.get_command(application_for(["--project=x", name, "--help"]))
-            assert name in alone.commands, module
-            assert alone.commands.keys() <= {*commands, "shell"}
+    """Every command of the table is made by the module that it names."""
+    for name in COMMANDS:
+        assert CommandsOnDemand()[name].name == name
 
 
 def test_an_unknown_command_is_told_among_all(nvsx: Command) -> None:
-    """A word that is no command is refused by the whole application, with the nearest one."""
+    """A word that is no command is refused, with the nearest one."""
     said = nvsx("lst")
     assert said.code == 2
     assert "list" in said.err
@@ -79,21 +70,15 @@ def test_help_imports_nothing(args: tuple[str, ...]) -> None:
     assert sorted(_imported(*args) & {*HEAVY.split(), "typer", "pydantic", "yaml"}) == []
 
 
-def test_help_is_what_the_application_says(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text kept beside the code is current, and is what `nvsx --help` prints."""
-    assert help_text.main(["--check"]) == 0
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert nvsx("--help").out == nvsx("-h").out == help_text.text()
-
-
-def test_stale_help_is_told_and_renewed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--check fails on an old text and names the remedy; --write makes it current."""
-    file = tmp_path / "help.txt"
-    file.write_text("old")
-    assert help_text.main(["--check", str(file)]) == 1
-    assert "run python -m nvsx.commands.help_text" in capsys.readouterr().err
-    assert help_text.main(["--write", str(file)]) == 0
-    assert help_text.main(["--check", str(file)]) == 0
+def test_help_is_what_the_application_says(
+    nvsx: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nvsx --help`, read from a file, is what the application itself would print."""
+    monkeypatch.setenv("COLUMNS", "80")
+    build_application()(args=["--help"], prog_name="nvsx", standalone_mode=False)
+    made = capsys.readouterr().out
+    monkeypatch.delenv("COLUMNS")
+    assert nvsx("--help").out == nvsx("-h").out == made
 
 
 def test_narrow_terminal_gets_its_own_help(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:

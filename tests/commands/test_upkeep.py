@@ -95,7 +95,7 @@ def test_a_daemon_prunes_once_a_day() -> None:
         journal = open_store(Path(os.environ["NVSX_STATE_DIR"]))
         daily, seen, now = DailyPrune(journal, 0.0), [], time.time()
         for at in (now, now + DAY - 1, now + DAY):
-            await daily.maybe(at)
+            await daily.prune_if_due(at)
             seen.append({row.run_id for row in await journal.runs()})
         journal.close()
         return seen

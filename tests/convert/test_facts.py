@@ -11,6 +11,7 @@ from nvsx.convert import facts, reader
 from nvsx.convert.blocks import Page, clean
 from nvsx.convert.commands import core_verb
 from nvsx.convert.facts import PageFact
+from nvsx.convert.matching import speech_of
 
 PAGES = Path(__file__).parent / "pages"
 MARKDOWN = (PAGES / "nested.md").read_text()
@@ -185,3 +186,23 @@ def test_what_nobody_sees_is_taken_out() -> None:
 def test_no_corner_of_html_is_overlooked(said: str) -> None:
     """What a wiki shows in forms, drawings, tasks and frames is read like its text."""
     assert [f for f in found(f"<html><body><h1>x</h1>{said}</body></html>") if "@who" in f.text]
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("echo 'Page the on-call'", 1),
+        ("x='Page the on-call'\necho \"$x\"", 1),
+        ("cat <<E\nPage the on-call\nE", 2),
+        ("if [ -n \"$x\" ]; then\n  echo 'Page the on-call'\nfi", 2),
+        ("# Page the on-call", 0),
+        ("if false; then echo 'Page the on-call'; fi", 0),
+        ("exit 0\necho 'Page the on-call'", 0),
+        ("false && echo 'Page the on-call'", 0),
+        ("f() { echo 'Page the on-call'; }", 0),
+        ("f() { echo 'Page the on-call'; }\nf", 1),
+    ],
+)
+def test_words_count_where_they_can_be_said(script: str, line: int) -> None:
+    """Words in a comment, or on a path that no run takes, are said to nobody."""
+    assert speech_of("hook.sh", script).find(["Page the on-call"]) == line

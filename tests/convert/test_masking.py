@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from nvsx.convert.blocks import Page, clean
-from nvsx.convert.page_masking import masked
+from nvsx.convert.page_masking import mask_pages
 
 
 def mask(text: str) -> tuple[str, list[str]]:
     """The text without its secrets, and the variables that stand for them."""
-    pages, secrets = masked([Page("page.md", text, "")])
+    pages, secrets = mask_pages([Page("page.md", text, "")])
     return pages[0].text, [s.variable for s in secrets]
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.convert.conftest import PAGES, ROOT, SAMPLE
+from tests.convert.conftest import PAGES, SAMPLE
 
-from nvsx.commands import sample_conversion
 from nvsx.convert import conversion
 from nvsx.lint import linter
 
@@ -121,35 +120,6 @@ def test_core_remediation_leaves_and_is_watched(project: Project) -> None:
         if fact["fate"] == "kept":
             file, _, line = fact["where"].rpartition(":")
             assert int(line) <= len((project.root / file).read_text().splitlines())
-
-
-def test_the_converted_example_is_fresh(project: Project) -> None:
-    """What the repository shows as converted is what convert makes of the sample today."""
-    assert project.root.is_dir()  # its fixture keeps the real shellcheck out of this
-    assert sample_conversion.main(["--check"]) == 0
-
-
-def test_a_stale_example_is_named_and_renewed(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A changed library, a lost hook and a lost mode are found; writing makes them good."""
-    assert project.root.is_dir()
-    folder = tmp_path / "examples"
-    shutil.copytree(ROOT / "examples", folder)
-    hooks = folder / "converted/runbooks/hooks"
-    (hooks / "lib/notify.sh").write_text("# older\n")
-    (hooks / "sample-runbook/on-drain.sh").unlink()
-    (hooks / "sample-runbook/on-detect.sh").chmod(0o644)
-    assert sample_conversion.main(["--check", str(folder)]) == 1
-    said = capsys.readouterr().err
-    assert "run make docs" in said
-    assert [line.strip() for line in said.splitlines()[1:]] == [
-        "hooks/lib/notify.sh",
-        "hooks/sample-runbook/on-detect.sh",
-        "hooks/sample-runbook/on-drain.sh",
-    ]
-    assert sample_conversion.main([str(folder)]) == 0
-    assert sample_conversion.main(["--check", str(folder)]) == 0
 
 
 def test_a_hook_reads_as_a_person_works(project: Project) -> None:

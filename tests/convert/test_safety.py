@@ -37,10 +37,83 @@ def examine(script: str) -> list[str]:
     return [finding.problem.message for finding in found]
 
 
+def severities(script: str) -> set[str]:
+    """How grave that is."""
+    found = safety.examine("hook.sh", f"{HEAD}{script}\nnotify_result\n", HOSTS, "book")
+    return {finding.severity for finding in found}
+
+
 def test_every_way_past_that_was_thought_of_is_refused() -> None:
     """Writes, other programs, foreign hosts, files, secrets and everything that hides them."""
     passed = [script for script in scripts("refused.txt") if not examine(script)]
     assert passed == []
+
+
+#: Of the attacks, what may be harmless for all that reading tells: a person must judge it.
+MARKED = ["python3 -c 'x'"]
+
+
+def test_every_attack_is_an_error_unless_nobody_can_tell() -> None:
+    """A mark alone keeps nothing out, so it is for what has no bad sign in it."""
+    only_marked = [script for script in scripts("refused.txt") if "error" not in severities(script)]
+    assert only_marked == MARKED
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("ipmitool sel list", "runs ipmitool, which nvsx does not know"),
+        ("aws sns publish --message hi", "runs aws, which nvsx does not know"),
+        ("python3 -c 'print(1)'", "python3 runs a text of its own"),
+        ("export TEAM=gpu", "hands TEAM=gpu to every program"),
+        ("n=$(kubectl get pods | grep -c x); echo $((n + 1))", "may hold more than a number"),
+        ("if echo; then f() { echo; }; fi; f", "defines f only on some paths"),
+    ],
+)
+def test_what_cannot_be_judged_is_marked(script: str, says: str) -> None:
+    """It is no error, and the person who accepts the hook is told."""
+    assert severities(script) == {"warning"}
+    assert any(says in said for said in examine(script)), examine(script)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ipmitool -f /etc/passwd sel list",
+        "python3 -c 'import os'",
+        "echo 'print(1)' | python3 -",
+        "python3 - <<'E'\nprint(1)\nE",
+        "sed 's/a/b/e' <<< x",
+        "sed 's/a/b/;e sh/g' <<< x",
+        "sed -n '/x/w /tmp/y' <<< x",
+        "awk '{print > \"/tmp/x\"}' <<< x",
+        'rm -f "$NVSX_EVENT_FILE"',
+        "rm -rf /tmp/x",
+        'tee "$NVSX_IMPACT_FILE" <<< x',
+        'tmp=/etc/x; echo y > "$tmp"',
+        'tmp=$(mktemp -p /etc); echo y > "$tmp"',
+        "jq() { echo; }",
+        'run() { "$@"; }; run sh x',
+        'run() { "$@"; }; run 3 curl https://evil.example.net',
+        "trap 'sh x' EXIT",
+        'trap "$x" EXIT',
+        "trap 'trap \"sh x\" EXIT' EXIT",
+        'a=(sh x); "${a[@]}"',
+        'a=(-K f); curl "${a[@]}" https://wiki.example.com',
+        "SLACK_WEBHOOK_URL=https://wiki.example.com",
+        "for ((i = 0; i < $(sh x); i++)); do :; done",
+        "diff <(sh x) <(echo y)",
+    ],
+)
+def test_a_way_past_in_ordinary_shell_is_refused(script: str) -> None:
+    """Functions, arrays, traps and small languages are no way around the rules."""
+    assert "error" in severities(script)
+
+
+def test_ordinary_shell_passes() -> None:
+    """Functions, case, arrays, traps, retries, arithmetic: nothing is said against them."""
+    said = {script: said for script in scripts("ordinary.txt") if (said := examine(script))}
+    assert said == {}
 
 
 def test_what_a_hook_needs_is_allowed() -> None:
@@ -64,7 +137,7 @@ def test_what_a_hook_needs_is_allowed() -> None:
         ("kubectl get secrets -A", "kubectl reads secrets"),
         ("kubectl --kubeconfig=/tmp/k get nodes", "kubectl --kubeconfig=/tmp/k reaches"),
         ("PATH=/tmp:$PATH", "changes PATH"),
-        ("f() { sh x; }", "has a bracket outside of quotes"),
+        ("f() { sh x; }", "runs sh, which a converted hook has no use for"),
         ('base=https://; host=evil; curl "$base$host"', "put together in the script"),
         ('curl -u "$JIRA_API_TOKEN" https://wiki.example.com', "sends the value of $JIRA_API_TOKEN"),
     ],

@@ -5,37 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from tests.core.asking import ADAPTER, BLIND, FAULTY, GONE, HEALTHY, NOW, RUN, ask
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_observer import AT, EVENT_ID
 
 from nvsx.core.incident.session import HealthEvent, Session
-from nvsx.core.watches import conditions, happenings, look
-from nvsx.core.watches.kinds import AnyOf, Watch
-from nvsx.core.watches.look import Look, Scope
 from nvsx.core.watches.snapshot import Event, LogLine, LogSource, Snapshot, Taint
-from nvsx.core.watches.verdict import Verdict
+from nvsx.core.watches.watch_base import Look, Scope
 from nvsx.nvsentinel.chain import NvsentinelChain
-
-ADAPTER: TypeAdapter[Any] = TypeAdapter(Watch)
-RUN = AT + 10
-NOW = AT + 100
-
-
-def ask(
-    watch: dict[str, Any], snap: Snapshot, held: dict[int, float] | None = None, **scope: Any
-) -> Verdict:
-    """The verdict of one watch, in stage `recover` unless said otherwise."""
-    fields = {"now": NOW, "stage": "recover", "run_began": RUN, "stage_began": RUN + 5, **scope}
-    sight = Look(snap, Scope(**fields), NvsentinelChain())
-    item = AnyOf.model_validate(watch) if "anyOf" in watch else ADAPTER.validate_python(watch)
-    return conditions.evaluate(item, sight, {} if held is None else held)
-
-
-FAULTY = build.snapshot(of=build.node(conditions=(build.condition(),), cordoned=True))
-HEALTHY = build.snapshot(of=build.node(conditions=(build.condition(healthy=True),)))
-GONE = build.snapshot(node=None)
-BLIND = build.snapshot(node=None, unread={"node": "the API server does not answer"})
 
 
 @pytest.mark.parametrize(
@@ -283,7 +260,7 @@ def test_health_event_filter() -> None:
 def test_log_line() -> None:
     """A log line counts by pattern and time."""
     watch = {"kind": "log", "namespace": "ml", "selector": "app=t", "pattern": "step \\d+"}
-    source = happenings.log_source(ADAPTER.validate_python(watch))
+    source = ADAPTER.validate_python(watch).source
     line = LogLine(AT + 50, "ml", "t-0", "c", "step 12 done")
     assert ask(watch, build.snapshot(logs={source: (line,)})).kind == "satisfied"
     old = LogLine(AT - 5000, "ml", "t-0", "c", "step 12 done")
@@ -339,7 +316,7 @@ def test_earliest_is_floored_with_tolerance() -> None:
     watch = ADAPTER.validate_python({"kind": "node-event", "type": "X"})
     scope = Scope(now=NOW, stage="drain", run_began=RUN, stage_began=RUN)
     snap = build.snapshot(session=Session(key=EVENT_ID, open=True, generated_at=AT))
-    assert look.earliest(watch, snap, scope) == float(int(AT)) - 120
+    assert watch.counts_from(Look(snap, scope, NvsentinelChain())) == float(int(AT)) - 120
 
 
 KILLED = Event(

@@ -1,15 +1,25 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from nvsx.core import durations
-from nvsx.core.durations import Duration
+from nvsx.core.fields import Duration
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30), ("15m", 900), ("1h30m", 5400), ("2d", 172800), ("0", 0), ("1.5h", 5400)],
+    [
+        ("30s", 30),
+        ("15m", 900),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        ("0", 0),
+        ("1.5h", 5400),
+        ("400d", 34560000),
+    ],
 )
 def test_parse_sums_units(text: str, seconds: float) -> None:
     """A duration is the sum of its numbers times their units."""
@@ -26,7 +36,7 @@ def test_parse_sums_units(text: str, seconds: float) -> None:
         ("5M", "use s, m, h, d"),
         ("10ms", "use s, m, h, d"),
         ("1m1m", "names a unit twice"),
-        ("9999999d", "longer than"),
+        ("400d1s", "longer than 400d"),
         ("\u0661s", "use s, m, h, d"),
     ],
 )
@@ -44,7 +54,17 @@ def test_format_is_read_back(seconds: int) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.25, "0.2s"), (59.97, "1m"), (3600, "1h"), (90061, "1d1h1m1s"), (-60, "-1m")],
+    [
+        (0, "0s"),
+        (0.25, "0.2s"),
+        (59.5, "59.5s"),
+        (59.97, "1m"),
+        (60.4, "1m"),
+        (3600, "1h"),
+        (90061, "1d1h1m1s"),
+        (-0.5, "-0.5s"),
+        (-60, "-1m"),
+    ],
 )
 def test_format_is_short(seconds: float, text: str) -> None:
     """Durations are shown with the fewest units that say them."""
@@ -60,6 +80,19 @@ def test_numbers_are_seconds_in_code_and_refused_in_files() -> None:
     assert Holder(wait=90).wait == 90.0
     with pytest.raises(ValidationError, match="has no unit"):
         Holder.model_validate({"wait": 90}, context={"file": True})
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, durations.MAX_SECONDS])
+def test_numbers_within_the_limits_are_taken(seconds: float) -> None:
+    """Both ends of what a duration may be belong to it."""
+    assert Holder(wait=seconds).wait == seconds
+
+
+@pytest.mark.parametrize("value", [-0.5, durations.MAX_SECONDS + 0.5, True, None])
+def test_other_values_are_refused(value: Any) -> None:
+    """Numbers outside the limits, and what is neither a number nor text, are no durations."""
+    with pytest.raises(ValidationError, match="a duration"):
+        Holder(wait=value)
 
 
 def test_json_schema_of_a_duration_is_text() -> None:

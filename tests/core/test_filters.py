@@ -40,6 +40,7 @@ def test_json_text_is_the_same_as_a_mapping() -> None:
         ({"$or": [1]}, "list of filters"),
         ({"a": {"$not": 3}}, "condition"),
         ({"": 1}, "is not a name"),
+        ({"a": {"$gt": 1, "x": 2}}, "operator x is not supported; use .eq"),
     ],
 )
 def test_wrong_filters_say_what_is_wrong(value: object, says: str) -> None:
@@ -48,10 +49,23 @@ def test_wrong_filters_say_what_is_wrong(value: object, says: str) -> None:
         filters.parse(value)
 
 
-def test_deep_filters_are_refused() -> None:
+def nest(operator: str, times: int) -> dict[str, Any]:
+    """A filter with `operator` that many times within itself."""
+    inner: dict[str, Any] = {"$eq": 1} if operator == "$not" else {"a": 1}
+    for _ in range(times):
+        inner = {"$not": inner} if operator == "$not" else {operator: [inner]}
+    return {"a": inner} if operator == "$not" else inner
+
+
+@pytest.mark.parametrize(("operator", "most"), [("$and", 16), ("$or", 16), ("$not", 15)])
+def test_deep_filters_are_refused(operator: str, most: int) -> None:
     """Nesting has a limit, so a filter cannot exhaust the stack."""
-    value: dict[str, Any] = {"a": 1}
-    for _ in range(100):
-        value = {"$and": [value]}
-    with pytest.raises(ValueError, match="nested deeper"):
-        filters.parse(value)
+    assert filters.parse(nest(operator, most))
+    with pytest.raises(ValueError, match="nested deeper than 16 levels"):
+        filters.parse(nest(operator, most + 1))
+
+
+def test_the_place_of_a_json_mistake_is_told() -> None:
+    """Characters count from 1."""
+    with pytest.raises(ValueError, match=r"not JSON: .* at character 2;"):
+        filters.parse("{a: 1}")

@@ -24,11 +24,11 @@ def test_a_token_without_value_shows() -> None:
 def test_unknown_tokens_are_named_once_in_order() -> None:
     """Unknown tokens are listed in the order of the text, each once."""
     text = "{{foo}} {{elapsed}} {{ bar }} {{foo}}"
-    assert narration.unknown_tokens(text) == ("foo", "bar")
+    assert narration.find_unknown_tokens(text) == ("foo", "bar")
 
 
 def test_every_documented_token_is_known() -> None:
     """The tokens of the runbook reference are exactly those nvsx renders."""
     everything = "".join(f"{{{{{t}}}}}" for t in narration.TOKENS)
-    assert narration.unknown_tokens(everything) == ()
+    assert narration.find_unknown_tokens(everything) == ()
     assert len(narration.TOKENS) == 6

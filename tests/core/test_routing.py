@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from nvsx.core.incident.session import HealthEvent
@@ -10,8 +11,8 @@ from nvsx.core.routing.route import (
     Holds,
     TriggerFacts,
     Truth,
+    find_unknown_event_keys,
     route,
-    unknown_event_keys,
 )
 from nvsx.core.runbook.schema import Runbook
 
@@ -237,4 +238,115 @@ def test_facts_come_from_health_events() -> None:
 def test_unknown_event_keys_are_found() -> None:
     """Keys no event has are found, texts in quotes are left alone."""
     expression = 'event.checkNme == "event.foo" && event.labels["x"] == "y" && has(event.nodename)'
-    assert unknown_event_keys(expression) == ("checkNme", "nodename")
+    assert find_unknown_event_keys(expression) == ("checkNme", "nodename")
+
+
+DETECT = {"kind": "node-condition", "type": "SysLogsXIDError"}
+
+
+@pytest.mark.parametrize(
+    ("only", "rule", "reason", "specificity"),
+    [
+        (book("a", {"errorCode": [79, 48]}), "triggers[0]", "triggers[0] matches errorCode 79|48", (1, 0, 1, 2, -2)),
+        (book("a", {"check": "SysLogsXIDError"}), "triggers[0]", "triggers[0] matches check SysLogsXIDError", (0, 1, 1, 2, -1)),
+        (book("a", {"when": "yes"}), "triggers[0]", "triggers[0] matches when", (0, 1, 1, 2, 0)),
+        (book("a", {"labels": {"team": "ml"}}), "triggers[0]", "triggers[0] matches labels team=ml", (0, 0, 1, 2, -1)),
+        (
+            book("a", {"agent": "syslog-health-monitor", "labels": {"team": ["ml", "x"], "zone": "a"}}),
+            "triggers[0]",
+            "triggers[0] matches agent syslog-health-monitor, labels team=ml|x|zone=a",
+            (0, 0, 3, 2, -4),
+        ),
+        (book("a", tags=("XID-79",)), "tag XID-79", "tag XID-79 is its error code", (1, 0, 1, 1, -1)),
+        (book("a", tags=("SysLogsXIDError",)), "tag SysLogsXIDError", "tag SysLogsXIDError is its check", (0, 1, 1, 1, -1)),
+        (book("a", watch=[DETECT]), "detect watch SysLogsXIDError", "detect watch SysLogsXIDError is its check", (0, 1, 1, 0, -1)),
+        (
+            book("a", watch=[{**DETECT, "type": ["SysLogsXIDError", "B"], "errorCode": 79}]),
+            "detect watch SysLogsXIDError|B",
+            "detect watch SysLogsXIDError|B is its check",
+            (1, 1, 2, 0, -3),
+        ),
+    ],
+)  # fmt: skip
+def test_each_rule_has_its_weight(
+    only: Runbook, rule: str, reason: str, specificity: tuple[int, ...]
+) -> None:
+    """Code, check or expression, number of criteria, kind of rule, fewer alternatives."""
+    event = msgspec.structs.replace(XID_79, labels={"team": "ml", "zone": "a"})
+    result = route(event, [only], lambda _: lambda expression: Truth(expression == "yes"))
+    (judged,) = result.explanations[0].rules
+    assert (judged.rule, judged.matched, judged.reason) == (rule, True, reason)
+    assert judged.specificity == specificity
+    assert result.reason == f"a: {reason}"
+
+
+def test_a_runbook_competes_with_its_best_rule() -> None:
+    """Its weaker rules neither help nor harm it."""
+    both = book("a", {"agent": "syslog-health-monitor"}, {"errorCode": 79})
+    for books in ((both, book("b", {"check": "SysLogsXIDError"})),):
+        assert winner(XID_79, *books) == "a"
+        assert winner(XID_79, *reversed(books)) == "a"
+
+
+@pytest.mark.parametrize(
+    ("healthy", "reason"),
+    [(True, "a healthy event fires nothing"), (False, "no runbook matches")],
+)
+def test_why_nothing_fires(healthy: bool, reason: str) -> None:
+    """In one sentence for a person."""
+    event = msgspec.structs.replace(XID_79, is_healthy=healthy)
+    result = route(event, [book("a", {"errorCode": 48})])
+    assert (result.winner, result.tie, result.reason) == (None, (), reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"is_healthy": True}, "the event is healthy"),
+        (
+            {"is_fatal": False},
+            "the event is not fatal; only a `triggers` entry with `fatal: any` takes it",
+        ),
+        (
+            {"processing_strategy": "STORE_ONLY"},
+            "its strategy is STORE_ONLY; only a `triggers` entry with `strategy` takes it",
+        ),
+    ],
+)
+@pytest.mark.parametrize("only", [book("a", tags=("xid-79",)), book("a", watch=[DETECT])])
+def test_tags_and_detect_watches_say_why_not(
+    changes: dict[str, Any], why: str, only: Runbook
+) -> None:
+    """They take only what is to be repaired."""
+    assert reason(msgspec.structs.replace(XID_79, **changes), only) == why
+    other = msgspec.structs.replace(XID_79, check_name="B", error_codes=("1",), **changes)
+    assert reason(other, only) != why
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"check_name": "B"}, "the check is B"),
+        ({"check_name": ""}, "the check is not said"),
+        ({"error_codes": ("1", "2")}, "errorCode is 1 or 2, not 79"),
+    ],
+)
+def test_a_detect_watch_says_what_differs(changes: dict[str, Any], why: str) -> None:
+    """Check first, then the error codes."""
+    only = book("a", watch=[{**DETECT, "errorCode": 79}])
+    assert reason(msgspec.structs.replace(XID_79, **changes), only) == why
+
+
+def test_a_false_expression_without_a_reason_is_false() -> None:
+    """An evaluator need not say why."""
+    result = route(XID_79, [book("a", {"when": "x"})], lambda _: lambda _: Truth(False))
+    assert result.explanations[0].rules[0].reason == "when: is false"
+
+
+@pytest.mark.parametrize("generated", [0.0, 5.0])
+def test_an_event_has_what_was_said(generated: float) -> None:
+    """Entities with their names, and the time only where there is one."""
+    event = HealthEvent(check="A", node="n", entities=(("PCI", "b3"),), generated_at=generated)
+    said = TriggerFacts.of(event).event()
+    assert said["entities"] == [{"entityType": "PCI", "entityValue": "b3"}]
+    assert said.get("generatedAt") == (generated or None)

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_stage_ids_are_known_unique_and_in_order(
     ids: list[object], problems: list[tuple[int, str]]
 ) -> None:
     """Unknown, repeated and misordered stages are each named by their index."""
-    assert schema.stage_problems(ids) == problems
+    assert schema.find_stage_problems(ids) == problems
 
 
 def test_models_refuse_a_wrong_order_too() -> None:
@@ -149,6 +150,9 @@ def test_groups_and_single_watches_mix() -> None:
         (">=2", "3\n", True),
         (">=2", "1", False),
         (">= 2", " 2 ", True),
+        (">=2.5", "2.5", True),
+        (">=2.5", "2.4", False),
+        (">=0", "-1", False),
         (">=2", "", False),
         (">=2", "3 nodes", False),
         (">=x", "a >=x b", True),
@@ -210,3 +214,100 @@ def test_names_are_slugs(name: str) -> None:
     """A name is safe as a file's stem and as an argument."""
     with pytest.raises(ValidationError):
         runbook(metadata={"name": name})
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 63, "a.b_c-1"])
+def test_names_may_be_as_long_as_a_label(name: str) -> None:
+    """From one character to 63."""
+    assert runbook(metadata={"name": name}).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("gpu-xid_79.nvlink", "GPU XID 79 NVLink"), ("drain--slow", "Drain slow"), ("x", "X")],
+)
+def test_titles_are_made_from_names(name: str, title: str) -> None:
+    """Words of the trade as they are spelled, the first letter large."""
+    assert schema.title_of(name) == title
+
+
+@pytest.mark.parametrize(("retries", "valid"), [(-1, False), (0, True), (10, True), (11, False)])
+def test_hooks_are_tried_again_ten_times_at_most(retries: int, valid: bool) -> None:
+    """And never less than not at all."""
+    data = {"id": "drain", "hookRetries": retries}
+    if valid:
+        assert Stage.model_validate(data).hook_retries == retries
+    else:
+        with pytest.raises(ValidationError):
+            Stage.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("fatal", "valid"), [(True, True), (False, True), ("any", True), ("x", False), (1, False)]
+)
+def test_fatal_is_one_of_three(fatal: object, valid: bool) -> None:
+    """A number or another word would be a guess."""
+    data = {"check": "X", "fatal": fatal}
+    if valid:
+        assert Trigger.model_validate(data).fatal == fatal
+    else:
+        with pytest.raises(ValidationError, match="is not true, false or any"):
+            Trigger.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{{elapse}}", "did you mean elapsed?"),
+        ("{{zzz}}", "use targetNode, targetAlias, elapsed, artifactDir, artifactCount, runbook"),
+    ],
+)
+def test_a_wrong_token_gets_a_hint(text: str, hint: str) -> None:
+    """The nearest token, or all of them."""
+    with pytest.raises(ValidationError, match=re.escape(hint)):
+        runbook(narration={"detect": text})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "this has none"),
+        ({"check": "x", "crd": "y"}, "this has check and crd"),
+        ({"crd": "x", "namespace": "y"}, "namespace has no meaning for crd"),
+        ({"check": "x", "namespace": "y"}, "namespace has no meaning for check"),
+    ],
+)
+def test_a_prerequisite_says_what_is_wrong(fields: dict[str, str], says: str) -> None:
+    """Which questions it asks, or for which a namespace means nothing."""
+    with pytest.raises(ValidationError, match=says):
+        Prerequisite(**fields)
+
+
+@pytest.mark.parametrize("kind", ["deployment", "daemonset"])
+def test_a_workload_may_be_in_a_namespace(kind: str) -> None:
+    """By default it is in NVSentinel's."""
+    asked = Prerequisite.model_validate({kind: "x", "namespace": "n", "name": "The x"})
+    assert (asked.kind, asked.namespace, asked.label) == (kind, "n", "The x")
+
+
+def test_a_runbook_finds_its_parts() -> None:
+    """A stage by its id, the scripts of actions, single values as lists of one."""
+    book = runbook(
+        stages=[
+            {"id": "inject", "action": {"script": "scripts/x.sh"}, "expect": "done"},
+            {"id": "detect"},
+        ]
+    )
+    stage = book.stage("inject")
+    assert stage is not None
+    assert (stage.expect, book.scripts(), book.stage("drain")) == (
+        ("done",),
+        ("scripts/x.sh",),
+        None,
+    )
+
+
+def test_the_first_wrong_stage_is_told() -> None:
+    """The others follow from it."""
+    with pytest.raises(ValidationError, match="'drain' is there twice"):
+        runbook(stages=[{"id": "drain"}, {"id": "drain"}, {"id": "detect"}])

@@ -1,11 +1,14 @@
+import inspect
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from nvsx.core.watches import kinds
 from nvsx.core.watches.counts import Count
 from nvsx.core.watches.kinds import KINDS, AnyOf, Watch, describe
+from nvsx.core.watches.node_watches import NodeConditionWatch, NodeFieldWatch
+from nvsx.core.watches.pod_watch import PodWatch
+from nvsx.core.watches.watch_base import WatchBase
 
 ADAPTER: TypeAdapter[Watch] = TypeAdapter(Watch)
 
@@ -35,6 +38,17 @@ def read(**fields: Any) -> Watch:
 def test_the_table_has_every_kind() -> None:
     """A new kind cannot be added without a row here."""
     assert set(MINIMAL) == set(KINDS)
+
+
+def concrete(cls: Any) -> set[type[WatchBase]]:
+    """The kinds below `cls`: the classes that can be instantiated."""
+    found = {cls} if not inspect.isabstract(cls) else set()
+    return found.union(*(concrete(sub) for sub in cls.__subclasses__()))
+
+
+def test_every_kind_is_in_the_registry() -> None:
+    """A kind's class that `Watch` does not list would never be read from a file."""
+    assert concrete(WatchBase) == set(KINDS.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,8 +127,8 @@ def test_scalars_and_lists_become_tuples_of_text() -> None:
     """One or a list, number or text: the rest of nvsx sees a tuple of text."""
     one = read(kind="node-condition", type="A", errorCode=79)
     many = read(kind="node-condition", type=["A", "B"], errorCode=["79", 48])
-    assert isinstance(one, kinds.NodeCondition)
-    assert isinstance(many, kinds.NodeCondition)
+    assert isinstance(one, NodeConditionWatch)
+    assert isinstance(many, NodeConditionWatch)
     assert (one.type, one.error_code) == (("A",), ("79",))
     assert (many.type, many.error_code) == (("A", "B"), ("79", "48"))
 
@@ -122,7 +136,7 @@ def test_scalars_and_lists_become_tuples_of_text() -> None:
 def test_unquoted_condition_status_is_understood() -> None:
     """A condition's status can be meant by a YAML boolean: it is one of three words."""
     watch = read(kind="node-condition", type="A", status=False)
-    assert isinstance(watch, kinds.NodeCondition)
+    assert isinstance(watch, NodeConditionWatch)
     assert watch.status == "False"
 
 
@@ -140,7 +154,7 @@ def test_unquoted_condition_status_is_understood() -> None:
 def test_node_expectations_are_booleans(expect: object, value: bool) -> None:
     """Words of early runbooks, the empty text of an absent boolean included, become booleans."""
     watch = read(kind="node", field="spec.unschedulable", expect=expect)
-    assert isinstance(watch, kinds.NodeField)
+    assert isinstance(watch, NodeFieldWatch)
     assert watch.expect is value
 
 
@@ -170,7 +184,7 @@ def test_counts_compare(text: object, number: int, accepted: bool) -> None:
 def test_a_pod_watch_wants_one_pod_by_default() -> None:
     """Without a count, one matching pod is enough."""
     watch = read(kind="pod", selector="a=b", expect="phase=Running")
-    assert isinstance(watch, kinds.Pod)
+    assert isinstance(watch, PodWatch)
     assert watch.phase == "Running"
     assert (watch.wanted.accepts(0), watch.wanted.accepts(1), watch.wanted.accepts(5)) == (
         False,
@@ -225,6 +239,20 @@ def test_what_happened_is_told_from_what_is() -> None:
             "health event for the node in NVSentinel's store by check X",
         ),
         ({"kind": "log", "pod": "p", "pattern": "loss"}, "log line of pod p matching /loss/"),
+        (
+            {"kind": "log", "selector": "a=b", "namespace": "n", "container": "c", "pattern": "x"},
+            "log line of pods a=b in namespace n, container c matching /x/",
+        ),
+        ({"kind": "pod-event", "reason": "Killing"}, "Event Killing for a pod on the node"),
+        (
+            {"kind": "pod-event", "reason": "Killing", "selector": "a=b", "pattern": "x"},
+            "Event Killing for a pod on the node with labels a=b matching /x/",
+        ),
+        (
+            {"kind": "node-annotation", "key": "a", "pattern": "^x", "since": "run"},
+            "node has annotation a matching /^x/, since the run began",
+        ),
+        ({"kind": "crd", "resource": "gpuresets", "group": "g"}, "gpuresets.g for the node exists"),
     ],
 )
 def test_plans_describe_watches_in_plain_words(fields: dict[str, Any], text: str) -> None:

@@ -50,6 +50,7 @@ def test_a_name_proves_nothing() -> None:
         (discovery.version(), 1.0),
         ({"gitVersion": "v1.32.4+nvsx-sandbox"}, 1.0),
         ({"gitVersion": "v1.32.4+nvsx-sandbox", "nvsxSandboxSpeed": 0}, 1.0),
+        ({"gitVersion": "v1.32.4+nvsx-sandbox", "nvsxSandboxSpeed": 0.5}, 0.5),
         ({"gitVersion": "v1.32.4+nvsx-sandbox", "nvsxSandboxSpeed": "fast"}, 1.0),
         ({"gitVersion": "v1.32.4", "nvsxSandboxSpeed": 4.0}, 1.0),
     ],

@@ -120,8 +120,10 @@ class Story:
         for name in names:
             good = name not in unmet
             detail = "1 of 1 ready" if good else "0 of 1 ready"
-            self.say(j.Prerequisite(name, good, detail))
-        return self.say(j.Prerequisite("RebootNode resource", ok=True, detail="v1alpha1 served"))
+            self.say(j.PrerequisiteChecked(name, good, detail))
+        return self.say(
+            j.PrerequisiteChecked("RebootNode resource", ok=True, detail="v1alpha1 served")
+        )
 
     def begin(self, stage: str, after: float = 0.0) -> Story:
         title = next(s.title for s in STAGES if s.id == stage)

@@ -46,7 +46,14 @@ ENDS = [
     Case(OFF_BUS, "log-collector", 0, "passed", r"^$", True),
     Case(OFF_BUS, "validated", 0, "passed", r"^$", True),
     Case(ECC, "gpu-reset", 0, "passed", r"^$", True),
-    Case(OFF_BUS, "drain-failed", 1, "failed", r"^drain: NVSentinel's drain failed", False),
+    Case(
+        OFF_BUS,
+        "drain-failed",
+        1,
+        "failed",
+        r"^drain: NVSentinel reports that the drain failed",
+        False,
+    ),
     # On a busy machine the hand can be quicker than the look at the quarantine.
     Case(OFF_BUS, "manual-untaint", 1, "failed", r"^\w+: cancelled by hand: .*untaint", False),
     Case(OFF_BUS, "terminate-node", 0, "passed", r"^the node was replaced, not repaired$", False),
@@ -59,8 +66,8 @@ WAITS = [
     (OFF_BUS, "opted-out", "quarantine", r"label \S+=false keeps NVSentinel away"),
     (OFF_BUS, "breaker-tripped", "quarantine", r"circuit breaker is TRIPPED"),
     (OFF_BUS, "dry-run", "remediate", r"runs dry"),
-    (OFF_BUS, "validation-fails", "recover", r"keeps it cordoned until a validation succeeds"),
-    (OFF_BUS, "repair-refused", "remediate", r"fault-remediation could not create it"),
+    (OFF_BUS, "validation-fails", "recover", r"validation \S+ has failed, which is final"),
+    (OFF_BUS, "repair-refused", "remediate", r"could not ask for a repair"),
     (OFF_BUS, "custom-unmapped", "remediate", r"is CUSTOM: .*people have to act"),
     (OFF_BUS, "store-only", "detect", r"none of NVSentinel's conditions on the node is True"),
 ]

@@ -13,6 +13,7 @@ from tests.e2e.sandboxed import play
 from nvsx.core.journal.past_runs import RunFilter
 from nvsx.project.home import Home
 from nvsx.screens.report import past_reports
+from nvsx.store.run_list import list_runs
 
 
 @pytest.mark.slow
@@ -36,8 +37,8 @@ async def test_a_sandbox_incident_is_reported_as_it_was() -> None:
     folder = home.artifacts_dir / state.run_id
     assert "run.json" in Path(folder / "report.md").read_text("utf-8")
     assert Path(folder / "report.html").is_file()
-    assert await past_reports.history(home, RunFilter(), None) == []
-    (row,) = await past_reports.history(home, RunFilter(kind="sandbox", tag="xid-79"), None)
+    assert list_runs(home.state_dir, RunFilter(), None) == []
+    (row,) = list_runs(home.state_dir, RunFilter(kind="sandbox", tag="xid-79"), None)
     assert row.run_id == state.run_id
 
 
@@ -150,7 +151,7 @@ async def test_without_a_repair_there_is_no_time_to_repair(variant: str, why: st
     assert all(why in reason for _, reason in repair.values())
     page = (Home().artifacts_dir / state.run_id / "report.html").read_text()
     assert "</b><span>time to repair" not in page
-    row = await past_reports.history(Home(), RunFilter(kind="sandbox"), 1)
+    row = list_runs(Home().state_dir, RunFilter(kind="sandbox"), 1)
     assert row[0].mttr_s is None
 
 

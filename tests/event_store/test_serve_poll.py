@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.core.senders.bodies import FOLDER
 from tests.event_store.conftest import IGNORE_LOST_SOCKETS
 from tests.event_store.stored import document
 from tests.event_store.worlds import MongoWorld, PostgresWorld
-from tests.senders.bodies import FOLDER
 from tests.serve.conftest import Site, site, until
 from tests.serve.test_operating import url_of
 
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(150),
 ]
 
-FAULT = FOLDER / "cloudevents-structured-nvsentinel-fault.json"
+FAULT = FOLDER / "nvsentinel/fault.json"
 Put = Callable[[dict[str, Any]], Awaitable[str]]
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import msgspec
+
 from nvsx.core.errors import UsageError
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
+    IncidentNoted,
     IncidentOpened,
     LeftOverGone,
     RunJoined,
 )
-from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp
+from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
 from nvsx.core.incident.incident_store import (
     Appended,
     IncidentFilter,
@@ -86,6 +89,23 @@ class FakeIncidents:
         moved = StoredStory(story, position + len(entries), open_id, last_id)
         self._stories[cluster, node] = moved
         return Appended(moved, tuple(entries))
+
+    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+        row = await self.row(incident)
+        kept = self._entries[incident]
+        entry = IncidentEntry(incident, kept[-1].seq + 1, at, note)
+        kept.append(entry)
+        stored = self._stories[row.cluster, row.node]
+        if incident in (stored.open_id, stored.last_id):
+            story = stored.story
+            which = "open" if incident == stored.open_id else "last"
+            state = fold_event(getattr(story, which), note, Stamp(at))
+            story = msgspec.structs.replace(story, **{which: state})
+            stored = msgspec.structs.replace(stored, story=story)
+        self._stories[row.cluster, row.node] = msgspec.structs.replace(
+            stored, position=stored.position + 1
+        )
+        return entry
 
     def _keep(
         self, cluster: str, incident: str, state: IncidentState, event: IncidentEvent, at: float

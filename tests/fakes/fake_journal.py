@@ -17,8 +17,8 @@ from tests.fakes.fake_incidents import FakeIncidents
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import abandoned, as_seen, first_row, index
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import finish_abandoned, make_first_row, update_row
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, mark_alive
 from nvsx.core.ports import Clock
 
 
@@ -90,7 +90,7 @@ class FakeJournal:
         now = self._clock.now()
         run_id = run_id or self.new_run_id()
         lease = Lease(run_id, self.owner, 1)
-        self._shared.runs[run_id] = _Run(first_row(run_id, run, now), lease, [])
+        self._shared.runs[run_id] = _Run(make_first_row(run_id, run, now), lease, [])
         if run.node:
             self._shared.claims[run.cluster, run.node, run.runbook, incident] = run_id
         return lease
@@ -126,7 +126,7 @@ class FakeJournal:
     async def abandon(self, run_id: str) -> None:
         run = self._interrupted(run_id)
         run.lease = Lease(run_id, self.owner, run.lease.epoch + 1)
-        self._append(run, [abandoned(run.row, self._clock.now())])
+        self._append(run, [finish_abandoned(run.row, self._clock.now())])
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Entry]:
         run = self._found(run_id)
@@ -155,7 +155,7 @@ class FakeJournal:
             body = decode_body(encode_body(event))
             entry = Entry(run.row.run_id, len(run.entries) + 1, now, body)
             run.entries.append(entry)
-            run.row = index(run.row, body, now)
+            run.row = update_row(run.row, body, now)
             added.append(entry)
         if run.row.finished is not None:
             claims = self._shared.claims
@@ -166,7 +166,7 @@ class FakeJournal:
         return added
 
     def _seen(self, run: _Run) -> RunRow:
-        return as_seen(run.row, run.lease.owner in self._shared.alive)
+        return mark_alive(run.row, run.lease.owner in self._shared.alive)
 
     def _found(self, run_id: str) -> _Run:
         if run_id not in self._shared.runs:

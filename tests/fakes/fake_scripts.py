@@ -45,6 +45,7 @@ class Call(msgspec.Struct):
     ended: float | None = None
     result: ScriptResult | None = None
     killed: bool = False
+    behaviour: Behaviour = Behaviour()
 
     @property
     def key(self) -> str:
@@ -57,6 +58,8 @@ class FakeScripts:
 
     def __init__(self, clock: Clock, default: Behaviour | None = None) -> None:
         self.calls: list[Call] = []
+        #: end file → what it keeps of a script that ended while nvsx was dead
+        self.ends: dict[str, ScriptResult] = {}
         self._clock = clock
         self._default = default or Behaviour()
         self._programmed: dict[str, list[Behaviour]] = {}
@@ -84,10 +87,12 @@ class FakeScripts:
         behaviour = self._behaviour(script)
         args, unset = arguments.expand(script.args, script.facts)
         script = msgspec.structs.replace(script, args=tuple(args))
-        call = Call(script=script, identity=None, begun=self._clock.now())
+        call = Call(script=script, identity=None, begun=self._clock.now(), behaviour=behaviour)
         self.calls.append(call)
         if unset:
-            return self._end(call, ScriptResult(exit_code=None, detail=arguments.refusal(unset)))
+            return self._end(
+                call, ScriptResult(exit_code=None, detail=arguments.explain_unset(unset))
+            )
         if behaviour.missing:
             return self._end(call, ScriptResult(exit_code=None, detail=behaviour.missing))
         call.identity = ProcessIdentity(pid=next(self._pids), started=call.begun)
@@ -98,6 +103,23 @@ class FakeScripts:
             call.killed = True
             call.ended = self._clock.now()
             raise
+
+    async def find_end(
+        self, script: Script, identity: ProcessIdentity | None, limit: float | None
+    ) -> ScriptResult | None:
+        """One that `survive` let live on ends by itself when its `seconds` are over."""
+        del identity
+        call = self._orphans.get(script.facts.get("NVSX_IDEMPOTENCY_KEY", ""))
+        if call is None:
+            return self.ends.get(script.end_file)
+        behaviour = call.behaviour
+        left = call.begun + behaviour.seconds - self._clock.now()
+        if behaviour.hang or (limit is not None and left > limit):
+            await self._clock.sleep(limit or 0.0)
+            return None
+        await self._clock.sleep(max(0.0, left))
+        del self._orphans[call.key]
+        return self._end(call, ScriptResult(exit_code=behaviour.exit_code))
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         found = self._orphans.get(idempotency_key) if idempotency_key else None

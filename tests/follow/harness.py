@@ -7,12 +7,14 @@ node's life, `await story.finish()` gives the folded state.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from tests.fakes import fake_observer as build
+from tests.fakes.fake_incident_view import FakeIncidentDoor
 from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.fake_observer import NODE, FakeObserver
 from tests.fakes.fake_scripts import FakeScripts
@@ -28,7 +30,9 @@ from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.follow.run_context import Ports, RunContext
 from nvsx.follow.run_request import Patience, RunRequest
 from nvsx.follow.runner import Runner
+from nvsx.nvsentinel import names
 from nvsx.nvsentinel.chain import NvsentinelChain
+from nvsx.nvsentinel.sights import sight_of
 
 STATES = ("quarantined", "draining", "drain-succeeded", "remediating", "remediation-succeeded")
 
@@ -106,8 +110,12 @@ class Recorder:
 class Story:
     """One node's life and one run on it."""
 
-    def __init__(self, tmp: Path, book: Runbook | None = None, **request: Any) -> None:
+    def __init__(
+        self, tmp: Path, book: Runbook | None = None, *, kept: bool = False, **request: Any
+    ) -> None:
+        """With `kept` the node's incident is kept beside the run, as by a daemon's keeper."""
         self.clock = VirtualClock()
+        self.door = FakeIncidentDoor(NODE) if kept else None
         self.begin_at = self.clock.now()
         self.book = book or runbook()
         self.observer = FakeObserver(self.snap())
@@ -118,6 +126,7 @@ class Story:
         self.artifacts = FakeArtifacts(tmp)
         self.runner: Runner | None = None
         self.task: asyncio.Task[j.Finish] | None = None
+        self.looking: asyncio.Task[None] | None = None
         self.run_id = ""
         self.runbook_hash = ""
         self.patience = Patience()
@@ -142,6 +151,25 @@ class Story:
         session = self.session(*states) if states else NO_SESSION
         return self.snap(**{"of": node, "session": session} | changes)
 
+    def held(
+        self, *states: str, ids: tuple[str, ...] = (build.EVENT_ID,), **changes: Any
+    ) -> Snapshot:
+        """As `fault`, with marks on the node that can be read: for a kept incident. Each id after
+        the first is of an NVLink fault."""
+        events = [_annotation_entry(i, nvlink=n > 0) for n, i in enumerate(ids)]
+        bad = [build.condition(at=self.begin_at)]
+        if len(ids) > 1:
+            text = "ErrorCode:149 GPU:0 NVLink Recommended Action=RESTART_BM;"
+            bad.append(build.condition(check="SysLogsNVLink", at=self.clock.now(), message=text))
+        node = build.node(
+            conditions=bad,
+            cordoned=True,
+            annotations={names.QUARANTINE_ANNOTATION: json.dumps(events)},
+            labels={names.STATE_LABEL: states[-1]},
+            **changes.pop("node", {}),
+        )
+        return self.snap(**{"of": node, "session": self.session(*states)} | changes)
+
     def reboot(self, *conditions: tuple[str, str, str], **changes: Any) -> Resource:
         return build.resource(*conditions, **{"created": self.clock.now()} | changes)
 
@@ -152,7 +180,22 @@ class Story:
         return self.snap(**{"of": node, "session": session} | changes)
 
     def set(self, snapshot: Snapshot) -> None:
-        self.observer.set(msgspec.structs.replace(snapshot, at=self.clock.now()))
+        snapshot = msgspec.structs.replace(snapshot, at=self.clock.now())
+        self.look(snapshot)
+        self.observer.set(snapshot)
+
+    def look(self, snapshot: Snapshot | None = None) -> None:
+        """The keeper looks at the node, if there is one."""
+        if self.door is not None:
+            seen = snapshot or self.observer.feeds[NODE].current
+            seen = msgspec.structs.replace(seen, at=self.clock.now())
+            self.door.see(sight_of(seen, self.clock.elapsed, cluster_uid="c"))
+
+    async def keep_looking(self) -> None:
+        """The keeper's looks for time's sake."""
+        while True:
+            await self.clock.sleep(1)
+            self.look()
 
     async def at(self, seconds: float, make: Callable[[], Snapshot]) -> None:
         """At `seconds` after the story's begin, the node becomes what `make` says."""
@@ -185,6 +228,8 @@ class Story:
             NewRun(runbook=self.book.name, node=self.request.node, cluster="c")
         )
         self.run_id = lease.run_id
+        if self.door is not None and self.door.sight is None:
+            self.look()
         return self._start(self._context(self.journal, lease), matches)
 
     async def resume(
@@ -201,6 +246,7 @@ class Story:
         return RunContext(
             ports=Ports(self.clock, self.observer, NvsentinelChain(), journal, self.scripts),
             runbook=self.book,
+            door=self.door,
             request=self.request,
             lease=lease,
             artifacts=self.artifacts,
@@ -212,6 +258,8 @@ class Story:
 
     def _start(self, run: RunContext, matches: Callable[[Fault], bool] | None) -> Runner:
         self.runner = Runner(run, matches=matches)
+        if self.door is not None and self.looking is None:
+            self.looking = asyncio.create_task(self.keep_looking())
         self.task = asyncio.create_task(self.runner.work())
         return self.runner
 
@@ -219,6 +267,8 @@ class Story:
         """Wait for the end; the state folded from the journal alone."""
         assert self.task is not None
         await self.task
+        if self.looking is not None:
+            self.looking.cancel()
         return await self.state()
 
     async def state(self) -> RunState:
@@ -232,6 +282,19 @@ class Story:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         return nxt
+
+
+def _annotation_entry(event_id: str, *, nvlink: bool) -> dict[str, Any]:
+    kind, value = ("GPU", "0") if nvlink else ("PCI", "0000:b3:00")
+    return {
+        "id": event_id,
+        "checkName": "SysLogsNVLink" if nvlink else "SysLogsXIDError",
+        "isFatal": True,
+        "errorCode": ["149" if nvlink else "79"],
+        "recommendedAction": 24,
+        "processingStrategy": 1,
+        "entitiesImpacted": [{"entityType": kind, "entityValue": value}],
+    }
 
 
 def statuses(state: RunState) -> dict[str, str]:

@@ -569,9 +569,9 @@ async def test_hooks_without_a_limit_of_their_own_get_the_projects(tmp_path: Pat
 
 
 async def test_armed_run_whose_node_is_taken_ends_with_a_usage_error(tmp_path: Path) -> None:
-    """An armed run by hand whose fault another run has already: exit 2, naming that run."""
+    """An armed run by hand whose fault another run of its runbook has: exit 2, naming that run."""
     story = Story(tmp_path, node="")
-    other = await story.journal.create(NewRun(runbook="o", cluster="c", node=NODE))
+    other = await story.journal.create(NewRun(runbook="t", cluster="c", node=NODE))
     await story.begin(matches=lambda _: True)
     await story.clock.sleep(1)
     story.observer.add_fault(build.fault())

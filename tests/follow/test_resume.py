@@ -15,7 +15,7 @@ from tests.follow.harness import CHAIN, STATES, Story, runbook, statuses
 from nvsx.core.errors import NodeClaimed, StaleOwner, StoreError, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
-from nvsx.core.ports import Fault
+from nvsx.core.ports import Fault, ScriptResult
 
 
 @pytest.mark.parametrize("death", [2, 6, 7.5, 50, 95, 300, 599])
@@ -52,6 +52,45 @@ async def test_resumed_run_goes_on_at_its_stage(tmp_path: Path) -> None:
     events = [e.body for e in await story.journal.read(story.run_id)]
     begun = [b.stage for b in events if isinstance(b, j.StageBegin)]
     assert begun == [s["id"] for s in CHAIN]
+
+
+async def test_a_hook_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    """A hook of 8 s outlives nvsx, killed after 1 s: the next one waits for its end and does not
+    start it again."""
+    story = Story(tmp_path, runbook([{"id": "detect", "hook": "hooks/t/h.sh"}]))
+    story.scripts.on("h.sh", Behaviour(seconds=8))
+    await story.begin()
+    await story.clock.sleep(1)
+    story.journal = await story.die()
+    story.scripts.survive("h.sh")
+    await story.clock.sleep(2)
+    await story.resume(story.journal)
+    state = await story.finish()
+    (call,) = story.scripts.ran("h.sh")
+    assert not call.killed
+    assert story.clock.elapsed == pytest.approx(8, abs=0.1)
+    assert not state.degraded
+
+
+@pytest.mark.parametrize(("code", "retries", "ran"), [(0, 0, 1), (0, 3, 1), (4, 0, 1), (4, 1, 2)])
+async def test_a_hook_that_ended_meanwhile_is_not_run_again(
+    tmp_path: Path, code: int, retries: int, ran: int
+) -> None:
+    """Its kept exit code counts as its end: only a failure with tries left has another one."""
+    stage = {"id": "detect", "hook": "hooks/t/h.sh", "hookRetries": retries}
+    story = Story(tmp_path, runbook([stage]))
+    story.scripts.on("h.sh", Behaviour(seconds=8), Behaviour())
+    await story.begin()
+    await story.clock.sleep(1)
+    story.journal = await story.die()
+    end_file = story.scripts.calls[0].script.end_file
+    story.scripts.ends[end_file] = ScriptResult(exit_code=code)
+    await story.resume(story.journal)
+    state = await story.finish()
+    assert len(story.scripts.ran("h.sh")) == ran
+    detect = state.stage("detect")
+    assert detect is not None
+    assert detect.scripts[0].exit_code == code
 
 
 async def test_hook_cut_in_the_middle_is_stopped_and_repeated_with_its_key(tmp_path: Path) -> None:
@@ -327,3 +366,19 @@ async def test_cancelled_run_stays_cancelled_when_resumed(tmp_path: Path) -> Non
     assert (state.finish.status, state.finish.exit_code) == ("cancelled", 130)
     asked = [e for e in await story.journal.read(story.run_id) if isinstance(e.body, j.CancelAsked)]
     assert len(asked) == 1
+
+
+async def test_an_action_that_ended_meanwhile_is_not_cut(tmp_path: Path) -> None:
+    """Its kept exit code is its end: the stage passes, though it may not be repeated."""
+    action = {"script": "scripts/fix.sh"}
+    story = Story(tmp_path, runbook([{"id": "inject", "action": action}]))
+    story.scripts.on("fix.sh", Behaviour(seconds=8))
+    await story.begin()
+    await story.clock.sleep(1)
+    story.journal = await story.die()
+    end_file = story.scripts.calls[0].script.end_file
+    story.scripts.ends[end_file] = ScriptResult(exit_code=0)
+    await story.resume(story.journal)
+    state = await story.finish()
+    assert statuses(state) == {"inject": "pass"}
+    assert len(story.scripts.calls) == 1

@@ -11,8 +11,8 @@ from tests.follow.harness import Story
 
 from nvsx.core.incident.session import Session
 from nvsx.core.journal import entries as j
+from nvsx.follow.own_session import ended_session_is_ours
 from nvsx.follow.run_request import Patience
-from nvsx.follow.watcher import ended_session_is_ours
 
 WINDOW = Patience().late_window
 

@@ -171,6 +171,42 @@ def test_a_hook_that_writes_is_an_error(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "#!/bin/bash -eu",
+        "#! /bin/sh",
+        "#!/usr/bin/env -S bash -eu",
+        "#!/usr/bin/env -S LC_ALL=C bash",
+        "#!/usr/bin/env zsh",
+        "#!/bin/zsh -f",
+    ],
+)
+def test_every_shell_is_known_by_its_first_line(project: Project, first: str) -> None:
+    """Arguments, env and zsh do not hide a write."""
+    project.script(f"{first}\nkubectl cordon node\n")
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    assert rules(project.lint()) == ["cluster-write"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (HOOK + 'eval "$1"\n', 4, "what `eval` does: not checked"),
+        (HOOK + "python3 -c 'import subprocess'\n", 4, "what `python3` does: not checked"),
+        (HOOK + "if true; then\n", 4, "not checked"),
+        ("#!/usr/bin/env python3\nimport subprocess\n", 5, "no shell script: not checked"),
+    ],
+)
+def test_what_lint_cannot_read_is_said(project: Project, text: str, line: int, says: str) -> None:
+    """A hook that was not all checked for writes is a warning, at its line or its name."""
+    project.script(text)
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    (found,) = project.lint()
+    assert (found.severity, found.rule, found.problem.line) == ("warning", "not-checked", line)
+    assert says in found.problem.message
+
+
 def test_what_a_hook_sources_is_read_too(project: Project) -> None:
     """A write in a library beside the hooks is found, once for all that source it."""
     source = 'source "$(dirname "${BASH_SOURCE[0]}")/lib/x.sh"\n'

@@ -266,3 +266,20 @@ async def test_which_agents_the_rule_sets_are_for() -> None:
     inst = await full()
     assert [inst.quarantines(a) for a in ("gpu-health-monitor", "preflight-nccl")] == [True, True]
     assert not inst.quarantines("health-events-analyzer")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("nvcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.2-dcgm-3.x", "v1.19.2"),
+        ("nvcr.io/nvidia/nvsentinel/gpu-health-monitor:v1.19.2-dcgm-4.x", "v1.19.2"),
+        ("registry:5000/x/gpu-health-monitor:v1.19.2-rc.1@sha256:0", "v1.19.2-rc.1"),
+        ("registry:5000/x/gpu-health-monitor@sha256:0", ""),
+    ],
+)
+async def test_builds_for_two_dcgms_are_one_version(image: str, version: str) -> None:
+    """The tag without what says for which DCGM it was built; a digest or a port is no tag."""
+    monitor = daemonset("gpu-health-monitor-dcgm-3.x", "gpu-health-monitor", 1, 1)
+    monitor["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    inst = await inspect_installation(Api({"daemonsets": [monitor]}))
+    assert inst.version("gpu-health-monitor") == version

@@ -87,3 +87,29 @@ def test_only_nvsentinels_conditions_count() -> None:
     assert ready is not None
     assert not messages.is_check(ready)
     assert not messages.is_unhealthy(msgspec.structs.replace(ready, status="True"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" + " " * 1_000_000 + "y",
+        "GPU:1 " * 150_000,
+        "ErrorCode:1 " * 80_000,
+        "Recommended Action=" * 50_000 + "!",
+    ],
+)
+def test_a_megabyte_of_hostile_text_is_read_at_once(text: str) -> None:
+    """Any tenant may write an Event: one text that is tried again at each of its characters
+    would take minutes, for all nodes."""
+    [fragment] = messages.parse_fragments(text)
+    assert fragment.action == ""
+
+
+@pytest.mark.timeout(20)
+def test_an_event_full_of_brackets_is_read_at_once() -> None:
+    """The same for the drainer's list of pods."""
+    event = f.event("AwaitingPodCompletion", message="[" * 1_000_000)
+    waiting = messages.parse_drain_wait(event)
+    assert waiting is not None
+    assert waiting.pods == ()

@@ -7,6 +7,7 @@ from tests.nvsentinel import fixtures as f
 from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick, untouched
 
 from nvsx.core.watches.snapshot import Condition
+from nvsx.nvsentinel import maintenance
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.workloads import Fact
 
@@ -140,3 +141,37 @@ def test_an_external_repair_is_not_janitors() -> None:
     note = notes("remediate", sick(resources=(repair,)), now=repair.created + 60)["external-repair"]
     assert "external system" in note.text
     assert "janitor " not in note.remedy
+
+
+def test_a_release_that_was_not_finished_is_no_hand_over() -> None:
+    """Fault-quarantine stopped between its two updates: no validation will come."""
+    labels = {"k8saas.nvidia.com/cordon-by": "NVSentinel"}
+    node = fake.node(
+        conditions=[fake.condition(healthy=True, at=NOW - 700)],
+        cordoned=True,
+        labels=labels,
+        annotations={"quarantineHealthEvent": "[]"},
+    )
+    found = notes("recover", fake.snapshot(of=node, session=fake.session()))
+    assert "handed-over" not in found
+    note = found["healthy-but-cordoned"]
+    assert "begun to release it" in note.text
+    assert note.remedy.endswith(f"kubectl uncordon {fake.NODE}")
+
+
+def test_an_opt_out_holds_recovery_back_too() -> None:
+    """managed=false stops healthy events as well: a node waits for them for ever."""
+    labels = {"nvsentinel.dgxc.nvidia.com/managed": "false"}
+    node = fake.node(conditions=[fake.condition()], cordoned=True, labels=labels)
+    assert "opted-out" in notes("recover", fake.snapshot(of=node, session=fake.session()))
+
+
+def test_a_step_under_way_is_no_reason_of_a_failed_reset() -> None:
+    """Janitor writes False before each step's True: only a False that is final says why."""
+    conditions = (
+        Condition("ServicesTornDown", "False", "Pending", "waiting for the lease"),
+        Condition("ResetJobCreated", "False", "Creating", "creating the Job"),
+        Condition("Complete", "False", "JobFailed", "nvidia-smi ended with 15"),
+    )
+    reset = f.resource("gpureset_done", phase="Failed", conditions=conditions)
+    assert maintenance.read_outcome(reset)[1] == "GPU reset failed: nvidia-smi ended with 15"

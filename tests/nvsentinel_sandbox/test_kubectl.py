@@ -114,7 +114,7 @@ async def test_logs(kubectl: Kubectl, store: ObjectStore, api: ApiServer) -> Non
     assert (await kubectl("logs", "train-0", "--tail=1")).out == "step 2\n"
     assert "[pod/train-0/main] step 2" in (await kubectl("logs", "-l", "app=train", "--prefix")).out
     task = asyncio.create_task(kubectl("logs", "-f", "train-0", "--tail=1"))
-    await until(lambda: store.logs.followed("default", "train-0", "main"))
+    await until(lambda: store.logs.is_followed("default", "train-0", "main"))
     store.append_log("default", "train-0", "main", "step 3")
     store.delete("pods", "train-0")
     assert (await task).out == "step 2\nstep 3\n"

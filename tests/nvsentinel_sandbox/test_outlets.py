@@ -158,7 +158,7 @@ async def test_mongodb_gets_the_fault_through_its_life(
     uri = f"mongodb://127.0.0.1:{mongo_server.port}/HealthEventsDatabase"
     async with sandboxed(tmp_path, Outlets(store=uri)) as sandbox:
         node = await played(sandbox)
-        await sandbox.stored.written()
+        await sandbox.stored.wait_until_written()
         annotated = {str(r["metadata"]["name"]) for r in sandbox.store.list("rebootnodes")}
     documents = await _mongo_documents(uri)
     (fault,) = [d for d in documents if not d["healthevent"]["ishealthy"]]
@@ -209,7 +209,7 @@ async def test_postgresql_gets_rows_changelog_and_ids(
     uri = postgres_server.uri(name)
     async with sandboxed(tmp_path, Outlets(store=uri)) as sandbox:
         node = await played(sandbox)
-        await sandbox.stored.written()
+        await sandbox.stored.wait_until_written()
         (reboot,) = sandbox.store.list("rebootnodes")
         config = sandbox.store.get(
             "configmaps", "nvsentinel-datastore-config", namespace="nvsentinel"
@@ -292,7 +292,7 @@ async def test_postgresql_tells_of_each_change(
         told = [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
         await sandbox.inject("xid-94")
         told += [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
-        await sandbox.stored.written()
+        await sandbox.stored.wait_until_written()
         query = "SELECT id, processed FROM datastore_changelog ORDER BY id"
         entries = await (await db.execute(query)).fetchall()
     assert [set(t) for t in told] == [set(LIFECYCLE["notify"]["payload"])] * 2
@@ -386,7 +386,7 @@ async def test_events_are_sent_with_a_token_and_tried_again(tmp_path: Path) -> N
         async with sandboxed(tmp_path, outlets) as sandbox:
             await played(sandbox)
             async with asyncio.timeout(15):
-                await sandbox.exporter.done()
+                await sandbox.exporter.wait_until_sent()
             assert sandbox.exporter.restarts == 0
     assert set(receiver.headers) == {("application/cloudevents+json", "Bearer tok")}
     events = [body["data"]["healthEvent"] for body in receiver.taken]
@@ -407,7 +407,7 @@ async def test_an_event_nobody_took_comes_again_with_another_id(
             await sandbox.inject("xid-94")
             async with asyncio.timeout(30):
                 await receiver.first.wait()
-                await sandbox.exporter.done()
+                await sandbox.exporter.wait_until_sent()
             assert (sandbox.exporter.sent, sandbox.exporter.restarts) == (1, 1)
     ids = [body["id"] for body in receiver.offered]
     assert ids == [ids[0]] * 3 + [ids[3]] * 2
@@ -424,7 +424,7 @@ async def test_events_go_out_with_an_oauth_token_and_the_past_first(tmp_path: Pa
         )
         async with sandboxed(tmp_path, Outlets(events=to, backfill=True)) as sandbox:
             async with asyncio.timeout(15):
-                await sandbox.exporter.done()
+                await sandbox.exporter.wait_until_sent()
     assert receiver.tokens == 1
     assert {bearer for _, bearer in receiver.headers} == {"Bearer token-1"}
     times = [body["time"] for body in receiver.taken]

@@ -47,6 +47,21 @@ def test_times_and_int_or_strings() -> None:
 
 
 @pytest.mark.parametrize(
+    ("wire", "text"),
+    [
+        (field(1, 60) + field(2, 0), "1970-01-01T00:01:00.000000Z"),
+        (field(1, 60), "1970-01-01T00:01:00.000000Z"),
+        (b"\x08\x3c\x10\xd0\x0f", "1970-01-01T00:01:00.000002Z"),
+    ],
+)
+def test_a_lease_keeps_its_microseconds(wire: bytes, text: str) -> None:
+    """Leader election writes MicroTime and reads it back with six decimals, zeroes too; what is
+    below a microsecond is cut off."""
+    lease = decode(envelope("coordination.k8s.io/v1", "Lease", field(2, field(4, wire))))
+    assert lease["spec"] == {"renewTime": text}
+
+
+@pytest.mark.parametrize(
     ("body", "error"),
     [
         (b"{}", BadRequest),

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from docs.make.sandbox_tables import README, renew_tables
 
-from nvsentinel_sandbox.catalogue import README, renew_tables
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
 
-PAGE = README.read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / README).read_text("utf-8")
 EXAMPLES = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
 DEADLINE = 60
 

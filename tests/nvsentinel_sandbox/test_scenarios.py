@@ -121,7 +121,7 @@ async def test_shared_examples_play_to_a_good_end(path: Path) -> None:
     await simulation.settled()
     assert len(said) == len(scenario.steps)
     assert not [line for line in said if "not done" in line]
-    hit = {simulation.simulator.named(s.node) for s in scenario.steps if s.inject and s.node}
+    hit = {simulation.simulator.find_node(s.node) for s in scenario.steps if s.inject and s.node}
     cordoned = {o["metadata"]["name"] for o in simulation.seen("nodes") if is_cordoned(o)}
     assert cordoned == hit
     for node in simulation.store.list("nodes"):

@@ -147,10 +147,13 @@ async def test_the_drain_waits_and_says_so_in_one_event(played: Simulation) -> N
     assert last["metadata"]["namespace"] == "default"
     assert last["type"] == "NodeDraining"
     assert last["involvedObject"] == {
+        "apiVersion": "v1",
         "kind": "Node",
         "name": played.name,
         "uid": played.node["metadata"]["uid"],
     }
+    assert last["metadata"]["generateName"] == f"{played.name}-"
+    assert last["reportingComponent"] == ""
     assert last["source"]["component"] == "nvsentinel-node-drainer"
     assert re.fullmatch(r"Waiting for following pods to finish: \[ml/train-\d]", last["message"])
 
@@ -191,6 +194,17 @@ async def test_the_reboot_object_is_named_owned_and_labelled(played: Simulation)
         }
     ]
     assert reboot["spec"] == {"nodeName": played.name, "force": False}
+
+
+async def test_a_lease_keeps_a_second_repair_off_the_node(played: Simulation) -> None:
+    """While the janitor works a Lease of the node's name is the RebootNode's, and says no more."""
+    (reboot,) = played.reboots()
+    (lease,) = [o for k, p, o in played.changes if (k, p) == ("ADDED", "leases")]
+    (owner,) = lease["metadata"]["ownerReferences"]
+    assert lease["metadata"]["name"] == played.name
+    assert lease["spec"] == {}
+    assert (owner["kind"], owner["uid"]) == ("RebootNode", reboot["metadata"]["uid"])
+    assert played.store.list("leases") == []
 
 
 async def test_remediation_succeeded_comes_before_anything_is_repaired(played: Simulation) -> None:

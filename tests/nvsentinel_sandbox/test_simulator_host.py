@@ -157,7 +157,7 @@ async def test_other_terminals_reach_it_by_a_private_socket(
 ) -> None:
     """Injections and status go through; errors arrive as what they were; files are 0600."""
     folder, stop = tmp_path / "control", asyncio.Event()
-    with control.claimed(folder):
+    with control.claim_folder(folder):
         async with control.serve(sandbox, folder, stop):
             assert all(only_owner(path) for path in [folder, *folder.iterdir()])
             hit = await control.call(folder, "POST", "/inject", {"fault": "xid-94"})
@@ -173,7 +173,7 @@ async def test_other_terminals_reach_it_by_a_private_socket(
 async def test_a_deep_state_folder_still_gets_a_socket(sandbox: Sandbox, tmp_path: Path) -> None:
     """Where the path is too long for a Unix socket, a short private one is used."""
     folder = tmp_path / ("d" * 100)
-    with control.claimed(folder):
+    with control.claim_folder(folder):
         async with control.serve(sandbox, folder, asyncio.Event()):
             socket = Path(json.loads((folder / control.DISCOVERY).read_text())["socket"])
             assert only_owner(socket.parent)
@@ -184,9 +184,9 @@ async def test_a_deep_state_folder_still_gets_a_socket(sandbox: Sandbox, tmp_pat
 async def test_a_second_sandbox_in_one_folder_is_refused(tmp_path: Path) -> None:
     """The folder belongs to one process at a time."""
     with (
-        control.claimed(tmp_path),
+        control.claim_folder(tmp_path),
         pytest.raises(AlreadyRunning, match="running already"),
-        control.claimed(tmp_path),
+        control.claim_folder(tmp_path),
     ):
         pass
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nvsentinel_sandbox.kube import podcells
-from nvsentinel_sandbox.kube.ages import age, human
+from nvsentinel_sandbox.kube.ages import age, human_duration
 from nvsentinel_sandbox.kube.formats import TableFormat
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.kube.tables import columns, json_path
@@ -34,7 +34,7 @@ HOUR, DAY = 3600, 86400
 )
 def test_ages_as_kubectl_writes_them(seconds: float, told: str) -> None:
     """A duration is written in the units kubectl would choose."""
-    assert human(seconds) == told
+    assert human_duration(seconds) == told
 
 
 def test_unknown_ages() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from nvsx.core.patterns import MAX_TEXT
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.project import cel
 
@@ -48,6 +49,7 @@ def test_a_missing_key_is_no_match_with_the_reason() -> None:
         ("1 + 1", "the expression is int, not true or false"),
         ("'x'", "not true or false"),
         ("true" + " || true" * 400, "longer than"),
+        ('event.message.matches("(?:a?){1000}(?:a?){1000}(?:a?){1000}")', "4000 are the most"),
     ],
 )
 def test_what_does_not_compile_is_explained(expression: str, says: str) -> None:
@@ -89,3 +91,16 @@ def test_a_number_beyond_64_bits_does_not_spoil_the_message(number: int) -> None
     """CEL has no such whole number; a rule finds what it asks for beside one."""
     body = {"node": "gpu-1", "alerts": [{"sequence": number}]}
     assert cel.value("body.node", body) == ("gpu-1", "")
+
+
+@pytest.mark.parametrize(("length", "found"), [(MAX_TEXT, "whole"), (MAX_TEXT + 1, "cut")])
+def test_a_long_text_is_cut(length: int, found: str) -> None:
+    """A megabyte from a sender costs an expression no more than a long line."""
+    asked = f"""body.alerts[0].text.endsWith("!") && body.alerts[0].text.size() == {length}"""
+    body = {"alerts": [{"text": "a" * (length - 1) + "!"}]}
+    assert cel.value(f'{asked} ? "whole" : "cut"', body) == (found, "")
+
+
+def test_a_long_text_of_an_event_is_cut() -> None:
+    """A condition's message may be as long as a tenant likes."""
+    assert cel.evaluate({"message": "a" * 100_000})(f"event.message.size() == {MAX_TEXT}").holds

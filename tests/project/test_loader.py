@@ -6,7 +6,9 @@ import pytest
 
 from nvsx.core.errors import InvalidRunbook, UsageError
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
-from nvsx.core.watches.kinds import NodeCondition, PodEvent, Taint
+from nvsx.core.watches.event_watches import PodEventWatch
+from nvsx.core.watches.kinds import KINDS
+from nvsx.core.watches.node_watches import NodeConditionWatch, TaintWatch
 from nvsx.project import loader
 
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata:\n  name: fault\n"  # four lines
@@ -63,7 +65,7 @@ def stage(text: str) -> str:
         (stage("id: detect\nonTimeout: stop"), "7:16: onTimeout: unknown value 'stop' (use fail, continue)"),
         (stage("id: detect\nhookRetries: many"), "7:18: hookRetries: a whole number is expected"),
         # watches
-        (stage("id: detect\nwatch: [{kind: nod}]"), "7:20: unknown watch kind 'nod' (did you mean node? kinds: node-condition, node, taint, node-label, node-annotation, nvsentinel-state, pod, pod-event, node-event, crd, health-event, mongo-event, log, training-log)"),
+        (stage("id: detect\nwatch: [{kind: nod}]"), f"7:20: unknown watch kind 'nod' (did you mean node? kinds: {', '.join(KINDS)})"),
         (stage("id: detect\nwatch:\n  - kind: taint\n    value: x"), "8:9: a taint watch needs 'key'"),
         (stage("id: detect\nwatch:\n  - kind: taint\n    key: x\n    errorCode: 1"), "10:9: key 'errorCode' has no meaning for a taint watch (it takes absent, for, since, key, value, effect)"),
         (stage("id: detect\nwatch:\n  - anyOf:\n      - {kind: crd, resorce: x, resource: y}"), "9:25: key 'resorce' has no meaning for a crd watch (did you mean resource?)"),
@@ -219,9 +221,9 @@ stages:
 """
     )
     stages = loader.load_runbook(put(tmp_path, text), tmp_path).runbook.stages
-    assert isinstance(stages[1].watches[0], NodeCondition)
-    assert isinstance(stages[2].watches[0], Taint)
-    assert isinstance(stages[3].watches[0], PodEvent)
+    assert isinstance(stages[1].watches[0], NodeConditionWatch)
+    assert isinstance(stages[2].watches[0], TaintWatch)
+    assert isinstance(stages[3].watches[0], PodEventWatch)
 
 
 def test_discovery_is_by_name_and_keeps_broken_files(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ async def test_text_of_the_cluster_draws_as_text() -> None:
     bodies: tuple[j.RunEvent, ...] = (
         j.WatchChange(stage="drain", index=0, kind="log", verdict="satisfied", detail=HOSTILE),
         j.NoteMade(stage="drain", text=HOSTILE, remedy=HOSTILE),
-        j.Prerequisite(name="p", ok=False, detail=HOSTILE),
+        j.PrerequisiteChecked(name="p", ok=False, detail=HOSTILE),
     )
     for i, body in enumerate(bodies):
         view.show(j.Entry("r", i + 1, 0.0, body))

@@ -17,7 +17,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.figures import MARKS, SPANS
 from nvsx.core.masking import Masker
 from nvsx.follow.processes.report_file import read_reported_lines
-from nvsx.screens.report.incident_report import Artifact, Measure, Report, as_json, build
+from nvsx.screens.report.incident_report import Artifact, IncidentReport, Measure, as_json, build
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
 
@@ -35,11 +35,11 @@ STORIES: dict[str, Callable[[], Story]] = {
 FILES = (Artifact("run.json", 12, "ab" * 32),)
 
 
-def _made(story: Story) -> Report:
+def _made(story: Story) -> IncidentReport:
     return build(story.entries, FILES)
 
 
-def _measure(report: Report, key: str) -> Measure:
+def _measure(report: IncidentReport, key: str) -> Measure:
     return next(m for m in report.measures if m.key == key)
 
 

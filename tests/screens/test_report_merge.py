@@ -11,7 +11,7 @@ from nvsx.core.aliases import alias_of
 from nvsx.core.incident.session import Session, Times
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.figures import MARKS
-from nvsx.screens.report.incident_report import Artifact, Report, as_json
+from nvsx.screens.report.incident_report import Artifact, IncidentReport, as_json
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
 from nvsx.screens.report.report_merge import Told, merge
@@ -31,13 +31,13 @@ def _told(story: Story, run_id: str, later: float = 0.0, node: str = "") -> Told
 
 
 @pytest.fixture(name="report")
-def _report() -> Report:
+def _report() -> IncidentReport:
     """A run that failed after a minute, and its successor that saw the repair."""
     told = [_told(incidents.repaired(), SECOND, 120), _told(incidents.failed(), FIRST)]
     return merge(told, FIRST)
 
 
-def test_times_are_computed_once_over_all_runs(report: Report) -> None:
+def test_times_are_computed_once_over_all_runs(report: IncidentReport) -> None:
     """The failed run has the fault, its successor the end: one time to repair from one to the
     other, though the run that was asked for has none."""
     (node,) = report.nodes
@@ -49,7 +49,7 @@ def test_times_are_computed_once_over_all_runs(report: Report) -> None:
     assert figures["time_to_first_notice"] == T0 + 120 + 2 - (T0 - 4)
 
 
-def test_nothing_is_counted_twice(report: Report) -> None:
+def test_nothing_is_counted_twice(report: IncidentReport) -> None:
     """A mark that both runs saw is one line; a run's own lines are each run's once."""
     texts = [m.text for m in report.moments if m.source == "NVSentinel"]
     assert sorted(texts) == sorted({*texts})
@@ -60,7 +60,7 @@ def test_nothing_is_counted_twice(report: Report) -> None:
     assert [m.at for m in report.moments] == sorted(m.at for m in report.moments)
 
 
-def test_each_run_keeps_its_stages_and_its_failure(report: Report) -> None:
+def test_each_run_keeps_its_stages_and_its_failure(report: IncidentReport) -> None:
     """The runs are in order with their own outcome; a failure says whose it was."""
     assert [(p.run_id, p.status) for p in report.parts] == [(FIRST, "failed"), (SECOND, "passed")]
     assert report.status == "passed"
@@ -69,7 +69,7 @@ def test_each_run_keeps_its_stages_and_its_failure(report: Report) -> None:
     assert [a.path for a in report.artifacts] == [f"{FIRST}/run.json", f"{SECOND}/run.json"]
 
 
-def test_all_forms_show_both_runs(report: Report) -> None:
+def test_all_forms_show_both_runs(report: IncidentReport) -> None:
     """Markdown and HTML have a section a run, JSON the parts."""
     for text in (markdown(report), page(report)):
         assert text.count(FIRST) > 1

@@ -361,7 +361,7 @@ class Hall:
     async def notes(self, run_id: str) -> list[str]:
         return [n.text for _, n in (await self.state(run_id)).notes]
 
-    async def until(self, run_id: str, event: type[j.Body]) -> None:
+    async def until(self, run_id: str, event: type[j.RunEvent]) -> None:
         """Wait until the run has an event of this kind."""
         async for entry in self.journal.follow(run_id):
             if isinstance(entry.body, event):

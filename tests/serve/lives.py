@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from nvsx.project.home import Home
+from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve import daemon as _loaded  # noqa: F401 - before the forks, for all of them
-from nvsx.serve.service_process import ServeOptions, serve
+from nvsx.serve.serve_options import ServeOptions
+from nvsx.serve.service_process import serve
 from nvsx.serve.webhook import web_service as _loaded_too  # noqa: F401
 from nvsx.store.sqlite_inbox import SqliteInbox
 from nvsx.store.sqlite_incidents import SqliteIncidents
@@ -87,7 +89,7 @@ def main(seed: int, folder: Path) -> int:
         if child == 0:
             _mine(Points(folder / "points", seed))
             options = ServeOptions(modes=("watch",), port=0)
-            asyncio.run(serve(Home(), options, lambda _: None))
+            asyncio.run(serve(Home(), options, ReportView, lambda _: None))
             os._exit(0)
         (folder / "life").write_text(str(child))
         while True:

@@ -2,16 +2,17 @@
 
 Run as a program: `python -m tests.serve.stalling HOW [option …]`. HOW is `match` (a match of
 `re` that never ends and holds the interpreter), `wait` (a wait that lets other threads go on
-and that no signal ends) or `held` (C code that holds the interpreter and asks for no signal).
+and that no signal ends), `never` or `held` (C code that works, holds the interpreter and asks for no
+signal).
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 import signal
 import sys
-from typing import Any
 
 from nvsx.commands.main import main
 from nvsx.follow import watcher
@@ -25,18 +26,25 @@ def stall(how: str) -> None:
     if how == "match":
         re.match("(a|aa)+$", "a" * 200 + "!")
     elif how == "wait":
-        _sleep_in_c(ctypes.CDLL(None))
+        _sleep_in_c()
     else:
-        _sleep_in_c(ctypes.PyDLL(None))
+        _work_in_c()
 
 
-def _sleep_in_c(library: Any) -> None:
+def _sleep_in_c() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-    library.sleep(600)
+    ctypes.CDLL(None).sleep(600)
+
+
+def _work_in_c() -> None:
+    sum(itertools.repeat(0))
 
 
 if __name__ == "__main__":
     how = sys.argv.pop(1)
-    watcher.look = lambda *_: stall(how)  # type: ignore[assignment]
+    if how == "never":  # a process that was stopped has one turn of the timer
+        watchdog.SAY_AFTER = 3
+    else:
+        watcher.look = lambda *_: stall(how)  # type: ignore[assignment]
     sys.argv[0] = "nvsx"
     sys.exit(main())

@@ -19,8 +19,9 @@ from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.whereabouts import Whereabouts
 from nvsx.project.home import Home
+from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve import daemon as daemons
-from nvsx.serve.service_process import ServeOptions, modes_of
+from nvsx.serve.serve_options import ServeOptions, modes_of
 from nvsx.store import inbox_of, open_store
 
 
@@ -84,7 +85,7 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
         journal=journal,
         health_events=None,
     )
-    daemon = daemons.Daemon(world, ("webhook",))
+    daemon = daemons.Daemon(world, ("webhook",), ReportView)
 
     async def late() -> bool:
         return any(e.late for e in await inbox_of(journal).events(limit=1000))

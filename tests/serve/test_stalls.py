@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,7 +100,7 @@ async def _stalled(site: Site, how: str) -> Daemon:
 
 @pytest.mark.parametrize(
     ("how", "code", "within"),
-    [("match", 70, "stall"), ("wait", 70, "_sleep_in_c"), ("held", 1, "_sleep_in_c")],
+    [("match", 70, "stall"), ("wait", 70, "_sleep_in_c"), ("held", -signal.SIGPROF, "_work_in_c")],
 )
 async def test_a_stalled_loop_is_ended_and_says_where(
     site: Site, how: str, code: int, within: str
@@ -145,3 +146,16 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     code, said = await site.nvsx(*command.split()[1:])
     assert code == 0, said
     assert await daemon.stop() == 0
+
+
+async def test_a_process_that_was_stopped_did_not_stall(site: Site) -> None:
+    """Ctrl-Z, `docker pause`: for longer than any wait of the watchdog's, and it goes on."""
+    site.quick_hooks()
+    daemon = await site.serve("--mode", "watch", program=("tests.serve.stalling", "never"))
+    daemon.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(8)  # the kernel's clocks go on meanwhile, and none of them is ours
+    daemon.process.send_signal(signal.SIGCONT)
+    await site.sandbox.inject("xid-79")
+    await site.finished(1)
+    assert daemon.process.returncode is None
+    assert "stands still" not in daemon.output

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-import typer
 
-from nvsx.commands.app import application
-from nvsx.commands.shell_command import grammar
+from nvsx.commands.command_words import read_grammar
 from nvsx.screens.shell.completion import Candidate, complete
 from nvsx.screens.shell.grammar import Command, nearest, place, split
 
@@ -24,9 +21,8 @@ def _names(kind: str) -> Sequence[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def commands() -> Command:
-    """What the real application says can be typed."""
-    root: Any = typer.main.get_command(application())
-    return grammar(root)
+    """What can be typed in the shell."""
+    return read_grammar(inside_shell=True)
 
 
 def _texts(line: str, commands: Command) -> list[str]:

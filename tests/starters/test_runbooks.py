@@ -9,8 +9,9 @@ import pytest
 
 from nvsx.core.runbook import schema
 from nvsx.core.runbook.catalog import LoadedRunbook
-from nvsx.core.runbook.needs import every_watch
-from nvsx.core.watches import kinds
+from nvsx.core.watches.kinds import AnyOf, Watch
+from nvsx.core.watches.node_watches import NodeFieldWatch, NvsentinelStateWatch
+from nvsx.core.watches.resource_watch import CrdWatch
 from nvsx.project.loader import load_runbook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def load(name: str) -> LoadedRunbook:
     return load_runbook(ROOT / "runbooks" / f"{name}.yaml", ROOT)
 
 
-def watches_of(name: str, stage: str) -> tuple[kinds.Watch | kinds.AnyOf, ...]:
+def watches_of(name: str, stage: str) -> tuple[Watch | AnyOf, ...]:
     """What a starter waits for in one stage."""
     return next(s.watch for s in load(name).runbook.stages if s.id == stage)
 
@@ -70,10 +71,10 @@ def test_throttling_waits_for_nothing_that_never_comes() -> None:
     assert [s.id for s in runbook.stages] == ["detect", "recover", "postmortem"]
     assert runbook.prerequisites == ()
     assert [t.fatal for t in runbook.triggers or ()] == ["any"]
-    seen = {w.kind for w in every_watch(runbook) if not w.absent}
+    seen = {w.kind for s in runbook.stages for w in s.watches if not w.absent}
     assert seen == {"node-event", "node-condition"}
     (detect,) = watches_of("thermal-throttle", "detect")
-    assert isinstance(detect, kinds.AnyOf)
+    assert isinstance(detect, AnyOf)
     assert {w.kind for w in detect.any_of} == seen
 
 
@@ -81,12 +82,12 @@ def test_throttling_waits_for_nothing_that_never_comes() -> None:
 def test_a_repair_is_believed_only_when_it_finished(name: str) -> None:
     """Remediate waits for the outcome of a request, never for the label that one was made."""
     for item in watches_of(name, "remediate"):
-        members = item.any_of if isinstance(item, kinds.AnyOf) else (item,)
+        members = item.any_of if isinstance(item, AnyOf) else (item,)
         for w in members:
-            if isinstance(w, kinds.NvsentinelState):
+            if isinstance(w, NvsentinelStateWatch):
                 assert w.state == ("remediation-failed",)
             else:
-                assert isinstance(w, kinds.Crd)
+                assert isinstance(w, CrdWatch)
                 assert w.resource == "maintenance"
                 assert w.completed or w.absent
 
@@ -94,9 +95,9 @@ def test_a_repair_is_believed_only_when_it_finished(name: str) -> None:
 @pytest.mark.parametrize("name", CHAINED)
 def test_recovery_means_released_by_nvsentinel(name: str) -> None:
     """Recover waits for health, readiness and both marks gone, not for somebody's cordon."""
-    found = [w for w in watches_of(name, "recover") if not isinstance(w, kinds.AnyOf)]
+    found = [w for w in watches_of(name, "recover") if not isinstance(w, AnyOf)]
     assert {w.kind for w in found} == {"node-condition", "node", "node-annotation", "node-label"}
-    assert not [w for w in found if isinstance(w, kinds.NodeField) and w.field != "ready"]
+    assert not [w for w in found if isinstance(w, NodeFieldWatch) and w.field != "ready"]
     assert all(w.absent for w in found if w.kind != "node")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert
 
+from nvsx.core.errors import StoreError
 from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.past_runs import RunFilter
@@ -17,6 +18,7 @@ from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.runbook.schema import STAGE_ORDER
 from nvsx.store import history_upkeep, migrations, open_store, queries
 from nvsx.store.inbox_tables import storm_faults
+from nvsx.store.run_list import SCHEMA_VERSION, list_runs
 from nvsx.store.sqlite_journal import SqliteJournal
 
 NOW = 1_767_600_000.0
@@ -98,31 +100,61 @@ async def _run(
     ],
 )
 async def test_runs_are_found_by_what_is_asked(
-    journal: SqliteJournal, wanted: RunFilter, count: int
+    journal: SqliteJournal, tmp_path: Path, wanted: RunFilter, count: int
 ) -> None:
     """Each filter narrows, filters add up, and sandbox runs are apart from incidents."""
-    rows = await journal.look(lambda db: queries.past_runs(db, wanted, None))
+    rows = list_runs(tmp_path / "state", wanted, None)
     assert len(rows) == count
 
 
-async def test_an_alias_finds_its_node(journal: SqliteJournal) -> None:
+async def test_an_alias_finds_its_node(journal: SqliteJournal, tmp_path: Path) -> None:
     """A node is found by its alias as by its name."""
     from nvsx.core.aliases import alias_of
 
     wanted = RunFilter(node=alias_of("n2"))
-    rows = await journal.look(lambda db: queries.past_runs(db, wanted, None))
+    rows = list_runs(tmp_path / "state", wanted, None)
     assert [row.node for row in rows] == ["n2"]
 
 
-async def test_the_newest_come_first_and_no_more_than_asked(journal: SqliteJournal) -> None:
+async def test_the_newest_come_first_and_no_more_than_asked(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
     """History is newest first, cut at the limit."""
-    rows = await journal.look(lambda db: queries.past_runs(db, RunFilter(), 2))
+    rows = list_runs(tmp_path / "state", RunFilter(), 2)
     assert [row.created for row in rows] == [NOW + 3 * DAY, NOW + 2 * DAY]
 
 
-async def test_the_runs_of_an_incident(journal: SqliteJournal) -> None:
+def test_an_empty_state_folder_lists_no_runs(tmp_path: Path) -> None:
+    """Before the first run there is a list, and it is empty."""
+    assert list_runs(tmp_path / "state", RunFilter(), None) == []
+
+
+def test_a_damaged_store_is_told_as_everywhere(tmp_path: Path) -> None:
+    """A file that is no database ends in one sentence with the next step."""
+    (tmp_path / "nvsx.db").write_text("not a database" * 100)
+    with pytest.raises(StoreError, match="damaged") as told:
+        list_runs(tmp_path, RunFilter(), None)
+    assert "move it away" in told.value.hint
+
+
+def test_the_list_reads_the_tables_of_this_version() -> None:
+    """The number of steps that the quick list counts on is the number there is."""
+    assert len(migrations.STEPS) == SCHEMA_VERSION
+
+
+def test_the_list_of_an_older_store_comes_after_its_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that an older nvsx left is brought up to date, and then listed."""
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "STEPS", migrations.STEPS[:3])
+        open_store(tmp_path).close()
+    assert list_runs(tmp_path, RunFilter(tag="infra"), None) == []
+
+
+async def test_the_runs_of_an_incident(journal: SqliteJournal, tmp_path: Path) -> None:
     """Those of its quarantine, and on its node those that saw none; its storm's; since then."""
-    rows = await journal.look(lambda db: queries.past_runs(db, RunFilter(), None))
+    rows = list_runs(tmp_path / "state", RunFilter(), None)
     last, other, second, first = (row.run_id for row in rows)
 
     async def found(run_id: str, since: float) -> list[str]:

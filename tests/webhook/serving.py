@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+from tests.core.senders.bodies import NOW, encoded
 from tests.fakes.fake_intake import FakeIntake
-from tests.senders.bodies import NOW, encoded
 
-from nvsx.core.routing.sources import Source
 from nvsx.core.routing.trigger_event import Intake
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
 from nvsx.project.secret_files import FixedSecret

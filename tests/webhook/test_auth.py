@@ -7,7 +7,10 @@ from urllib.parse import quote_plus
 import pytest
 
 from nvsx.core.errors import NotReady
-from nvsx.core.routing.sources import Source
+from nvsx.core.senders.alertmanager import ALERTMANAGER
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused
+from nvsx.core.senders.signatures import SignatureRule
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project.secret_files import (
     TOKEN_FILE,
@@ -18,11 +21,8 @@ from nvsx.project.secret_files import (
 )
 from nvsx.serve.webhook.auth import Caller, Doorman, Gate, why_not_operator
 from nvsx.serve.webhook.channels import open_channels
-from nvsx.serve.webhook.http_request import Headers, RawRequest
+from nvsx.serve.webhook.connections import RateLimit
 from nvsx.serve.webhook.oauth import LIFETIME, TokenEndpoint
-from nvsx.serve.webhook.rates import RateLimit
-from nvsx.serve.webhook.refusals import Refused
-from nvsx.serve.webhook.signatures import Rule
 
 NOW = 1_800_000_000.0
 
@@ -87,6 +87,7 @@ async def test_another_name_is_not_the_operator(host: str) -> None:
     "name",
     [
         *("forwarded", "via", "x_forwarded_for", "x_forwarded_x", "x_real_ip", "x_request_id"),
+        *("x_original_forwarded_for", "Forwarded_For"),
         *("x_envoy_expected_rq_timeout_ms", "cdn_loop", "cf_ray", "proxy_connection"),
         *("origin", "referer", "cookie", "sec_fetch_site", "sec_ch_ua", "Sec_Fetch_Mode"),
     ],
@@ -94,6 +95,13 @@ async def test_another_name_is_not_the_operator(host: str) -> None:
 async def test_what_was_passed_on_is_not_the_operator(name: str) -> None:
     """A header that a proxy or a browser adds, even with an empty value."""
     assert await reason_not(request(**{name: ""}))
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "x_Real-Ip", "Sec_Fetch-Site"])
+async def test_an_underscore_hides_no_forwarding_header(name: str) -> None:
+    """Some proxies write them so, and it is the same header to whoever added it."""
+    asked = RawRequest(body=b"", headers=Headers({"Host": "localhost", name: "1"}))
+    assert await reason_not(asked)
 
 
 async def test_http_1_0_is_not_the_operator() -> None:
@@ -192,7 +200,7 @@ def test_a_source_that_cannot_work_stops_the_start(
 async def test_a_gate_with_a_secret_has_no_other_way_in() -> None:
     """The doorman is not asked."""
     doorman = Doorman(FixedSecret([b"token"]), operator=True)
-    gate = Gate("alertmanager", doorman, Rule("bearer"), FixedSecret([b"am"]))
+    gate = Gate(ALERTMANAGER, doorman, SignatureRule("bearer"), FixedSecret([b"am"]))
     await gate.admit(request(authorization="Bearer am"), Caller("10.0.0.1"), NOW)
     for wrong in (request(), request(authorization="Bearer token")):
         with pytest.raises(Refused):

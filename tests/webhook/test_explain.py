@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from tests.senders.bodies import NODE, body, encoded, raw
+from tests.core.senders.bodies import NODE, body, encoded, raw
 
 from nvsx.core.errors import UsageError
-from nvsx.core.routing.sources import Source
 from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.senders.sources import Source
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel, loader
 from nvsx.serve.webhook.explain_message import Explained, explain_offline
@@ -34,7 +34,7 @@ def explained(
 
 def test_a_fault_is_told_with_every_rule() -> None:
     """The event, how it was read, each runbook's rules with yes or no, and the verdict."""
-    text = explained("nvsentinel", raw("cloudevents-structured-nvsentinel-fault")).text()
+    text = explained("nvsentinel", raw("nvsentinel/fault")).text()
     for line in (
         "source nvsentinel (nvsentinel)",
         f"  node:       {NODE}",
@@ -50,7 +50,7 @@ def test_a_fault_is_told_with_every_rule() -> None:
 
 def test_the_operators_rules_are_told_step_by_step() -> None:
     """What a pattern was tried on and what it gave, and what was missing."""
-    content = body("pagerduty-v3-incident.triggered")
+    content = body("pagerduty/fault")
     content["event"]["data"]["incident_key"] = "opaque"
     found = explained("pagerduty", encoded(content), {"node": TITLE})
     assert found.events[0].facts.node == NODE
@@ -69,11 +69,11 @@ def test_the_operators_rules_are_told_step_by_step() -> None:
 @pytest.mark.parametrize(
     ("sample", "source", "would"),
     [
-        ("cloudevents-structured-nvsentinel-recovered", "nvsentinel", "note"),
-        ("alertmanager-v4-resolved", "alertmanager", "note"),
-        ("jira-webhook-issue_updated", "jira", "ignore"),
-        ("generic-signed-nvsx", "generic", "fire"),
-        ("generic-signed-nvsx", "webhook", "fire"),
+        ("nvsentinel/recovered", "nvsentinel", "note"),
+        ("alertmanager/resolved", "alertmanager", "note"),
+        ("jira/moved", "jira", "ignore"),
+        ("generic/fault", "generic", "fire"),
+        ("generic/fault", "webhook", "fire"),
     ],
 )
 def test_what_would_happen(sample: str, source: str, would: str) -> None:
@@ -85,7 +85,7 @@ def test_what_would_happen(sample: str, source: str, would: str) -> None:
 
 def test_a_batch_is_told_event_by_event() -> None:
     """The content type is guessed from the body."""
-    found = explained("nvsentinel", raw("cloudevents-batch"))
+    found = explained("nvsentinel", raw("nvsentinel/batch"))
     assert len(found.events) == 3
     assert "event 3 of 3" in found.text()
 
@@ -109,7 +109,7 @@ def test_an_unknown_source_or_runbook_is_said() -> None:
 
 def test_it_can_be_read_by_machines() -> None:
     """Plain data with the same content."""
-    data = explained("nvsentinel", raw("cloudevents-structured-nvsentinel-fault")).json()
+    data = explained("nvsentinel", raw("nvsentinel/fault")).json()
     event = data["events"][0]
     assert (event["would"], event["runbook"], event["facts"]["node"]) == (
         "fire",

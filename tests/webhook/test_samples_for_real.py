@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_inbox import FakeInbox
 from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.fake_observer import FakeObserver
-from tests.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
 from tests.webhook.serving import Daemon, StillClock, serving
 
 from nvsx.core.errors import UsageError
@@ -96,11 +96,11 @@ async def whole(
 @pytest.mark.parametrize(
     ("sample", "source"),
     [
-        ("alertmanager-v4-firing", "alertmanager"),
-        ("grafana-alerting-firing", "grafana"),
-        ("pagerduty-v3-incident.triggered", "pagerduty"),
-        ("opsgenie-webhook-create", "opsgenie"),
-        ("jsm-ops-webhook-create", "jsm"),
+        ("alertmanager/fault", "alertmanager"),
+        ("grafana/fault", "grafana"),
+        ("pagerduty/fault", "pagerduty"),
+        ("opsgenie/fault", "opsgenie"),
+        ("jsm/fault", "jsm"),
     ],
 )
 async def test_a_monitoring_systems_fault_needs_a_word_about_its_check(
@@ -132,10 +132,10 @@ async def test_a_monitoring_systems_fault_needs_a_word_about_its_check(
 @pytest.mark.parametrize(
     ("sample", "source", "headers"),
     [
-        ("cloudevents-structured-nvsentinel-recovered", "nvsentinel", STRUCTURED),
-        ("alertmanager-v4-resolved", "alertmanager", JSON),
-        ("pagerduty-v3-incident.resolved", "pagerduty", JSON),
-        ("opsgenie-webhook-close", "opsgenie", JSON),
+        ("nvsentinel/recovered", "nvsentinel", STRUCTURED),
+        ("alertmanager/resolved", "alertmanager", JSON),
+        ("pagerduty/resolved", "pagerduty", JSON),
+        ("opsgenie/closed", "opsgenie", JSON),
     ],
 )
 async def test_a_recovery_is_a_note_on_the_run_and_nothing_without_one(
@@ -144,9 +144,7 @@ async def test_a_recovery_is_a_note_on_the_run_and_nothing_without_one(
     """Before any run it is ignored; on the run of its node it is noted, whoever fired that."""
     async with whole(MAPPED) as (daemon, _):
         early = await daemon.post(f"/hooks/{source}", raw(sample), headers)
-        fault = await daemon.post(
-            "/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED
-        )
+        fault = await daemon.post("/hooks/nvsentinel", raw("nvsentinel/fault"), STRUCTURED)
         noted = await daemon.post(f"/hooks/{source}", raw(sample), headers)
     assert (early.status, early.body["status"]) == (202, "ignored")
     assert (fault.body["status"], fault.body["runbook"]) == ("fired", "gpu-off-bus")
@@ -160,17 +158,17 @@ async def test_a_recovery_is_a_note_on_the_run_and_nothing_without_one(
 async def test_all_senders_of_one_fault_give_one_run() -> None:
     """Exporter (structured, then binary by a gateway), Alertmanager, Grafana, PagerDuty and
     Opsgenie report one fault: the first fires, the rest join it or are its repeats."""
-    wrapped = body("cloudevents-binary")
+    wrapped = body("nvsentinel/binary")
     async with whole(MAPPED) as (daemon, _):
         answers = [
             await daemon.post(path, content, headers)
             for path, content, headers in (
-                ("/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED),
+                ("/hooks/nvsentinel", raw("nvsentinel/fault"), STRUCTURED),
                 ("/hooks/nvsentinel", wrapped["body"], wrapped["headers"]),
-                ("/hooks/alertmanager", raw("alertmanager-v4-firing"), JSON),
-                ("/hooks/grafana", raw("grafana-alerting-firing"), JSON),
-                ("/hooks/pagerduty", raw("pagerduty-v3-incident.triggered"), JSON),
-                ("/hooks/opsgenie", now("opsgenie-webhook-create"), JSON),
+                ("/hooks/alertmanager", raw("alertmanager/fault"), JSON),
+                ("/hooks/grafana", raw("grafana/fault"), JSON),
+                ("/hooks/pagerduty", raw("pagerduty/fault"), JSON),
+                ("/hooks/opsgenie", now("opsgenie/fault"), JSON),
             )
         ]
     assert [a.body["status"] for a in answers] == ["fired", "duplicate", *["attached"] * 4]
@@ -179,7 +177,7 @@ async def test_all_senders_of_one_fault_give_one_run() -> None:
 
 async def test_a_group_of_mixed_states_is_taken_alert_by_alert() -> None:
     """A firing group with one alert that is over fires for the one and closes nothing else."""
-    group = body("alertmanager-v4-firing")
+    group = body("alertmanager/fault")
     fault = group["alerts"][0]
     other = {**fault["labels"], "node": "gb200-r07-n01"}
     over = {**fault, "labels": other, "status": "resolved", "fingerprint": "b"}
@@ -194,10 +192,8 @@ async def test_what_the_exporter_backfills_fires_nothing() -> None:
     clock = StillClock()
     clock.time += 20 * 86400
     async with whole(clock=clock) as (daemon, inbox):
-        one = await daemon.post(
-            "/hooks/nvsentinel", raw("cloudevents-structured-nvsentinel-fault"), STRUCTURED
-        )
-        batch = await daemon.post("/hooks/nvsentinel", raw("cloudevents-batch"), BATCH)
+        one = await daemon.post("/hooks/nvsentinel", raw("nvsentinel/fault"), STRUCTURED)
+        batch = await daemon.post("/hooks/nvsentinel", raw("nvsentinel/batch"), BATCH)
         kept = await inbox.events()
     assert (one.status, one.body["status"]) == (202, "missed")
     assert {e["status"] for e in batch.body["events"]} <= {"missed", "ignored"}
@@ -207,8 +203,8 @@ async def test_what_the_exporter_backfills_fires_nothing() -> None:
 async def test_people_and_dry_runs_start_nothing() -> None:
     """A moved Jira issue is ignored; the signed sample is a dry run, answered with its plan."""
     async with whole() as (daemon, inbox):
-        jira = await daemon.post("/hooks/jira", raw("jira-webhook-issue_updated"), JSON)
-        plan = await daemon.post("/hooks/generic", raw("generic-signed-nvsx"), JSON)
+        jira = await daemon.post("/hooks/jira", raw("jira/moved"), JSON)
+        plan = await daemon.post("/hooks/generic", raw("generic/fault"), JSON)
         kept = await inbox.events()
     assert (jira.status, jira.body["status"]) == (202, "ignored")
     assert (plan.status, plan.body["plan"]["would"]) == (200, "fired")

@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from tests.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
+from tests.core.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
 from tests.webhook.serving import BEARER, CLIENT_SECRET, TOKEN, StillClock, serving
 
 from nvsx.core.errors import InvalidRunbook, NotReady
@@ -138,18 +138,18 @@ async def test_the_same_key_is_the_same_run() -> None:
 @pytest.mark.parametrize(
     ("sample", "source", "headers", "outcome"),
     [
-        ("alertmanager-v4-firing", "alertmanager", JSON, "fired"),
-        ("alertmanager-v4-resolved", "alertmanager", JSON, "noted"),
-        ("grafana-alerting-firing", "grafana", JSON, "fired"),
-        ("pagerduty-v3-incident.triggered", "pagerduty", JSON, "fired"),
-        ("pagerduty-v3-incident.resolved", "pagerduty", JSON, "noted"),
-        ("opsgenie-webhook-create", "opsgenie", JSON, "fired"),
-        ("opsgenie-webhook-close", "opsgenie", JSON, "noted"),
-        ("jsm-ops-webhook-create", "jsm", JSON, "fired"),
-        ("jira-webhook-issue_updated", "jira", JSON, "ignored"),
-        ("cloudevents-structured-nvsentinel-fault", "nvsentinel", STRUCTURED, "fired"),
-        ("cloudevents-structured-nvsentinel-recovered", "nvsentinel", STRUCTURED, "noted"),
-        ("generic-signed-nvsx", "generic", JSON, "planned"),
+        ("alertmanager/fault", "alertmanager", JSON, "fired"),
+        ("alertmanager/resolved", "alertmanager", JSON, "noted"),
+        ("grafana/fault", "grafana", JSON, "fired"),
+        ("pagerduty/fault", "pagerduty", JSON, "fired"),
+        ("pagerduty/resolved", "pagerduty", JSON, "noted"),
+        ("opsgenie/fault", "opsgenie", JSON, "fired"),
+        ("opsgenie/closed", "opsgenie", JSON, "noted"),
+        ("jsm/fault", "jsm", JSON, "fired"),
+        ("jira/moved", "jira", JSON, "ignored"),
+        ("nvsentinel/fault", "nvsentinel", STRUCTURED, "fired"),
+        ("nvsentinel/recovered", "nvsentinel", STRUCTURED, "noted"),
+        ("generic/fault", "generic", JSON, "planned"),
     ],
 )  # fmt: skip
 async def test_each_sample_ends_as_it_should(
@@ -171,10 +171,10 @@ async def test_each_sample_ends_as_it_should(
 async def test_several_events_are_answered_together() -> None:
     """A batch fires three runs, and says so one by one; a binary event of it is a repeat."""
     async with serving() as daemon:
-        reply = await daemon.post("/hooks/nvsentinel", raw("cloudevents-batch"), BATCH)
+        reply = await daemon.post("/hooks/nvsentinel", raw("nvsentinel/batch"), BATCH)
         assert (reply.status, reply.body["status"]) == (202, "fired")
         assert [e["run_id"] for e in reply.body["events"]] == ["run-1", "run-2", "run-3"]
-        wrapped = body("cloudevents-binary")
+        wrapped = body("nvsentinel/binary")
         reply = await daemon.post("/hooks/nvsentinel", wrapped["body"], wrapped["headers"])
         assert (reply.status, reply.body["run_id"]) == (202, "run-4")
         empty = await daemon.post("/hooks/nvsentinel", b"[]", BATCH)
@@ -185,7 +185,7 @@ async def test_a_senders_unknown_runbook_is_ignored() -> None:
     """A monitoring system cannot mend a rule of ours; a 404 would only cost its other alerts."""
     rule = {"runbook": {"from": "alert.labels.alertname"}}
     async with serving({"alertmanager": rule}) as daemon:
-        reply = await daemon.post("/hooks/alertmanager", raw("alertmanager-v4-firing"), JSON)
+        reply = await daemon.post("/hooks/alertmanager", raw("alertmanager/fault"), JSON)
         assert (reply.status, reply.body["status"]) == (202, "ignored")
         assert "there is no runbook" in reply.body["reason"]
 
@@ -196,7 +196,7 @@ async def test_several_sources_of_one_kind_have_their_own_secrets() -> None:
         "pd-east": {"kind": "pagerduty", "secretEnv": ["EAST"]},
         "pd-west": {"kind": "pagerduty", "secretEnv": ["WEST"]},
     }
-    content = raw("pagerduty-v3-incident.triggered")
+    content = raw("pagerduty/fault")
     async with serving(sources, env={"EAST": "east", "WEST": "west"}) as daemon:
         header = {**JSON, "X-PagerDuty-Signature": f"v1={signed(content, 'east')}"}
         assert (await daemon.post("/hooks/pd-west", content, header)).status == 401
@@ -208,7 +208,7 @@ async def test_a_configured_secret_is_the_only_way_in() -> None:
     """Neither the daemon's token nor the operator's exception replaces the signature, and
     another scheme's header does not count."""
     sources = {"pagerduty": {"secretEnv": "PD"}}
-    content = raw("pagerduty-v3-incident.triggered")
+    content = raw("pagerduty/fault")
     good = signed(content, "s3cret")
     async with serving(sources, env={"PD": "s3cret"}) as daemon:
         for headers in (
@@ -241,8 +241,8 @@ async def test_the_store_being_full_is_503_and_nothing_is_promised() -> None:
         daemon.intake.full = True
         for path, content in (
             ("/webhook", RUN),
-            ("/hooks/alertmanager", body("alertmanager-v4-firing")),
-            ("/hooks/pagerduty", body("pagerduty-v3-incident.triggered")),
+            ("/hooks/alertmanager", body("alertmanager/fault")),
+            ("/hooks/pagerduty", body("pagerduty/fault")),
         ):
             reply = await daemon.post(path, content)
             assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
@@ -368,7 +368,7 @@ async def test_the_exporter_gets_a_token_and_uses_it() -> None:
         reply = await daemon.post("/oauth/token", grant + b"the-exporter%27s+secret", form)
         assert (reply.status, reply.headers["Cache-Control"]) == (200, "no-store")
         access = {"Authorization": f"Bearer {reply.body['access_token']}"}
-        fault = raw("cloudevents-structured-nvsentinel-fault")
+        fault = raw("nvsentinel/fault")
         sent = await daemon.post("/hooks/nvsentinel", fault, {**STRUCTURED, **access})
         assert (sent.status, sent.body["status"]) == (202, "fired")
         assert (await daemon.post("/webhook", RUN, access)).status == 401
@@ -378,7 +378,7 @@ async def test_the_exporter_gets_a_token_and_uses_it() -> None:
 async def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Neither tokens, right and wrong, nor signatures nor bodies; the reason does."""
     caplog.set_level(logging.DEBUG)
-    content = raw("pagerduty-v3-incident.triggered")
+    content = raw("pagerduty/fault")
     sources = {"pagerduty": {"secretEnv": "PD"}}
     async with serving(
         sources, env={"PD": "pd-secret-value"}, operator=False, oauth=True

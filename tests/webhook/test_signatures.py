@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.signatures import WINDOW, Rule, check
+from nvsx.core.senders.http_request import Headers, RawRequest
+from nvsx.core.senders.signatures import WINDOW, SignatureRule, why_not_authentic
 
 NOW = 1_614_265_330.0
 BODY = '{"event": {"id": "naïve 温度"}}'.encode()
 OLD, NEW = b"old-secret", b"new-secret"
-STAMPED = Rule("grafana", timestamp_header="X-Grafana-Alerting-Timestamp")
+STAMPED = SignatureRule("grafana", timestamp_header="X-Grafana-Alerting-Timestamp")
 
 
 def hexed(secret: bytes, content: bytes, method: str = "sha256") -> str:
@@ -27,21 +27,21 @@ def standard(secret: bytes, identity: str, stamp: str, content: bytes) -> str:
 
 
 def verdict(
-    rule: Rule,
+    rule: SignatureRule,
     headers: dict[str, str],
     secrets: tuple[bytes, ...] = (OLD, NEW),
     content: bytes = BODY,
     now: float = NOW,
 ) -> str:
     """What is wrong; nothing for an authentic request."""
-    return check(rule, RawRequest(body=content, headers=Headers(headers)), secrets, now)
+    return why_not_authentic(rule, RawRequest(body=content, headers=Headers(headers)), secrets, now)
 
 
 WHSEC = b"whsec_" + base64.b64encode(NEW)
 BASIC = "Basic " + base64.b64encode(b"alertmanager:pa:ss").decode()
 AUTHENTIC: list[Any] = [
-    pytest.param(Rule("pagerduty"), {"X-PagerDuty-Signature": f"v1={hexed(NEW, BODY)}"}, (NEW,), id="pagerduty"),
-    pytest.param(Rule("grafana"), {"X-Grafana-Alerting-Signature": hexed(NEW, BODY)}, (NEW,), id="grafana"),
+    pytest.param(SignatureRule("pagerduty"), {"X-PagerDuty-Signature": f"v1={hexed(NEW, BODY)}"}, (NEW,), id="pagerduty"),
+    pytest.param(SignatureRule("grafana"), {"X-Grafana-Alerting-Signature": hexed(NEW, BODY)}, (NEW,), id="grafana"),
     pytest.param(
         STAMPED,
         {
@@ -51,11 +51,11 @@ AUTHENTIC: list[Any] = [
         (NEW,),
         id="grafana with time",
     ),
-    pytest.param(Rule("github"), {"X-Hub-Signature-256": f"sha256={hexed(NEW, BODY)}"}, (NEW,), id="github"),
-    pytest.param(Rule("websub"), {"X-Hub-Signature": f"sha256={hexed(NEW, BODY)}"}, (NEW,), id="websub"),
-    pytest.param(Rule("websub"), {"X-Hub-Signature": f"sha512={hexed(NEW, BODY, 'sha512')}"}, (NEW,), id="websub 512"),
+    pytest.param(SignatureRule("github"), {"X-Hub-Signature-256": f"sha256={hexed(NEW, BODY)}"}, (NEW,), id="github"),
+    pytest.param(SignatureRule("websub"), {"X-Hub-Signature": f"sha256={hexed(NEW, BODY)}"}, (NEW,), id="websub"),
+    pytest.param(SignatureRule("websub"), {"X-Hub-Signature": f"sha512={hexed(NEW, BODY, 'sha512')}"}, (NEW,), id="websub 512"),
     pytest.param(
-        Rule("standard-webhooks"),
+        SignatureRule("standard-webhooks"),
         {
             "webhook-id": "msg_1",
             "webhook-timestamp": "1614265330",
@@ -64,14 +64,14 @@ AUTHENTIC: list[Any] = [
         (WHSEC,),
         id="standard",
     ),
-    pytest.param(Rule("bearer"), {"Authorization": "bearer new-secret"}, (NEW,), id="bearer"),
-    pytest.param(Rule("basic"), {"Authorization": BASIC}, (b"alertmanager:pa:ss",), id="basic"),
+    pytest.param(SignatureRule("bearer"), {"Authorization": "bearer new-secret"}, (NEW,), id="bearer"),
+    pytest.param(SignatureRule("basic"), {"Authorization": BASIC}, (b"alertmanager:pa:ss",), id="basic"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("rule", "headers", "secrets"), AUTHENTIC)
 def test_an_authentic_request_passes(
-    rule: Rule, headers: dict[str, str], secrets: tuple[bytes, ...]
+    rule: SignatureRule, headers: dict[str, str], secrets: tuple[bytes, ...]
 ) -> None:
     """With its secret alone, and with it as the second of two; never with another, with
     none, or with an empty one."""
@@ -84,7 +84,7 @@ def test_an_authentic_request_passes(
 
 @pytest.mark.parametrize(("rule", "headers", "secrets"), AUTHENTIC)
 def test_one_changed_byte_fails(
-    rule: Rule, headers: dict[str, str], secrets: tuple[bytes, ...]
+    rule: SignatureRule, headers: dict[str, str], secrets: tuple[bytes, ...]
 ) -> None:
     """In the body, where it is signed, and anywhere in the header that proves it."""
     if rule.scheme not in ("bearer", "basic"):
@@ -100,7 +100,7 @@ def test_one_changed_byte_fails(
 
 @pytest.mark.parametrize(("rule", "headers", "secrets"), AUTHENTIC)
 def test_a_missing_or_empty_proof_fails(
-    rule: Rule, headers: dict[str, str], secrets: tuple[bytes, ...]
+    rule: SignatureRule, headers: dict[str, str], secrets: tuple[bytes, ...]
 ) -> None:
     """Every header of a scheme is needed, and the proof of another scheme is none."""
     for name in headers:
@@ -116,7 +116,9 @@ def test_github_s_published_vector() -> None:
     signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
     secret = b"It's a Secret to Everybody"
     assert (
-        verdict(Rule("github"), {"X-Hub-Signature-256": signature}, (secret,), b"Hello, World!")
+        verdict(
+            SignatureRule("github"), {"X-Hub-Signature-256": signature}, (secret,), b"Hello, World!"
+        )
         == ""
     )
 
@@ -129,7 +131,10 @@ def test_standard_webhooks_known_vector() -> None:
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
     secret = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    assert verdict(Rule("standard-webhooks"), headers, (secret,), b'{"test": 2432232314}') == ""
+    assert (
+        verdict(SignatureRule("standard-webhooks"), headers, (secret,), b'{"test": 2432232314}')
+        == ""
+    )
 
 
 def test_during_rotation_pagerduty_sends_two_signatures() -> None:
@@ -137,15 +142,15 @@ def test_during_rotation_pagerduty_sends_two_signatures() -> None:
     good = f"v1={hexed(OLD, BODY)}"
     bad = f"v1={hexed(b'other', BODY)}"
     for header in (f"{bad},{good}", f" {good} , {bad} ", f"v2=abc,{good}"):
-        assert verdict(Rule("pagerduty"), {"X-PagerDuty-Signature": header}) == ""
+        assert verdict(SignatureRule("pagerduty"), {"X-PagerDuty-Signature": header}) == ""
     for header in (bad, f"v2={hexed(OLD, BODY)}", hexed(OLD, BODY), f"{bad},{bad}", ","):
-        assert verdict(Rule("pagerduty"), {"X-PagerDuty-Signature": header})
+        assert verdict(SignatureRule("pagerduty"), {"X-PagerDuty-Signature": header})
 
 
 def test_candidates_are_bounded() -> None:
     """A header full of guesses is not compared to its end."""
     header = ",".join(["v1=0"] * 100 + [f"v1={hexed(OLD, BODY)}"])
-    assert verdict(Rule("pagerduty"), {"X-PagerDuty-Signature": header})
+    assert verdict(SignatureRule("pagerduty"), {"X-PagerDuty-Signature": header})
 
 
 @pytest.mark.parametrize("offset", [-WINDOW - 1, WINDOW + 1, -1e9, 1e9])
@@ -171,20 +176,20 @@ def test_a_time_that_is_no_unix_time_fails(stamp: str) -> None:
 def test_a_time_that_is_not_configured_is_not_signed() -> None:
     """Without its setting Grafana signs the body alone; with it, the body alone is not enough."""
     headers = {"X-Grafana-Alerting-Signature": hexed(NEW, BODY)}
-    assert verdict(Rule("grafana"), {**headers, "X-Grafana-Alerting-Timestamp": "1"}) == ""
+    assert verdict(SignatureRule("grafana"), {**headers, "X-Grafana-Alerting-Timestamp": "1"}) == ""
     assert verdict(STAMPED, {**headers, "X-Grafana-Alerting-Timestamp": "1614265330"})
 
 
 def test_sha1_is_not_accepted() -> None:
     """GitHub's old header is a SHA-1, and WebSub's method list leaves it out."""
     old = {"X-Hub-Signature": f"sha1={hexed(NEW, BODY, 'sha1')}"}
-    assert verdict(Rule("websub"), old)
-    assert verdict(Rule("github", header="X-Hub-Signature"), old)
+    assert verdict(SignatureRule("websub"), old)
+    assert verdict(SignatureRule("github", header="X-Hub-Signature"), old)
 
 
 def test_header_names_can_be_set() -> None:
     """A proxy or a newer sender may name them otherwise."""
-    rule = Rule("github", header="X-Our-Signature")
+    rule = SignatureRule("github", header="X-Our-Signature")
     assert verdict(rule, {"x-our-signature": f"sha256={hexed(OLD, BODY)}"}) == ""
 
 
@@ -202,4 +207,4 @@ def test_two_proofs_prove_nothing() -> None:
     """A header that is there twice is refused."""
     pairs = [("Authorization", "Bearer old-secret"), ("Authorization", "Bearer x")]
     request = RawRequest(body=BODY, headers=Headers(pairs))
-    assert "more than once" in check(Rule("bearer"), request, (OLD,), NOW)
+    assert "more than once" in why_not_authentic(SignatureRule("bearer"), request, (OLD,), NOW)

@@ -28,9 +28,9 @@ class PlatformConnectors:
 
     def publish(self, *events: HealthEvent) -> None:
         """Take what a monitor reports in one go; returns at once."""
-        self._context.spawn(self._work(events, self._context.pace.now()))
+        self._context.spawn(self._pass_on_events(events, self._context.pace.now()))
 
-    async def _work(self, events: tuple[HealthEvent, ...], reported: float) -> None:
+    async def _pass_on_events(self, events: tuple[HealthEvent, ...], reported: float) -> None:
         context = self._context
         await context.sleep("detect")
         shown = [e for e in events if e.strategy == "EXECUTE_REMEDIATION"]
@@ -88,7 +88,7 @@ def apply_to(conditions: list[dict[str, Any]], event: HealthEvent) -> None:
     if condition is None:
         condition = {"type": event.check, "lastTransitionTime": at}
         conditions.append(condition)
-    fragments = _fragments(condition.get("message", ""))
+    fragments = _split_message(condition.get("message", ""))
     if not event.healthy:
         if event.fragment() not in fragments:
             fragments.append(event.fragment())
@@ -102,27 +102,27 @@ def apply_to(conditions: list[dict[str, Any]], event: HealthEvent) -> None:
         condition["lastTransitionTime"] = at
     condition["status"] = status
     condition["reason"] = f"{event.check}{'IsNotHealthy' if fragments else 'IsHealthy'}"
-    condition["message"] = _joined(fragments)
+    condition["message"] = _join_fragments(fragments)
     condition["lastHeartbeatTime"] = at
 
 
-def _fragments(message: str) -> list[str]:
+def _split_message(message: str) -> list[str]:
     return [] if message == HEALTHY_MESSAGE else [f for f in message.split(";") if f]
 
 
-def _joined(fragments: list[str]) -> str:
+def _join_fragments(fragments: list[str]) -> str:
     if not fragments:
         return HEALTHY_MESSAGE
     message = ";".join(fragments) + ";"
     if len(message.encode()) <= _LONGEST_MESSAGE:
         return message
-    message = ";".join(_compacted(f) for f in fragments) + ";"
+    message = ";".join(_shorten_fragment(f) for f in fragments) + ";"
     if len(message.encode()) <= _LONGEST_MESSAGE:
         return message
     return message.encode()[: _LONGEST_MESSAGE - 3].decode(errors="ignore") + "..."
 
 
-def _compacted(fragment: str) -> str:
+def _shorten_fragment(fragment: str) -> str:
     head, marker, action = fragment.rpartition("Recommended Action=")
     words = head.split(" ")
     known = [w for w in words if w.startswith(("ErrorCode:", "PCI:", "GPU:", "GPU_UUID:"))]

@@ -59,13 +59,13 @@ class DrainController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         if change.entry.resource.plural == PLURAL and change.type == "ADDED":
-            self._context.spawn(self._work(change.entry.decode()))
+            self._context.spawn(self._work_request_off(change.entry.decode()))
 
-    async def _work(self, request: Object) -> None:
+    async def _work_request_off(self, request: Object) -> None:
         context, spec = self._context, request["spec"]
         await context.sleep("custom_drain", spec["nodeName"])
         for namespace, pods in spec["podsToDrain"].items():
@@ -77,7 +77,7 @@ class DrainController:
             write_status(context, PLURAL, request["metadata"]["name"], done)
 
 
-async def drained(context: Context, document: Document, pods: list[Object]) -> bool:
+async def ask_and_wait(context: Context, document: Document, pods: list[Object]) -> bool:
     """Ask for a drain and wait until it is done; False when the event is cancelled."""
     node = document.event.node
     name = f"drain-{node}-{document.id}"
@@ -95,14 +95,14 @@ async def drained(context: Context, document: Document, pods: list[Object]) -> b
     }
     meta = {"name": name, "labels": {names.DRAIN_NODE_LABEL: node}}
     context.store.create(PLURAL, {"metadata": meta, "spec": spec})
-    while not document.cancelled and not _done(context.store.find(PLURAL, name)):
+    while not document.cancelled and not _is_done(context.store.find(PLURAL, name)):
         await context.sleep("custom_drain_poll", node)
     with contextlib.suppress(NotFound):
         context.store.delete(PLURAL, name)
     return not document.cancelled
 
 
-def _done(request: Object | None) -> bool:
+def _is_done(request: Object | None) -> bool:
     """Whether it says so; a request that is gone was called off by the operator."""
     conditions = (request or {}).get("status", {}).get("conditions", ())
     return request is None or any(

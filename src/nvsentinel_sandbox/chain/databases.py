@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DATABASE, COLLECTION = "HealthEventsDatabase", "HealthEvents"
 _TTL_SECONDS = 2_592_000
-_RETRY_SECONDS = 1.0
-_CLOSE_SECONDS = 5.0
+_RETRY_SECONDS = 1.0  # a database that restarts is back in seconds
+_CLOSE_SECONDS = 5.0  # Ctrl-C is not held up by a database that is gone
 _CONNECT_SECONDS = 5
 _log = logging.getLogger(__name__)
 
@@ -93,9 +93,9 @@ class StoredLedger:
             ) from error
         # The modules go on changing a document: what is written is how it is now.
         ledger.subscribe(lambda d, changed: self._queue.put_nowait((replace(d), changed)))
-        self._task = asyncio.create_task(self._work())
+        self._task = asyncio.create_task(self._write_queued_changes())
 
-    async def written(self) -> None:
+    async def wait_until_written(self) -> None:
         """Until all that happened so far is in the database."""
         await self._queue.join()
 
@@ -104,12 +104,12 @@ class StoredLedger:
         if self._task is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.written(), _CLOSE_SECONDS)
+            await asyncio.wait_for(self.wait_until_written(), _CLOSE_SECONDS)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._database.close()
 
-    async def _work(self) -> None:
+    async def _write_queued_changes(self) -> None:
         while True:
             document, changed = await self._queue.get()
             while True:
@@ -186,11 +186,11 @@ class Postgres:
         import psycopg
 
         self.lost = (psycopg.Error, OSError)
-        db = await self._connected()
+        db = await self._connect_if_needed()
         async with db.transaction():
             await db.execute(_SCHEMA)
 
-    async def _connected(self) -> AsyncConnection[Any]:
+    async def _connect_if_needed(self) -> AsyncConnection[Any]:
         import psycopg
 
         if self._connection is None or self._connection.closed:
@@ -202,7 +202,7 @@ class Postgres:
     async def write(self, document: Document, changed: frozenset[str]) -> None:
         from psycopg.types.json import Jsonb
 
-        db = await self._connected()
+        db = await self._connect_if_needed()
         if not changed:
             event, created = document.event, stored.moment(document.created)
             await db.execute(

@@ -24,42 +24,42 @@ from nvsentinel_sandbox.world.timing import rfc3339
 
 MODULE = "node-drainer"
 EVICTION_SECONDS = 60
-_LONGEST_BACKOFF = 8
+_LONGEST_BACKOFF = 8  # times drain_retry; really from 10 s to 2 min, which is 12 times
 
 
 class NodeDrainer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._ailing: dict[str, float] = {}
-        context.ledger.subscribe(self._told)
+        context.ledger.subscribe(self._on_document)
 
-    def _told(self, document: Document, changed: frozenset[str]) -> None:
+    def _on_document(self, document: Document, changed: frozenset[str]) -> None:
         if "quarantined" not in changed:
             return
         if document.event.healthy:
             if document.quarantined == "UnQuarantined":
-                self._finish(document)
+                self._finish_drain(document)
         elif document.quarantined in ("Quarantined", "AlreadyQuarantined"):
-            self._context.spawn(self._drain(document))
+            self._context.spawn(self._drain_node(document))
 
-    async def _drain(self, document: Document) -> None:
+    async def _drain_node(self, document: Document) -> None:
         context, node = self._context, document.event.node
         await context.sleep("drain_pickup", node)
         if document.cancelled:
             return
         context.ledger.update(document, eviction="InProgress")
         if document.event.drain == "skip":
-            self._finish(document, already=True)
+            self._finish_drain(document, already=True)
             return
         partial = context.cluster.partial_drain and document.event.action == "COMPONENT_RESET"
         gpu = document.event.entity("GPU_UUID") if partial else ""
         if context.variant(node).drain_fails or (partial and not gpu):
-            self._fail(document)
+            self._fail_drain(document)
             return
         if context.cluster.custom_drain:
             await self._ask_for_drain(document)
             return
-        waited = await self._emptied(document, gpu)
+        waited = await self._wait_until_empty(document, gpu)
         if document.cancelled:
             context.ledger.update(document, eviction="Cancelled")
             return
@@ -69,13 +69,13 @@ class NodeDrainer:
             if d is not document
         )
         if drained_before and not waited:
-            self._finish(document, already=True)
+            self._finish_drain(document, already=True)
             return
         context.set_state(node, "drain-succeeded")
         context.log(MODULE, "node drained", nodeName=node)
-        self._finish(document)
+        self._finish_drain(document)
 
-    async def _emptied(self, document: Document, gpu: str) -> bool:
+    async def _wait_until_empty(self, document: Document, gpu: str) -> bool:
         """See to the pods until none is left or the event is cancelled; whether any was."""
         context, node = self._context, document.event.node
         backoff, waited = 1, False
@@ -92,33 +92,47 @@ class NodeDrainer:
         context, node = self._context, document.event.node
         if pods := self.eligible(node):
             context.set_state(node, "draining")
-            if not await customdrains.drained(context, document, pods):
+            if not await customdrains.ask_and_wait(context, document, pods):
                 context.ledger.update(document, eviction="Cancelled")
                 return
-        self._finish(document, already=True)
+        self._finish_drain(document, already=True)
 
     def _see_to(self, document: Document, pods: list[Object], backoff: int) -> float:
-        """Do what the mode does about the pods; in how many seconds to look again."""
+        """Do what the mode does about the pods; in how many seconds to look again.
+
+        One pod that never ends, an event stored at second 0, `delete_after` 6, `drain_retry` 1:
+
+        | mode               | second 0      | 1     | 3     | 6        | 7     |
+        |--------------------|---------------|-------|-------|----------|-------|
+        | AllowCompletion    | Event         | Event | Event |          | Event |
+        | DeleteAfterTimeout | Event, till 6 | Event | Event | deletion |       |
+
+        Immediate asks for the eviction, and again each second while a budget refuses.
+        """
         context, node = self._context, document.event.node
         pace, timings = context.pace, context.variant(node).timings
         mode = "Immediate" if document.event.drain == "force" else context.cluster.drain
         if mode == "Immediate":
             for pod in pods:
-                self._evict(pod)
+                self._evict_pod(pod)
             return pace.seconds("eviction_retry", timings)
         again = pace.seconds("drain_retry", timings) * backoff
         if mode == "AllowCompletion":
-            self._say(node, "AwaitingPodCompletion", f"Waiting for following pods to finish: "
-                      f"[{' '.join(map(_full_name, pods))}]")  # fmt: skip
+            waited_for = " ".join(map(_full_name, pods))
+            self._record_drain_event(
+                node,
+                "AwaitingPodCompletion",
+                f"Waiting for following pods to finish: [{waited_for}]",
+            )
             return again
         left = document.inserted + pace.seconds("delete_after", timings) - pace.now()
         if left <= 0:
             for pod in pods:
-                self._delete(pod)
+                self._delete_pod(pod)
             return again
         for namespace in sorted({p["metadata"]["namespace"] for p in pods}):
-            listed = [p["metadata"]["name"] for p in pods if _namespace(p) == namespace]
-            self._say(
+            listed = [p["metadata"]["name"] for p in pods if _namespace_of(p) == namespace]
+            self._record_drain_event(
                 node,
                 "WaitingBeforeForceDelete",
                 f"Waiting for following pods to finish: [{' '.join(listed)}] in namespace: "
@@ -127,7 +141,7 @@ class NodeDrainer:
             )
         return min(again, left)
 
-    def _evict(self, pod: Object) -> None:
+    def _evict_pod(self, pod: Object) -> None:
         meta = pod["metadata"]
         if "deletionTimestamp" in meta:
             return
@@ -148,7 +162,7 @@ class NodeDrainer:
         except NotFound:
             pass  # it ended by itself
 
-    def _delete(self, pod: Object) -> None:
+    def _delete_pod(self, pod: Object) -> None:
         meta = pod["metadata"]
         try:
             self._context.store.delete("pods", meta["name"], namespace=meta["namespace"], grace=0)
@@ -156,7 +170,7 @@ class NodeDrainer:
         except NotFound:
             pass  # it ended by itself
 
-    def _fail(self, document: Document) -> None:
+    def _fail_drain(self, document: Document) -> None:
         """A drain that cannot be done ends the chain; slow pods never lead here."""
         node = document.event.node
         self._context.set_state(node, "draining")
@@ -166,7 +180,7 @@ class NodeDrainer:
             document, eviction="Failed", eviction_message="no GPU entity to drain for"
         )
 
-    def _finish(self, document: Document, *, already: bool = False) -> None:
+    def _finish_drain(self, document: Document, *, already: bool = False) -> None:
         self._context.ledger.update(
             document,
             eviction="AlreadyDrained" if already else "Succeeded",
@@ -184,10 +198,10 @@ class NodeDrainer:
                 owner["kind"] == "DaemonSet"
                 for owner in pod["metadata"].get("ownerReferences") or ()
             )
-            and (uses(pod, gpu) if gpu else not self._left(pod))
+            and (uses(pod, gpu) if gpu else not self._is_left_behind(pod))
         ]
 
-    def _left(self, pod: Object) -> bool:
+    def _is_left_behind(self, pod: Object) -> bool:
         """Whether the pod has been Terminating or not Ready for so long that nobody waits."""
         uid, now = pod["metadata"]["uid"], self._context.pace.now()
         conditions = pod["status"].get("conditions") or ()
@@ -197,7 +211,7 @@ class NodeDrainer:
             return False
         return now - self._ailing.setdefault(uid, now) >= self._context.pace.seconds("pod_left")
 
-    def _say(self, name: str, reason: str, message: str) -> None:
+    def _record_drain_event(self, name: str, reason: str, message: str) -> None:
         node = self._context.node(name)
         if node is None:
             return
@@ -212,6 +226,7 @@ class NodeDrainer:
                 message=message,
                 component="nvsentinel-node-drainer",
                 at=self._context.clock.now(),
+                by_hand=True,
             ),
         )
 
@@ -221,9 +236,9 @@ def uses(pod: Object, gpu: str) -> bool:
     return gpu in pod["metadata"].get("annotations", {}).get(names.DEVICES, "")
 
 
-def _namespace(pod: Object) -> str:
+def _namespace_of(pod: Object) -> str:
     return str(pod["metadata"]["namespace"])
 
 
 def _full_name(pod: Object) -> str:
-    return f"{_namespace(pod)}/{pod['metadata']['name']}"
+    return f"{_namespace_of(pod)}/{pod['metadata']['name']}"

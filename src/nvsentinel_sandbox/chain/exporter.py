@@ -25,7 +25,7 @@ WORKERS = 10
 _RETRIES = 17
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _TIMEOUT_SECONDS = 30.0
-_EARLY_SECONDS = 30.0
+_EARLY_SECONDS = 30.0  # a token is renewed so long before it expires
 _log = logging.getLogger(__name__)
 
 
@@ -79,10 +79,10 @@ class Exporter:
         self._session = aiohttp.ClientSession(timeout=timeout)
         for event in self._past:
             self._queue.put_nowait(event)
-        ledger.subscribe(self._told)
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        ledger.subscribe(self._on_document)
+        self._tasks = [asyncio.create_task(self._send_queued_events()) for _ in range(WORKERS)]
 
-    async def done(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Until all events so far were sent or given up."""
         await self._queue.join()
 
@@ -93,35 +93,35 @@ class Exporter:
         if self._tasks:
             await self._session.close()
 
-    def _told(self, document: Document, changed: frozenset[str]) -> None:
+    def _on_document(self, document: Document, changed: frozenset[str]) -> None:
         if not changed:
             self._queue.put_nowait(document.event)
 
-    async def _work(self) -> None:
+    async def _send_queued_events(self) -> None:
         while True:
             event = await self._queue.get()
-            while not await self._deliver(cloud_event(event, self._cluster)):
+            while not await self._deliver_with_retries(cloud_event(event, self._cluster)):
                 self.restarts += 1
             self.sent += 1
             self._queue.task_done()
 
-    async def _deliver(self, body: dict[str, Any]) -> bool:
+    async def _deliver_with_retries(self, body: dict[str, Any]) -> bool:
         pause = _FIRST_PAUSE
         for _ in range(_RETRIES + 1):
-            if (refusal := await self._post(body)) == "":
+            if (refusal := await self._post_once(body)) == "":
                 return True
             _log.warning("the event receiver did not take an event: %s; trying again", refusal)
             await asyncio.sleep(pause / self._pace)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return False
 
-    async def _post(self, body: dict[str, Any]) -> str:
+    async def _post_once(self, body: dict[str, Any]) -> str:
         """Why it was not taken; nothing when it was."""
         import aiohttp
 
         try:
             headers = {"Content-Type": "application/cloudevents+json"}
-            if token := await self._bearer():
+            if token := await self._get_token():
                 headers["Authorization"] = f"Bearer {token}"
             async with self._session.post(
                 self._to.url, data=json.dumps(body), headers=headers
@@ -132,7 +132,7 @@ class Exporter:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return type(error).__name__
 
-    async def _bearer(self) -> str:
+    async def _get_token(self) -> str:
         """A token that is still good; asks the token endpoint for one where that is needed."""
         import aiohttp
 

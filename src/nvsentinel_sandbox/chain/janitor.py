@@ -42,69 +42,72 @@ class Janitor:
         self._resets = resets
         self._on_moment = on_moment
         self._on_terminated = on_terminated
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         plural, name = change.entry.resource.plural, change.entry.key[1]
         if plural not in _KINDS:
             return
         found = change.entry.decode()
         if change.type == "ADDED" and "completionTime" not in found.get("status", {}):
-            self._context.spawn(self._work(plural, name, found["spec"]["nodeName"]))
+            self._context.spawn(self._work_object_off(plural, name, found["spec"]["nodeName"]))
         elif plural == "terminatenodes" and change.type == "MODIFIED":
             self._given_up(name, found)
 
-    async def _work(self, plural: str, name: str, node: str) -> None:
+    async def _work_object_off(self, plural: str, name: str, node: str) -> None:
         await self._context.sleep("janitor_start", node)
-        while not self._lock(node):
-            await self._context.sleep("janitor_poll", node)
+        try:
+            while not self._lock_node(plural, name, node):
+                await self._context.sleep("janitor_poll", node)
+        except NotFound:
+            return  # the object was deleted before its turn came
         try:
             if plural == "gpuresets":
                 await self._resets.work(name, node)
             elif plural == "terminatenodes":
-                await self._terminate(name, node)
+                await self._terminate_node(name, node)
             else:
-                await self._reboot(name, node)
+                await self._reboot_node(name, node)
         except NotFound:
             pass  # the object was deleted while it was worked on
         finally:
-            self._unlock(node)
+            self._unlock_node(node)
 
     # --- RebootNode ---------------------------------------------------------------------
 
-    async def _reboot(self, name: str, node: str) -> None:
+    async def _reboot_node(self, name: str, node: str) -> None:
         context, way = self._context, self._context.variant(node).reboot
-        if not await self._signal("rebootnodes", name, node, "NodeReady"):
+        if not await self._signal_provider("rebootnodes", name, node, "NodeReady"):
             return
         if way != "manual":
             self._on_moment(node, "signal-sent")
-            context.spawn(self._cycle(node, returns=way != "times-out"))
+            context.spawn(self._power_cycle(node, returns=way != "times-out"))
         await self._await_ready(name, node, patient=way == "manual")
 
-    async def _signal(self, plural: str, name: str, node: str, goal: str) -> bool:
+    async def _signal_provider(self, plural: str, name: str, node: str, goal: str) -> bool:
         """Send the provider its signal; False when it was refused, which is the end."""
         context, way = self._context, self._context.variant(node).reboot
         initial = {
             "SignalSent": ("Unknown", "Initializing", "signal pending"),
             goal: ("Unknown", "Initializing", "not determined"),
         }
-        self._set(plural, name, initial, started=True)
+        self._set_conditions(plural, name, initial, started=True)
         if way == "manual":
             manual = ("True", "OutsideActorRequired", "manual mode on")
-            self._set(plural, name, {"ManualMode": manual})
+            self._set_conditions(plural, name, {"ManualMode": manual})
             return True
         await context.sleep("signal", node)
         if way == "refused":
             refusal = ("False", "Failed", "permission denied by provider")
-            self._set(plural, name, {"SignalSent": refusal}, completed=True)
+            self._set_conditions(plural, name, {"SignalSent": refusal}, completed=True)
             context.log(MODULE, "signal refused", name=name, nodeName=node)
             return False
         reference = f"req-{context.ids.rng('request', name).randint(1000, 9999)}"
-        self._set(plural, name, {"SignalSent": ("True", "Succeeded", reference)})
+        self._set_conditions(plural, name, {"SignalSent": ("True", "Succeeded", reference)})
         context.log(MODULE, "signal sent", name=name, nodeName=node)
         return True
 
-    async def _cycle(self, node: str, *, returns: bool) -> None:
+    async def _power_cycle(self, node: str, *, returns: bool) -> None:
         """Take the machine down and, unless it does not return, up again."""
         await self._context.sleep("shutdown", node)
         self._machines.shut_down(node)
@@ -122,11 +125,11 @@ class Janitor:
             await context.sleep("janitor_poll", node)
             if not patient and context.pace.now() > deadline:
                 late = ("False", "Timeout", "not ready in time")
-                self._set("rebootnodes", name, {"NodeReady": late}, completed=True)
+                self._set_conditions("rebootnodes", name, {"NodeReady": late}, completed=True)
                 context.log(MODULE, "reboot timed out", name=name, nodeName=node)
                 return
         done = ("True", "Succeeded", "ready again after reboot")
-        self._set("rebootnodes", name, {"NodeReady": done}, completed=True)
+        self._set_conditions("rebootnodes", name, {"NodeReady": done}, completed=True)
         context.log(MODULE, "node is ready again", name=name, nodeName=node)
 
     def _boot_id(self, node: str) -> str:
@@ -135,7 +138,7 @@ class Janitor:
 
     # --- TerminateNode ------------------------------------------------------------------
 
-    async def _terminate(self, name: str, node: str) -> None:
+    async def _terminate_node(self, name: str, node: str) -> None:
         """Once the machine is not Ready any more the Node object is deleted, and only then is
         the outcome written: the object is terminating by then, with its owner gone."""
         context = self._context
@@ -144,7 +147,7 @@ class Janitor:
             name,
             lambda o: o["metadata"].update(finalizers=[names.TERMINATE_FINALIZER]),
         )
-        if not await self._signal("terminatenodes", name, node, "NodeTerminated"):
+        if not await self._signal_provider("terminatenodes", name, node, "NodeTerminated"):
             return
         if context.variant(node).reboot != "manual":
             self._on_moment(node, "signal-sent")
@@ -156,7 +159,7 @@ class Janitor:
         if context.node(node) is not None:
             context.store.delete("nodes", node)
         done = ("True", "Succeeded", "instance deleted and node removed")
-        self._set("terminatenodes", name, {"NodeTerminated": done}, completed=True)
+        self._set_conditions("terminatenodes", name, {"NodeTerminated": done}, completed=True)
         context.log(MODULE, "node terminated", name=name, nodeName=node)
         self._on_terminated(node)
 
@@ -174,7 +177,7 @@ class Janitor:
 
     # --- shared -------------------------------------------------------------------------
 
-    def _set(
+    def _set_conditions(
         self,
         plural: str,
         name: str,
@@ -185,19 +188,20 @@ class Janitor:
     ) -> None:
         write_status(self._context, plural, name, conditions, started=started, completed=completed)
 
-    def _lock(self, node: str) -> bool:
-        """The Lease that keeps a second maintenance object off the node."""
+    def _lock_node(self, plural: str, name: str, node: str) -> bool:
+        """Take the Lease that keeps a second maintenance object off the node. It says whose it
+        is by its owner; its spec stays empty. NotFound when the object is gone."""
+        found = self._context.store.get(plural, name)
+        owner = {field: found[field] for field in ("apiVersion", "kind")}
+        owner |= {field: found["metadata"][field] for field in ("name", "uid")}
+        lease = {"metadata": {"name": node, "ownerReferences": [owner]}, "spec": {}}
         try:
-            self._context.store.create(
-                "leases",
-                {"metadata": {"name": node}, "spec": {"holderIdentity": MODULE}},
-                namespace=names.NAMESPACE,
-            )
+            self._context.store.create("leases", lease, namespace=names.NAMESPACE)
         except AlreadyExists:
             return False
         return True
 
-    def _unlock(self, node: str) -> None:
+    def _unlock_node(self, node: str) -> None:
         try:
             self._context.store.delete("leases", node, namespace=names.NAMESPACE)
         except NotFound:

@@ -41,7 +41,7 @@ def start(context: Context, metadata: dict[str, Any], node: str, container: str)
     }
     job = context.store.create("jobs", body, namespace=names.NAMESPACE)
     pod = f"{job['metadata']['name']}-{context.ids.suffix('job pod', job['metadata']['name'])}"
-    labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-name": _name(job)}
+    labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-name": _name_of(job)}
     meta = {"name": pod, "labels": labels, "ownerReferences": [owner(job)]}
     context.store.create("pods", {"metadata": meta, "spec": spec}, namespace=names.NAMESPACE)
     return job
@@ -63,15 +63,15 @@ def finish(context: Context, job: Object, *, ok: bool = True) -> None:
             obj["status"]["completionTime"] = rfc3339(now)
 
     try:
-        context.store.update("jobs", _name(job), change, namespace=names.NAMESPACE)
-        selector = f"batch.kubernetes.io/job-name={_name(job)}"
+        context.store.update("jobs", _name_of(job), change, namespace=names.NAMESPACE)
+        selector = f"batch.kubernetes.io/job-name={_name_of(job)}"
         for pod in context.store.list("pods", namespace=names.NAMESPACE, label_selector=selector):
             context.store.update(
-                "pods", _name(pod), lambda p: end(p, now), namespace=names.NAMESPACE
+                "pods", _name_of(pod), lambda p: end(p, now), namespace=names.NAMESPACE
             )
     except NotFound:
         pass
 
 
-def _name(obj: Object) -> str:
+def _name_of(obj: Object) -> str:
     return str(obj["metadata"]["name"])

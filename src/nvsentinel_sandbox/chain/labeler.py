@@ -21,17 +21,17 @@ class Labeler:
     def __init__(self, context: Context, on_return: Callable[[str], None]) -> None:
         self._context = context
         self._on_return = on_return
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         if change.entry.resource.plural != "nodes" or change.type != "MODIFIED":
             return
         was = (change.before or change.entry).labels.get(names.MANAGED_LABEL)
         now = change.entry.labels.get(names.MANAGED_LABEL)
         if was != now and "false" in (was, now):
-            self._context.spawn(self._relabel(change.entry.key[1]))
+            self._context.spawn(self._relabel_node(change.entry.key[1]))
 
-    async def _relabel(self, name: str) -> None:
+    async def _relabel_node(self, name: str) -> None:
         await self._context.sleep("labeler", name)
         node = self._context.node(name)
         if node is None:

@@ -27,24 +27,27 @@ _RELEASED, _DONE = "NVSentinelOwnershipReleased", "ExternalRemediationComplete"
 class LifecycleManager:
     def __init__(self, context: Context) -> None:
         self._context = context
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         plural, name = change.entry.resource.plural, change.entry.key[1]
         if plural == _VALIDATIONS and change.type == "ADDED":
-            self._context.spawn(self._validate(name))
+            self._context.spawn(self._validate_node(name))
         elif plural == _EXTERNAL and change.type == "ADDED":
-            self._context.spawn(self._release(name))
+            self._context.spawn(self._release_node(name))
         elif plural == _EXTERNAL and change.type == "MODIFIED":
             found = change.entry.decode()
             if "deletionTimestamp" in found["metadata"]:
                 self._context.spawn(self._clean_up(name))
-            elif _condition(found, _DONE) == "True" and "completionTime" not in found["status"]:
+            elif (
+                _condition_status(found, _DONE) == "True"
+                and "completionTime" not in found["status"]
+            ):
                 self._context.spawn(self._take_back(name))
 
     # --- ExternalRemediationRequest -----------------------------------------------------
 
-    async def _release(self, name: str) -> None:
+    async def _release_node(self, name: str) -> None:
         context, store = self._context, self._context.store
         found = store.find(_EXTERNAL, name)
         if found is None:
@@ -57,7 +60,7 @@ class LifecycleManager:
         write_status(context, _EXTERNAL, name, waiting, started=True)
         await context.sleep("release", node)
         if context.node(node) is None:
-            self._event(found, "Warning", "NodeNotFound", f"node {node} does not exist")
+            self._record_event(found, "Warning", "NodeNotFound", f"node {node} does not exist")
             return
 
         def let_go(obj: Object) -> None:
@@ -68,7 +71,7 @@ class LifecycleManager:
         store.update("nodes", node, let_go)
         released = {_RELEASED: ("True", "ReleaseTaintApplied", "node released")}
         write_status(context, _EXTERNAL, name, released)
-        self._event(found, "Normal", "ReleaseTaintApplied", f"node {node} released")
+        self._record_event(found, "Normal", "ReleaseTaintApplied", f"node {node} released")
         context.log(MODULE, "node released", nodeName=node, request=name)
 
     async def _take_back(self, name: str) -> None:
@@ -77,12 +80,12 @@ class LifecycleManager:
             return
         node = found["spec"]["healthEvent"]["nodeName"]
         await self._context.sleep("release", node)
-        self._reclaim(node)
+        self._reclaim_node(node)
         try:
             write_status(self._context, _EXTERNAL, name, {}, completed=True)
         except NotFound:
             return
-        self._event(found, "Normal", "ReleaseTaintRemoved", f"node {node} taken back")
+        self._record_event(found, "Normal", "ReleaseTaintRemoved", f"node {node} taken back")
         self._context.log(MODULE, "node taken back", nodeName=node, request=name)
 
     async def _clean_up(self, name: str) -> None:
@@ -90,11 +93,11 @@ class LifecycleManager:
         found = self._context.store.find(_EXTERNAL, name)
         if found is None or names.RELEASE_FINALIZER not in found["metadata"].get("finalizers", ()):
             return
-        self._event(found, "Normal", "OperatorDeleteRequested", "the request is deleted")
-        self._reclaim(found["spec"]["healthEvent"]["nodeName"])
+        self._record_event(found, "Normal", "OperatorDeleteRequested", "the request is deleted")
+        self._reclaim_node(found["spec"]["healthEvent"]["nodeName"])
         self._context.store.update(_EXTERNAL, name, lambda o: o["metadata"].pop("finalizers", None))
 
-    def _reclaim(self, node: str) -> None:
+    def _reclaim_node(self, node: str) -> None:
         def take(obj: Object) -> None:
             left = [t for t in obj["spec"].get("taints") or () if t["key"] != names.RELEASE_TAINT]
             obj["spec"]["taints"] = left
@@ -105,7 +108,7 @@ class LifecycleManager:
         if self._context.node(node) is not None:
             self._context.store.update("nodes", node, take)
 
-    def _event(self, request: Object, kind: str, reason: str, message: str) -> None:
+    def _record_event(self, request: Object, kind: str, reason: str, message: str) -> None:
         meta, at = request["metadata"], rfc3339(self._context.clock.now())
         number = self._context.ids.count("event", meta["uid"])
         event: dict[str, Any] = {
@@ -129,20 +132,20 @@ class LifecycleManager:
 
     # --- ValidationRequest --------------------------------------------------------------
 
-    async def _validate(self, name: str) -> None:
+    async def _validate_node(self, name: str) -> None:
         """Run the tests: Pending, Running, then what the variant says."""
         context = self._context
         ok = context.cluster.validation != "fails"
         try:
-            self._phase(name, "Pending")
+            self._set_phase(name, "Pending")
             await context.sleep("janitor_start")
-            self._phase(name, "Running")
+            self._set_phase(name, "Running")
             await context.sleep("validation")
-            self._phase(name, "Succeeded" if ok else "Failed")
+            self._set_phase(name, "Succeeded" if ok else "Failed")
         except NotFound:
             pass  # deleted meanwhile
 
-    def _phase(self, name: str, phase: str) -> None:
+    def _set_phase(self, name: str, phase: str) -> None:
         write_status(
             self._context,
             _VALIDATIONS,
@@ -155,6 +158,6 @@ class LifecycleManager:
         self._context.log(MODULE, f"validation {phase}", request=name)
 
 
-def _condition(obj: Object, kind: str) -> str:
+def _condition_status(obj: Object, kind: str) -> str:
     conditions = obj.get("status", {}).get("conditions", ())
     return next((c["status"] for c in conditions if c["type"] == kind), "")

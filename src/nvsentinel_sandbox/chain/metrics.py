@@ -45,7 +45,7 @@ class Metrics:
         self._context = context
         self._quarantine = quarantine
         self._unexpected: Counter[tuple[str, str]] = Counter()
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
     def page(self, namespace: str, pod: str, port: str, path: str) -> str | None:
         """What a pod answers at a port and path; None where nobody listens."""
@@ -59,9 +59,11 @@ class Metrics:
             return "ok"
         if path != "metrics":
             return None
-        return _exposition(self._samples(container["name"], found["spec"].get("nodeName", "")))
+        return _write_exposition(
+            self._samples_of(container["name"], found["spec"].get("nodeName", ""))
+        )
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         if change.entry.resource.plural != "nodes" or change.before is None:
             return
         was, now = (e.labels.get(names.STATE_LABEL, "") for e in (change.before, change.entry))
@@ -70,7 +72,7 @@ class Metrics:
 
     # --- what each module counts ----------------------------------------------------------
 
-    def _samples(self, module: str, node: str) -> Iterator[Sample]:
+    def _samples_of(self, module: str, node: str) -> Iterator[Sample]:
         by_module: dict[str, Callable[[str], Iterator[Sample]]] = {
             "fault-quarantine": self._of_quarantine,
             "node-drainer": self._of_drainer,
@@ -163,7 +165,9 @@ class Metrics:
                 if "completionTime" in status:
                     ok = done.get(repair.completes) == "True"
                     counts[kind, "succeeded" if ok else "failed", node] += 1
-                    began, ended = (_unix(status[k]) for k in ("startTime", "completionTime"))
+                    began, ended = (
+                        _unix_seconds(status[k]) for k in ("startTime", "completionTime")
+                    )
                     times.setdefault(kind, []).append(ended - began)
         for (kind, status, node), count in sorted(counts.items()):
             labels = {"action_type": kind, "status": status, "node": node}
@@ -202,11 +206,11 @@ class Metrics:
             yield "syslog_health_monitor_xid_errors", {"node": node, "err_code": code}, count
 
 
-def _unix(text: str) -> float:
+def _unix_seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _exposition(samples: Iterator[Sample]) -> str:
+def _write_exposition(samples: Iterator[Sample]) -> str:
     """The text format 0.0.4 of Prometheus."""
     lines = []
     typed: set[str] = set()

@@ -41,7 +41,7 @@ _DRY_RUN_MODULES = (quarantine.MODULE, drainer.MODULE, remediation.MODULE)
 
 _PORTS = ({"name": "metrics", "containerPort": metrics.PORT},)
 
-# (daemon set, chart, container, runs on the nodes?)
+# (daemon set, chart, container and image, runs on the nodes?)
 _DAEMON_SETS = (
     ("platform-connectors", "nvsentinel", connectors.MODULE, True),
     ("gpu-health-monitor-dcgm-3.x", "gpu-health-monitor", "gpu-health-monitor", False),
@@ -70,16 +70,18 @@ def install(context: Context, nodes: list[str], now: float, provider: str = "mon
     `provider` is its database: mongodb or postgresql.
     """
     for name, chart, container, runs in _DAEMON_SETS:
-        image = f"{_REGISTRY}/{chart}:{VERSION}"
-        what = DaemonSet(names.NAMESPACE, name, image, _labels(chart), container, _PORTS)
+        # one image for each DCGM: v1.19.0-dcgm-4.x
+        dcgm = name.removeprefix(container) if chart == "gpu-health-monitor" else ""
+        image = f"{_REGISTRY}/{container}:{VERSION}{dcgm}"
+        what = DaemonSet(names.NAMESPACE, name, image, _chart_labels(chart), container, _PORTS)
         pods = daemon_set(context.store, context.ids, what, nodes if runs else [], now)
         for node, pod in pods.items():
             context.register_pod(container, pod, node)
     monitor_only = context.cluster.monitor_only
     for name in _MONITORING if monitor_only else (*_MONITORING, *_CHAIN):
-        _deployment(context, name, now)
+        _install_deployment(context, name, now)
     if _uses_lifecycle_manager(context):
-        _deployment(context, lifecycle.MODULE, now)
+        _install_deployment(context, lifecycle.MODULE, now)
     for name, data in config_maps(context, provider, monitor_only=monitor_only).items():
         context.store.create(
             "configmaps", {"metadata": {"name": name}, "data": data}, namespace=names.NAMESPACE
@@ -88,7 +90,7 @@ def install(context: Context, nodes: list[str], now: float, provider: str = "mon
         for resource in [r for r in context.store.registry if r.custom]:
             context.store.delete("customresourcedefinitions", resource.name)
     else:
-        _database(context, now, provider)
+        _install_database(context, now, provider)
     if context.cluster.custom_drain:
         context.store.create("customresourcedefinitions", customdrains.DEFINITION)
 
@@ -101,8 +103,8 @@ def config_maps(
     connector = textwrap.dedent(f"""\
         {{
           "enableK8sPlatformConnector": "true",
-          "enableMongoDBStorePlatformConnector": "{_flag(not monitor_only and not postgres)}",
-          "enablePostgresDBStorePlatformConnector": "{_flag(not monitor_only and postgres)}",
+          "enableMongoDBStorePlatformConnector": "{_flag_text(not monitor_only and not postgres)}",
+          "enablePostgresDBStorePlatformConnector": "{_flag_text(not monitor_only and postgres)}",
           "enableGRPCSinkConnector": "false",
           "maxNodeConditionMessageLength": "1024"
         }}
@@ -144,11 +146,11 @@ _POSTGRES_CONFIG = {
 }
 
 
-def _flag(on: bool) -> str:
+def _flag_text(on: bool) -> str:
     return str(on).lower()
 
 
-def _labels(chart: str) -> dict[str, str]:
+def _chart_labels(chart: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": chart,
         "app.kubernetes.io/instance": "nvsentinel",
@@ -158,9 +160,9 @@ def _labels(chart: str) -> dict[str, str]:
     }
 
 
-def _deployment(context: Context, name: str, now: float) -> None:
+def _install_deployment(context: Context, name: str, now: float) -> None:
     """A ready Deployment of one pod, by way of its ReplicaSet."""
-    labels = _labels(name)
+    labels = _chart_labels(name)
     container: dict[str, Any] = {
         "name": name,
         "image": f"{_REGISTRY}/{name}:{VERSION}",
@@ -197,12 +199,12 @@ def _deployment(context: Context, name: str, now: float) -> None:
         namespace=names.NAMESPACE,
     )
     pod = f"{set_name}-{context.ids.suffix('pod', name)}"
-    _pod(context, pod, labels, replicas, [container], now)
+    _start_pod(context, pod, labels, replicas, [container], now)
     context.register_pod(name, pod)
     context.log(name, "started", version=VERSION)
 
 
-def _database(context: Context, now: float, provider: str) -> None:
+def _install_database(context: Context, now: float, provider: str) -> None:
     """The bundled database: objects only, nothing answers on its port."""
     if provider == "postgresql":
         _stateful_set(
@@ -210,7 +212,7 @@ def _database(context: Context, now: float, provider: str) -> None:
             now,
             name="nvsentinel-postgresql",
             service="nvsentinel-postgresql",
-            labels=_labels("postgresql"),
+            labels=_chart_labels("postgresql"),
             containers=[{"name": "postgresql", "image": "docker.io/bitnami/postgresql:17.5.0"}],
             replicas=1,
             port=5432,
@@ -221,7 +223,7 @@ def _database(context: Context, now: float, provider: str) -> None:
         now,
         name="mongodb",
         service="mongodb-headless",
-        labels=_labels("mongodb") | {"app.kubernetes.io/component": "mongodb"},
+        labels=_chart_labels("mongodb") | {"app.kubernetes.io/component": "mongodb"},
         containers=[
             {"name": "mongodb", "image": "docker.io/bitnami/mongodb:8.0.3"},
             {"name": "metrics", "image": "docker.io/bitnami/mongodb-exporter:0.43.1"},
@@ -256,7 +258,7 @@ def _stateful_set(
         namespace=names.NAMESPACE,
     )
     for index in range(replicas):
-        _pod(context, f"{name}-{index}", labels, created, containers, now)
+        _start_pod(context, f"{name}-{index}", labels, created, containers, now)
     main = containers[0]["name"]
     ports = [{"name": main, "port": port, "targetPort": port}]
     context.store.create(
@@ -269,7 +271,7 @@ def _stateful_set(
     )
 
 
-def _pod(
+def _start_pod(
     context: Context,
     name: str,
     labels: dict[str, str],
@@ -332,7 +334,7 @@ def _drainer_config(context: Context) -> str:
         deleteAfterTimeoutMinutes = 60
         notReadyTimeoutMinutes = 5
         drainGPUPods = false
-        partialDrainEnabled = {_flag(context.cluster.partial_drain)}
+        partialDrainEnabled = {_flag_text(context.cluster.partial_drain)}
 
         [[userNamespaces]]
         name = "*"

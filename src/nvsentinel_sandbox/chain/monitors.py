@@ -53,7 +53,7 @@ class Monitors:
 
     # --- a fault strikes ----------------------------------------------------------------
 
-    def hit(self, node: str) -> tuple[Gpu, int]:
+    def choose_gpu(self, node: str) -> tuple[Gpu, int]:
         """The GPU that the next fault on a node is about, and the process that finds out."""
         ids = self._context.ids
         rng = ids.rng("fault", node, ids.count("fault", node))
@@ -65,13 +65,13 @@ class Monitors:
         self._over.discard((node, fault.name))
         for report in sorted(fault.reports, key=lambda r: r.after):
             if report.after:
-                context.spawn(self._later(report, node, gpu, pid))
+                context.spawn(self._publish_later(report, node, gpu, pid))
             else:
                 self.publish(report, node, gpu, pid)
         if fault.ends_after is not None:
             await context.pace.wait(fault.ends_after)
             agents = {report.agent for report in fault.reports}
-            self._send(*map(_healthy, self._take(node, *agents)))
+            self._send_events(*map(_healthy_event_for, self._take_reported(node, *agents)))
         for _ in range(fault.repeats):
             await context.pace.wait(fault.every)
             if (node, fault.name) in self._over:
@@ -81,9 +81,9 @@ class Monitors:
         if fault.repeats:
             await context.pace.wait(fault.every)
             for report in fault.reports:
-                self._send(*_all_clear(node, report.agent, [report.check]))
+                self._send_events(*_all_clear(node, report.agent, [report.check]))
 
-    async def _later(self, report: Report, node: str, gpu: Gpu, pid: int) -> None:
+    async def _publish_later(self, report: Report, node: str, gpu: Gpu, pid: int) -> None:
         await self._context.pace.wait(report.after)
         self.publish(report, node, gpu, pid)
 
@@ -105,7 +105,7 @@ class Monitors:
             fatal=report.fatal,
             action=report.action,
             codes=report.codes,
-            entities=tuple(_entity(kind, gpu) for kind in report.entities),
+            entities=tuple(_entity_of(kind, gpu) for kind in report.entities),
             strategy=report.strategy,
             custom=report.custom,
             quarantine=report.quarantine,
@@ -115,26 +115,26 @@ class Monitors:
         if report.fatal:
             self._reported[node][event] = None
         self._context.log(report.agent, message, node=node, check=report.check)
-        self._send(event)
+        self._send_events(event)
 
-    def _send(self, *events: HealthEvent) -> None:
+    def _send_events(self, *events: HealthEvent) -> None:
         """Publish, unless no monitor is on the node."""
         node = self._context.node(events[0].node) if events else None
         if node is None or node["metadata"]["labels"].get(names.MANAGED_LABEL) == "false":
             return
         clock = self._context.clock
-        events = tuple(e if e.generated else _dated(e, clock.nanoseconds()) for e in events)
+        events = tuple(e if e.generated else _date_event(e, clock.nanoseconds()) for e in events)
         if self._context.cluster.store_only:
             events = tuple(msgspec.structs.replace(e, strategy="STORE_ONLY") for e in events)
         self._connectors.publish(*events)
 
-    async def restarted(self, node: str, old: Sequence[HealthEvent] = ()) -> None:
+    async def report_restart(self, node: str, old: Sequence[HealthEvent] = ()) -> None:
         """The syslog monitor's pod starts anew and reads the journal once more."""
         await self._context.sleep("monitor_restarts", node)
         self._context.log(SYSLOG, "started", node=node)
         again = old or [e for e in self._reported[node] if e.agent == SYSLOG]
         self._reported[node].update(dict.fromkeys(again))
-        self._send(*(_dated(e, 0) for e in again))
+        self._send_events(*(_date_event(e, 0) for e in again))
 
     # --- and is over --------------------------------------------------------------------
 
@@ -142,17 +142,17 @@ class Monitors:
         """The fault is not reported again."""
         self._over.add((node, fault))
 
-    def fixed(self, node: str) -> None:
+    def report_fixed(self, node: str) -> None:
         """The causes were fixed without a reboot: monitors that look again see health."""
-        self._send(*map(_healthy, self._take(node, *_LOOK_AGAIN)))
+        self._send_events(*map(_healthy_event_for, self._take_reported(node, *_LOOK_AGAIN)))
 
     def forget(self, node: str) -> None:
         """The machine is gone: what was reported about it concerns nobody."""
         self._reported.pop(node, None)
 
-    def derived(self, node: str) -> list[str]:
+    def derived_checks(self, node: str) -> list[str]:
         """The analyzer's checks that were reported, which it never calls healthy."""
-        return [event.check for event in self._take(node, ANALYZER)]
+        return [event.check for event in self._take_reported(node, ANALYZER)]
 
     def gpu_reset(self, node: str, uuid: str, ok: bool) -> None:
         """A reset of one GPU is in the kernel log. Its failure is a fault of its own."""
@@ -164,28 +164,30 @@ class Monitors:
         hit = [e for e in self._reported[node] if e.entity("GPU_UUID") == uuid]
         for event in hit:
             del self._reported[node][event]
-        self._send(*map(_healthy, hit))
+        self._send_events(*map(_healthy_event_for, hit))
 
-    async def booted(self, node: str) -> list[HealthEvent]:
+    async def report_boot(self, node: str) -> list[HealthEvent]:
         """The machine has a new boot id, and its DCGM starts from an empty cache; what the
         kernel log had said until then."""
         context = self._context
         await context.sleep("dcgm_up", node)
-        self._take(node, GPU_MONITOR)
-        self._send(*_all_clear(node, GPU_MONITOR, names.GPU_CHECKS))
+        self._take_reported(node, GPU_MONITOR)
+        self._send_events(*_all_clear(node, GPU_MONITOR, names.GPU_CHECKS))
         await context.sleep("boot_seen", node)
-        taken = self._take(node, SYSLOG)
+        taken = self._take_reported(node, SYSLOG)
         others = [e for e in taken if e.check not in names.SYSLOG_CHECKS]
         cleared = _all_clear(node, SYSLOG, names.SYSLOG_CHECKS)
-        self._send(*cleared, *(msgspec.structs.replace(_healthy(e), entities=()) for e in others))
+        self._send_events(
+            *cleared, *(msgspec.structs.replace(_healthy_event_for(e), entities=()) for e in others)
+        )
         return taken
 
     async def ready_again(self, node: str) -> None:
         """The kubelet posts Ready."""
         await self._context.sleep("not_ready_seen", node)
-        self._send(*map(_healthy, self._take(node, OBJECT_MONITOR)))
+        self._send_events(*map(_healthy_event_for, self._take_reported(node, OBJECT_MONITOR)))
 
-    def _take(self, node: str, *agents: str) -> list[HealthEvent]:
+    def _take_reported(self, node: str, *agents: str) -> list[HealthEvent]:
         """Forget what these agents reported about the node, and return it."""
         taken = [event for event in self._reported[node] if event.agent.startswith(agents)]
         for event in taken:
@@ -204,12 +206,12 @@ _FIXED_ENTITIES = {
 }
 
 
-def _entity(kind: str, gpu: Gpu) -> Entity:
+def _entity_of(kind: str, gpu: Gpu) -> Entity:
     values = {"GPU": str(gpu.index), "PCI": gpu.pci, "GPU_UUID": gpu.uuid}
     return (kind, values.get(kind) or _FIXED_ENTITIES[kind])
 
 
-def _dated(event: HealthEvent, generated: int) -> HealthEvent:
+def _date_event(event: HealthEvent, generated: int) -> HealthEvent:
     """The same at another time; one dated 0 gets the time when it is sent."""
     return msgspec.structs.replace(event, generated=generated)
 
@@ -229,7 +231,7 @@ def _all_clear(node: str, agent: str, checks: Iterable[str]) -> list[HealthEvent
     ]
 
 
-def _healthy(fault: HealthEvent) -> HealthEvent:
+def _healthy_event_for(fault: HealthEvent) -> HealthEvent:
     return HealthEvent(
         node=fault.node,
         check=fault.check,

@@ -20,7 +20,7 @@ from nvsentinel_sandbox.world.reports import UNRULED, Fault
 from nvsentinel_sandbox.world.timing import rfc3339
 
 _WEEK = 7 * 86_400.0
-_LOOK_AGAIN = 30.0
+_LOOK_AGAIN = 30.0  # a change of the node wakes people at once; this is for one they missed
 
 
 class People:
@@ -48,9 +48,9 @@ class People:
                 r.fatal and r.strategy == "EXECUTE_REMEDIATION" and r.agent not in UNRULED
                 for r in fault.reports
             )
-            self._context.spawn(self._repair(node, delay, wait=chain_acts))
+            self._context.spawn(self._repair_in_time(node, delay, wait=chain_acts))
 
-    async def _repair(self, node: str, delay: float, *, wait: bool) -> None:
+    async def _repair_in_time(self, node: str, delay: float, *, wait: bool) -> None:
         while wait and not self._in_peoples_hands(node):
             await self._context.node_changed(node, _LOOK_AGAIN)
         await self._context.pace.wait(delay)
@@ -137,10 +137,10 @@ class People:
 
     def allow_disruption_when_draining(self, node: str) -> None:
         """Let the training job's disruption budget allow evictions, once it has held one up."""
-        self._context.spawn(self._allow(node))
+        self._context.spawn(self._allow_disruption_later(node))
 
-    async def _allow(self, node: str) -> None:
-        if not await self._draining(node):
+    async def _allow_disruption_later(self, node: str) -> None:
+        if not await self._wait_until_draining(node):
             return
         await self._context.sleep("budget_frees", node)
         try:
@@ -156,7 +156,9 @@ class People:
 
     def uncordon_when_draining(self, node: str) -> None:
         """Have someone uncordon the node once it drains."""
-        self._context.spawn(self._interfere(node, lambda n: n["spec"].pop("unschedulable", None)))
+        self._context.spawn(
+            self._change_node_while_draining(node, lambda n: n["spec"].pop("unschedulable", None))
+        )
 
     def untaint_when_draining(self, node: str) -> None:
         """Have someone remove NVSentinel's taint once the node drains."""
@@ -165,14 +167,16 @@ class People:
         def untaint(obj: Object) -> None:
             obj["spec"]["taints"] = [t for t in obj["spec"]["taints"] if t["key"] != key]
 
-        self._context.spawn(self._interfere(node, untaint))
+        self._context.spawn(self._change_node_while_draining(node, untaint))
 
-    async def _interfere(self, node: str, change: Callable[[Object], None]) -> None:
-        if await self._draining(node):
+    async def _change_node_while_draining(
+        self, node: str, change: Callable[[Object], None]
+    ) -> None:
+        if await self._wait_until_draining(node):
             await self._context.sleep("person_acts", node)
             self._context.store.update("nodes", node, change)
 
-    async def _draining(self, node: str) -> bool:
+    async def _wait_until_draining(self, node: str) -> bool:
         """Wait until the node drains; False when it is gone first."""
         while (found := self._context.node(node)) is not None:
             if found["metadata"].get("labels", {}).get(names.STATE_LABEL) == "draining":
@@ -188,9 +192,9 @@ class People:
         self._context.store.create(
             "pods", {"metadata": {"name": name}, "spec": spec}, namespace="default"
         )
-        self._context.spawn(self._leave(name, node))
+        self._context.spawn(self._leave_debug_pod(name, node))
 
-    async def _leave(self, name: str, node: str) -> None:
+    async def _leave_debug_pod(self, name: str, node: str) -> None:
         await self._context.sleep("look_at_node", node)
         pod = self._context.store.find("pods", name, namespace="default")
         if pod is not None and pod["status"].get("phase") == "Running":

@@ -37,29 +37,29 @@ class FaultRemediation:
         self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._repairs = {**DEFAULT_REPAIRS, **context.cluster.repairs}
         self._finished: dict[str, float] = {}
-        context.ledger.subscribe(self._told)
-        context.store.subscribe(self._changed)
+        context.ledger.subscribe(self._on_document)
+        context.store.subscribe(self._on_change)
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         """Remember when an object was done, to more than the second its status tells."""
         if change.entry.resource.plural in _PLURALS and b'"completionTime"' in change.entry.encoded:
             self._finished.setdefault(change.entry.key[1], self._context.pace.now())
 
-    def _told(self, document: Document, changed: frozenset[str]) -> None:
+    def _on_document(self, document: Document, changed: frozenset[str]) -> None:
         if document.event.healthy:
             if "quarantined" in changed and document.quarantined == "AlreadyQuarantined":
-                self._context.spawn(self._recompute(document.event.node))
+                self._context.spawn(self._recompute_state_label(document.event.node))
             elif "eviction" in changed and document.quarantined == "UnQuarantined":
-                self._context.spawn(self._close(document))
+                self._context.spawn(self._close_session(document))
         elif (
             "eviction" in changed
             and document.eviction in _DRAINED
             and not document.cancelled
             and document.event.action != "NONE"
         ):
-            self._context.spawn(self._remediate(document))
+            self._context.spawn(self._remediate_fault(document))
 
-    async def _remediate(self, document: Document) -> None:
+    async def _remediate_fault(self, document: Document) -> None:
         context, node = self._context, document.event.node
         await context.sleep("remediate_pickup", node)
         if document.cancelled:
@@ -72,18 +72,18 @@ class FaultRemediation:
             return
         if repair.per_gpu and not document.event.entity("GPU_UUID"):
             repair = DEFAULT_REPAIRS["RESTART_VM"]  # nothing tells which GPU to reset
-        while not await self._served(document, repair):
+        while not await self._serve_event(document, repair):
             await context.node_changed(node, context.pace.seconds("remediate_recheck"))
             if document.cancelled:
                 return
         if document.remediated is None and not document.cancelled:
             context.ledger.update(document, remediated=True, remediation_at=context.clock.now())
 
-    async def _served(self, document: Document, repair: Repair) -> bool:
+    async def _serve_event(self, document: Document, repair: Repair) -> bool:
         """Whether an object serves this event; makes one unless another is in progress."""
         context, node = self._context, document.event.node
         async with self._at_work[node]:  # one event of a node at a time
-            progress = self._progress(document, repair)
+            progress = self._progress_for(document, repair)
             if progress in ("none", "failed"):
                 if context.cluster.log_collector:
                     await self._collect_logs(document)
@@ -91,7 +91,7 @@ class FaultRemediation:
                     return True
                 context.set_state(node, "remediating")
                 await context.sleep("remediating", node)
-                made = self._create(document, repair)
+                made = self._create_object(document, repair)
                 context.set_state(node, f"remediation-{'succeeded' if made else 'failed'}")
                 outcome = {"remediation_at": context.clock.now()} if made else {}
                 context.ledger.update(document, remediated=made, **outcome)
@@ -110,7 +110,7 @@ class FaultRemediation:
         await context.sleep("log_collection", node)
         jobs.finish(context, job)
 
-    def _create(self, document: Document, repair: Repair) -> bool:
+    def _create_object(self, document: Document, repair: Repair) -> bool:
         """Make the object; False when the API server does not take it."""
         context, event = self._context, document.event
         node = context.node(event.node)
@@ -129,24 +129,24 @@ class FaultRemediation:
             "createdAt": created["metadata"]["creationTimestamp"],
             "actionName": event.custom or event.action,
         }
-        self._remember(event.node, repair.group_for(event), entry)
+        self._remember_object(event.node, repair.group_for(event), entry)
         context.log(MODULE, "created maintenance CR", name=name, nodeName=event.node)
         return True
 
-    def _remember(self, node: str, group: str, entry: dict[str, str]) -> None:
+    def _remember_object(self, node: str, group: str, entry: dict[str, str]) -> None:
         def change(obj: Object) -> None:
             annotations = obj["metadata"].setdefault("annotations", {})
-            groups = _groups(annotations) | {group: entry}
+            groups = _groups_in(annotations) | {group: entry}
             annotations[names.REMEDIATION_STATE] = json.dumps(
                 {"equivalenceGroups": groups}, separators=(",", ":")
             )
 
         self._context.store.update("nodes", node, change)
 
-    def _progress(self, document: Document, repair: Repair) -> Progress:
+    def _progress_for(self, document: Document, repair: Repair) -> Progress:
         """How far the group's object is, or that of a wider group which serves it too."""
         node = self._context.node(document.event.node)
-        groups = _groups((node or {"metadata": {}})["metadata"].get("annotations") or {})
+        groups = _groups_in((node or {"metadata": {}})["metadata"].get("annotations") or {})
         found: Progress = "none"
         wanted = [repair.group_for(document.event), *([_WIDER_GROUP] if repair.per_gpu else [])]
         for group in wanted:
@@ -157,7 +157,15 @@ class FaultRemediation:
         return found
 
     def _progress_of(self, name: str, document: Document) -> Progress:
-        """`none` when the object is gone, or was done before the event."""
+        """How far one object is; `none` when it is gone, or was done before the event.
+
+        | seconds | what happens                | progress for an event of then          |
+        |---------|-----------------------------|----------------------------------------|
+        | 4       | maintenance-a1-1 is created | running: the event waits for it        |
+        | 9       | NodeReady=True              | succeeded, for what came before second 9 |
+        | 10      | another XID 79              | none: that reboot cannot have helped   |
+        | 11      | somebody deletes the object | none                                   |
+        """
         for repair in KINDS:
             found = self._context.store.find(repair.plural, name)
             if found is None:
@@ -171,7 +179,7 @@ class FaultRemediation:
             return "failed" if done == "False" else "running"
         return "none"
 
-    async def _recompute(self, name: str) -> None:
+    async def _recompute_state_label(self, name: str) -> None:
         """After a partial recovery the label says what the remaining faults came to."""
         await self._context.sleep("cleanup", name)
         node = self._context.node(name)
@@ -184,20 +192,20 @@ class FaultRemediation:
         failed = any(d.remediated is False for d in open_faults)
         self._context.set_state(name, "remediation-failed" if failed else "remediation-succeeded")
 
-    async def _close(self, document: Document) -> None:
+    async def _close_session(self, document: Document) -> None:
         """The node is un-quarantined: forget what was done about it."""
         context, node = self._context, document.event.node
         await context.sleep("cleanup", node)
         if context.node(node) is not None:
-            context.store.update("nodes", node, _forget)
+            context.store.update("nodes", node, _forget_groups)
         context.ledger.update(document, remediated=True, remediation_at=context.clock.now())
 
 
-def _groups(annotations: dict[str, str]) -> dict[str, dict[str, str]]:
+def _groups_in(annotations: dict[str, str]) -> dict[str, dict[str, str]]:
     found = json.loads(annotations.get(names.REMEDIATION_STATE, "{}"))
     groups: dict[str, dict[str, str]] = found.get("equivalenceGroups", {})
     return groups
 
 
-def _forget(obj: Object) -> None:
+def _forget_groups(obj: Object) -> None:
     (obj["metadata"].get("annotations") or {}).pop(names.REMEDIATION_STATE, None)

@@ -29,27 +29,27 @@ class GpuResets:
         found = context.store.get(_PLURAL, name)
         uuids = found["spec"].get("selector", {}).get("uuids", [])
         ok = not context.cluster.reset_fails
-        self._set(name, {}, phase="Pending", started=True)
-        self._set(name, {"Ready": ("True", "ReadyForReset", "")}, phase="InProgress")
+        self._set_conditions(name, {}, phase="Pending", started=True)
+        self._set_conditions(name, {"Ready": ("True", "ReadyForReset", "")}, phase="InProgress")
         await context.sleep("services_stop", node)
-        self._set(name, {"ServicesTornDown": ("True", "ServiceTeardownSucceeded", "")})
+        self._set_conditions(name, {"ServicesTornDown": ("True", "ServiceTeardownSucceeded", "")})
         job = jobs.start(context, {"name": f"{name}-reset-job"}, node, "gpu-reset")
-        self._set(name, {"ResetJobCreated": ("True", "ResetJobCreationSucceeded", "")})
+        self._set_conditions(name, {"ResetJobCreated": ("True", "ResetJobCreationSucceeded", "")})
         await context.sleep("gpu_reset", node)
         jobs.finish(context, job, ok=ok)
         for uuid in uuids:
             self._on_reset(node, uuid, ok)
         result = ("True", "ResetJobSucceeded", "") if ok else ("False", "ResetJobFailed", _FAILURE)
-        self._set(name, {"ResetJobCompleted": result})
+        self._set_conditions(name, {"ResetJobCompleted": result})
         await context.sleep("services_stop", node)
-        self._set(name, {"ServicesRestored": ("True", "ServiceRestoreSucceeded", "")})
+        self._set_conditions(name, {"ServicesRestored": ("True", "ServiceRestoreSucceeded", "")})
         if ok:
             end = {"Complete": ("True", "GPUResetSucceeded", "")}
         else:
             end = {"Complete": ("False", "GPUResetFailed", _FAILURE)}
-        self._set(name, end, phase="Succeeded" if ok else "Failed", completed=True)
+        self._set_conditions(name, end, phase="Succeeded" if ok else "Failed", completed=True)
 
-    def _set(
+    def _set_conditions(
         self,
         name: str,
         conditions: Conditions,

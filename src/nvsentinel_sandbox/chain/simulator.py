@@ -27,7 +27,7 @@ from nvsentinel_sandbox.chain.remediation import FaultRemediation
 from nvsentinel_sandbox.chain.resets import GpuResets
 from nvsentinel_sandbox.errors import WrongCall
 from nvsentinel_sandbox.kube.objects import ObjectStore
-from nvsentinel_sandbox.unknown import LISTING, hint
+from nvsentinel_sandbox.unknown import LISTING, suggest_names
 from nvsentinel_sandbox.world import cluster_world, names
 from nvsentinel_sandbox.world.context import Context
 from nvsentinel_sandbox.world.faults import FAULTS
@@ -103,18 +103,18 @@ class Simulator:
                     cluster_world.disruption_budget(allowed=0),
                     namespace=names.WORKLOAD_NAMESPACE,
                 )
-        self._connect()
+        self._connect_modules()
         self._active: defaultdict[str, set[Fault]] = defaultdict(set)
         self._prepared: set[tuple[str, str]] = set()
         if self.variant.scope == "node":
-            self._prepare(self.default_node, self.variant)
+            self._prepare_node(self.default_node, self.variant)
 
-    def _connect(self) -> None:
+    def _connect_modules(self) -> None:
         context = self._context
         self._monitors = Monitors(context, PlatformConnectors(context))
         self._machines = Machines(
             context,
-            on_boot=self._booted,
+            on_boot=self._on_boot,
             on_ready=lambda node: context.spawn(self._monitors.ready_again(node)),
         )
         self._people = People(context, self.heal)
@@ -127,8 +127,8 @@ class Simulator:
         if context.cluster.custom_drain:
             DrainController(context)
         FaultRemediation(context)
-        resets = GpuResets(context, self._reset)
-        Janitor(context, self._machines, resets, self._moment, self._terminated)
+        resets = GpuResets(context, self._on_reset)
+        Janitor(context, self._machines, resets, self._on_moment, self._on_terminated)
         LifecycleManager(context)
 
     @property
@@ -150,15 +150,15 @@ class Simulator:
         Raises WrongCall for unknown names and a variant the sandbox must start with.
         """
         chosen = find_fault(fault)
-        node = self.named(node) if node else self.default_node
+        node = self.find_node(node) if node else self.default_node
         if self.store.find("nodes", node) is None:
             raise WrongCall(f"node {node} is gone at the moment", "wait until it is back")
         wanted = _node_variant(find_variant(variant)) if variant else self.variant
-        self._prepare(node, wanted)
+        self._prepare_node(node, wanted)
         if self.variant.neighbours_fail:
             self._strike_neighbours(chosen, node)
         self._active[node].add(chosen)
-        self._context.spawn(self._strike(chosen, node))
+        self._context.spawn(self._strike_node(chosen, node))
         if people:
             self._people.attend(chosen, node)
         return node
@@ -168,9 +168,9 @@ class Simulator:
 
         Raises WrongCall for an unknown node.
         """
-        self._context.spawn(self._repair(self.named(node)))
+        self._context.spawn(self._repair_node(self.find_node(node)))
 
-    def named(self, name: str) -> str:
+    def find_node(self, name: str) -> str:
         """The GPU node of this name, or of this alias where it fits exactly one.
 
         Raises WrongCall otherwise.
@@ -183,11 +183,11 @@ class Simulator:
             return fitting[0]
         if fitting:
             raise WrongCall(f"{name} fits {', '.join(fitting[:10])}", "give the node's name")
-        raise WrongCall(f"the sandbox has no GPU node {name!r}", hint(name, self.nodes))
+        raise WrongCall(f"the sandbox has no GPU node {name!r}", suggest_names(name, self.nodes))
 
     def cordon(self, node: str, *, on: bool) -> None:
         """Cordon or uncordon a node as a person would. Raises WrongCall, NotFound."""
-        self._people.cordon(self.named(node), on=on)
+        self._people.cordon(self.find_node(node), on=on)
 
     def reset_breaker(self) -> None:
         """Close the circuit breaker as a person would."""
@@ -214,7 +214,7 @@ class Simulator:
 
     # --- inside -------------------------------------------------------------------------
 
-    def _prepare(self, node: str, variant: Variant) -> None:
+    def _prepare_node(self, node: str, variant: Variant) -> None:
         """Bring the node into the state a variant begins with, once."""
         self._context.choose(node, variant)
         if (node, variant.name) in self._prepared:
@@ -238,21 +238,21 @@ class Simulator:
         if variant.uncordoned_in_drain:
             self._people.uncordon_when_draining(node)
 
-    def _booted(self, node: str) -> None:
+    def _on_boot(self, node: str) -> None:
         self._active.pop(node, None)
-        self._context.spawn(self._boot(node))
+        self._context.spawn(self._report_after_boot(node))
 
-    async def _boot(self, node: str) -> None:
-        said = await self._monitors.booted(node)
+    async def _report_after_boot(self, node: str) -> None:
+        said = await self._monitors.report_boot(node)
         replays = self._context.variant(node).monitor_restarts == "recovered"
         if replays and said and ("replayed", node) not in self._prepared:
             self._prepared.add(("replayed", node))
             await self._context.sleep("replay", node)
             self._context.spawn(self._machines.end_jobs(node, ""))
-            await self._monitors.restarted(node, said)
+            await self._monitors.report_restart(node, said)
 
-    async def _strike(self, fault: Fault, node: str) -> None:
-        gpu, pid = self._monitors.hit(node)
+    async def _strike_node(self, fault: Fault, node: str) -> None:
+        gpu, pid = self._monitors.choose_gpu(node)
         if fault.stops_kubelet:
             self._machines.set_ready(node, ready=False)
             await self._context.sleep("not_ready_seen", node)
@@ -261,11 +261,11 @@ class Simulator:
             self._context.spawn(self._machines.end_jobs(node, "" if whole else gpu.uuid))
         await self._monitors.report(fault, node, gpu, pid)
 
-    def _moment(self, node: str, moment: Moment) -> None:
+    def _on_moment(self, node: str, moment: Moment) -> None:
         """A reboot reached a moment at which further checks see the fault."""
         variant = self._context.variant(node)
         if variant.monitor_restarts == moment:
-            self._context.spawn(self._monitors.restarted(node))
+            self._context.spawn(self._monitors.report_restart(node))
         if variant.looked_at_in_reboot and moment == "signal-sent":
             self._people.debug(node)
         for companion in variant.companions:
@@ -277,9 +277,9 @@ class Simulator:
         others = [name for name in self.nodes if name != node]
         for name in others[: max(0, (len(self.nodes) + 1) // 2 - 1)]:
             self._active[name].add(fault)
-            self._context.spawn(self._strike(fault, name))
+            self._context.spawn(self._strike_node(fault, name))
 
-    def _reset(self, node: str, uuid: str, ok: bool) -> None:
+    def _on_reset(self, node: str, uuid: str, ok: bool) -> None:
         if ok:
             self._active.pop(node, None)
         self._monitors.gpu_reset(node, uuid, ok)
@@ -287,14 +287,14 @@ class Simulator:
     def _monitored_again(self, node: str) -> None:
         """Monitors come back to a node; they report health where nothing is wrong."""
         if not self._active.get(node):
-            self._context.spawn(self._boot(node))
+            self._context.spawn(self._report_after_boot(node))
 
-    def _terminated(self, node: str) -> None:
+    def _on_terminated(self, node: str) -> None:
         self._active.pop(node, None)
         self._monitors.forget(node)
-        self._context.spawn(self._renew(node))
+        self._context.spawn(self._renew_machine(node))
 
-    async def _renew(self, node: str) -> None:
+    async def _renew_machine(self, node: str) -> None:
         """The provider's node group makes a new machine of the same name."""
         context = self._context
         await context.sleep("replace_node", node)
@@ -309,9 +309,9 @@ class Simulator:
             ):
                 context.register_pod(container, pod, node)
 
-    async def _repair(self, node: str) -> None:
+    async def _repair_node(self, node: str) -> None:
         await self._context.sleep("person_acts", node)
-        self._people.clear_conditions(node, self._monitors.derived(node))
+        self._people.clear_conditions(node, self._monitors.derived_checks(node))
         faults = self._active.pop(node, set())
         for fault in faults:
             self._monitors.subside(node, fault.name)
@@ -320,20 +320,20 @@ class Simulator:
         elif any(fault.cure == "reboot" for fault in faults):
             await self._machines.power_cycle(node)
         else:
-            self._monitors.fixed(node)
+            self._monitors.report_fixed(node)
             self._machines.set_ready(node, ready=True)
         self._people.report_back(node)
 
 
 def find_fault(name: str) -> Fault:
     if name not in FAULTS:
-        raise WrongCall(f"there is no fault {name!r}", hint(name, FAULTS, LISTING))
+        raise WrongCall(f"there is no fault {name!r}", suggest_names(name, FAULTS, LISTING))
     return FAULTS[name]
 
 
 def find_variant(name: str) -> Variant:
     if name and name not in VARIANTS:
-        raise WrongCall(f"there is no variant {name!r}", hint(name, VARIANTS, LISTING))
+        raise WrongCall(f"there is no variant {name!r}", suggest_names(name, VARIANTS, LISTING))
     return VARIANTS[name] if name else NORMAL
 
 

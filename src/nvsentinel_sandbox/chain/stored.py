@@ -41,8 +41,8 @@ def bson_document(document: Document, *, layout_2025: bool = False) -> Stored:
         "metadata": event.metadata,
         "generatedtimestamp": {"seconds": seconds, "nanos": nanos},
         "nodename": event.node,
-        "quarantineoverrides": _override(event.quarantine),
-        "drainoverrides": _override(event.drain),
+        "quarantineoverrides": _override_fields(event.quarantine),
+        "drainoverrides": _override_fields(event.drain),
         "processingstrategy": STRATEGIES[event.strategy],
         "id": "",
         "customrecommendedaction": event.custom,
@@ -80,7 +80,7 @@ def bson_update(
         paths["nodequarantined"] = document.quarantined
         paths["spanids.fault-quarantine"] = ""
     if "quarantine_finished" in changed:
-        paths["quarantinefinishtimestamp"] = _timestamp(document.quarantine_finished)
+        paths["quarantinefinishtimestamp"] = _protobuf_timestamp(document.quarantine_finished)
     if "eviction" in changed:
         if document.eviction in _ENDED:
             whole = {"status": document.eviction, "message": document.eviction_message}
@@ -89,12 +89,12 @@ def bson_update(
         else:
             paths["userpodsevictionstatus.status"] = document.eviction
     if "drain_finished" in changed:
-        paths["drainfinishtimestamp"] = _timestamp(document.drain_finished)
+        paths["drainfinishtimestamp"] = _protobuf_timestamp(document.drain_finished)
     if "remediated" in changed:
         paths["faultremediated"] = {"value": document.remediated}
         paths["spanids.fault-remediation"] = ""
     if "remediation_at" in changed:
-        paths["lastremediationtimestamp"] = _timestamp(document.remediation_at)
+        paths["lastremediationtimestamp"] = _protobuf_timestamp(document.remediation_at)
     if layout_2025:
         paths = _of_2025(document, paths)
     return {f"healtheventstatus.{path}": value for path, value in paths.items()}
@@ -141,7 +141,7 @@ def jsonb_status(document: Document) -> Stored:
         ("lastremediationtimestamp", document.remediation_at),
     ):
         if at is not None:
-            status[key] = _timestamp(at)
+            status[key] = _protobuf_timestamp(at)
     return status
 
 
@@ -185,7 +185,7 @@ def cloud_event(event: HealthEvent, cluster: str) -> Stored:
     }
 
 
-def _override(asked: str) -> dict[str, bool] | None:
+def _override_fields(asked: str) -> dict[str, bool] | None:
     return {"force": asked == "force", "skip": asked == "skip"} if asked else None
 
 
@@ -194,7 +194,7 @@ def moment(at: float) -> datetime:
     return datetime.fromtimestamp(int(at * 1000) / 1000, UTC)
 
 
-def _timestamp(at: float | None) -> dict[str, int] | None:
+def _protobuf_timestamp(at: float | None) -> dict[str, int] | None:
     if at is None:
         return None
     return {"seconds": int(at), "nanos": int(at % 1 * 1_000_000) * 1000}

@@ -61,7 +61,7 @@ class Access:
         raise Unauthorized("Unauthorized")
 
 
-def allowed(account: str, verb: str, group: str) -> bool:
+def is_allowed(account: str, verb: str, group: str) -> bool:
     """Everything for the admin; reading, and asking what is allowed, for the viewer."""
     if account == ANONYMOUS:
         return False
@@ -70,7 +70,7 @@ def allowed(account: str, verb: str, group: str) -> bool:
 
 def check(account: str, target: Target) -> None:
     """Forbidden, worded as RBAC words it, when the account may not."""
-    if not allowed(account, target.verb, target.group):
+    if not is_allowed(account, target.verb, target.group):
         name = f'"{target.name}" ' if target.name else ""
         raise Forbidden(
             f'{target.qualified} {name}is forbidden: User "{account}" cannot {target.verb} '
@@ -97,18 +97,18 @@ def review(account: str, asked: dict[str, Any]) -> dict[str, Any]:
         user = {"username": account, "groups": [*groups, "system:authenticated"]}
         return {**found, "status": {"userInfo": user}}
     if asked["kind"] == "SelfSubjectRulesReview":
-        return {**found, "status": _rules(account)}
+        return {**found, "status": _rules_of(account)}
     attributes = spec.get("resourceAttributes") or spec.get("nonResourceAttributes")
     if attributes is None:
         needed = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         fault = unfit("spec.resourceAttributes", None, needed)
         raise invalid("SelfSubjectAccessReview", "authorization.k8s.io", "", [fault])
-    verdict = allowed(account, attributes.get("verb", ""), attributes.get("group", ""))
+    verdict = is_allowed(account, attributes.get("verb", ""), attributes.get("group", ""))
     reason = {} if verdict else {"reason": "this account of the sandbox only reads"}
     return {**found, "status": {"allowed": verdict, **reason}}
 
 
-def _rules(account: str) -> dict[str, Any]:
+def _rules_of(account: str) -> dict[str, Any]:
     """What `kubectl auth can-i --list` prints."""
     verbs = ["*"] if account == ADMIN else sorted(READ_VERBS)
     resources = [{"verbs": verbs, "apiGroups": ["*"], "resources": ["*"]}]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nvsentinel_sandbox.kube import metadata, structural
-from nvsentinel_sandbox.kube.customkinds import established
+from nvsentinel_sandbox.kube.customkinds import established_status
 from nvsentinel_sandbox.kube.resources import Resource
 from nvsentinel_sandbox.kube.statuses import Conflict, invalid
 
@@ -60,7 +60,7 @@ def prepare(
         identity["namespace"] = namespace or meta.get("namespace") or "default"
     identity["uid"] = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     identity["creationTimestamp"] = created
-    new = _enveloped(resource, {**identity, **kept}, obj)
+    new = _put_envelope_first(resource, {**identity, **kept}, obj)
     if resource.generation:
         new["metadata"]["generation"] = 1
     if resource.plural == "namespaces":
@@ -71,7 +71,7 @@ def prepare(
     elif resource.plural == "pods":
         new["status"] = {"phase": "Pending", **(new.get("status") or {})}
     elif resource.plural == "customresourcedefinitions":
-        new.setdefault("status", established(new))
+        new.setdefault("status", established_status(new))
     elif resource.custom:
         new = structural.with_defaults(resource.shape.schema, new)
     validate(resource, new)
@@ -101,18 +101,18 @@ def revise(resource: Resource, old: Object, edited: Object, subresource: str) ->
             asked["managedFields"] = owners
     identity = {k: v for k, v in was.items() if k in _SERVER_SET}
     kept = {k: v for k, v in asked.items() if k not in _SERVER_SET}
-    new = _enveloped(resource, {**identity, **kept}, edited)
+    new = _put_envelope_first(resource, {**identity, **kept}, edited)
     if resource.custom:
         new = structural.with_defaults(resource.shape.schema, new)
     if new == old:
         return None
     validate(resource, new, was)
-    if resource.generation and _desired(new) != _desired(old):
+    if resource.generation and _desired_part(new) != _desired_part(old):
         new["metadata"]["generation"] = was.get("generation", 0) + 1
     return new
 
 
-def finished(obj: Object) -> bool:
+def is_finished(obj: Object) -> bool:
     """Whether a terminating object waits for nothing any more."""
     meta = obj["metadata"]
     waits = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds")
@@ -135,11 +135,11 @@ def validate(resource: Resource, obj: Object, was: Mapping[str, Any] | None = No
         raise invalid(resource.kind, resource.group, str(name), faults)
 
 
-def _enveloped(resource: Resource, meta: Object, body: Mapping[str, Any]) -> Object:
+def _put_envelope_first(resource: Resource, meta: Object, body: Mapping[str, Any]) -> Object:
     """The object with apiVersion, kind and metadata first: encoded lists rely on it."""
     rest = {k: v for k, v in body.items() if k not in _ENVELOPE}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, **rest}
 
 
-def _desired(obj: Object) -> Object:
+def _desired_part(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("metadata", "status")}

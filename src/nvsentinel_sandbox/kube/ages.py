@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 
-def parsed(timestamp: str) -> float:
+def parse_time(timestamp: str) -> float:
     """Unix seconds of an RFC 3339 timestamp; ValueError when it is not one."""
     return datetime.fromisoformat(timestamp).timestamp()
 
@@ -19,12 +19,12 @@ def age(timestamp: str | None, now: float) -> str:
     if not timestamp:
         return "<unknown>"
     try:
-        return human(now - parsed(timestamp))
+        return human_duration(now - parse_time(timestamp))
     except ValueError:
         return "<invalid>"
 
 
-def human(duration: float) -> str:
+def human_duration(duration: float) -> str:
     """A duration in seconds, in the one or two units a reader needs."""
     if duration < -1:
         return "<invalid>"
@@ -34,19 +34,19 @@ def human(duration: float) -> str:
     if seconds < 120:
         return f"{seconds}s"
     if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
+        return _two_units(minutes, "m", seconds % 60, "s")
     if minutes < 180:
         return f"{minutes}m"
     if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
+        return _two_units(hours, "h", minutes % 60, "m")
     if hours < 48:
         return f"{hours}h"
     if days < 8:
-        return _two(days, "d", hours % 24, "h")
+        return _two_units(days, "d", hours % 24, "h")
     if years < 2:
         return f"{days}d"
-    return _two(years, "y", days % 365, "d") if years < 8 else f"{years}y"
+    return _two_units(years, "y", days % 365, "d") if years < 8 else f"{years}y"
 
 
-def _two(big: int, unit: str, small: int, part: str) -> str:
+def _two_units(big: int, unit: str, small: int, part: str) -> str:
     return f"{big}{unit}{small}{part}" if small else f"{big}{unit}"

@@ -112,7 +112,7 @@ class ApiServer:
         """
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {host}")
-        server = loopback.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = loopback.Server(self._handle_request, handler_cancellation=True, access_log=None)
         self._server = server
         self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -150,19 +150,19 @@ class ApiServer:
 
     # --- one request ----------------------------------------------------------------------
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle_request(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await self._answer(request)
+            return await self._answer_request(request)
         except ApiError as error:
-            return _refused(error)
+            return _status_response(error)
         except web.HTTPRequestEntityTooLarge as error:
             too_large = TooLarge(f"Request entity too large: {error.text}")
-            return _json(too_large.status(), too_large.code)
+            return _json_response(too_large.status(), too_large.code)
         except Exception as error:  # noqa: BLE001 - a server answers, whatever broke in it
             failure = InternalError(f"Internal error occurred: {type(error).__name__}: {error}")
-            return _json(failure.status(), failure.code)
+            return _json_response(failure.status(), failure.code)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer_request(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.host not in self._hosts:
             # A page on the web can point its own name at 127.0.0.1, but not this header.
             raise Forbidden(f"the Host header {request.host!r} is not this server")
@@ -179,9 +179,9 @@ class ApiServer:
             raise kind(message, retry_after=1 if code == 429 else 0)
         if target is None:
             access.check_path(account, path)
-            return self._unresourceful(request, path)
+            return self._answer_plain_path(request, path)
         access.check(account, target)
-        if (page := self._proxied(target, path)) is not None:
+        if (page := self._find_pod_page(target, path)) is not None:
             return web.Response(text=page)
         if target.subresource in _INTERACTIVE:
             raise Forbidden(
@@ -190,29 +190,29 @@ class ApiServer:
         if target.resource is None:
             raise NotFound("the server could not find the requested resource")
         if target.resource.stored and target.verb in access.READ_VERBS:
-            return await self._read(request, path, target, target.resource)
+            return await self._answer_read(request, path, target, target.resource)
         content_type = request.content_type if "Content-Type" in request.headers else ""
         body = await request.read()
         write = writing.Write(target, target.resource, query, body, content_type, agent)
-        return self._written(write, account)
+        return self._answer_write(write, account)
 
-    def _written(self, write: writing.Write, account: str) -> web.Response:
+    def _answer_write(self, write: writing.Write, account: str) -> web.Response:
         try:
             if write.resource.stored:
                 code, found = writing.perform(self.store, write)
             elif write.target.verb == "create":
-                code, found = 201, access.review(account, writing.asked(write))
+                code, found = 201, access.review(account, writing.read_review(write))
             else:
                 raise _not_allowed()
-            answer = _json(found, code)
+            answer = _json_response(found, code)
         except ApiError as error:
-            answer = _refused(error)
+            answer = _status_response(error)
         for warning in write.warnings:
             told = warning.replace("\\", "\\\\").replace('"', '\\"')
             answer.headers.add("Warning", f'299 - "{told}"')
         return answer
 
-    def _proxied(self, target: Target, path: str) -> str | None:
+    def _find_pod_page(self, target: Target, path: str) -> str | None:
         """What the pod serves there, if it serves anything; `target.name` may end in a port."""
         if (target.plural, target.subresource, target.verb) != ("pods", "proxy", "get"):
             return None
@@ -220,16 +220,16 @@ class ApiServer:
         page = path.partition("/proxy/")[2]
         return self._pages(target.namespace, pod, port, page) if self._pages else None
 
-    def _unresourceful(self, request: web.BaseRequest, path: str) -> web.Response:
+    def _answer_plain_path(self, request: web.BaseRequest, path: str) -> web.Response:
         registry = self.store.registry
         if request.method != "GET":
             raise _not_allowed()
         if path.startswith(_HEALTH):
             return web.Response(text="ok")
         if path in ("/version", "/version/"):  # clients ask with and without the slash
-            return _json(self.version)
+            return _json_response(self.version)
         if path == "/openapi/v3":
-            return _json(openapi.index(registry))
+            return _json_response(openapi.index(registry))
         if path == "/openapi/v2":
             return web.Response(body=openapi.V2_DOCUMENT, headers={"Content-Type": openapi.V2_TYPE})
         if path.startswith("/openapi/v3/"):
@@ -242,14 +242,14 @@ class ApiServer:
                 return web.Response(body=body, headers={"Content-Type": discovery.AGGREGATED})
         if found is None:
             raise NotFound("the server could not find the requested resource")
-        return _json(found)
+        return _json_response(found)
 
-    async def _read(
+    async def _answer_read(
         self, request: web.BaseRequest, path: str, target: Target, resource: Resource
     ) -> web.StreamResponse:
         query = request.query
         if target.subresource == "log" and resource.name == "pods":
-            return await self._log(request, target)
+            return await self._answer_log(request, target)
         if target.subresource not in ("", "status") or (
             target.subresource and "status" not in resource.subresources
         ):
@@ -257,11 +257,11 @@ class ApiServer:
         include = query.get("includeObject", "")
         shape = negotiate(request.headers.get("Accept", ""), include, self.store.now)
         if target.verb == "get":
-            return _encoded(self._reader.get(target, resource, shape))
+            return _encoded_response(self._reader.get(target, resource, shape))
         if target.verb == "list":
             if query.get("continue") and self.faults.take_expired_continue():
                 self._reader.expire()
-            return _encoded(self._reader.list(target, resource, query, shape))
+            return _encoded_response(self._reader.list(target, resource, query, shape))
         watch = streaming.Watch(self.store, self._cache, target, resource, query)
         response = web.StreamResponse(headers={"Content-Type": _JSON})
         await response.prepare(request)
@@ -271,7 +271,7 @@ class ApiServer:
             await watch.run(response, transport, shape, fault, self._bookmark_seconds)
         return response
 
-    async def _log(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def _answer_log(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         log = streaming.PodLog(self.store, target, request.query)
         if not log.follows:
             return web.Response(body=log.text(), content_type="text/plain")
@@ -282,20 +282,22 @@ class ApiServer:
         return response
 
 
-def _refused(error: ApiError) -> web.Response:
+def _status_response(error: ApiError) -> web.Response:
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
-    return _json(error.status(), error.code, headers)
+    return _json_response(error.status(), error.code, headers)
 
 
 def _not_allowed() -> ApiError:
     return MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
-def _json(
+def _json_response(
     found: dict[str, Any], code: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
-    return _encoded(msgspec.json.encode(found), code, headers)
+    return _encoded_response(msgspec.json.encode(found), code, headers)
 
 
-def _encoded(body: bytes, code: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def _encoded_response(
+    body: bytes, code: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
     return web.Response(body=body, status=code, content_type=_JSON, headers=headers)

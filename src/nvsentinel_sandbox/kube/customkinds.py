@@ -22,12 +22,12 @@ _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def _object(*needed: str, **properties: Schema) -> Schema:
+def _object_schema(*needed: str, **properties: Schema) -> Schema:
     found: Schema = {"type": "object", "properties": properties}
     return {**found, "required": list(needed)} if needed else found
 
 
-_CONDITION = _object(
+_CONDITION = _object_schema(
     "type",
     "status",
     type=_TEXT,
@@ -45,7 +45,7 @@ _CONDITIONS: Schema = {
 }
 
 
-def _phase(*known: str) -> Schema:
+def _phase_schema(*known: str) -> Schema:
     return {"type": "string", "enum": list(known)}
 
 
@@ -56,7 +56,7 @@ _PROGRESS: dict[str, Schema] = {
 }
 
 
-def _nvsentinel(
+def _define_kind(
     group: str,
     version: str,
     plural: str,
@@ -68,7 +68,7 @@ def _nvsentinel(
 ) -> Resource:
     # What else a controller reports in its status stays.
     status = {**status, "x-kubernetes-preserve-unknown-fields": True}
-    schema = _object(*(["spec"] if "required" in spec else []), spec=spec, status=status)
+    schema = _object_schema(*(["spec"] if "required" in spec else []), spec=spec, status=status)
     return Resource(
         group=group,
         version=version,
@@ -88,11 +88,11 @@ def _nvsentinel(
 _JANITOR = "janitor.dgxc.nvidia.com"
 _NODE = Column("Node", ".spec.nodeName")
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
-_NODE_SPEC = _object("nodeName", nodeName=_TEXT, force=_FLAG)
-_NODE_STATUS = _object(**_PROGRESS)
+_NODE_SPEC = _object_schema("nodeName", nodeName=_TEXT, force=_FLAG)
+_NODE_STATUS = _object_schema(**_PROGRESS)
 
 NVSENTINEL: tuple[Resource, ...] = (
-    _nvsentinel(
+    _define_kind(
         _JANITOR,
         "v1alpha1",
         "rebootnodes",
@@ -104,7 +104,7 @@ NVSENTINEL: tuple[Resource, ...] = (
         spec=_NODE_SPEC,
         status=_NODE_STATUS,
     ),
-    _nvsentinel(
+    _define_kind(
         _JANITOR,
         "v1alpha1",
         "terminatenodes",
@@ -116,40 +116,46 @@ NVSENTINEL: tuple[Resource, ...] = (
         spec=_NODE_SPEC,
         status=_NODE_STATUS,
     ),
-    _nvsentinel(
+    _define_kind(
         _JANITOR,
         "v1alpha1",
         "gpuresets",
         "GPUReset",
         _NODE,
         _AGE,
-        spec=_object("nodeName", nodeName=_TEXT, selector=_object(uuids=_TEXTS, pciBusIDs=_TEXTS)),
-        status=_object(
-            phase=_phase("Pending", "InProgress", "Terminating", "Succeeded", "Failed", "Unknown"),
+        spec=_object_schema(
+            "nodeName", nodeName=_TEXT, selector=_object_schema(uuids=_TEXTS, pciBusIDs=_TEXTS)
+        ),
+        status=_object_schema(
+            phase=_phase_schema(
+                "Pending", "InProgress", "Terminating", "Succeeded", "Failed", "Unknown"
+            ),
             **_PROGRESS,
         ),
     ),
-    _nvsentinel(
+    _define_kind(
         "nvsentinel.dgxc.nvidia.com",
         "v1",
         "externalremediationrequests",
         "ExternalRemediationRequest",
         short=("extrr",),
-        spec=_object("healthEvent", healthEvent=_OPEN),
-        status=_object(**_PROGRESS),
+        spec=_object_schema("healthEvent", healthEvent=_OPEN),
+        status=_object_schema(**_PROGRESS),
     ),
-    _nvsentinel(
+    _define_kind(
         "nvsentinel.nvidia.com",
         "v1alpha1",
         "validationrequests",
         "ValidationRequest",
         Column("Phase", ".status.phase"),
         _AGE,
-        spec=_object(
-            nodes={"type": "array", "items": _object("name", name=_TEXT)},
+        spec=_object_schema(
+            nodes={"type": "array", "items": _object_schema("name", name=_TEXT)},
             tests={"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": True}},
         ),
-        status=_object(phase=_phase("Pending", "Running", "Succeeded", "Failed"), **_PROGRESS),
+        status=_object_schema(
+            phase=_phase_schema("Pending", "Running", "Succeeded", "Failed"), **_PROGRESS
+        ),
     ),
 )
 
@@ -187,7 +193,7 @@ def definition_of(resource: Resource) -> dict[str, Any]:
     }
 
 
-def established(definition: Mapping[str, Any]) -> dict[str, Any]:
+def established_status(definition: Mapping[str, Any]) -> dict[str, Any]:
     """The status of a CustomResourceDefinition whose kind is served."""
     spec = definition.get("spec") or {}
     return {
@@ -216,7 +222,7 @@ def resource_from(definition: Mapping[str, Any]) -> Resource:
     Invalid, with the fields at fault, when it cannot be served.
     """
     name = definition["metadata"]["name"]
-    faults = list(_faults(definition))
+    faults = list(_find_faults(definition))
     if faults:
         raise invalid(_DEFINITION, _GROUP, name, faults)
     spec = definition["spec"]
@@ -242,7 +248,7 @@ def resource_from(definition: Mapping[str, Any]) -> Resource:
     )
 
 
-def _faults(definition: Mapping[str, Any]) -> Iterator[Fault]:
+def _find_faults(definition: Mapping[str, Any]) -> Iterator[Fault]:
     spec = definition.get("spec") or {}
     names, versions = spec.get("names") or {}, spec.get("versions") or ()
     for path, found in (

@@ -67,35 +67,37 @@ def check(resource: Resource, obj: Object, mode: str) -> tuple[Object, list[str]
         )
     unknown: list[str] = []
     try:
-        found = _checked(resource.shape, obj, "", unknown, typed=not resource.custom)
+        found = _check_value(resource.shape, obj, "", unknown, typed=not resource.custom)
     except Mismatch as error:
-        raise BadRequest(f"{_handled(resource)}: json: {error}") from None
+        raise BadRequest(f"{_cannot_be_handled(resource)}: json: {error}") from None
     told = [f'unknown field "{path}"' for path in unknown]
     if told and mode == "Strict":
-        raise BadRequest(f"{_handled(resource)}: strict decoding error: {', '.join(told)}")
+        raise BadRequest(
+            f"{_cannot_be_handled(resource)}: strict decoding error: {', '.join(told)}"
+        )
     return found, [] if mode == "Ignore" else told
 
 
-def _handled(resource: Resource) -> str:
+def _cannot_be_handled(resource: Resource) -> str:
     return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
 
 
-def _checked(shape: Shape, value: Any, path: str, unknown: list[str], *, typed: bool) -> Any:
+def _check_value(shape: Shape, value: Any, path: str, unknown: list[str], *, typed: bool) -> Any:
     if value is None or shape.kind == "any":
         return value
     if isinstance(value, Mapping) and shape.kind in ("object", "map"):
-        return _members(shape, value, path, unknown, typed=typed)
+        return _check_members(shape, value, path, unknown, typed=typed)
     if isinstance(value, list) and shape.kind == "array":
         return [
-            _checked(shape.item, inner, f"{path}[{index}]", unknown, typed=typed)
+            _check_value(shape.item, inner, f"{path}[{index}]", unknown, typed=typed)
             for index, inner in enumerate(value)
         ]
     if not typed or (shape.kind == "scalar" and _FITS[shape.type](value)):
         return value
-    raise Mismatch(*_told(shape, value))
+    raise Mismatch(*_describe_mismatch(shape, value))
 
 
-def _members(
+def _check_members(
     shape: Shape, value: Mapping[str, Any], path: str, unknown: list[str], *, typed: bool
 ) -> Object:
     found = {}
@@ -107,7 +109,7 @@ def _members(
         try:
             # Metadata is Go's own type in custom kinds too.
             typed_here = typed or where == "metadata"
-            found[key] = _checked(below, inner, where, unknown, typed=typed_here)
+            found[key] = _check_value(below, inner, where, unknown, typed=typed_here)
         except Mismatch as error:
             if shape.kind == "object" and not error.place:
                 plain = ".".join(part.partition("[")[0] for part in where.split("."))
@@ -116,7 +118,7 @@ def _members(
     return found
 
 
-def _told(shape: Shape, value: Any) -> tuple[str, str]:
+def _describe_mismatch(shape: Shape, value: Any) -> tuple[str, str]:
     was = "object" if isinstance(value, Mapping) else "array" if isinstance(value, list) else ""
     if not was:
         was = "bool" if isinstance(value, bool) else "number" if _is_number(value) else "string"

@@ -47,15 +47,17 @@ def document(registry: Registry, path: str, *, aggregated: bool) -> Document | N
     """The discovery document at `path`, or None when that is no discovery path."""
     parts = path.strip("/").split("/")
     if parts == ["api"]:
-        return _aggregated(registry, core=True) if aggregated else _core_versions()
+        return _aggregated_document(registry, core=True) if aggregated else _core_versions()
     if parts == ["apis"]:
-        return _aggregated(registry, core=False) if aggregated else _groups(registry)
+        return (
+            _aggregated_document(registry, core=False) if aggregated else _group_document(registry)
+        )
     if parts == ["api", "v1"]:
-        return _resources(registry, "", "v1")
+        return _resource_document(registry, "", "v1")
     if parts[0] == "apis" and len(parts) == 2:
         return next((g for g in _group_list(registry) if g["name"] == parts[1]), None)
     if parts[0] == "apis" and len(parts) == 3:
-        return _resources(registry, parts[1], parts[2])
+        return _resource_document(registry, parts[1], parts[2])
     return None
 
 
@@ -63,7 +65,7 @@ def _core_versions() -> Document:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
 
 
-def _groups(registry: Registry) -> Document:
+def _group_document(registry: Registry) -> Document:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": _group_list(registry)}
 
 
@@ -85,7 +87,7 @@ def _group_list(registry: Registry) -> list[Document]:
     ]
 
 
-def _resources(registry: Registry, group: str, number: str) -> Document | None:
+def _resource_document(registry: Registry, group: str, number: str) -> Document | None:
     found = registry.in_group(group, number)
     if not found:
         return None
@@ -124,7 +126,7 @@ def _legacy_entries(resource: Resource) -> list[Document]:
     return found
 
 
-def _aggregated(registry: Registry, *, core: bool) -> Document:
+def _aggregated_document(registry: Registry, *, core: bool) -> Document:
     groups: dict[str, list[Document]] = {}
     for group, number in registry.group_versions():
         if bool(group) is core:

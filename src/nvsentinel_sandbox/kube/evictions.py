@@ -55,7 +55,7 @@ def _refuse_when_protected(store: ObjectStore, pod: Mapping[str, Any]) -> None:
         return
     for budget in store.list("poddisruptionbudgets", namespace=meta["namespace"]):
         selector = budget.get("spec", {}).get("selector")
-        if selector is None or not matches(_requirements(selector), meta.get("labels") or {}):
+        if selector is None or not matches(_requirements_of(selector), meta.get("labels") or {}):
             continue
         status = budget.get("status") or {}
         if status.get("disruptionsAllowed", 0) > 0:
@@ -74,7 +74,7 @@ def _refuse_when_protected(store: ObjectStore, pod: Mapping[str, Any]) -> None:
         )
 
 
-def _requirements(selector: Mapping[str, Any]) -> tuple[Requirement, ...]:
+def _requirements_of(selector: Mapping[str, Any]) -> tuple[Requirement, ...]:
     equal = [
         Requirement(key, "in", frozenset({value}))
         for key, value in (selector.get("matchLabels") or {}).items()

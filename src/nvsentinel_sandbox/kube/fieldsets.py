@@ -25,14 +25,14 @@ _DEFAULT_KEYS = {"protocol": "TCP"}
 
 def of(shape: Shape, obj: Mapping[str, Any], *, added: bool = False) -> Fields:
     """The fields of an object; with `added` also the maps they are in, as an update owns them."""
-    return frozenset(_walk(shape, obj, (), added=added))
+    return frozenset(_walk_fields(shape, obj, (), added=added))
 
 
 def differences(shape: Shape, old: Any, new: Any) -> tuple[Fields, Fields]:
     """The fields in `new` that are new or have another value, and those that are gone."""
     changed: set[Path] = set()
     gone: set[Path] = set()
-    _compare(shape, old, new, (), changed, gone)
+    _compare_fields(shape, old, new, (), changed, gone)
     return frozenset(changed), frozenset(gone)
 
 
@@ -68,10 +68,10 @@ def encode(fields: Iterable[Path]) -> dict[str, Any]:
 
 def decode(fields: Mapping[str, Any]) -> Fields:
     """FieldsV1 as a set."""
-    return frozenset(_decoded(fields, ()))
+    return frozenset(_decode_paths(fields, ()))
 
 
-def shown(path: Path) -> str:
+def path_text(path: Path) -> str:
     """As conflicts name it: `.spec.containers[name="main"].image`."""
     told = ""
     for step in path:
@@ -85,7 +85,7 @@ def shown(path: Path) -> str:
     return told
 
 
-def _walk(shape: Shape, value: Any, path: Path, *, added: bool) -> Iterator[Path]:
+def _walk_fields(shape: Shape, value: Any, path: Path, *, added: bool) -> Iterator[Path]:
     below = steps(shape, value)
     if not below:
         if path:
@@ -95,7 +95,7 @@ def _walk(shape: Shape, value: Any, path: Path, *, added: bool) -> Iterator[Path
         yield path
     for step, (inner_shape, inner) in below.items():
         if not _is_ignored(path, step):
-            yield from _walk(inner_shape, inner, (*path, step), added=added)
+            yield from _walk_fields(inner_shape, inner, (*path, step), added=added)
 
 
 def _stands_alone(shape: Shape) -> bool:
@@ -103,26 +103,26 @@ def _stands_alone(shape: Shape) -> bool:
     return shape.kind == "map" or (shape.kind == "object" and not shape.type)
 
 
-def _compare(
+def _compare_fields(
     shape: Shape, old: Any, new: Any, path: Path, changed: set[Path], gone: set[Path]
 ) -> None:
     before, after = steps(shape, old), steps(shape, new)
     if before is None or after is None:
         if old != new and path:
-            changed.update(_walk(shape, new, path, added=True))
+            changed.update(_walk_fields(shape, new, path, added=True))
             if before:
-                gone.update(set(_walk(shape, old, path, added=True)) - changed)
+                gone.update(set(_walk_fields(shape, old, path, added=True)) - changed)
         return
     for step, (inner_shape, inner) in after.items():
         if _is_ignored(path, step):
             continue
         if step in before:
-            _compare(inner_shape, before[step][1], inner, (*path, step), changed, gone)
+            _compare_fields(inner_shape, before[step][1], inner, (*path, step), changed, gone)
         else:
-            changed.update(_walk(inner_shape, inner, (*path, step), added=True))
+            changed.update(_walk_fields(inner_shape, inner, (*path, step), added=True))
     for step, (inner_shape, inner) in before.items():
         if step not in after and not _is_ignored(path, step):
-            gone.update(_walk(inner_shape, inner, (*path, step), added=True))
+            gone.update(_walk_fields(inner_shape, inner, (*path, step), added=True))
             gone.add((*path, step))
 
 
@@ -132,11 +132,11 @@ def _is_ignored(path: Path, step: str) -> bool:
     return path == ("f:metadata",) and step[2:] in _IGNORED
 
 
-def _decoded(node: Mapping[str, Any], path: Path) -> Iterator[Path]:
+def _decode_paths(node: Mapping[str, Any], path: Path) -> Iterator[Path]:
     for step, below in node.items():
         if step == ".":
             yield path
         elif below:
-            yield from _decoded(below, (*path, step))
+            yield from _decode_paths(below, (*path, step))
         else:
             yield (*path, step)

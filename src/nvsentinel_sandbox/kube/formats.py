@@ -34,7 +34,7 @@ class Format:
             kind = {"apiVersion": resource.api_version, "kind": resource.kind}
             skip = msgspec.json.encode(kind)[:-1] + b","
         items = (b"{" + e.encoded[len(skip) :] if skip else e.encoded for e in entries)
-        return _list(resource.api_version, f"{resource.kind}List", meta, items)
+        return _encode_list(resource.api_version, f"{resource.kind}List", meta, items)
 
 
 class MetadataFormat(Format):
@@ -47,7 +47,7 @@ class MetadataFormat(Format):
 
     def many(self, _resource: Resource, entries: Iterable[Entry], meta: dict[str, Any]) -> bytes:
         kind = "PartialObjectMetadataList"
-        return _list("meta.k8s.io/v1", kind, meta, (self.one(e) for e in entries))
+        return _encode_list("meta.k8s.io/v1", kind, meta, (self.one(e) for e in entries))
 
 
 class TableFormat(Format):
@@ -61,12 +61,12 @@ class TableFormat(Format):
     def one(self, entry: Entry) -> bytes:
         obj = entry.decode()
         meta = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        return self._table(entry.resource, [obj], meta)
+        return self._encode_table(entry.resource, [obj], meta)
 
     def many(self, resource: Resource, entries: Iterable[Entry], meta: dict[str, Any]) -> bytes:
-        return self._table(resource, [e.decode() for e in entries], meta)
+        return self._encode_table(resource, [e.decode() for e in entries], meta)
 
-    def _table(self, resource: Resource, objects: list[Any], meta: dict[str, Any]) -> bytes:
+    def _encode_table(self, resource: Resource, objects: list[Any], meta: dict[str, Any]) -> bytes:
         now = self._now()
         columns = tables.columns(resource)
         rows = []
@@ -108,6 +108,6 @@ def negotiate(accept: str, include: str, now: Callable[[], float]) -> Format:
     raise NotAcceptable(message)
 
 
-def _list(version: str, kind: str, meta: dict[str, Any], items: Iterable[bytes]) -> bytes:
+def _encode_list(version: str, kind: str, meta: dict[str, Any], items: Iterable[bytes]) -> bytes:
     head = msgspec.json.encode({"kind": kind, "apiVersion": version, "metadata": meta})
     return b'%s,"items":[%s]}\n' % (head[:-1], b",".join(items))

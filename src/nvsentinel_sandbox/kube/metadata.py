@@ -61,7 +61,11 @@ def faults_of(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a '
                 f"{resource.kind}: metadata.{name} must map strings to strings"
             )
-    return [*_name(resource, meta), *_pairs(meta), *_finalizers(meta, was or {}, new=was is None)]
+    return [
+        *_check_name(resource, meta),
+        *_check_labels(meta),
+        *_check_finalizers(meta, was or {}, new=was is None),
+    ]
 
 
 def taint_faults(node: Mapping[str, Any]) -> Iterator[Fault]:
@@ -72,7 +76,7 @@ def taint_faults(node: Mapping[str, Any]) -> Iterator[Fault]:
             yield unsupported(path, taint.get("effect", ""), _EFFECTS)
 
 
-def _name(resource: Resource, meta: Mapping[str, Any]) -> Iterator[Fault]:
+def _check_name(resource: Resource, meta: Mapping[str, Any]) -> Iterator[Fault]:
     name = meta.get("name")
     if not name:
         yield required("metadata.name", "name or generateName is required")
@@ -90,7 +94,7 @@ def _name(resource: Resource, meta: Mapping[str, Any]) -> Iterator[Fault]:
         yield unfit("metadata.name", name, _SUBDOMAIN_RULE)
 
 
-def _pairs(meta: Mapping[str, Any]) -> Iterator[Fault]:
+def _check_labels(meta: Mapping[str, Any]) -> Iterator[Fault]:
     for key, value in (meta.get("labels") or {}).items():
         if told := key_fault(key):
             yield unfit("metadata.labels", key, told)
@@ -129,7 +133,9 @@ def value_fault(value: str) -> str:
     return "" if re.fullmatch(_VALUE, value) else _VALUE_RULE
 
 
-def _finalizers(meta: Mapping[str, Any], was: Mapping[str, Any], *, new: bool) -> Iterator[Fault]:
+def _check_finalizers(
+    meta: Mapping[str, Any], was: Mapping[str, Any], *, new: bool
+) -> Iterator[Fault]:
     found = meta.get("finalizers") or ()
     for index, name in enumerate(found):
         if "/" not in name and name not in _STANDARD_FINALIZERS:

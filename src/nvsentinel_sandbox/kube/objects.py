@@ -137,7 +137,7 @@ class ObjectStore:
     def get(self, plural: str, name: str, *, namespace: str | None = None) -> Object:
         """A copy of the object; NotFound."""
         resource = self.resource(plural)
-        return self.entry(resource, name, _namespace(resource, namespace)).decode()
+        return self.entry(resource, name, _namespace_for(resource, namespace)).decode()
 
     def find(self, plural: str, name: str, *, namespace: str | None = None) -> Object | None:
         """A copy of the object, or None."""
@@ -189,7 +189,7 @@ class ObjectStore:
         declared = resource_from(new) if resource.name == _CRDS else None
         if dry_run:
             return new
-        entry = self._commit("ADDED", resource, new, None)
+        entry = self._commit_change("ADDED", resource, new, None)
         if declared:
             self.registry.add(declared)
         return entry.decode()
@@ -211,7 +211,7 @@ class ObjectStore:
         finalizer of a terminating object deletes it. NotFound, Invalid.
         """
         resource = self.resource(plural)
-        entry = self.entry(resource, name, _namespace(resource, namespace))
+        entry = self.entry(resource, name, _namespace_for(resource, namespace))
         edited = entry.decode()
         change(edited)
         new = admission.revise(resource, entry.decode(), edited, subresource)
@@ -220,12 +220,12 @@ class ObjectStore:
         declared = resource_from(new) if resource.name == _CRDS else None
         if dry_run:
             return new
-        if admission.finished(new):
-            self._remove(entry, new)
+        if admission.is_finished(new):
+            self._remove_entry(entry, new)
             return new
         if declared:
             self.registry.add(declared)
-        return self._commit("MODIFIED", resource, new, entry).decode()
+        return self._commit_change("MODIFIED", resource, new, entry).decode()
 
     def delete(
         self,
@@ -242,23 +242,23 @@ class ObjectStore:
         removed; so is a pod on a node with `graceful_pods`, until `grace` is 0 (seconds).
         """
         resource = self.resource(plural)
-        entry = self.entry(resource, name, _namespace(resource, namespace))
+        entry = self.entry(resource, name, _namespace_for(resource, namespace))
         obj = entry.decode()
         meta, spec = obj["metadata"], obj.get("spec") or {}
         if cascade == "Orphan":
             for dependent in self._owned_by(entry.uid):
-                self._disown(dependent, entry.uid)
+                self._remove_owner(dependent, entry.uid)
         elif cascade == "Foreground":
-            self._collect(entry.uid)
+            self._collect_garbage(entry.uid)
         waits = 0
         if resource.plural == "pods" and self.graceful_pods and spec.get("nodeName"):
             waits = spec.get("terminationGracePeriodSeconds", 30) if grace is None else grace
         if not (meta.get("finalizers") or waits):
-            self._remove(entry, obj)
+            self._remove_entry(entry, obj)
         elif waits < meta.get("deletionGracePeriodSeconds", waits + 1):
             meta["deletionTimestamp"] = self.timestamp(waits)
             meta["deletionGracePeriodSeconds"] = waits
-            self._commit("MODIFIED", resource, obj, entry)
+            self._commit_change("MODIFIED", resource, obj, entry)
 
     def append_log(self, namespace: str, pod: str, container: str, line: str) -> None:
         """One more line in a container's log, at the store's clock."""
@@ -285,7 +285,7 @@ class ObjectStore:
 
     # --- inside -------------------------------------------------------------------------
 
-    def _commit(
+    def _commit_change(
         self, kind: ChangeType, resource: Resource, obj: Object, before: Entry | None
     ) -> Entry:
         self.version += 1
@@ -312,10 +312,10 @@ class ObjectStore:
             self._dependents.get(owner, {}).pop(entry.uid, None)
         for owner in entry.owners if kind != "DELETED" else ():
             self._dependents.setdefault(owner, {})[entry.uid] = None
-        self._tell(Change(kind, entry, before))
+        self._tell_subscribers(Change(kind, entry, before))
         return entry
 
-    def _tell(self, change: Change) -> None:
+    def _tell_subscribers(self, change: Change) -> None:
         self._queue.append(change)
         if self._telling:
             return
@@ -332,20 +332,20 @@ class ObjectStore:
         finally:
             self._telling = False
 
-    def _remove(self, entry: Entry, last: Object) -> None:
-        self._commit("DELETED", entry.resource, last, entry)
+    def _remove_entry(self, entry: Entry, last: Object) -> None:
+        self._commit_change("DELETED", entry.resource, last, entry)
         namespace, name = entry.key
         if entry.resource.plural == "pods":
             self.logs.drop(namespace, name)
         elif entry.resource.plural == "namespaces":
-            self._clear(lambda e: e.key[0] == name)
+            self._delete_all_that(lambda e: e.key[0] == name)
         elif entry.resource.name == _CRDS:
-            self._clear(lambda e: e.resource.name == name)
+            self._delete_all_that(lambda e: e.resource.name == name)
             self.registry.remove(name)
-        self._collect(entry.uid)
+        self._collect_garbage(entry.uid)
         self._dependents.pop(entry.uid, None)
 
-    def _clear(self, condemned: Callable[[Entry], bool]) -> None:
+    def _delete_all_that(self, condemned: Callable[[Entry], bool]) -> None:
         for entry in [e for e in self._alive.values() if condemned(e)]:
             if entry.uid in self._alive:
                 self.delete(entry.resource.name, entry.key[1], namespace=entry.key[0], grace=0)
@@ -353,16 +353,16 @@ class ObjectStore:
     def _owned_by(self, uid: str) -> Entries:
         return [self._alive[u] for u in self._dependents.get(uid, {}) if u in self._alive]
 
-    def _collect(self, owner: str) -> None:
+    def _collect_garbage(self, owner: str) -> None:
         """Garbage collection: what has no other owner goes, the rest loses the reference."""
         for dependent in self._owned_by(owner):
             if any(o in self._alive for o in dependent.owners if o != owner):
-                self._disown(dependent, owner)
+                self._remove_owner(dependent, owner)
             elif dependent.uid in self._alive:
                 namespace, name = dependent.key
                 self.delete(dependent.resource.name, name, namespace=namespace)
 
-    def _disown(self, dependent: Entry, owner: str) -> None:
+    def _remove_owner(self, dependent: Entry, owner: str) -> None:
         def strip(obj: Object) -> None:
             references = obj["metadata"].pop("ownerReferences", [])
             if left := [r for r in references if r.get("uid") != owner]:
@@ -372,5 +372,5 @@ class ObjectStore:
         self.update(dependent.resource.name, name, strip, namespace=namespace)
 
 
-def _namespace(resource: Resource, namespace: str | None) -> str:
+def _namespace_for(resource: Resource, namespace: str | None) -> str:
     return (namespace or "default") if resource.namespaced else ""

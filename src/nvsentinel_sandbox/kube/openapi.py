@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from nvsentinel_sandbox.kube.resources import Registry, Resource
-from nvsentinel_sandbox.kube.shapes import Shape, named
+from nvsentinel_sandbox.kube.shapes import Shape, type_named
 
 Document = dict[str, Any]
 
@@ -56,16 +56,16 @@ def document(registry: Registry, path: str) -> Document | None:
         return None
     schemas: Document = {}
     for resource in resources:
-        schemas[_schema_name(resource)] = _kind(resource, schemas)
+        schemas[_schema_name(resource)] = _kind_schema(resource, schemas)
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.32.4"},
-        "paths": {p: item for r in resources for p, item in _paths(path, r).items()},
+        "paths": {p: item for r in resources for p, item in _paths_of(path, r).items()},
         "components": {"schemas": schemas},
     }
 
 
-def _paths(base: str, resource: Resource) -> dict[str, Document]:
+def _paths_of(base: str, resource: Resource) -> dict[str, Document]:
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     place = "/namespaces/{namespace}" if resource.namespaced else ""
     collection = f"/{base.strip('/')}{place}/{resource.plural}"
@@ -104,28 +104,28 @@ def _schema_name(resource: Resource) -> str:
     return f"io.k8s.api.{group}.{resource.version}.{resource.kind}"
 
 
-def _kind(resource: Resource, schemas: Document) -> Document:
+def _kind_schema(resource: Resource, schemas: Document) -> Document:
     shape = resource.shape
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    fields = {name: _schema(inner, schemas) for name, inner in shape.fields.items()}
+    fields = {name: _field_schema(inner, schemas) for name, inner in shape.fields.items()}
     for name, told in _TOP.items():
         fields[name] = {**fields.get(name, {"type": "string"}), "description": told}
     described = shape.schema.get("description") or f"A {resource.kind}."
     return {
-        **_object(shape, fields),
+        **_object_schema(shape, fields),
         "description": described,
         "x-kubernetes-group-version-kind": [gvk],
     }
 
 
-def _schema(shape: Shape, schemas: Document) -> Document:
+def _field_schema(shape: Shape, schemas: Document) -> Document:
     """One field's schema; built-in objects become components of their own."""
     if shape.schema:
         return dict(shape.schema)
     if shape.kind == "array":
-        return {"type": "array", "items": _schema(shape.item, schemas)}
+        return {"type": "array", "items": _field_schema(shape.item, schemas)}
     if shape.kind == "map":
-        return {"type": "object", "additionalProperties": _schema(shape.item, schemas)}
+        return {"type": "object", "additionalProperties": _field_schema(shape.item, schemas)}
     if shape.kind == "scalar":
         return dict(_SCALARS.get(shape.type) or {"type": shape.type})
     if shape.kind == "any" or not shape.type:
@@ -133,11 +133,13 @@ def _schema(shape: Shape, schemas: Document) -> Document:
     place = f"io.k8s.api.{shape.type}"
     if place not in schemas:
         schemas[place] = {}  # it may contain itself
-        inner = named(shape.type)
-        schemas[place] = _object(inner, {n: _schema(s, schemas) for n, s in inner.fields.items()})
+        inner = type_named(shape.type)
+        schemas[place] = _object_schema(
+            inner, {n: _field_schema(s, schemas) for n, s in inner.fields.items()}
+        )
     return {"allOf": [{"$ref": f"#/components/schemas/{place}"}], "default": {}}
 
 
-def _object(shape: Shape, fields: Document) -> Document:
+def _object_schema(shape: Shape, fields: Document) -> Document:
     found: Document = {"type": "object", "properties": fields}
     return {**found, "required": sorted(shape.required)} if shape.required else found

@@ -56,13 +56,13 @@ def record(resource: Resource, old: Mapping[str, Any] | None, new: Object, write
     """Note in `new` that the writer owns what it changed; others lose that, and what is gone."""
     managers, reset = _managers_of(old, new)
     if reset:
-        _store(new, old, {}, writer.time)
+        _store_managed_fields(new, old, {}, writer.time)
         return
     changed, gone = fieldsets.differences(resource.shape, old or {}, new)
     me = writer.owner(resource, "Update")
     found = {o: f if o == me else f - changed for o, f in managers.items()}
     found[me] = found.get(me, frozenset()) | changed
-    _store(new, old, {o: f - gone for o, f in found.items()}, writer.time)
+    _store_managed_fields(new, old, {o: f - gone for o, f in found.items()}, writer.time)
 
 
 def apply(
@@ -80,23 +80,23 @@ def apply(
     me, mine = writer.owner(resource, "Apply"), fieldsets.of(shape, wanted)
     last = managers.get(me, frozenset())
     others = {owner: fields for owner, fields in managers.items() if owner != me}
-    new: Object = _merged(shape, old, wanted)
+    new: Object = _merge_values(shape, old, wanted)
     held = mine.union(*others.values())
     for path in sorted(last - mine, key=len, reverse=True):
         if not any(kept[: len(path)] == path for kept in held):
-            _remove(shape, new, path)
+            _remove_field(shape, new, path)
     changed, gone = fieldsets.differences(shape, old, new)
     taken = [(o, path) for o, fields in others.items() for path in sorted(fields & changed)]
     if taken and not force:
-        raise _conflict(taken)
+        raise _conflict_error(taken)
     found = {owner: fields - changed - gone for owner, fields in others.items()}
     found[me] = mine
-    _store(new, old, found, writer.time)
+    _store_managed_fields(new, old, found, writer.time)
     return new
 
 
-def _conflict(taken: Iterable[tuple[Owner, Path]]) -> Conflict:
-    found = [(str(owner), fieldsets.shown(path)) for owner, path in taken]
+def _conflict_error(taken: Iterable[tuple[Owner, Path]]) -> Conflict:
+    found = [(str(owner), fieldsets.path_text(path)) for owner, path in taken]
     if len(found) == 1:
         owner, path = found[0]
         told = f"1 conflict: conflict with {owner}: {path}"
@@ -139,7 +139,9 @@ def _managers_of(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> tuple
     return found, False
 
 
-def _store(new: Object, old: Mapping[str, Any] | None, managers: Managers, time: str) -> None:
+def _store_managed_fields(
+    new: Object, old: Mapping[str, Any] | None, managers: Managers, time: str
+) -> None:
     """Write managedFields; an entry that stays the same keeps its time."""
     meta = new.setdefault("metadata", {})
     known = (meta.get("managedFields") or []) + (
@@ -167,7 +169,7 @@ def _store(new: Object, old: Mapping[str, Any] | None, managers: Managers, time:
         meta["managedFields"] = entries
 
 
-def _merged(shape: Shape, old: Any, new: Any) -> Any:
+def _merge_values(shape: Shape, old: Any, new: Any) -> Any:
     """`new` laid over `old`, as deep as both are granular."""
     before, after = fieldsets.steps(shape, old), fieldsets.steps(shape, new)
     if before is None or after is None:
@@ -176,15 +178,15 @@ def _merged(shape: Shape, old: Any, new: Any) -> Any:
         found = dict(old)
         for key, inner in new.items():
             below = shape.child(key) or ANY
-            found[key] = _merged(below, old[key], inner) if key in old else inner
+            found[key] = _merge_values(below, old[key], inner) if key in old else inner
         return found
     merged = {step: inner for step, (_, inner) in before.items()}
     for step, (below, inner) in after.items():
-        merged[step] = _merged(below, merged[step], inner) if step in merged else inner
+        merged[step] = _merge_values(below, merged[step], inner) if step in merged else inner
     return list(merged.values())
 
 
-def _remove(shape: Shape, obj: Any, path: Path) -> None:
+def _remove_field(shape: Shape, obj: Any, path: Path) -> None:
     """Take one field out, and the maps and lists it leaves empty."""
     parents: list[tuple[Callable[[], None], Any]] = []
     for step in path:

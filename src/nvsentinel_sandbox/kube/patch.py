@@ -114,13 +114,13 @@ def json_patch(target: Any, operations: Any) -> Any:
     tells no more than a server does.
     """
     if not isinstance(operations, list):
-        raise BadRequest(_undecodable(operations, "[]handlers.jsonPatchOp"))
+        raise BadRequest(_cannot_decode(operations, "[]handlers.jsonPatchOp"))
     document = copy.deepcopy(target)
     for operation in operations:
         if not isinstance(operation, Mapping | None):
-            raise BadRequest(_undecodable(operation, "handlers.jsonPatchOp"))
+            raise BadRequest(_cannot_decode(operation, "handlers.jsonPatchOp"))
         try:
-            document = _operate(document, operation or {})
+            document = _apply_operation(document, operation or {})
         except (KeyError, IndexError, TypeError, ValueError):
             raise Invalid(
                 "the server rejected our request due to an error in our request"
@@ -128,73 +128,73 @@ def json_patch(target: Any, operations: Any) -> Any:
     return document
 
 
-def _undecodable(found: Any, wanted: str) -> str:
+def _cannot_decode(found: Any, wanted: str) -> str:
     words = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
     word = words.get(type(found), "number")
     return f"error decoding patch: json: cannot unmarshal {word} into Go value of type {wanted}"
 
 
-def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
-    kind, path = operation["op"], _pointer(operation["path"])
+def _apply_operation(document: Any, operation: Mapping[str, Any]) -> Any:
+    kind, path = operation["op"], _split_pointer(operation["path"])
     if kind == "test":
-        if _value(document, path) != operation.get("value"):
+        if _value_at(document, path) != operation.get("value"):
             raise ValueError("testing value failed")
         return document
     if kind == "remove":
-        return _remove(document, path)
+        return _remove_at(document, path)
     if kind in ("add", "replace"):
         value = copy.deepcopy(operation.get("value"))
-        return _put(document, path, value, insert=kind == "add")
+        return _put_at(document, path, value, insert=kind == "add")
     if kind in ("copy", "move"):
-        source = _pointer(operation["from"])
-        value = copy.deepcopy(_value(document, source))
+        source = _split_pointer(operation["from"])
+        value = copy.deepcopy(_value_at(document, source))
         if kind == "move":
-            document = _remove(document, source)
-        return _put(document, path, value, insert=True)
+            document = _remove_at(document, source)
+        return _put_at(document, path, value, insert=True)
     raise ValueError(f"unknown operation {kind}")
 
 
-def _pointer(text: str) -> list[str]:
+def _split_pointer(text: str) -> list[str]:
     """The parts of an RFC 6901 pointer."""
     if text and not text.startswith("/"):
         raise ValueError(f"not a JSON pointer: {text}")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
-def _read(document: Any, path: list[str]) -> Any:
+def _read_at(document: Any, path: list[str]) -> Any:
     for part in path:
         document = (
-            document[_index(document, part)] if isinstance(document, list) else document[part]
+            document[_index_of(document, part)] if isinstance(document, list) else document[part]
         )
     return document
 
 
-def _value(document: Any, path: list[str]) -> Any:
+def _value_at(document: Any, path: list[str]) -> Any:
     """What is at a path whose parent is there; null for a key the parent has not."""
-    parent = _read(document, path[:-1])
-    return parent.get(path[-1]) if path and isinstance(parent, dict) else _read(document, path)
+    parent = _read_at(document, path[:-1])
+    return parent.get(path[-1]) if path and isinstance(parent, dict) else _read_at(document, path)
 
 
-def _put(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
+def _put_at(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
     if not path:
         return value
-    parent, last = _read(document, path[:-1]), path[-1]
+    parent, last = _read_at(document, path[:-1]), path[-1]
     if not isinstance(parent, list):
         parent[last] = value
     elif insert:
-        parent.insert(len(parent) if last == "-" else _index(parent, last, beyond=1), value)
+        parent.insert(len(parent) if last == "-" else _index_of(parent, last, beyond=1), value)
     else:
-        parent[_index(parent, last)] = value
+        parent[_index_of(parent, last)] = value
     return document
 
 
-def _remove(document: Any, path: list[str]) -> Any:
-    parent, last = _read(document, path[:-1]), path[-1]
-    del parent[_index(parent, last) if isinstance(parent, list) else last]
+def _remove_at(document: Any, path: list[str]) -> Any:
+    parent, last = _read_at(document, path[:-1]), path[-1]
+    del parent[_index_of(parent, last) if isinstance(parent, list) else last]
     return document
 
 
-def _index(items: list[Any], part: str, beyond: int = 0) -> int:
+def _index_of(items: list[Any], part: str, beyond: int = 0) -> int:
     at = int(part)
     if at < 0:
         at += len(items) + beyond  # counted from the end

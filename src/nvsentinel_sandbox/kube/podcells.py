@@ -37,7 +37,7 @@ def status(obj: Any, _now: float) -> str:
     found = obj.get("status", {})
     if obj["metadata"].get("deletionTimestamp"):
         return "Unknown" if found.get("reason") == "NodeLost" else "Terminating"
-    if waiting := _init(found.get("initContainerStatuses") or ()):
+    if waiting := _init_reason(found.get("initContainerStatuses") or ()):
         return waiting
     told = str(found.get("reason") or found.get("phase") or "")
     for container in reversed(found.get("containerStatuses") or ()):
@@ -45,18 +45,18 @@ def status(obj: Any, _now: float) -> str:
         if reason := (state.get("waiting") or {}).get("reason"):
             told = reason
         elif ended := state.get("terminated"):
-            told = _terminated(ended)
+            told = _termination_reason(ended)
     return told
 
 
-def _init(statuses: Any) -> str:
+def _init_reason(statuses: Any) -> str:
     for done, container in enumerate(statuses):
         state = container.get("state") or {}
         ended = state.get("terminated")
         if ended and ended.get("exitCode") == 0:
             continue
         if ended:
-            return f"Init:{_terminated(ended)}"
+            return f"Init:{_termination_reason(ended)}"
         reason = (state.get("waiting") or {}).get("reason")
         if reason and reason != "PodInitializing":
             return f"Init:{reason}"
@@ -64,7 +64,7 @@ def _init(statuses: Any) -> str:
     return ""
 
 
-def _terminated(state: Any) -> str:
+def _termination_reason(state: Any) -> str:
     if state.get("reason"):
         return str(state["reason"])
     return (

@@ -85,7 +85,7 @@ class PodLogs:
         log = self._logs.get((namespace, pod, container))
         return log.last if log else 0
 
-    def followed(self, namespace: str, pod: str, container: str) -> bool:
+    def is_followed(self, namespace: str, pod: str, container: str) -> bool:
         """Whether somebody waits for the next line."""
         log = self._logs.get((namespace, pod, container))
         return bool(log and log.waiting)

@@ -31,25 +31,25 @@ def decode(body: bytes) -> dict[str, Any]:
     if not body.startswith(_MAGIC):
         raise BadRequest("the body is not a Kubernetes protobuf envelope")
     try:
-        envelope = dict(_wire(body[len(_MAGIC) :]))
-        meta = {n: _text(v) for n, v in _wire(_bytes(envelope.get(1, b"")))}
+        envelope = dict(_read_wire(body[len(_MAGIC) :]))
+        meta = {n: _read_text(v) for n, v in _read_wire(_require_bytes(envelope.get(1, b"")))}
         version, kind = meta.get(1, ""), meta.get(2, "")
         shape = shapes.built_in(version, kind)
         if kind == "DeleteOptions":
-            shape = shapes.named("DeleteOptions")
+            shape = shapes.type_named("DeleteOptions")
         if shape is None:
             raise UnsupportedMediaType(
                 f"the sandbox does not read {version} {kind} as protobuf: send JSON"
             )
-        found = _message(shape, _bytes(envelope.get(2, b"")))
+        found = _read_message(shape, _require_bytes(envelope.get(2, b"")))
     except (IndexError, ValueError) as error:
         raise BadRequest(f"the body is not the protobuf of an object: {error}") from None
     return {"apiVersion": version, "kind": kind, **found}
 
 
-def _message(shape: Shape, raw: bytes) -> dict[str, Any]:
+def _read_message(shape: Shape, raw: bytes) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for number, value in _wire(raw):
+    for number, value in _read_wire(raw):
         name = shape.numbers.get(number)
         if name is None:
             if value in (b"", 0):
@@ -59,80 +59,89 @@ def _message(shape: Shape, raw: bytes) -> dict[str, Any]:
             )
         inner = shape.fields[name]
         if inner.kind == "array":
-            found.setdefault(name, []).append(_value(inner.item, value))
+            found.setdefault(name, []).append(_read_value(inner.item, value))
         elif inner.kind == "map":
-            entry = dict(_wire(_bytes(value)))
-            key = _text(entry.get(1, b""))
-            found.setdefault(name, {})[key] = _value(inner.item, entry.get(2, b""))
+            entry = dict(_read_wire(_require_bytes(value)))
+            key = _read_text(entry.get(1, b""))
+            found.setdefault(name, {})[key] = _read_value(inner.item, entry.get(2, b""))
         else:
-            read = _value(inner, value)
+            read = _read_value(inner, value)
             # Go sends every field that is not a pointer; JSON leaves the empty ones out.
             if read or name in _ZERO_COUNTS or name in shape.required:
                 found[name] = read
     return {k: v for k, v in found.items() if v is not None}
 
 
-def _value(shape: Shape, value: int | bytes) -> Any:
+def _read_value(shape: Shape, value: int | bytes) -> Any:
     if shape.kind == "object":
-        return _message(shape, _bytes(value))
+        return _read_message(shape, _require_bytes(value))
     reader = _READERS.get(shape.type if shape.kind == "scalar" else "any")
     if reader is None:
         raise UnsupportedMediaType(f"the sandbox does not read {shape.type} as protobuf")
     return reader(value)
 
 
-def _time(value: int | bytes) -> str | None:
-    fields = dict(_wire(_bytes(value)))
+def _read_time(value: int | bytes) -> str | None:
+    fields = dict(_read_wire(_require_bytes(value)))
     if not fields:
         return None
-    at = datetime.fromtimestamp(_signed(fields.get(1, 0)), UTC)
+    at = datetime.fromtimestamp(_as_signed(fields.get(1, 0)), UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _micro_time(value: int | bytes) -> str | None:
+    """A Lease's times: clients that read one back refuse it without its six decimals."""
+    whole = _read_time(value)
+    nanoseconds = _as_signed(dict(_read_wire(_require_bytes(value))).get(2, 0))
+    return whole and f"{whole.removesuffix('Z')}.{nanoseconds // 1000:06}Z"
+
+
 def _int_or_string(value: int | bytes) -> int | str:
-    fields = dict(_wire(_bytes(value)))
-    return _text(fields.get(3, b"")) if fields.get(1) else _signed(fields.get(2, 0))
+    fields = dict(_read_wire(_require_bytes(value)))
+    return _read_text(fields.get(3, b"")) if fields.get(1) else _as_signed(fields.get(2, 0))
 
 
-def _signed(value: int | bytes) -> int:
+def _as_signed(value: int | bytes) -> int:
     number = value if isinstance(value, int) else 0
     return number - (1 << 64) if number >> 63 else number
 
 
-def _bytes(value: int | bytes) -> bytes:
+def _require_bytes(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
         raise ValueError("a message was expected")
     return value
 
 
-def _text(value: int | bytes) -> str:
-    return _bytes(value).decode()
+def _read_text(value: int | bytes) -> str:
+    return _require_bytes(value).decode()
 
 
 _READERS: dict[str, Callable[[int | bytes], Any]] = {
-    "string": _text,
-    "integer": _signed,
+    "string": _read_text,
+    "integer": _as_signed,
     "boolean": bool,
-    "bytes": lambda v: base64.b64encode(_bytes(v)).decode(),
-    "Time": _time,
-    "MicroTime": _time,
-    "Quantity": lambda v: _text(dict(_wire(_bytes(v))).get(1, b"")),
+    "bytes": lambda v: base64.b64encode(_require_bytes(v)).decode(),
+    "Time": _read_time,
+    "MicroTime": _micro_time,
+    "Quantity": lambda v: _read_text(dict(_read_wire(_require_bytes(v))).get(1, b"")),
     "IntOrString": _int_or_string,
-    "any": lambda v: msgspec.json.decode(_bytes(dict(_wire(_bytes(v))).get(1, b"null"))),
+    "any": lambda v: msgspec.json.decode(
+        _require_bytes(dict(_read_wire(_require_bytes(v))).get(1, b"null"))
+    ),
 }
 
 
-def _wire(message: bytes) -> Wire:
+def _read_wire(message: bytes) -> Wire:
     """The fields of a message in order: number, and the varint or the bytes."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = _read_varint(message, at)
         number, form = key >> 3, key & 7
         if form == 0:
-            value, at = _varint(message, at)
+            value, at = _read_varint(message, at)
             yield number, value
         elif form == 2:
-            size, at = _varint(message, at)
+            size, at = _read_varint(message, at)
             if at + size > len(message):
                 raise IndexError("it ends too early")
             yield number, message[at : at + size]
@@ -145,7 +154,7 @@ def _wire(message: bytes) -> Wire:
             raise ValueError(f"wire type {form}")
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = message[at]

@@ -25,7 +25,7 @@ from nvsentinel_sandbox.kube.resources import Resource
 from nvsentinel_sandbox.kube.selectors import Selection
 from nvsentinel_sandbox.kube.statuses import BadRequest, Expired, Timeout, Unreadable
 
-_MAX_SNAPSHOTS = 64
+_MAX_SNAPSHOTS = 64  # lists that clients page through at a time; an older one gets 410
 
 
 class _Token(msgspec.Struct):
@@ -89,19 +89,19 @@ class Reader:
         requests.check_list_options(query, watch=False)
         limit = requests.number(query, "limit") or 0
         if token := query.get("continue"):
-            found = self._continued(token)
+            found = self._read_token(token)
             snapshot, start, name = self._snapshots[found.snapshot], found.at, found.snapshot
             if snapshot.resource != resource.name:
                 raise BadRequest("continue key is not valid for this resource")
         else:
-            snapshot, start, name = self._first(target, resource, query), 0, ""
+            snapshot, start, name = self._take_snapshot(target, resource, query), 0, ""
             if query.get("resourceVersion") == "0" and resource.plural != "events":
                 limit = 0  # the watch cache of a real server answers these whole
         end = start + limit if limit else len(snapshot.entries)
         meta: dict[str, Any] = {"resourceVersion": str(snapshot.version)}
         if end < len(snapshot.entries):
-            name = name or self._keep(snapshot)
-            meta["continue"] = _encode(_Token(name, end))
+            name = name or self._keep_snapshot(snapshot)
+            meta["continue"] = _encode_token(_Token(name, end))
             if snapshot.counted:
                 meta["remainingItemCount"] = len(snapshot.entries) - end
         return shape.many(resource, snapshot.entries[start:end], meta)
@@ -110,7 +110,9 @@ class Reader:
         """Let every `continue` token handed out be too old."""
         self._snapshots.clear()
 
-    def _first(self, target: Target, resource: Resource, query: Mapping[str, str]) -> _Snapshot:
+    def _take_snapshot(
+        self, target: Target, resource: Resource, query: Mapping[str, str]
+    ) -> _Snapshot:
         version = asked_version(self._store, query)
         exact = query.get("resourceVersionMatch") == "Exact"
         if exact and version not in (None, self._store.version):
@@ -120,14 +122,14 @@ class Reader:
         entries = self._store.entries(resource, selection)
         return _Snapshot(resource.name, self._store.version, entries, counted)
 
-    def _keep(self, snapshot: _Snapshot) -> str:
+    def _keep_snapshot(self, snapshot: _Snapshot) -> str:
         name = secrets.token_hex(8)
         self._snapshots[name] = snapshot
         if len(self._snapshots) > _MAX_SNAPSHOTS:
             self._snapshots.popitem(last=False)
         return name
 
-    def _continued(self, text: str) -> _Token:
+    def _read_token(self, text: str) -> _Token:
         try:
             token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=_Token)
         except (msgspec.DecodeError, binascii.Error, ValueError):
@@ -140,5 +142,5 @@ class Reader:
         return token
 
 
-def _encode(token: _Token) -> str:
+def _encode_token(token: _Token) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()

@@ -69,7 +69,7 @@ def target_of(
         verb = "watch"
     elif verb == "delete" and not name:
         verb = "deletecollection"
-    resource = registry.served(group, version, plural)
+    resource = registry.find_served(group, version, plural)
     return Target(verb, group, version, plural, resource, namespace, name, subresource)
 
 

@@ -88,7 +88,7 @@ _EVENT_FIELDS = (
 )
 
 
-def _core(
+def _core_kind(
     plural: str,
     kind: str,
     *short: str,
@@ -110,7 +110,7 @@ def _core(
     )
 
 
-def _grouped(
+def _grouped_kind(
     group: str,
     plural: str,
     kind: str,
@@ -137,29 +137,33 @@ def _grouped(
 
 _RBAC = "rbac.authorization.k8s.io"
 BUILT_IN: tuple[Resource, ...] = (
-    _core("nodes", "Node", "no", namespaced=False, sub=("status",), fields=("spec.unschedulable",)),
-    _core("pods", "Pod", "po", sub=("eviction", "log", "status"), fields=_POD_FIELDS),
-    _core("events", "Event", "ev", fields=_EVENT_FIELDS),
-    _core(
+    _core_kind(
+        "nodes", "Node", "no", namespaced=False, sub=("status",), fields=("spec.unschedulable",)
+    ),
+    _core_kind("pods", "Pod", "po", sub=("eviction", "log", "status"), fields=_POD_FIELDS),
+    _core_kind("events", "Event", "ev", fields=_EVENT_FIELDS),
+    _core_kind(
         "namespaces", "Namespace", "ns", namespaced=False, sub=("status",), fields=("status.phase",)
     ),
-    _core("configmaps", "ConfigMap", "cm"),
-    _core("secrets", "Secret", fields=("type",)),
-    _core("services", "Service", "svc", sub=("status",)),
-    _core("endpoints", "Endpoints", "ep"),
-    _core("serviceaccounts", "ServiceAccount", "sa"),
-    _grouped("apps", "deployments", "Deployment", "deploy"),
-    _grouped("apps", "daemonsets", "DaemonSet", "ds"),
-    _grouped("apps", "replicasets", "ReplicaSet", "rs"),
-    _grouped("apps", "statefulsets", "StatefulSet", "sts"),
-    _grouped("batch", "jobs", "Job"),
-    _grouped("coordination.k8s.io", "leases", "Lease", status=False),
-    _grouped("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb"),
-    _grouped(_RBAC, "clusterroles", "ClusterRole", namespaced=False, status=False),
-    _grouped(_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False, status=False),
-    _grouped(_RBAC, "roles", "Role", status=False),
-    _grouped(_RBAC, "rolebindings", "RoleBinding", status=False),
-    _grouped(
+    _core_kind("configmaps", "ConfigMap", "cm"),
+    _core_kind("secrets", "Secret", fields=("type",)),
+    _core_kind("services", "Service", "svc", sub=("status",)),
+    _core_kind("endpoints", "Endpoints", "ep"),
+    _core_kind("serviceaccounts", "ServiceAccount", "sa"),
+    _grouped_kind("apps", "deployments", "Deployment", "deploy"),
+    _grouped_kind("apps", "daemonsets", "DaemonSet", "ds"),
+    _grouped_kind("apps", "replicasets", "ReplicaSet", "rs"),
+    _grouped_kind("apps", "statefulsets", "StatefulSet", "sts"),
+    _grouped_kind("batch", "jobs", "Job"),
+    _grouped_kind("coordination.k8s.io", "leases", "Lease", status=False),
+    _grouped_kind("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb"),
+    _grouped_kind(_RBAC, "clusterroles", "ClusterRole", namespaced=False, status=False),
+    _grouped_kind(
+        _RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False, status=False
+    ),
+    _grouped_kind(_RBAC, "roles", "Role", status=False),
+    _grouped_kind(_RBAC, "rolebindings", "RoleBinding", status=False),
+    _grouped_kind(
         "authorization.k8s.io",
         "selfsubjectaccessreviews",
         "SelfSubjectAccessReview",
@@ -167,7 +171,7 @@ BUILT_IN: tuple[Resource, ...] = (
         status=False,
         verbs=CREATE_ONLY,
     ),
-    _grouped(
+    _grouped_kind(
         "authorization.k8s.io",
         "selfsubjectrulesreviews",
         "SelfSubjectRulesReview",
@@ -175,7 +179,7 @@ BUILT_IN: tuple[Resource, ...] = (
         status=False,
         verbs=CREATE_ONLY,
     ),
-    _grouped(
+    _grouped_kind(
         "authentication.k8s.io",
         "selfsubjectreviews",
         "SelfSubjectReview",
@@ -183,7 +187,7 @@ BUILT_IN: tuple[Resource, ...] = (
         status=False,
         verbs=CREATE_ONLY,
     ),
-    _grouped(
+    _grouped_kind(
         "apiextensions.k8s.io",
         "customresourcedefinitions",
         "CustomResourceDefinition",
@@ -215,7 +219,7 @@ class Registry:
             return found
         return next((r for r in self if r.plural == plural), None)
 
-    def served(self, group: str, version: str, plural: str) -> Resource | None:
+    def find_served(self, group: str, version: str, plural: str) -> Resource | None:
         """What a request path names, or None: 404."""
         found = self._by_name.get(f"{plural}.{group}" if group else plural)
         return found if found is not None and found.version == version else None

@@ -61,10 +61,10 @@ def select(
         wanted = labelselectors.parse(label_selector)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    return Selection(namespace, wanted, _fields(resource, field_selector))
+    return Selection(namespace, wanted, _parse_field_selector(resource, field_selector))
 
 
-def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
+def _parse_field_selector(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
     terms = []
     for part in _SPLIT.split(text):
         if not part.strip():
@@ -80,11 +80,11 @@ def _fields(resource: Resource, text: str) -> tuple[FieldTerm, ...]:
                 if not resource.fields and not resource.custom
                 else f"field label not supported: {field}"
             )
-        terms.append(FieldTerm(field, _unescaped(value), operator != "!="))
+        terms.append(FieldTerm(field, _unescape(value), operator != "!="))
     return tuple(terms)
 
 
-def _unescaped(value: str) -> str:
+def _unescape(value: str) -> str:
     """The value of a field selector's term, in which backslash, comma and = are escaped."""
     for escape in _ESCAPE.finditer(value):
         if escape[1] not in ("\\", ",", "="):
@@ -101,7 +101,7 @@ def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
     if meta.get("namespace"):
         found["metadata.namespace"] = meta["namespace"]
     for path in resource.fields:
-        value = _at(obj, "source.component" if path == "source" else path)
+        value = _value_at(obj, "source.component" if path == "source" else path)
         if isinstance(value, bool):
             found[path] = "true" if value else "false"
         elif value is not None:
@@ -111,7 +111,7 @@ def field_values(resource: Resource, obj: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _at(obj: Any, path: str) -> Any:
+def _value_at(obj: Any, path: str) -> Any:
     for part in path.split("."):
         if not isinstance(obj, Mapping):
             return None

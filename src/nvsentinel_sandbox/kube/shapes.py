@@ -72,7 +72,7 @@ class _Document(msgspec.Struct):
 
 
 @cache
-def _document() -> _Document:
+def _load_types() -> _Document:
     text = resources.files("nvsentinel_sandbox.kube").joinpath("kubernetes_types.json").read_bytes()
     return msgspec.json.decode(text, type=_Document)
 
@@ -80,14 +80,14 @@ def _document() -> _Document:
 @cache
 def built_in(api_version: str, kind: str) -> Shape | None:
     """The shape of a built-in kind, `apps/v1` and `Deployment`, or None."""
-    name = _document().kinds.get(f"{api_version}/{kind}")
-    return named(name) if name else None
+    name = _load_types().kinds.get(f"{api_version}/{kind}")
+    return type_named(name) if name else None
 
 
 @cache
-def named(name: str) -> Shape:
+def type_named(name: str) -> Shape:
     """A built-in type by its Go name: `ObjectMeta`."""
-    declared = _document().types[name]
+    declared = _load_types().types[name]
     if "*" in declared:
         return ANY
     parts = {f: text.split() for f, text in declared.items() if f}
@@ -97,33 +97,33 @@ def named(name: str) -> Shape:
         merge="atomic" if "" in declared else "granular",
         required=frozenset(f for f, p in parts.items() if p[1].startswith("!")),
         numbers={int(p[0]): f for f, p in parts.items() if int(p[0])},
-        make_fields=lambda: {f: _parsed(p[1].lstrip("!"), p[2:]) for f, p in parts.items()},
+        make_fields=lambda: {f: _parse_shape(p[1].lstrip("!"), p[2:]) for f, p in parts.items()},
     )
 
 
-def _parsed(word: str, flags: list[str]) -> Shape:
+def _parse_shape(word: str, flags: list[str]) -> Shape:
     if word.startswith("[]"):
         keyed = next((f.removeprefix("map=") for f in flags if f.startswith("map=")), "")
         merge = "map" if keyed else "set" if "set" in flags else "atomic"
         keys = tuple(keyed.split(",")) if keyed else ()
-        return Shape("array", merge=merge, keys=keys, make_item=lambda: _parsed(word[2:], []))
+        return Shape("array", merge=merge, keys=keys, make_item=lambda: _parse_shape(word[2:], []))
     if word.startswith("{}"):
         merge = "atomic" if "atomic" in flags else "granular"
-        return Shape("map", merge=merge, make_item=lambda: _parsed(word[2:], []))
+        return Shape("map", merge=merge, make_item=lambda: _parse_shape(word[2:], []))
     if word in _SCALARS:
         return Shape("scalar", type=word)
-    return ANY if word in ("any", "object") else named(word)
+    return ANY if word in ("any", "object") else type_named(word)
 
 
 def custom(schema: Schema) -> Shape:
     """The shape of a custom kind, from the openAPIV3Schema of its version."""
     top = from_schema(schema)
-    base = {"apiVersion": _parsed("string", []), "kind": _parsed("string", [])}
+    base = {"apiVersion": _parse_shape("string", []), "kind": _parse_shape("string", [])}
     return Shape(
         "object",
         keeps_unknown=top.keeps_unknown or not top.fields,
         schema=schema,
-        make_fields=lambda: {**top.fields, **base, "metadata": named("ObjectMeta")},
+        make_fields=lambda: {**top.fields, **base, "metadata": type_named("ObjectMeta")},
     )
 
 

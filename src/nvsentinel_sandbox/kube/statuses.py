@@ -118,12 +118,12 @@ def required(field: str, detail: str = "") -> Fault:
 
 def unfit(field: str, value: Any, detail: str) -> Fault:
     """A value that may not be; shown as JSON."""
-    return Fault(field, "FieldValueInvalid", f"Invalid value: {_json(value)}: {detail}")
+    return Fault(field, "FieldValueInvalid", f"Invalid value: {_compact_json(value)}: {detail}")
 
 
 def unsupported(field: str, value: Any, supported: Iterable[Any]) -> Fault:
-    listed = ", ".join(_json(v) for v in supported)
-    told = f"Unsupported value: {_json(value)}: supported values: {listed}"
+    listed = ", ".join(_compact_json(v) for v in supported)
+    told = f"Unsupported value: {_compact_json(value)}: supported values: {listed}"
     return Fault(field, "FieldValueNotSupported", told)
 
 
@@ -145,7 +145,7 @@ def invalid(kind: str, group: str, name: str, faults: Iterable[Fault]) -> Invali
     )
 
 
-def _json(value: Any) -> str:
+def _compact_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

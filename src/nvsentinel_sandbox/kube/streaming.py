@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nvsentinel_sandbox.kube import requests, watching
-from nvsentinel_sandbox.kube.ages import parsed
+from nvsentinel_sandbox.kube.ages import parse_time
 from nvsentinel_sandbox.kube.formats import Format
 from nvsentinel_sandbox.kube.objects import ObjectStore
 from nvsentinel_sandbox.kube.reading import asked_version, selection_of
@@ -29,7 +29,7 @@ from nvsentinel_sandbox.kube.streamfaults import StreamFault
 if TYPE_CHECKING:
     from aiohttp import web
 
-_BATCH = 64
+_BATCH = 64  # changes written at once: few system calls, and no long pause for other watches
 _TORN = b'{"type":"MODIFIED","object":{"kind":"Node","apiVersion":"v1","metada'
 
 
@@ -69,18 +69,18 @@ class Watch:
         sender = _Sender(response, fault)
         try:
             async with asyncio.timeout(self._timeout):
-                await self._begin(sender, shape)
-                await self._follow(sender, shape, every)
+                await self._send_initial_events(sender, shape)
+                await self._send_changes(sender, shape, every)
         except TimeoutError:
             if paced and not sender.faulted:
                 last = watching.bookmark(self._resource, self._sent)
                 await sender.send([last])
         except Expired as error:
-            await sender.send([_error(error)])
+            await sender.send([_error_line(error)])
         except _FaultReached:
-            await self._break(response, transport, fault)
+            await self._break_stream(response, transport, fault)
 
-    async def _begin(self, sender: _Sender, shape: Format) -> None:
+    async def _send_initial_events(self, sender: _Sender, shape: Format) -> None:
         await sender.send([])
         replay = self._version and not self._initial
         self._position = self._window.position(self._version if replay else self._store.version)
@@ -95,7 +95,7 @@ class Watch:
             end = watching.bookmark(self._resource, version, initial_events_end=True)
             await sender.send([end])
 
-    async def _follow(self, sender: _Sender, shape: Format, every: float) -> None:
+    async def _send_changes(self, sender: _Sender, shape: Format, every: float) -> None:
         loop = asyncio.get_running_loop()
         opened, due = self._cache.generation, loop.time() + every
         while opened == self._cache.generation:
@@ -110,12 +110,12 @@ class Watch:
             self._sent = self._store.version
             try:
                 async with asyncio.timeout_at(None if math.isinf(due) else due):
-                    await self._window.changed()
+                    await self._window.wait_for_change()
             except TimeoutError:
                 await sender.send([watching.bookmark(self._resource, self._sent)])
                 due = loop.time() + every
 
-    async def _break(
+    async def _break_stream(
         self,
         response: web.StreamResponse,
         transport: asyncio.Transport | None,
@@ -124,11 +124,13 @@ class Watch:
         if fault is None or fault.end == "close":
             return
         if fault.end == "gone":
-            await response.write(_error(Expired("too old resource version: by request of a test")))
+            await response.write(
+                _error_line(Expired("too old resource version: by request of a test"))
+            )
         elif fault.end == "silent":
             opened = self._cache.generation
             while opened == self._cache.generation:
-                await self._window.changed()
+                await self._window.wait_for_change()
         else:
             await response.write(_TORN)
             if fault.end == "reset" and transport is not None:
@@ -159,7 +161,7 @@ class _Sender:
             raise _FaultReached
 
 
-def _error(error: ApiError) -> bytes:
+def _error_line(error: ApiError) -> bytes:
     return watching.line("ERROR", msgspec.json.encode(error.status()))
 
 
@@ -169,15 +171,15 @@ class PodLog:
     def __init__(self, store: ObjectStore, target: Target, query: Mapping[str, str]) -> None:
         pod = store.get("pods", target.name, namespace=target.namespace)
         self._store = store
-        self._place = (target.namespace, target.name, _container(pod, query))
+        self._place = (target.namespace, target.name, _container_of(pod, query))
         self._timestamps = requests.flag(query, "timestamps")
         self._limit = requests.number(query, "limitBytes")
         self._tail = requests.number(query, "tailLines")
         self._since: float | None = None
         if seconds := requests.number(query, "sinceSeconds"):
-            self._since = parsed(store.timestamp()) - seconds
+            self._since = parse_time(store.timestamp()) - seconds
         elif since := query.get("sinceTime"):
-            self._since = parsed(since)
+            self._since = parse_time(since)
         self.follows = requests.flag(query, "follow")
         if requests.flag(query, "previous"):
             container = self._place[2]
@@ -201,7 +203,7 @@ class PodLog:
             await response.write(b"".join(fresh))
 
 
-def _container(pod: Mapping[str, Any], query: Mapping[str, str]) -> str:
+def _container_of(pod: Mapping[str, Any], query: Mapping[str, str]) -> str:
     spec = pod.get("spec") or {}
     names = [c["name"] for c in spec.get("containers") or ()]
     every = names + [c["name"] for c in spec.get("initContainers") or ()]

@@ -43,15 +43,15 @@ def with_defaults(schema: Schema, value: Any) -> Any:
 def faults_of(schema: Schema, obj: Mapping[str, Any]) -> list[Fault]:
     """All that is wrong with an object's fields beside metadata."""
     body = {k: v for k, v in obj.items() if k not in _NOT_BODY}
-    return list(_faults(schema, body, ""))
+    return list(_find_faults(schema, body, ""))
 
 
-def _faults(schema: Schema, value: Any, path: str) -> Iterator[Fault]:
+def _find_faults(schema: Schema, value: Any, path: str) -> Iterator[Fault]:
     if value is None and (schema.get("nullable") or not schema.get("type")):
         return
-    wanted = _type(schema)
+    wanted = _type_of(schema)
     if wanted and not _is_a(wanted, value):
-        was = _named(value)
+        was = _go_type_of(value)
         yield Fault(
             path,
             "FieldValueTypeInvalid",
@@ -61,24 +61,24 @@ def _faults(schema: Schema, value: Any, path: str) -> Iterator[Fault]:
     if (allowed := schema.get("enum")) and value not in allowed:
         yield unsupported(path, value, allowed)
     if isinstance(value, Mapping):
-        yield from _object(schema, value, path)
+        yield from _check_object(schema, value, path)
     elif isinstance(value, list):
-        yield from _list(schema, value, path)
+        yield from _check_list(schema, value, path)
     elif isinstance(value, str):
-        yield from _string(schema, value, path)
+        yield from _check_string(schema, value, path)
     elif not isinstance(value, bool) and value is not None:
-        yield from _number(schema, value, path)
+        yield from _check_number(schema, value, path)
 
 
-def _object(schema: Schema, value: Mapping[str, Any], path: str) -> Iterator[Fault]:
+def _check_object(schema: Schema, value: Mapping[str, Any], path: str) -> Iterator[Fault]:
     properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
     for name in schema.get("required") or ():
         if name not in value:
-            yield required(_below(path, name))
+            yield required(_path_below(path, name))
     for name, inner in value.items():
         below = properties.get(name, extra if isinstance(extra, Mapping) else None)
         if below is not None:
-            yield from _faults(below, inner, _below(path, name))
+            yield from _find_faults(below, inner, _path_below(path, name))
     if len(value) > schema.get("maxProperties", len(value)):
         most = schema["maxProperties"]
         yield Fault(
@@ -88,7 +88,7 @@ def _object(schema: Schema, value: Mapping[str, Any], path: str) -> Iterator[Fau
         )
 
 
-def _list(schema: Schema, value: list[Any], path: str) -> Iterator[Fault]:
+def _check_list(schema: Schema, value: list[Any], path: str) -> Iterator[Fault]:
     if len(value) > schema.get("maxItems", len(value)):
         told = f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
         yield Fault(path, "FieldValueTooMany", told)
@@ -96,7 +96,7 @@ def _list(schema: Schema, value: list[Any], path: str) -> Iterator[Fault]:
         told = f"{path} in body should have at least {schema['minItems']} items"
         yield unfit(path, len(value), told)
     for index, inner in enumerate(value):
-        yield from _faults(schema.get("items") or {}, inner, f"{path}[{index}]")
+        yield from _find_faults(schema.get("items") or {}, inner, f"{path}[{index}]")
     kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys")
     seen: list[Any] = []
     for index, inner in enumerate(value):
@@ -110,7 +110,7 @@ def _list(schema: Schema, value: list[Any], path: str) -> Iterator[Fault]:
         seen.append(mark)
 
 
-def _string(schema: Schema, value: str, path: str) -> Iterator[Fault]:
+def _check_string(schema: Schema, value: str, path: str) -> Iterator[Fault]:
     if len(value) > schema.get("maxLength", len(value)):
         told = f"Too long: may not be more than {schema['maxLength']} bytes"
         yield Fault(path, "FieldValueTooLong", told)
@@ -124,7 +124,7 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[Fault]:
         yield unfit(path, value, told)
 
 
-def _number(schema: Schema, value: float, path: str) -> Iterator[Fault]:
+def _check_number(schema: Schema, value: float, path: str) -> Iterator[Fault]:
     least, most = schema.get("minimum"), schema.get("maximum")
     if most is not None and (
         value > most or (value == most and schema.get("exclusiveMaximum", False))
@@ -138,22 +138,22 @@ def _number(schema: Schema, value: float, path: str) -> Iterator[Fault]:
         yield unfit(path, value, f"{path} in body should be {word} {least}")
 
 
-def _below(path: str, name: str) -> str:
+def _path_below(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _type(schema: Schema) -> str:
+def _type_of(schema: Schema) -> str:
     if schema.get("x-kubernetes-int-or-string"):
         return "integer,string"
     return str(schema.get("type") or "")
 
 
 def _is_a(wanted: str, value: Any) -> bool:
-    named = _named(value)
+    named = _go_type_of(value)
     return named in wanted.split(",") or (wanted == "number" and named == "integer")
 
 
-def _named(value: Any) -> str:
+def _go_type_of(value: Any) -> str:
     for kind, name in (
         (bool, "boolean"),
         (int, "integer"),

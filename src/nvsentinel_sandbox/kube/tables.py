@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nvsentinel_sandbox.kube import podcells
-from nvsentinel_sandbox.kube.ages import age, parsed
+from nvsentinel_sandbox.kube.ages import age, parse_time
 from nvsentinel_sandbox.kube.resources import Resource
 
 Object = Mapping[str, Any]
@@ -105,7 +105,7 @@ def _path_cell(path: str, kind: str) -> Cell:
     return cell
 
 
-def _at(path: str, default: Any = None) -> Cell:
+def _cell_at(path: str, default: Any = None) -> Cell:
     parts = path.split(".")
 
     def cell(obj: Any, _now: float) -> Any:
@@ -116,18 +116,18 @@ def _at(path: str, default: Any = None) -> Cell:
     return cell
 
 
-def _count(path: str) -> Cell:
-    inner = _at(path, ())
+def _count_cell(path: str) -> Cell:
+    inner = _cell_at(path, ())
     return lambda obj, now: len(inner(obj, now))
 
 
-def _ratio(part: str, whole: str, default: int = 0) -> Cell:
-    top, bottom = _at(part, 0), _at(whole, default)
+def _ratio_cell(part: str, whole: str, default: int = 0) -> Cell:
+    top, bottom = _cell_at(part, 0), _cell_at(whole, default)
     return lambda obj, now: f"{top(obj, now)}/{bottom(obj, now)}"
 
 
-def _pairs(path: str) -> Cell:
-    inner = _at(path, {})
+def _pairs_cell(path: str) -> Cell:
+    inner = _cell_at(path, {})
 
     def cell(obj: Any, now: float) -> str:
         return ",".join(f"{k}={v}" for k, v in sorted(inner(obj, now).items())) or _NONE
@@ -167,8 +167,8 @@ def _event_seen(obj: Any, now: float) -> str:
     return age(seen, now)
 
 
-def _containers(field: str) -> Cell:
-    inner = _at("spec.template.spec.containers", ())
+def _containers_cell(field: str) -> Cell:
+    inner = _cell_at("spec.template.spec.containers", ())
     return lambda obj, now: ",".join(str(c.get(field, "")) for c in inner(obj, now))
 
 
@@ -184,23 +184,23 @@ def _job_duration(obj: Any, now: float) -> str:
     if not status.get("startTime"):
         return ""
     ended = status.get("completionTime")
-    return age(status["startTime"], parsed(ended) if ended else now)
+    return age(status["startTime"], parse_time(ended) if ended else now)
 
 
-def _int(name: str, path: str, default: Any = 0) -> TableColumn:
-    return TableColumn(name, _at(path, default), "integer")
+def _integer_column(name: str, path: str, default: Any = 0) -> TableColumn:
+    return TableColumn(name, _cell_at(path, default), "integer")
 
 
-def _wide(name: str, cell: Cell) -> TableColumn:
+def _wide_column(name: str, cell: Cell) -> TableColumn:
     return TableColumn(name, cell, priority=1)
 
 
-_NAME = TableColumn("Name", _at("metadata.name"), format="name")
+_NAME = TableColumn("Name", _cell_at("metadata.name"), format="name")
 _AGE = TableColumn("Age", lambda obj, now: age(obj["metadata"].get("creationTimestamp"), now))
 _WORKLOAD = [
-    _wide("Containers", _containers("name")),
-    _wide("Images", _containers("image")),
-    _wide("Selector", _pairs("spec.selector.matchLabels")),
+    _wide_column("Containers", _containers_cell("name")),
+    _wide_column("Images", _containers_cell("image")),
+    _wide_column("Selector", _pairs_cell("spec.selector.matchLabels")),
 ]
 _INFO = "status.nodeInfo."
 _COLUMNS: dict[str, list[TableColumn]] = {
@@ -209,12 +209,12 @@ _COLUMNS: dict[str, list[TableColumn]] = {
         TableColumn("Status", _node_status),
         TableColumn("Roles", _node_roles),
         _AGE,
-        TableColumn("Version", _at(_INFO + "kubeletVersion", "")),
-        _wide("Internal-IP", _node_address("InternalIP")),
-        _wide("External-IP", _node_address("ExternalIP")),
-        _wide("OS-Image", _at(_INFO + "osImage", "<unknown>")),
-        _wide("Kernel-Version", _at(_INFO + "kernelVersion", "<unknown>")),
-        _wide("Container-Runtime", _at(_INFO + "containerRuntimeVersion", "<unknown>")),
+        TableColumn("Version", _cell_at(_INFO + "kubeletVersion", "")),
+        _wide_column("Internal-IP", _node_address("InternalIP")),
+        _wide_column("External-IP", _node_address("ExternalIP")),
+        _wide_column("OS-Image", _cell_at(_INFO + "osImage", "<unknown>")),
+        _wide_column("Kernel-Version", _cell_at(_INFO + "kernelVersion", "<unknown>")),
+        _wide_column("Container-Runtime", _cell_at(_INFO + "containerRuntimeVersion", "<unknown>")),
     ],
     "pods": [
         _NAME,
@@ -222,48 +222,48 @@ _COLUMNS: dict[str, list[TableColumn]] = {
         TableColumn("Status", podcells.status),
         TableColumn("Restarts", podcells.restarts),
         _AGE,
-        _wide("IP", _at("status.podIP", _NONE)),
-        _wide("Node", _at("spec.nodeName", _NONE)),
-        _wide("Nominated Node", _at("status.nominatedNodeName", _NONE)),
-        _wide("Readiness Gates", lambda _obj, _now: _NONE),
+        _wide_column("IP", _cell_at("status.podIP", _NONE)),
+        _wide_column("Node", _cell_at("spec.nodeName", _NONE)),
+        _wide_column("Nominated Node", _cell_at("status.nominatedNodeName", _NONE)),
+        _wide_column("Readiness Gates", lambda _obj, _now: _NONE),
     ],
     "events": [
         TableColumn("Last Seen", _event_seen),
-        TableColumn("Type", _at("type", "")),
-        TableColumn("Reason", _at("reason", "")),
+        TableColumn("Type", _cell_at("type", "")),
+        TableColumn("Reason", _cell_at("reason", "")),
         TableColumn("Object", _event_object),
-        _wide("Subobject", _at("involvedObject.fieldPath", "")),
-        _wide("Source", _at("source.component", "")),
+        _wide_column("Subobject", _cell_at("involvedObject.fieldPath", "")),
+        _wide_column("Source", _cell_at("source.component", "")),
         TableColumn("Message", lambda obj, _now: str(obj.get("message", "")).strip()),
-        _wide("First Seen", lambda obj, now: age(obj.get("firstTimestamp"), now)),
-        _wide("Count", _at("count", 1)),
-        TableColumn("Name", _at("metadata.name"), format="name", priority=1),
+        _wide_column("First Seen", lambda obj, now: age(obj.get("firstTimestamp"), now)),
+        _wide_column("Count", _cell_at("count", 1)),
+        TableColumn("Name", _cell_at("metadata.name"), format="name", priority=1),
     ],
-    "namespaces": [_NAME, TableColumn("Status", _at("status.phase", "")), _AGE],
-    "configmaps": [_NAME, TableColumn("Data", _count("data"), "integer"), _AGE],
+    "namespaces": [_NAME, TableColumn("Status", _cell_at("status.phase", "")), _AGE],
+    "configmaps": [_NAME, TableColumn("Data", _count_cell("data"), "integer"), _AGE],
     "deployments.apps": [
         _NAME,
-        TableColumn("Ready", _ratio("status.readyReplicas", "spec.replicas", 1)),
-        _int("Up-to-date", "status.updatedReplicas"),
-        _int("Available", "status.availableReplicas"),
+        TableColumn("Ready", _ratio_cell("status.readyReplicas", "spec.replicas", 1)),
+        _integer_column("Up-to-date", "status.updatedReplicas"),
+        _integer_column("Available", "status.availableReplicas"),
         _AGE,
         *_WORKLOAD,
     ],
     "daemonsets.apps": [
         _NAME,
-        _int("Desired", "status.desiredNumberScheduled"),
-        _int("Current", "status.currentNumberScheduled"),
-        _int("Ready", "status.numberReady"),
-        _int("Up-to-date", "status.updatedNumberScheduled"),
-        _int("Available", "status.numberAvailable"),
-        TableColumn("Node Selector", _pairs("spec.template.spec.nodeSelector")),
+        _integer_column("Desired", "status.desiredNumberScheduled"),
+        _integer_column("Current", "status.currentNumberScheduled"),
+        _integer_column("Ready", "status.numberReady"),
+        _integer_column("Up-to-date", "status.updatedNumberScheduled"),
+        _integer_column("Available", "status.numberAvailable"),
+        TableColumn("Node Selector", _pairs_cell("spec.template.spec.nodeSelector")),
         _AGE,
         *_WORKLOAD,
     ],
     "jobs.batch": [
         _NAME,
         TableColumn("Status", _job_status),
-        TableColumn("Completions", _ratio("status.succeeded", "spec.completions", 1)),
+        TableColumn("Completions", _ratio_cell("status.succeeded", "spec.completions", 1)),
         TableColumn("Duration", _job_duration),
         _AGE,
         *_WORKLOAD,

@@ -57,18 +57,18 @@ class Record:
         change = self.change
         entry, before = change.entry, change.before
         if selection.everything:
-            return self._encoded(change.type, entry, shape)
-        now = change.type != "DELETED" and _selected(selection, entry)
-        was = before is not None and _selected(selection, before)
+            return self._encode_line(change.type, entry, shape)
+        now = change.type != "DELETED" and _is_selected(selection, entry)
+        was = before is not None and _is_selected(selection, before)
         if now:
-            return self._encoded("MODIFIED" if was else "ADDED", entry, shape)
+            return self._encode_line("MODIFIED" if was else "ADDED", entry, shape)
         if not was or before is None:
             return None
         if change.type == "DELETED":
-            return self._encoded("DELETED", entry, shape)
-        return self._encoded("DELETED", _at_version(before, entry.version), shape)
+            return self._encode_line("DELETED", entry, shape)
+        return self._encode_line("DELETED", _at_version(before, entry.version), shape)
 
-    def _encoded(self, kind: str, entry: Entry, shape: Format) -> bytes:
+    def _encode_line(self, kind: str, entry: Entry, shape: Format) -> bytes:
         found = self._lines.get((kind, shape.name))
         if found is None:
             found = self._lines[kind, shape.name] = line(kind, shape.one(entry))
@@ -91,7 +91,7 @@ class Window:
         self._versions.append(change.entry.version)
         # Trimmed in blocks: a list that loses its head at every append costs its length.
         if len(self._records) >= 2 * self._size:
-            self._drop(len(self._records) - self._size)
+            self._drop_oldest(len(self._records) - self._size)
         self.wake()
 
     def wake(self) -> None:
@@ -103,23 +103,25 @@ class Window:
 
     def expire(self, version: int) -> None:
         """Forget everything: older versions than `version` are too old from now on."""
-        self._drop(len(self._records))
+        self._drop_oldest(len(self._records))
         self._floor = version
 
     def position(self, version: int) -> int:
         """Where a watch from `version` begins; Expired when that is too long ago."""
-        if version < self._oldest():
-            raise Expired(f"too old resource version: {version} ({self._oldest()})")
+        if version < self._oldest_version():
+            raise Expired(f"too old resource version: {version} ({self._oldest_version()})")
         return self._first + bisect_right(self._versions, version)
 
     def since(self, position: int, limit: int) -> list[Record]:
         """At most `limit` records from `position` on; Expired when they are gone."""
         start = position - self._first
         if start < len(self._records) - self._size or start < 0:
-            raise Expired(f"too old resource version: the watch fell behind ({self._oldest()})")
+            raise Expired(
+                f"too old resource version: the watch fell behind ({self._oldest_version()})"
+            )
         return self._records[start : start + limit]
 
-    async def changed(self) -> None:
+    async def wait_for_change(self) -> None:
         """Return after the next change, or when woken."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
@@ -128,11 +130,11 @@ class Window:
         finally:
             self._waiting.discard(waiter)
 
-    def _oldest(self) -> int:
+    def _oldest_version(self) -> int:
         spare = len(self._records) - self._size
         return self._versions[spare - 1] if spare > 0 else self._floor
 
-    def _drop(self, count: int) -> None:
+    def _drop_oldest(self, count: int) -> None:
         if count:
             self._floor = self._versions[count - 1]
             del self._records[:count], self._versions[:count]
@@ -183,7 +185,7 @@ def snapshot_lines(entries: list[Entry], shape: Format) -> Iterator[bytes]:
     return (line("ADDED", shape.one(entry)) for entry in entries)
 
 
-def _selected(selection: Selection, entry: Entry) -> bool:
+def _is_selected(selection: Selection, entry: Entry) -> bool:
     return selection.matches(entry.key[0], entry.labels, entry.fields)
 
 

@@ -80,7 +80,7 @@ def perform(store: ObjectStore, write: Write) -> Answer:
     """Do it; the HTTP status and the object or Status to answer with."""
     target = write.target
     if target.verb == "create" and target.subresource == "eviction":
-        return _evict(store, write)
+        return _perform_eviction(store, write)
     if target.subresource and target.subresource not in write.resource.subresources:
         raise NotFound("the server could not find the requested resource")
     if target.subresource and (
@@ -90,20 +90,20 @@ def perform(store: ObjectStore, write: Write) -> Answer:
     return _VERBS[target.verb](store, write)
 
 
-def asked(write: Write) -> Object:
+def read_review(write: Write) -> Object:
     """The object in the body of a review, which is answered and not stored."""
-    return _checked(write, _object(write))
+    return _check_fields(write, _object_in_body(write))
 
 
-def _create(store: ObjectStore, write: Write) -> Answer:
-    obj = _checked(write, _object(write))
+def _perform_create(store: ObjectStore, write: Write) -> Answer:
+    obj = _check_fields(write, _object_in_body(write))
     if _has_split_status(write) and write.resource.plural not in _STATUS_ON_CREATE:
         obj.pop("status", None)
-    ownership.record(write.resource, None, obj, _writer(store, write))
-    return 201, _created(store, write, obj)
+    ownership.record(write.resource, None, obj, _writer_of(store, write))
+    return 201, _create_object(store, write, obj)
 
 
-def _created(store: ObjectStore, write: Write, obj: Object) -> Object:
+def _create_object(store: ObjectStore, write: Write, obj: Object) -> Object:
     resource, target = write.resource, write.target
     if target.namespace:
         store.get("namespaces", target.namespace)
@@ -122,20 +122,20 @@ def _has_split_status(write: Write) -> bool:
     return "status" in write.resource.subresources
 
 
-def _writer(store: ObjectStore, write: Write) -> ownership.Writer:
+def _writer_of(store: ObjectStore, write: Write) -> ownership.Writer:
     manager = write.query.get("fieldManager") or write.agent.partition("/")[0] or "unknown"
     return ownership.Writer(manager, write.target.subresource, store.timestamp())
 
 
-def _checked(write: Write, obj: Object) -> Object:
+def _check_fields(write: Write, obj: Object) -> Object:
     """The object in the types of its kind; unknown fields become warnings or an error."""
     found, warnings = decoding.check(write.resource, obj, write.query.get("fieldValidation", ""))
     write.warnings.extend(warnings)
     return found
 
 
-def _update(store: ObjectStore, write: Write) -> Answer:
-    obj = _object(write)
+def _perform_update(store: ObjectStore, write: Write) -> Answer:
+    obj = _object_in_body(write)
     meta = obj.get("metadata") or {}
     if meta.get("name") != write.target.name:
         raise BadRequest(
@@ -146,13 +146,13 @@ def _update(store: ObjectStore, write: Write) -> Answer:
         raise Invalid(
             "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
         )
-    obj = _checked(write, obj)
-    return 200, _changed(store, write, lambda _: obj)
+    obj = _check_fields(write, obj)
+    return 200, _store_change(store, write, lambda _: obj)
 
 
-def _patch(store: ObjectStore, write: Write) -> Answer:
+def _perform_patch(store: ObjectStore, write: Write) -> Answer:
     if write.content_type == _APPLY:
-        return _apply(store, write, _decoded(write))
+        return _perform_apply(store, write, _decode_body(write))
     function = _PATCHES.get(write.content_type)
     if function is None or (write.resource.custom and function is patch.strategic):
         accepted = [
@@ -162,15 +162,15 @@ def _patch(store: ObjectStore, write: Write) -> Answer:
             "the body of the request was in an unknown format - accepted media types include: "
             + ", ".join((*accepted, _APPLY))
         )
-    change = _decoded(write, "error decoding patch")
+    change = _decode_body(write, "error decoding patch")
 
     def edit(old: Object) -> Object:
-        return _fitting(write, function(old, change))
+        return _require_same_object(write, function(old, change))
 
-    return 200, _changed(store, write, edit)
+    return 200, _store_change(store, write, edit)
 
 
-def _fitting(write: Write, patched: Any) -> Object:
+def _require_same_object(write: Write, patched: Any) -> Object:
     """A patched object, still of its kind; Invalid when it is not."""
     if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
         raise Invalid("the patched object is not an object with metadata")
@@ -184,7 +184,7 @@ def _fitting(write: Write, patched: Any) -> Object:
     if kind != (write.resource.api_version, write.resource.kind):
         raise _unfit_patch(patched, f"no kind {kind[1]!r} in version {kind[0]!r}")
     try:
-        return _checked(write, patched)
+        return _check_fields(write, patched)
     except BadRequest as error:
         raise _unfit_patch(patched, error.message.partition(": ")[2]) from None
 
@@ -194,7 +194,7 @@ def _unfit_patch(patched: Object, told: str) -> Invalid:
     return statuses.invalid("", "", "", [statuses.unfit("patch", shown, told)])
 
 
-def _apply(store: ObjectStore, write: Write, wanted: Any) -> Answer:
+def _perform_apply(store: ObjectStore, write: Write, wanted: Any) -> Answer:
     """Server-side apply: see ownership."""
     if not write.query.get("fieldManager"):
         needed = statuses.required("fieldManager", "is required for apply patch")
@@ -203,22 +203,22 @@ def _apply(store: ObjectStore, write: Write, wanted: Any) -> Answer:
     meta = {**(wanted.get("metadata") or {}), "name": write.target.name}
     if meta.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
-    wanted = _checked(write, {**wanted, "metadata": meta})
+    wanted = _check_fields(write, {**wanted, "metadata": meta})
     if _has_split_status(write) and not write.target.subresource:
         wanted.pop("status", None)
-    writer, force = _writer(store, write), requests.flag(write.query, "force")
+    writer, force = _writer_of(store, write), requests.flag(write.query, "force")
     old = store.find(write.resource.name, **write.key)
     if old is None and not write.target.subresource:
         new = ownership.apply(write.resource, {}, wanted, writer, force=force)
-        return 201, _created(store, write, new)
+        return 201, _create_object(store, write, new)
 
     def lay(obj: Object) -> Object:
         return ownership.apply(write.resource, obj, wanted, writer, force=force)
 
-    return 200, _changed(store, write, lay, recorded=True)
+    return 200, _store_change(store, write, lay, recorded=True)
 
 
-def _changed(
+def _store_change(
     store: ObjectStore, write: Write, edit: Callable[[Object], Any], *, recorded: bool = False
 ) -> Object:
     """Store what `edit` makes of the object; status and the rest only by their own door.
@@ -241,7 +241,7 @@ def _changed(
         if write.resource.name == "pods" and not status_only:
             _check_pod_change(old, new)
         if not recorded:
-            ownership.record(write.resource, old, new, _writer(store, write))
+            ownership.record(write.resource, old, new, _writer_of(store, write))
         obj.clear()
         obj.update(new)
 
@@ -269,8 +269,8 @@ def _check_pod_change(old: Object, new: Object) -> None:
         raise statuses.invalid("Pod", "", old["metadata"]["name"], [fault])
 
 
-def _delete(store: ObjectStore, write: Write) -> Answer:
-    options = _options(write)
+def _perform_delete(store: ObjectStore, write: Write) -> Answer:
+    options = _delete_options(write)
     resource = write.resource
     entry = store.entry(resource, write.target.name, write.target.namespace)
     for key, found in (("uid", entry.uid), ("resourceVersion", str(entry.version))):
@@ -284,7 +284,7 @@ def _delete(store: ObjectStore, write: Write) -> Answer:
                 kind=resource.plural,
             )
     if not _is_dry(write, options):
-        store.delete(resource.name, **write.key, **_manner(options))
+        store.delete(resource.name, **write.key, **_deletion_manner(options))
     left = store.find(resource.name, **write.key)
     if left is not None and left["metadata"].get("deletionTimestamp"):
         return 200, left
@@ -292,14 +292,14 @@ def _delete(store: ObjectStore, write: Write) -> Answer:
 
 
 def _delete_collection(store: ObjectStore, write: Write) -> Answer:
-    resource, target, options = write.resource, write.target, _options(write)
+    resource, target, options = write.resource, write.target, _delete_options(write)
     selection = selection_of(target, resource, write.query)
     entries = store.entries(resource, selection)
     for namespace, name in [e.key for e in entries]:
         # An owner in the same collection may have taken it along already.
         known = store.find(resource.name, name, namespace=namespace) is not None
         if known and not _is_dry(write, options):
-            store.delete(resource.name, name, namespace=namespace, **_manner(options))
+            store.delete(resource.name, name, namespace=namespace, **_deletion_manner(options))
     return 200, {
         "kind": f"{resource.kind}List",
         "apiVersion": resource.api_version,
@@ -308,8 +308,8 @@ def _delete_collection(store: ObjectStore, write: Write) -> Answer:
     }
 
 
-def _evict(store: ObjectStore, write: Write) -> Answer:
-    body = _decoded(write)
+def _perform_eviction(store: ObjectStore, write: Write) -> Answer:
+    body = _decode_body(write)
     if not isinstance(body, dict):
         raise BadRequest("the body is not an Eviction")
     options = body.get("deleteOptions") or {}
@@ -320,15 +320,15 @@ def _evict(store: ObjectStore, write: Write) -> Answer:
 
 
 _VERBS: dict[str, Callable[[ObjectStore, Write], Answer]] = {
-    "create": _create,
-    "update": _update,
-    "patch": _patch,
-    "delete": _delete,
+    "create": _perform_create,
+    "update": _perform_update,
+    "patch": _perform_patch,
+    "delete": _perform_delete,
     "deletecollection": _delete_collection,
 }
 
 
-def _decoded(write: Write, doing: str = "the body is not JSON") -> Any:
+def _decode_body(write: Write, doing: str = "the body is not JSON") -> Any:
     if write.content_type == protobuf.MEDIA_TYPE:
         return protobuf.decode(write.body)
     try:
@@ -339,11 +339,11 @@ def _decoded(write: Write, doing: str = "the body is not JSON") -> Any:
         raise BadRequest(f"{doing}: {error}") from None
 
 
-def _object(write: Write) -> Object:
+def _object_in_body(write: Write) -> Object:
     """The object in the body, checked against the URL."""
     if write.content_type not in (*_JSON, "application/yaml", protobuf.MEDIA_TYPE):
         raise UnsupportedMediaType("415: Unsupported Media Type")
-    obj = _decoded(write)
+    obj = _decode_body(write)
     _check_identity(write, obj)
     return dict(obj)
 
@@ -377,9 +377,9 @@ def _name_kind(resource: Resource, obj: Object) -> None:
             obj[field] = obj.get(field) or value
 
 
-def _options(write: Write) -> Object:
+def _delete_options(write: Write) -> Object:
     """DeleteOptions from the body, else from the query."""
-    options = _decoded(write) if write.body and write.content_type != "" else {}
+    options = _decode_body(write) if write.body and write.content_type != "" else {}
     if not isinstance(options, dict):
         raise BadRequest("the body is not DeleteOptions")
     if "gracePeriodSeconds" in write.query and options.get("gracePeriodSeconds") is None:
@@ -395,7 +395,7 @@ def _is_dry(write: Write, options: Object) -> bool:
     return requests.dry_run({"dryRun": told[0]} if told else write.query)
 
 
-def _manner(options: Object) -> dict[str, Any]:
+def _deletion_manner(options: Object) -> dict[str, Any]:
     policy = options.get("propagationPolicy") or "Background"
     if policy not in _CASCADES:
         raise Invalid(f'DeleteOptions is invalid: propagationPolicy: Invalid value: "{policy}"')

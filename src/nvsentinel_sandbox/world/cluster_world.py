@@ -46,10 +46,10 @@ def gpus_of(ids: Identities, node: str) -> tuple[Gpu, ...]:
 
 def node_names(count: int) -> list[str]:
     """gpu-node-a1 … gpu-node-a8, gpu-node-b1 …: a rack holds eight."""
-    return [f"gpu-node-{_rack(i // 8)}{i % 8 + 1}" for i in range(count)]
+    return [f"gpu-node-{_rack_letters(i // 8)}{i % 8 + 1}" for i in range(count)]
 
 
-def _rack(number: int) -> str:
+def _rack_letters(number: int) -> str:
     letters = ""
     number += 1
     while number:
@@ -100,7 +100,7 @@ def gpu_node(ids: Identities, name: str, index: int, now: float, *, instance: in
         **names.DETECTION_LABELS,
     }
     checks = (*names.GPU_CHECKS, *names.SYSLOG_CHECKS)
-    node = _node(ids, name, index + 2, labels, now, instance=instance)
+    node = _make_node(ids, name, index + 2, labels, now, instance=instance)
     node["status"]["conditions"] += [healthy_condition(check, now) for check in checks]
     for amounts in (node["status"]["capacity"], node["status"]["allocatable"]):
         amounts["nvidia.com/gpu"] = "8"
@@ -117,7 +117,7 @@ def system_node(ids: Identities, now: float) -> Object:
         "topology.kubernetes.io/region": ZONE.rpartition("-")[0],
         "topology.kubernetes.io/zone": ZONE,
     }
-    return _node(ids, SYSTEM_NODE, 1, labels, now)
+    return _make_node(ids, SYSTEM_NODE, 1, labels, now)
 
 
 def healthy_condition(check: str, now: float) -> dict[str, str]:
@@ -131,7 +131,7 @@ def healthy_condition(check: str, now: float) -> dict[str, str]:
     }
 
 
-def _node(
+def _make_node(
     ids: Identities,
     name: str,
     host: int,

@@ -46,8 +46,8 @@ class Context:
         self._module_pods: dict[tuple[str, str], str] = {}
         self._pods: defaultdict[str, set[Key]] = defaultdict(set)
         self.event_names: dict[tuple[str, str, str, str], str] = {}
-        store.subscribe(self._changed)
-        self.ledger.subscribe(self._told)
+        store.subscribe(self._on_change)
+        self.ledger.subscribe(self._on_document)
 
     # --- variants -----------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Context:
         """Run `work` until it ends or the sandbox stops; an error in it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_end)
 
     async def stop(self) -> None:
         """Cancel all tasks and wait for them."""
@@ -76,7 +76,7 @@ class Context:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failures.append(error)
@@ -92,22 +92,22 @@ class Context:
         self.pace.wake(waiter, timeout)
         await waiter
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         plural = change.entry.resource.plural
         if plural == "nodes":
-            self._wake(change.entry.key[1])
+            self._wake_waiters(change.entry.key[1])
         elif plural == "pods":
             node = change.entry.fields.get("spec.nodeName", "")
             if change.type == "DELETED":
                 self._pods[node].discard(change.entry.key)
             elif node:
                 self._pods[node].add(change.entry.key)
-            self._wake(node)
+            self._wake_waiters(node)
 
-    def _told(self, document: Document, _changed: frozenset[str]) -> None:
-        self._wake(document.event.node)
+    def _on_document(self, document: Document, _fields: frozenset[str]) -> None:
+        self._wake_waiters(document.event.node)
 
-    def _wake(self, node: str) -> None:
+    def _wake_waiters(self, node: str) -> None:
         for waiter in self._waiting.pop(node, ()):
             if not waiter.done():
                 waiter.set_result(None)

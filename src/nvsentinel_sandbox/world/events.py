@@ -16,7 +16,12 @@ from nvsentinel_sandbox.world.timing import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class NodeEvent:
-    """An Event for a node. `uid` is whatever its writer puts there; `at` is Unix seconds."""
+    """An Event for a node.
+
+    `uid` is whatever its writer puts there; `at` is Unix seconds. `by_hand`: its writer fills it
+    in without client-go's recorder, so that the name is a generated one, the node has its
+    apiVersion, and nobody reports it.
+    """
 
     node: str
     uid: str
@@ -27,6 +32,7 @@ class NodeEvent:
     at: float
     name: str = ""
     host: str = ""
+    by_hand: bool = False
 
 
 def record(context: Context, event: NodeEvent) -> None:
@@ -40,18 +46,22 @@ def record(context: Context, event: NodeEvent) -> None:
     number = context.ids.count("event", event.node)
     name = event.name or f"{event.node}-{context.ids.suffix('event', event.node, number)}"
     context.event_names[same] = name
+    metadata = {"name": name}
     involved = {"kind": "Node", "name": event.node, "uid": event.uid}
+    if event.by_hand:
+        metadata["generateName"] = f"{event.node}-"
+        involved["apiVersion"] = "v1"
     source = {"component": event.component} | ({"host": event.host} if event.host else {})
     context.store.create(
         "events",
         {
-            "metadata": {"name": name},
+            "metadata": metadata,
             "involvedObject": involved,
             "type": event.type,
             "reason": event.reason,
             "message": event.message,
             "source": source,
-            "reportingComponent": event.component,
+            "reportingComponent": "" if event.by_hand else event.component,
             "reportingInstance": event.host,
             "count": 1,
             "firstTimestamp": at,

@@ -160,12 +160,12 @@ class Ledger:
 
     def insert(self, document: Document) -> None:
         self._documents.setdefault(document.event.node, []).append(document)
-        self._tell(document, frozenset())
+        self._tell_listeners(document, frozenset())
 
     def update(self, document: Document, **changes: Any) -> None:
         for name, value in changes.items():
             setattr(document, name, value)
-        self._tell(document, frozenset(changes))
+        self._tell_listeners(document, frozenset(changes))
 
     def __iter__(self) -> Iterator[Document]:
         """All documents, node by node, each oldest first."""
@@ -185,6 +185,6 @@ class Ledger:
                 found.append(document)
         return found
 
-    def _tell(self, document: Document, changed: frozenset[str]) -> None:
+    def _tell_listeners(self, document: Document, changed: frozenset[str]) -> None:
         for listener in self._listeners:
             listener(document, changed)

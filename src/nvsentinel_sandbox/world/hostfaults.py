@@ -41,7 +41,7 @@ IB_LINK_DOWN = Report(
 )
 
 
-def _port(check: str, message: str, *, fatal: bool = False) -> Report:
+def _port_report(check: str, message: str, *, fatal: bool = False) -> Report:
     return Report(
         check=check,
         agent=NIC_MONITOR,
@@ -53,13 +53,13 @@ def _port(check: str, message: str, *, fatal: bool = False) -> Report:
     )
 
 
-def _nic(name: str, title: str, report: Report) -> Fault:
+def _nic_fault(name: str, title: str, report: Report) -> Fault:
     """A port's fault: a cable or a switch, so no reboot ends it."""
     heal = 5.0 if report.fatal else None
     return Fault(name, title, (report,), cure="fix", ends_jobs=report.fatal, people_heal_after=heal)
 
 
-def _preflight(name: str, check: str, message: str) -> Fault:
+def _preflight_fault(name: str, check: str, message: str) -> Fault:
     """A test before a job fails, and the job with it; the node is looked at by people."""
     report = Report(
         check=check,
@@ -72,7 +72,7 @@ def _preflight(name: str, check: str, message: str) -> Fault:
     return Fault(f"preflight-{name}", title, (report,), cure="fix", people_heal_after=5.0)
 
 
-def _drill(name: str, title: str, *, quarantine: Override, drain: Override) -> Fault:
+def _drill_fault(name: str, title: str, *, quarantine: Override, drain: Override) -> Fault:
     """What NVSentinel's documentation recommends for a drill: nothing is rebooted."""
     report = Report(
         check="GpuInforomWatch",
@@ -97,26 +97,28 @@ HOST_FAULTS = (
         stops_kubelet=True,
         people_heal_after=5.0,
     ),
-    _nic("ib-link-down", "InfiniBand link down", IB_LINK_DOWN),
-    _nic(
+    _nic_fault("ib-link-down", "InfiniBand link down", IB_LINK_DOWN),
+    _nic_fault(
         "ib-degraded",
         "InfiniBand link degraded (an Event only)",
-        _port("InfiniBandDegradationCheck", "Port mlx5_4 port 1: rate 200 Gb/s, expected 400"),
+        _port_report(
+            "InfiniBandDegradationCheck", "Port mlx5_4 port 1: rate 200 Gb/s, expected 400"
+        ),
     ),
-    _nic(
+    _nic_fault(
         "ib-device-missing",
         "InfiniBand character device missing",
-        _port("InfiniBandCharDeviceCheck", "/dev/infiniband/uverbs4 is missing", fatal=True),
+        _port_report("InfiniBandCharDeviceCheck", "/dev/infiniband/uverbs4 is missing", fatal=True),
     ),
-    _nic(
+    _nic_fault(
         "eth-link-down",
         "Ethernet link down",
-        _port("EthernetStateCheck", "Port mlx5_4 port 1: state DOWN", fatal=True),
+        _port_report("EthernetStateCheck", "Port mlx5_4 port 1: state DOWN", fatal=True),
     ),
-    _nic(
+    _nic_fault(
         "eth-degraded",
         "Ethernet link degraded (an Event only)",
-        _port("EthernetDegradationCheck", "Port mlx5_4 port 1: rx_errors 1288 in 60 s"),
+        _port_report("EthernetDegradationCheck", "Port mlx5_4 port 1: rx_errors 1288 in 60 s"),
     ),
     Fault(
         name="nic-driver",
@@ -169,16 +171,18 @@ HOST_FAULTS = (
         ends_jobs=False,
         people_heal_after=5.0,
     ),
-    _preflight("dcgm-diagnostic", "DcgmDiagnostic", "DCGM diagnostic failed on GPU {gpu}"),
-    _preflight("nccl-loopback", "NCCLLoopbackTest", "NCCL loopback below the expected bandwidth"),
-    _preflight("nccl-allreduce", "NCCLAllReduceTest", "NCCL all-reduce did not complete"),
-    _drill(
+    _preflight_fault("dcgm-diagnostic", "DcgmDiagnostic", "DCGM diagnostic failed on GPU {gpu}"),
+    _preflight_fault(
+        "nccl-loopback", "NCCLLoopbackTest", "NCCL loopback below the expected bandwidth"
+    ),
+    _preflight_fault("nccl-allreduce", "NCCLAllReduceTest", "NCCL all-reduce did not complete"),
+    _drill_fault(
         "drill-no-drain",
         "A drill: quarantined, not drained, left to people",
         quarantine="",
         drain="skip",
     ),
-    _drill(
+    _drill_fault(
         "drill-forced",
         "A drill past all rules: quarantined and drained at once",
         quarantine="force",

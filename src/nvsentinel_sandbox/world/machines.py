@@ -36,7 +36,7 @@ class Machines:
         self._down: set[str] = set()
         self._homeless: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self._tidying = False
-        context.store.subscribe(self._changed)
+        context.store.subscribe(self._on_change)
 
     # --- power --------------------------------------------------------------------------
 
@@ -49,11 +49,11 @@ class Machines:
         context = self._context
         self._down.add(node)
         self.set_ready(node, ready=False)
-        for pod in self._pods(node):
-            if _owner(pod) in ("DaemonSet", "ReplicaSet", "StatefulSet"):
+        for pod in self._pods_on(node):
+            if _owner_kind(pod) in ("DaemonSet", "ReplicaSet", "StatefulSet"):
                 self._update_pod(pod, lambda p: _set_pod_ready(p, "False", context.clock.now()))
             elif pod["status"].get("phase") in ("Pending", "Running"):
-                self._update_pod(pod, lambda p: _finish(p, "Failed", 137, context.clock.now()))
+                self._update_pod(pod, lambda p: _finish_pod(p, "Failed", 137, context.clock.now()))
 
     def boot(self, node: str) -> None:
         """The node comes back Ready, with a new boot id."""
@@ -68,14 +68,14 @@ class Machines:
             lambda n: n["status"]["nodeInfo"].update(bootID=boot_id),
             subresource="status",
         )
-        self._event(
+        self._record_event(
             node, "Warning", "Rebooted", f"Node {node} has been rebooted, boot id: {boot_id}"
         )
         self.set_ready(node, ready=True)
         self._on_boot(node)
-        for pod in self._pods(node):
+        for pod in self._pods_on(node):
             if pod["status"].get("phase") == "Running":
-                self._update_pod(pod, lambda p: _restart(p, context.clock.now()))
+                self._update_pod(pod, lambda p: _restart_pod(p, context.clock.now()))
 
     def set_ready(self, node: str, *, ready: bool) -> None:
         """The kubelet's Ready condition, its taint and its Event."""
@@ -99,12 +99,12 @@ class Machines:
         after = self._context.store.update("nodes", node, change, subresource="status")
         if after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]:
             word = "NodeReady" if ready else "NodeNotReady"
-            self._event(node, "Normal", word, f"Node {node} status is now: {word}")
+            self._record_event(node, "Normal", word, f"Node {node} status is now: {word}")
         self._context.spawn(self._settle_node(node))
         if ready:
             self._on_ready(node)
 
-    def _event(self, node: str, kind: str, reason: str, message: str) -> None:
+    def _record_event(self, node: str, kind: str, reason: str, message: str) -> None:
         record(
             self._context,
             NodeEvent(
@@ -132,27 +132,29 @@ class Machines:
         """A while after a GPU failed, the jobs that were using it give up; "" is all GPUs."""
         hit = {
             pod["metadata"]["uid"]
-            for pod in self._pods(node)
-            if _is_workload(pod) and gpu in _annotation(pod, names.DEVICES, gpu)
+            for pod in self._pods_on(node)
+            if _is_workload(pod) and gpu in _annotation_of(pod, names.DEVICES, gpu)
         }
         await self._context.sleep("workload_ends", node)
-        for pod in self._pods(node):
+        for pod in self._pods_on(node):
             meta = pod["metadata"]
             if meta["uid"] in hit and pod["status"].get("phase") == "Running":
                 self._context.store.append_log(
                     meta["namespace"], meta["name"], "train", "checkpoint saved, leaving: GPU lost"
                 )
-                self._update_pod(pod, lambda p: _finish(p, "Failed", 1, self._context.clock.now()))
+                self._update_pod(
+                    pod, lambda p: _finish_pod(p, "Failed", 1, self._context.clock.now())
+                )
 
     def remove_jobs(self, node: str) -> None:
         """Leave the node without a training pod."""
-        with self._tidied():
-            for pod in self._pods(node):
-                if _owner(pod) == "Job":
+        with self._without_replacements():
+            for pod in self._pods_on(node):
+                if _owner_kind(pod) == "Job":
                     self._remove_pod(pod)
 
     @contextmanager
-    def _tidied(self) -> Iterator[None]:
+    def _without_replacements(self) -> Iterator[None]:
         """No pod is made for one that is deleted inside."""
         self._tidying = True
         try:
@@ -164,7 +166,7 @@ class Machines:
         meta = pod["metadata"]
         self._context.store.delete("pods", meta["name"], namespace=meta["namespace"], grace=0)
 
-    def _pods(self, node: str) -> list[Object]:
+    def _pods_on(self, node: str) -> list[Object]:
         return self._context.pods_on(node)
 
     def _update_pod(self, pod: Object, change: Any) -> None:
@@ -173,12 +175,12 @@ class Machines:
 
     # --- the controllers of Kubernetes --------------------------------------------------
 
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         plural, (namespace, name) = change.entry.resource.plural, change.entry.key
         if plural == "nodes":
             if change.type == "DELETED":
                 self._forget_node(name)
-            elif change.before is None or _cordon(change.before) != _cordon(change.entry):
+            elif change.before is None or _cordon_of(change.before) != _cordon_of(change.entry):
                 self._context.spawn(self._settle_node(name))
         elif plural != "pods":
             return
@@ -186,7 +188,7 @@ class Machines:
             self._pod_gone(change.entry)
         elif b'"deletionTimestamp"' in change.entry.encoded:
             if change.before is None or b'"deletionTimestamp"' not in change.before.encoded:
-                self._kill(change.entry.decode())
+                self._begin_to_stop(change.entry.decode())
             self._context.spawn(self._stop_pod(namespace, name))
         elif change.type == "ADDED":
             self._context.spawn(self._start_pod(namespace, name))
@@ -194,10 +196,10 @@ class Machines:
     def _forget_node(self, name: str) -> None:
         """The pod garbage collector: pods of a node that does not exist go too."""
         self._down.discard(name)
-        for pod in self._pods(name):
+        for pod in self._pods_on(name):
             self._remove_pod(pod)
 
-    def _kill(self, pod: Object) -> None:
+    def _begin_to_stop(self, pod: Object) -> None:
         """The kubelet begins to stop a pod, and says so for each container."""
         if pod["status"].get("phase") == "Running":
             for container in pod["spec"]["containers"]:
@@ -216,7 +218,7 @@ class Machines:
         found = self._context.store.find("jobs", job["name"], namespace=meta["namespace"])
         if found is None or found.get("status", {}).get("completionTime"):
             return
-        kept = _kept(meta)
+        kept = _kept_metadata(meta)
         spec = {k: v for k, v in pod["spec"].items() if k != "nodeName"}
         scheduled = {
             "type": "PodScheduled",
@@ -260,12 +262,12 @@ class Machines:
                     namespace=namespace,
                 )
                 self._context.spawn(self._start_pod(namespace, pod_name))
-        for pod in self._pods(name):
+        for pod in self._pods_on(name):
             if _is_workload(pod) and pod["status"].get("phase") == "Failed":
                 meta = pod["metadata"]
-                with self._tidied():
+                with self._without_replacements():
                     self._remove_pod(pod)
-                store.create("pods", {"metadata": _kept(meta), "spec": pod["spec"]})
+                store.create("pods", {"metadata": _kept_metadata(meta), "spec": pod["spec"]})
 
     async def _start_pod(self, namespace: str, name: str) -> None:
         """The kubelet starts a pod that has a node; pods made Running stay as they are."""
@@ -322,25 +324,25 @@ def run(pod: Object, now: float) -> None:
     ]
 
 
-def _kept(meta: Object) -> Object:
+def _kept_metadata(meta: Object) -> Object:
     """What a job's next pod has of the one before."""
     keys = ("name", "namespace", "labels", "annotations", "ownerReferences")
     return {key: meta[key] for key in keys if key in meta}
 
 
-def _cordon(entry: Entry) -> str:
+def _cordon_of(entry: Entry) -> str:
     return entry.fields.get("spec.unschedulable", "")
 
 
 def _is_workload(pod: Object) -> bool:
-    return _owner(pod) == "Job" and pod["metadata"]["namespace"] != names.NAMESPACE
+    return _owner_kind(pod) == "Job" and pod["metadata"]["namespace"] != names.NAMESPACE
 
 
-def _annotation(pod: Object, key: str, missing: str) -> str:
+def _annotation_of(pod: Object, key: str, missing: str) -> str:
     return str((pod["metadata"].get("annotations") or {}).get(key, missing))
 
 
-def _owner(pod: Object) -> str:
+def _owner_kind(pod: Object) -> str:
     owners = pod["metadata"].get("ownerReferences") or ()
     return str(owners[0]["kind"]) if owners else ""
 
@@ -362,14 +364,14 @@ def _set_pod_ready(pod: Object, status: str, now: float) -> None:
         container["ready"] = status == "True"
 
 
-def _restart(pod: Object, now: float) -> None:
+def _restart_pod(pod: Object, now: float) -> None:
     _set_pod_ready(pod, "True", now)
     for container in pod["status"].get("containerStatuses", ()):
         container["restartCount"] += 1
         container["state"] = {"running": {"startedAt": rfc3339(now)}}
 
 
-def _finish(pod: Object, phase: str, exit_code: int, now: float) -> None:
+def _finish_pod(pod: Object, phase: str, exit_code: int, now: float) -> None:
     _set_pod_ready(pod, "False", now)
     pod["status"]["phase"] = phase
     reason = "Completed" if exit_code == 0 else "Error"
@@ -382,9 +384,9 @@ def _finish(pod: Object, phase: str, exit_code: int, now: float) -> None:
 
 def fail(pod: Object, now: float) -> None:
     """Make a pod Failed."""
-    _finish(pod, "Failed", 1, now)
+    _finish_pod(pod, "Failed", 1, now)
 
 
 def complete(pod: Object, now: float) -> None:
     """Make a pod Succeeded."""
-    _finish(pod, "Succeeded", 0, now)
+    _finish_pod(pod, "Succeeded", 0, now)

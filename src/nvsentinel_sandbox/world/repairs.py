@@ -85,16 +85,16 @@ DEFAULT_REPAIRS: Mapping[str, Repair] = {
 
 def repair_object(repair: Repair, name: str, node: Object, document: Document | None) -> Object:
     """A maintenance object; `document` may only be left out for a RebootNode."""
-    api, spec = repair.api, _spec(repair, node["metadata"]["name"], document)
+    api, spec = repair.api, _object_spec(repair, node["metadata"]["name"], document)
     return {
         "apiVersion": api,
         "kind": repair.kind,
-        "metadata": _metadata(name, node),
+        "metadata": _object_metadata(name, node),
         "spec": spec,
     }
 
 
-def _metadata(name: str, node: Object) -> dict[str, Any]:
+def _object_metadata(name: str, node: Object) -> dict[str, Any]:
     return {
         "name": name,
         "labels": {"app.kubernetes.io/managed-by": "nvsentinel"},
@@ -116,7 +116,7 @@ def _metadata(name: str, node: Object) -> dict[str, Any]:
     }
 
 
-def _spec(repair: Repair, node: str, document: Document | None) -> dict[str, Any]:
+def _object_spec(repair: Repair, node: str, document: Document | None) -> dict[str, Any]:
     if repair is EXTERNAL and document is not None:
         return {"healthEvent": _external_event(document)}
     if repair is RESET and document is not None:

@@ -96,8 +96,8 @@ class Timeline:
         except RuntimeError:
             return self._now
         if not self._moment:
-            self._now = max(self._now, min(self._elapsed(loop), self._next()))
-            self._begin(loop)
+            self._now = max(self._now, min(self._elapsed_seconds(loop), self._next_due()))
+            self._begin_moment(loop)
         return self._now
 
     def wake(self, sleeper: asyncio.Future[None], seconds: float) -> None:
@@ -110,45 +110,45 @@ class Timeline:
         self.wake(sleeper, seconds)
         await sleeper
 
-    def _elapsed(self, loop: asyncio.AbstractEventLoop) -> float:
+    def _elapsed_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
         if self._began is None:
             self._began = loop.time()
         return (loop.time() - self._began) * self.speed if self._paced else self._now
 
-    def _next(self) -> float:
+    def _next_due(self) -> float:
         while self._due and self._due[0][2].done():
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else math.inf
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin_moment(self, loop: asyncio.AbstractEventLoop) -> None:
         self._moment = True
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_soon(self._settle, loop, _TURNS)
+        self._timer = loop.call_soon(self._let_settle, loop, _TURNS)
 
-    def _settle(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+    def _let_settle(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
         if turns:
-            self._timer = loop.call_soon(self._settle, loop, turns - 1)
+            self._timer = loop.call_soon(self._let_settle, loop, turns - 1)
             return
         self._moment, self._timer = False, None
-        due = self._next()
+        due = self._next_due()
         if due == math.inf:
             return
-        if self._paced and self._elapsed(loop) < due:
+        if self._paced and self._elapsed_seconds(loop) < due:
             at = (self._began or 0.0) + due / self.speed
-            self._timer = loop.call_at(at, self._turn, loop)
+            self._timer = loop.call_at(at, self._turn_to_next, loop)
         else:
-            self._turn(loop)
+            self._turn_to_next(loop)
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _turn_to_next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Go to the next event, or to several of one time."""
-        due = self._next()
+        due = self._next_due()
         if due == math.inf:
             self._timer = None
             return
         self._now = max(self._now, due)
-        self._begin(loop)
-        while self._next() == due:
+        self._begin_moment(loop)
+        while self._next_due() == due:
             heapq.heappop(self._due)[2].set_result(None)
 
 

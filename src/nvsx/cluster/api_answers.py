@@ -21,9 +21,13 @@ from nvsx.core.errors import (
     Unreachable,
 )
 
+#: Bytes of a refusal that are read; a proxy's error page can be anything.
 LIMIT = 64 * 1024
+#: Characters of it that a message shows.
 _TEXT = 300
+#: A server that was restored from a backup is behind our version: it has to be listed anew.
 _TOO_NEW = "Too large resource version"
+#: client-go's own words when a credential plug-in failed.
 _CREDENTIALS = "getting credentials"
 
 

@@ -17,6 +17,8 @@ from nvsx.cluster.reflector import Change, Reflector
 from nvsx.core.errors import ClusterError
 
 T = TypeVar("T")
+#: Nodes with a watch of their own. Each costs the API server and nvsx a connection;
+#: past this one watch of everything costs less.
 LIMIT = 50
 
 
@@ -70,7 +72,7 @@ class _Entry(Generic[T]):
 
 
 class NodeView(Generic[T]):
-    """The objects of one node: a Collection. Close it when nobody reads it any more."""
+    """The objects of one node, read like a reflector. Close it when nobody reads it any more."""
 
     def __init__(self, owner: ByNode[T], entry: _Entry[T]) -> None:
         self._owner = owner
@@ -127,6 +129,12 @@ class NodeView(Generic[T]):
 
 class ByNode(Generic[T]):
     """Hands out views by node and decides which watches feed them.
+
+        node 1 … 50   a watch each
+        node 51       the shared watch begins; when it has listed, it feeds all 51 views and
+                      the 50 watches end
+        25 are left   a watch each begins again; when the last of them has listed, the
+                      shared one ends
 
     `one(node)` and `everything()` make the reflectors, `node_of` places an object.
     """

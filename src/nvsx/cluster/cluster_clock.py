@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 
+#: Seconds that do not count: dates are cut to the second, and requests take time.
 TOLERANCE = 2.0
-"""Seconds that do not count."""
 
 
 class Skew:
     """What answers say of the other clock. An HTTP date is cut to the second, and written
     somewhere between the request and its answer: each answer gives bounds, all together the
-    narrowest (RFC 9110, 6.6.1)."""
+    narrowest (RFC 9110, 6.6.1).
+
+        sent 10:00:00.0, Date 10:00:30, received 10:00:00.4: ahead by 29.6 to 31.0 s
+        sent 10:00:05.9, Date 10:00:36, received 10:00:06.1: ahead by 29.9 to 31.1 s
+        together: ahead by 29.9 s at least
+    """
 
     def __init__(self) -> None:
         self._least, self._most = float("-inf"), float("inf")

@@ -28,7 +28,9 @@ from nvsx.core.errors import ClusterError, Unauthorized, Unreachable
 Params = Mapping[str, str]
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 CONNECT_TIMEOUT = 10.0
+#: Seconds without a byte of an answer; a list of ten thousand nodes begins within a few.
 READ_TIMEOUT = 30.0
+#: What a stream may last beyond the time it asked for, before its peer is taken for dead.
 STREAM_MARGIN = 60.0
 _CHUNK = 256 * 1024
 

@@ -20,6 +20,7 @@ import msgspec
 
 from nvsx.core.errors import ClusterError, UsageError
 
+#: `kubectl config view` reads files alone; what takes longer waits for something else.
 _TIMEOUT = 15.0
 
 

@@ -2,7 +2,7 @@
 
 Every kubeconfig feature is kubectl's, and another process enforces that nvsx only reads:
 writes, exec, attach, port-forward, proxying and Secrets get 403 there. This module starts
-that process and restarts it when it dies; that it never outlives nvsx, cluster.children
+that process and restarts it when it dies; that it never outlives nvsx, kubectl_children
 sees to.
 """
 
@@ -43,8 +43,11 @@ METHODS = "^(POST|PUT|PATCH|DELETE)$"
 
 # Sun's limit of 1982: macOS takes 103 bytes and a zero, Linux 107.
 _SOCKET_BYTES = 103
+#: kubectl listens within a second; a dispatcher before it may ask the server first.
 _STARTUP = 15.0
+#: For the first read alone, which may run a credential plug-in that asks a person.
 _FIRST_ANSWER = 15.0
+#: A proxy that lived so long was a good one: it is restarted at once.
 _STEADY = 60.0
 
 _READY = re.compile("^Starting to serve")

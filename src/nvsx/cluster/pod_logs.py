@@ -21,9 +21,11 @@ from nvsx.cluster.reflector import Reflector
 from nvsx.core.errors import ClusterError, NotFound
 from nvsx.core.watches.snapshot import LogLine, LogSource, Pod, raw_mapping
 
+#: Bytes of one line; container runtimes split lines at 16 KiB.
 LINE_CAP = 16 * 1024
-# One connection each: a selector that finds a thousand pods is a mistake in a runbook.
+#: One connection each: a selector that finds a thousand pods is a mistake in a runbook.
 MAX_PODS = 32
+#: Seconds between two tries at most: a program that starts again logs at once.
 _LIMIT = 5.0
 _STARTING = ("waiting to start", "ContainerCreating", "PodInitializing")
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -31,7 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 class LogPosition:
-    """How far a log was read: the newest timestamp, and how many lines had just that one."""
+    """How far a log was read: the newest timestamp, and how many lines had just that one.
+
+    10:00:01.5  a      10:00:02.1  b      10:00:02.1  c      (the stream breaks)
+    resume from 10:00:02: b, c come again and are left out, d of 10:00:02.1 is new
+    """
 
     def __init__(self, since: float) -> None:
         self.nanoseconds = int(since * 1_000_000_000)

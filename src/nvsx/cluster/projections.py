@@ -1,4 +1,4 @@
-"""Projections: API bytes to the small Structs of core.snapshot.
+"""Projections: API bytes to the small Structs of core.watches.snapshot.
 
 Each decoder takes the raw JSON of one object and gives its key and its projection;
 reflectors call them. They keep what watches, diagnoses and reports read and drop the rest

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -32,39 +32,21 @@ from nvsx.core.errors import (
 )
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 Decoder = Callable[[msgspec.Raw], tuple[str, T]]
 Change = Callable[[str, T | None, T | None], None]
 
+#: Objects of one page of a list: kubectl's own, some megabytes of nodes.
 PAGE = 500
+#: Seconds of silence that mean a dead peer. The API server sends a bookmark every minute.
 IDLE = 70.0
-# A right or a resource kind appears when somebody adds it, not within a second.
+#: A right or a resource kind appears when somebody adds it, not within a second.
 SLOW_RETRY = 30.0
+#: A watch that lasted so long was a good one: the next failure starts with short waits.
 _STEADY = 10.0
+#: Seconds a watch is asked to last: as client-go does, between five and ten minutes, so that
+#: the watches of many clients do not end together.
+_WATCH_LEAST, _WATCH_SPREAD = 290, 301
 _log = logging.getLogger(__name__)
-
-
-class Collection(Protocol[T_co]):
-    """What readers see of a reflector, or of the part of one that concerns a node."""
-
-    @property
-    def synced(self) -> bool:
-        """Whether everything was listed at least once."""
-        ...
-
-    @property
-    def error(self) -> str:
-        """Why it cannot be read now, in words; "" while all is well."""
-        ...
-
-    @property
-    def failure(self) -> ClusterError | None: ...
-
-    def items(self) -> Iterable[T_co]: ...
-
-    async def settled(self) -> None:
-        """Wait until it is synced or known to be unreadable."""
-        ...
 
 
 class _Meta(msgspec.Struct):
@@ -94,6 +76,12 @@ _statuses = msgspec.json.Decoder(api_answers.Status)
 
 class Reflector(Generic[T]):
     """A cache of the objects under `path` that match `params`, as `decode` projects them.
+
+        list   version 100, in pages         everything is told as new
+        watch  from 100: ADDED, MODIFIED     each is told once; version 130
+        …      the stream breaks             watch from 130, nothing is told again
+        …      410 Gone: 130 has expired     list again: only what differs is told
+        …      403                           `error` says so, the last known objects stay
 
     `bookmarks` is false for collections without them (Events): then silence is normal and
     there is no idle limit. `idle` is in seconds, `page` in objects.
@@ -196,6 +184,8 @@ class Reflector(Generic[T]):
             await asyncio.gather(task, return_exceptions=True)
 
     async def _list_and_watch(self) -> None:
+        """List when there is no version to go on from, then watch, for ever. Only a clean end
+        or a success makes the waits short again; each failure makes the next one longer."""
         while True:
             wait = 0.0
             resumed = bool(self._version)
@@ -321,7 +311,7 @@ class Reflector(Generic[T]):
             **self._params,
             "watch": "true",
             "resourceVersion": self._version,
-            "timeoutSeconds": str(290 + int(self._pace.rng() * 301)),
+            "timeoutSeconds": str(_WATCH_LEAST + int(self._pace.rng() * _WATCH_SPREAD)),
         }
         if self._bookmarks:
             params["allowWatchBookmarks"] = "true"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 
 from nvsx.core.errors import NvsxError, UsageError
-
-if TYPE_CHECKING:
-    from nvsx.project.locate import Project
+from nvsx.project.locate import Project
 
 
 def name_folder(project: Project) -> str:

@@ -1,60 +1,72 @@
-"""The Typer application: global options, and one function a command.
+"""The Typer application: global options, and the table of commands.
 
-Commands parse, call bootstrap or ops, and print what these return. They import what they
-need when they run, and a process that runs one command loads no other command's module:
-listing runbooks costs no HTTP, database or terminal library, nor a loop to await anything.
+A command's module is imported when the command is asked for, and no other: listing runbooks
+costs no HTTP, database or terminal library. So such a module imports what it needs at its
+top, like any other; the few that do not are listed in pyproject.toml, each with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+import gc
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nvsx.commands.help_examples import keep_examples
-from nvsx.commands.main import GLOBAL
 from nvsx.project.home import Home
 
-#: In the order of `nvsx --help`: a module with `register(app)`, and the commands it adds.
-MODULES = {
-    "runbook_commands": ("list", "show", "lint", "schema"),
-    "run.run_command": ("run",),
-    "doctor.doctor_command": ("doctor",),
-    "init.init_command": ("init",),
-    "convert_command": ("convert",),
-    "setup.setup_command": ("setup",),
-    "serve_command": ("serve",),
-    "runs.runs_command": ("runs",),
-    "explain_command": ("explain",),
-    "runs.silence_command": ("silence",),
-    "runs.attach_command": ("attach",),
-    "sandbox.sandbox_command": ("sandbox",),
-    "history.history_command": ("history", "report", "stats"),
-    "shell_command": ("status",),  # and `shell`, which tells the shell of all the others
+#: Each command and the module whose `register(app)` adds it, in the order of `nvsx --help`.
+COMMANDS = {
+    "list": "list_command",
+    "show": "runbook_commands",
+    "lint": "runbook_commands",
+    "schema": "runbook_commands",
+    "run": "run.run_command",
+    "doctor": "doctor.doctor_command",
+    "init": "init.init_command",
+    "convert": "convert_command",
+    "setup": "setup.setup_command",
+    "serve": "serve_command",
+    "explain": "explain_command",
+    "silence": "runs.silence_command",
+    "status": "status_command",
+    "incidents": "incidents.incidents_command",
+    "attach": "runs.attach_command",
+    "report": "history.report_command",
+    "stats": "history.stats_command",
+    "shell": "shell_command",
+    "runs": "runs.runs_command",
+    "sandbox": "sandbox.sandbox_command",
+    "history": "history.history_command",
 }
 
 
-@cache
-def application() -> typer.Typer:
-    """The application with all commands."""
-    return _with(tuple(MODULES))
+class CommandsOnDemand(Mapping[str, Any]):
+    """The commands by name; one is imported and made when it is looked up."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            module = import_module(f"nvsx.commands.{COMMANDS[name]}")
+            app = typer.Typer(rich_markup_mode=None)
+            module.register(app)
+            keep_examples(app)
+            self._made |= typer.main.get_group(app).commands
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
-def application_for(args: Sequence[str]) -> typer.Typer:
-    """The application with as much of it as running `args` takes. The global options stand
-    first in them."""
-    words = list(args)
-    while words and words[0].partition("=")[0] in GLOBAL:
-        del words[: 1 if "=" in words[0] else 2]
-    command = words[0] if words else ""
-    module = next((m for m, commands in MODULES.items() if command in commands), None)
-    return application() if module is None else _with((module,))
-
-
-def _with(modules: Sequence[str]) -> typer.Typer:
+def build_application() -> Any:
+    """The application, to be called with a command line."""
     app = typer.Typer(
         name="nvsx",
         help=(
@@ -64,18 +76,16 @@ def _with(modules: Sequence[str]) -> typer.Typer:
         ),
         epilog="Try it without a cluster: nvsx run gpu-off-bus --sandbox",
         invoke_without_command=True,
-        pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(options)
-    for module in modules:
-        import_module(f"nvsx.commands.{module}").register(app)
-    keep_examples(app)
-    return app
+    app.callback()(set_global_options)
+    root: Any = typer.main.get_command(app)
+    root.commands = CommandsOnDemand()
+    return root
 
 
-def options(
+def set_global_options(
     ctx: typer.Context,
     project: Annotated[
         str | None, typer.Option(help="The project folder.", metavar="DIR", show_default=False)
@@ -85,12 +95,14 @@ def options(
         typer.Option(help="The kubeconfig context.", metavar="NAME", show_default=False),
     ] = None,
 ) -> None:
+    """Keep what was given for the command; without a command open the shell, or show help."""
+    gc.enable()  # the command's module is loaded by now
     ctx.obj = Home(project, context)
     if ctx.invoked_subcommand is not None:
         return
     from nvsx.commands import shell_command
 
-    if shell_command.on_terminal():
-        raise typer.Exit(shell_command.start(ctx))
+    if shell_command.is_on_terminal():
+        raise typer.Exit(shell_command.start_shell(ctx))
     typer.echo(ctx.get_help())
     raise typer.Exit(2)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nvsx.commands.agreeing import name_folder
+from nvsx.convert import (
+    acceptance,
+    conversion,
+    ledger,
+    model,
+    preview,
+    project_writer,
+    prompt,
+    rounds,
+)
+from nvsx.convert.checking import LIBRARY, ConversionDesk, DraftReport
+from nvsx.convert.conversion import PageSource
+from nvsx.convert.draft import RunbookDraft, name_for
+from nvsx.convert.ledger import FactLedger, rows
 from nvsx.core.errors import NotReady, NvsxError, UsageError
+from nvsx.lint import linter, stored_ledgers
+from nvsx.nvsentinel.names import VOCABULARY
+from nvsx.project import cel, loader, locate
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.convert.checking import ConversionDesk, DraftReport
-    from nvsx.convert.conversion import PageSource
-    from nvsx.convert.draft import RunbookDraft
-    from nvsx.convert.ledger import FactLedger
 
 
 def register(app: typer.Typer) -> None:
@@ -60,23 +71,19 @@ def convert(
     if accept:
         if len(files) != 1:
             raise UsageError("--accept takes one runbook", "nvsx convert --accept NAME")
-        _accept(home, files[0], yes=yes)
+        _accept_hooks(home, files[0], yes=yes)
         return
     if ledger and len(files) == 1 and not Path(files[0]).is_file():
         _show_stored(home, files[0])
         return
-    desk = _desk(home)
-    source, made, report = _made(home, desk, files, name, offline=offline)
+    desk = _open_desk(home)
+    source, made, report = _make_draft(home, desk, files, name, offline=offline)
     where = name_folder(home.project)
-    _review(desk, source, made, report, where, ledger=ledger, dry_run=dry_run, yes=yes)
+    _review_draft(desk, source, made, report, where, ledger=ledger, dry_run=dry_run, yes=yes)
 
 
-def _desk(home: Home) -> ConversionDesk:
+def _open_desk(home: Home) -> ConversionDesk:
     """The project to convert into, with what reads it."""
-    from nvsx.convert.checking import LIBRARY, ConversionDesk
-    from nvsx.nvsentinel.names import VOCABULARY
-    from nvsx.project import cel, loader, locate
-
     root = home.project.root
     if not home.project.writable:
         raise UsageError(
@@ -89,28 +96,22 @@ def _desk(home: Home) -> ConversionDesk:
     return ConversionDesk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate, library)
 
 
-def _made(
+def _make_draft(
     home: Home, desk: ConversionDesk, files: list[str], name: str | None, *, offline: bool
 ) -> tuple[PageSource, RunbookDraft, DraftReport]:
     """The draft of these pages and what the checks say. Refuses early what cannot be written."""
-    from nvsx.convert import conversion, project_writer
-    from nvsx.convert.draft import name_for
-
     slug = name_for(name, files[0])
     project_writer.refuse_to_overwrite(desk.root, slug)
     source = conversion.read([Path(file) for file in files])
     if offline:
         return source, *conversion.convert_offline(source, slug, desk)
-    return source, *_asked(home, desk, source, slug)
+    return source, *_ask_model(home, desk, source, slug)
 
 
-def _asked(
+def _ask_model(
     home: Home, desk: ConversionDesk, source: PageSource, name: str
 ) -> tuple[RunbookDraft, DraftReport]:
     """The model's draft. One that never passes is kept beside the project, and told about."""
-    from nvsx.convert import model, preview, project_writer, prompt, rounds
-    from nvsx.lint import linter
-
     if linter.find_shellcheck() is None:
         raise NotReady(
             "shellcheck is not installed, and shell that a model wrote is not taken without it",
@@ -131,7 +132,7 @@ def _asked(
         said = {"model": asked.name, "findings sent back": f"{outcome.returns} times"}
         text = preview.findings_text(draft, report, said)
         folder = project_writer.keep_draft(draft, {"FINDINGS.md": text}, desk.root, home.state_dir)
-        _print(preview.problems(report))
+        _print_lines(preview.problems(report))
         raise NvsxError(
             "the model's runbook did not pass the checks, though the findings went back "
             f"{outcome.returns} times: nothing was written",
@@ -140,7 +141,7 @@ def _asked(
     return draft, report
 
 
-def _review(
+def _review_draft(
     desk: ConversionDesk,
     source: PageSource,
     made: RunbookDraft,
@@ -152,32 +153,25 @@ def _review(
     yes: bool,
 ) -> None:
     """Show the draft, ask, write. Raises NvsxError when the draft is not good."""
-    from nvsx.convert import preview
-
     if not ledger or not report.ledger:
-        _print(preview.diff(made))
+        _print_lines(preview.diff(made))
     if ledger and report.ledger:
-        from nvsx.convert.ledger import rows
-
-        _print(preview.table(rows(report.ledger.as_json({}))))
-    _print(preview.summary(made, report, source.secrets))
+        _print_lines(preview.table(rows(report.ledger.as_json({}))))
+    _print_lines(preview.summary(made, report, source.secrets))
     if not report.good or report.ledger is None:
-        _print(preview.problems(report))
+        _print_lines(preview.problems(report))
         raise NvsxError("the conversion is not complete: nothing was written", "see above")
     if dry_run:
         return
     if not yes:
-        _ask(f"write these files to {where}?")
+        _ask_before_writing(f"write these files to {where}?")
     typer.echo(f"in {where}:")
-    _written(desk, source, made, report.ledger)
+    _write_draft(desk, source, made, report.ledger)
 
 
-def _written(
+def _write_draft(
     desk: ConversionDesk, source: PageSource, made: RunbookDraft, accounts: FactLedger
 ) -> None:
-    from nvsx.convert import ledger, project_writer
-    from nvsx.lint import stored_ledgers
-
     places = {
         page.name: stored_ledgers.place_of(path, desk.root)
         for page, path in zip(source.pages, source.paths, strict=True)
@@ -191,46 +185,37 @@ def _written(
 
 def _show_stored(home: Home, name: str) -> None:
     """The ledger of a runbook that was converted earlier."""
-    from nvsx.convert import ledger, preview
-    from nvsx.lint import stored_ledgers
-    from nvsx.project import loader
-
     root = home.project.root
     data = stored_ledgers.read(root, loader.find(root, name).name)
-    _print(preview.table(ledger.rows(data)))
+    _print_lines(preview.table(ledger.rows(data)))
 
 
-def _accept(home: Home, wanted: str, *, yes: bool) -> None:
+def _accept_hooks(home: Home, wanted: str, *, yes: bool) -> None:
     """Show the hooks a model wrote and, once a person agrees, let runs use them."""
-    from nvsx.convert import acceptance
-    from nvsx.lint import linter
-    from nvsx.nvsentinel.names import VOCABULARY
-    from nvsx.project import cel, loader
-
     root = home.project.root
     book = loader.find(root, wanted)
-    waiting = acceptance.unreviewed(book)
+    waiting = acceptance.list_unreviewed(book)
     if not waiting:
         typer.echo(f"{book.name} has no unreviewed hook")
         return
     for hook in waiting:
-        _print([f"=== {hook.file}", hook.text])
+        _print_lines([f"=== {hook.file}", hook.text])
     catalog = [e for e in loader.discover(root) if e.name != book.name]
     found = linter.lint([*catalog, book], VOCABULARY, [book.name], cel.evaluate)
     found = [f for f in found if f.rule != "hook-unreviewed"]
-    found += acceptance.dangers(book, waiting)
+    found += acceptance.find_dangers(book, waiting)
     for finding in found:
         typer.echo(f"{finding.severity}: {finding.problem} [{finding.rule}]", err=True)
     if any(f.severity == "error" for f in found):
         raise NvsxError(f"{book.name} was not accepted", "correct its hooks first")
     if not yes:
         where = name_folder(home.project)
-        _ask(f"let runs of {book.name} use these {len(waiting)} hooks, in {where}?")
+        _ask_before_writing(f"let runs of {book.name} use these {len(waiting)} hooks, in {where}?")
     acceptance.accept(waiting)
     typer.echo(f"accepted: nvsx run {book.name} --sandbox")
 
 
-def _ask(question: str) -> None:
+def _ask_before_writing(question: str) -> None:
     """Go on only after an explicit yes."""
     if not sys.stdin.isatty():
         raise UsageError(
@@ -240,6 +225,6 @@ def _ask(question: str) -> None:
         raise NvsxError("nothing was written")
 
 
-def _print(lines: list[str]) -> None:
+def _print_lines(lines: list[str]) -> None:
     for line in lines:
         typer.echo(line)

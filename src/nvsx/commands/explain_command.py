@@ -7,22 +7,24 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import msgspec
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.runs.runs_command import Limit, at_desk
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 from nvsx.core.plain_text import one_line
+from nvsx.core.routing.inbox import Received
+from nvsx.core.routing.route import Explanation
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.nvsentinel import decoding
+from nvsx.project import cel, loader
 from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_table
-
-if TYPE_CHECKING:
-    from nvsx.core.routing.inbox import Received
-    from nvsx.core.routing.route import Explanation
-    from nvsx.serve.webhook.explain_message import Explained
+from nvsx.serve.webhook.explain_message import Explained, explain_offline
 
 
 def register(app: typer.Typer) -> None:
@@ -59,12 +61,10 @@ def explain(
     """
     as_json = wants_json(output)
     if source is not None:
-        typer.echo(_offline(ctx.obj, source, event, header or [], as_json=as_json))
+        typer.echo(_explain_offline(ctx.obj, source, event, header or [], as_json=as_json))
         return
     found = ctx.obj.masker.value(at_desk(ctx, lambda desk: desk.events(event, limit)))
     if as_json:
-        import msgspec
-
         typer.echo(json.dumps([msgspec.to_builtins(e) for e in found], indent=2))
     elif event is None or event.startswith("r-"):
         if not found:
@@ -106,17 +106,17 @@ def _event_lines(event: Received) -> list[str]:
     if event.explanations:
         lines += ["", "runbooks"]
         for one in sorted(event.explanations, key=lambda e: e.best is None):
-            lines += _explained(one)
+            lines += _explanation_lines(one)
     return lines
 
 
-def _explained(one: Explanation) -> list[str]:
+def _explanation_lines(one: Explanation) -> list[str]:
     head = f"  {'✓' if one.best else '·'} {one.runbook}"
     rules = [f"      {'✓' if r.matched else '✗'} {r.rule}: {r.reason}" for r in one.rules]
     return [head, *(rules or ["      it has no rule that events could match"])]
 
 
-def _offline(
+def _explain_offline(
     home: Home, source: str, file: str | None, headers: Sequence[str], *, as_json: bool
 ) -> str:
     given = {}
@@ -125,20 +125,17 @@ def _offline(
         if not colon:
             raise UsageError(f"--header {text!r} has no colon", "write it as 'Name: value'")
         given[name.strip()] = value.strip()
-    told = home.masker.value(_told(home, source, file, given))
+    told = home.masker.value(_explain_message(home, source, file, given))
     return json.dumps(told.json(), indent=2) if as_json else told.text()
 
 
-def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str]) -> Explained:
-    from nvsx.core.runbook.catalog import LoadedRunbook
-    from nvsx.nvsentinel import decoding
-    from nvsx.project import cel, loader
-    from nvsx.serve.webhook.explain_message import explain_offline
-
+def _explain_message(
+    home: Home, source: str, file: str | None, headers: Mapping[str, str]
+) -> Explained:
     entries = loader.discover(home.project.root)
     return explain_offline(
         source,
-        _body(file),
+        _read_body(file),
         headers,
         home.settings.serve.sources,
         [e.runbook for e in entries if isinstance(e, LoadedRunbook)],
@@ -148,7 +145,7 @@ def _told(home: Home, source: str, file: str | None, headers: Mapping[str, str])
     )
 
 
-def _body(file: str | None) -> bytes:
+def _read_body(file: str | None) -> bytes:
     if file is None:
         raise UsageError("which message?", "nvsx explain --source S body.json, or - for stdin")
     if file == "-":

@@ -2,11 +2,12 @@
 
 `nvsx --help` and `--version` are answered before anything is imported. All else goes to
 the Typer application; whatever it raises becomes one message and an exit code here, and
-nowhere else. `nvsx.commands.help_text` keeps the text of the former current.
+nowhere else. `make docs` keeps the text of the former current.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -14,8 +15,6 @@ from nvsx import __version__
 
 # Not a Path: that import alone would be a fifth of the time `--help` takes.
 HELP = os.path.join(os.path.dirname(__file__), "help.txt")  # noqa: PTH118, PTH120
-GLOBAL = ("--project", "--context")
-"""The options of every command; each takes a value."""
 READER_LEFT = 141
 """The exit code after a broken pipe: what a shell reports for a program that SIGPIPE ended."""
 
@@ -30,8 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us: what is said is for nobody
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    gc.disable()  # until the command begins: loading it makes many objects and no garbage
     try:
-        code = _answer(sys.argv[1:] if argv is None else argv)
+        code = _run_command(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # what is left would break in the interpreter's end, with a traceback
     except OSError as error:
         from nvsx.screens.line_writer import point_at_nothing
@@ -42,47 +42,33 @@ def main(argv: list[str] | None = None) -> int:
             return READER_LEFT
         sys.stderr.write(f"nvsx: the output cannot be written: {error.strerror}\n")
         return 1
+    finally:
+        gc.enable()
     return code
 
 
-def _answer(args: list[str]) -> int:
+def _run_command(args: list[str]) -> int:
     if os.environ.get("_NVSX_COMPLETE", "") in ("complete_bash", "complete_zsh", "complete_fish"):
         from nvsx.commands import completing
 
-        return completing.answer(os.environ)
+        return completing.print_candidates(os.environ)
     if args[:1] == ["help"]:
         args = [*args[1:], "--help"]
     if args in (["--version"], ["-V"]):
-        return _print(f"nvsx {__version__}\n")
+        return _print_text(f"nvsx {__version__}\n")
     if args in (["--help"], ["-h"]) and "COLUMNS" not in os.environ and os.path.isfile(HELP):  # noqa: PTH113
         with open(HELP, encoding="utf-8") as file:  # noqa: PTH123
-            return _print(file.read())
-    from nvsx.commands import boundary
+            return _print_text(file.read())
+    from nvsx.commands.app import build_application
+    from nvsx.commands.boundary import run_in_boundary
+    from nvsx.commands.global_options import put_global_options_first
 
-    return boundary.run(hoisted(args))
+    return run_in_boundary(build_application, put_global_options_first(args))
 
 
-def _print(text: str) -> int:
+def _print_text(text: str) -> int:
     sys.stdout.write(text)
     return 0
-
-
-def hoisted(args: list[str]) -> list[str]:
-    """`args` with the global options first, wherever they were written (before `--`)."""
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(args)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word in GLOBAL:
-            value = next(words, None)
-            front += [word] if value is None else [word, value]
-        elif word.partition("=")[0] in GLOBAL:
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
 
 
 if __name__ == "__main__":

@@ -1,84 +1,28 @@
-"""`nvsx list`, `show`, `lint` and `schema`: runbooks as files."""
+"""`nvsx show`, `lint` and `schema`: runbooks as files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from nvsx.core import durations
-from nvsx.core.errors import UsageError
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
+from nvsx.follow import plan
+from nvsx.lint import linter
+from nvsx.nvsentinel.names import VOCABULARY
+from nvsx.project import cel, loader, schema_document, settings
 from nvsx.project.home import Home
-from nvsx.screens.text_tables import print_lines, print_table
-
-Output = Annotated[
-    str | None,
-    typer.Option("-o", "--output", help="json for machines.", metavar="FORMAT", show_default=False),
-]
+from nvsx.screens.text_tables import print_lines
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command("list")(list_runbooks)
     app.command("show")(show)
     app.command("lint")(lint)
     app.command("schema")(schema)
-
-
-def wants_json(output: str | None) -> bool:
-    """Whether `-o json` was given. Raises UsageError for any other format."""
-    if output not in (None, "json"):
-        raise UsageError(f"output format {output!r} is not known here", "use -o json")
-    return output == "json"
-
-
-def list_runbooks(ctx: typer.Context, output: Output = None) -> None:
-    """Name, nickname, title, tags and estimate of every runbook of the project.
-
-    Example: nvsx list -o json | jq -r '.[].name'
-    """
-    from nvsx.project import loader
-
-    home: Home = ctx.obj
-    as_json = wants_json(output)
-    entries = loader.discover(home.project.root)
-    if as_json:
-        typer.echo(json.dumps([_row(e) for e in entries], indent=2))
-        return
-    rows = [_cells(e) for e in entries]
-    if not rows:
-        typer.echo(f"no runbooks in {home.project.runbooks_dir}")
-        typer.echo("start one with `nvsx init my-fault`")
-        return
-    print_table(("NAME", "NICKNAME", "TITLE", "TAGS", "ESTIMATE"), rows, give_way=(3, 2))
-
-
-def _row(entry: LoadedRunbook | BrokenRunbook) -> dict[str, Any]:
-    if isinstance(entry, BrokenRunbook):
-        return {"name": entry.name, "problems": [str(p) for p in entry.problems]}
-    meta = entry.runbook.metadata
-    return {
-        "name": meta.name,
-        "nickname": meta.nickname,
-        "title": meta.title,
-        "summary": meta.summary,
-        "tags": list(meta.tags),
-        "estimated_duration_s": meta.estimated_duration,
-        "stages": [s.id for s in entry.runbook.stages],
-        "file": str(entry.path),
-    }
-
-
-def _cells(entry: LoadedRunbook | BrokenRunbook) -> tuple[str, ...]:
-    if isinstance(entry, BrokenRunbook):
-        more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
-        return (entry.name, "-", f"not valid: {entry.problems[0]}{more}", "", "")
-    meta = entry.runbook.metadata
-    estimate = durations.format(meta.estimated_duration) if meta.estimated_duration else "-"
-    return (meta.name, f"#{meta.nickname}", meta.title, ", ".join(meta.tags), estimate)
 
 
 def show(
@@ -90,9 +34,6 @@ def show(
 
     Example: nvsx show rogue-moose
     """
-    from nvsx.follow import plan
-    from nvsx.project import loader
-
     home: Home = ctx.obj
     as_json = wants_json(output)
     made = plan.plan_of(loader.find(home.project.root, runbook))
@@ -113,10 +54,6 @@ def lint(
 
     Example: nvsx lint gpu-off-bus
     """
-    from nvsx.lint import linter
-    from nvsx.nvsentinel.names import VOCABULARY
-    from nvsx.project import cel, loader, settings
-
     home: Home = ctx.obj
     as_json = wants_json(output)
     catalog = loader.discover(home.project.root)
@@ -138,8 +75,6 @@ def lint(
 
 def _entry_name(catalog: Sequence[LoadedRunbook | BrokenRunbook], wanted: str) -> str:
     """The file's name for a name or nickname; a broken file can be linted by its name."""
-    from nvsx.project import loader
-
     broken = {e.name for e in catalog if isinstance(e, BrokenRunbook)}
     return wanted if wanted in broken else loader.pick(catalog, wanted).name
 
@@ -149,6 +84,4 @@ def schema() -> None:
 
     Example: nvsx schema > runbook.schema.json
     """
-    from nvsx.project import schema_document
-
     typer.echo(json.dumps(schema_document.json_schema(), indent=2))

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from nvsx.core import durations
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
+from nvsx.screens.report.past_reports import ReportView
+from nvsx.serve.logs import say_at_once, start_logging
+from nvsx.serve.serve_options import ServeOptions
+from nvsx.serve.service_process import serve as run_daemon
+from nvsx.serve.watchdog import watched_loop
 
 
 def register(app: typer.Typer) -> None:
@@ -60,11 +67,6 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
       nvsx serve --mode watch
       nvsx serve --mode watch,webhook --port 8080
     """
-    from nvsx.serve.logs import say_at_once, start_logging
-    from nvsx.serve.service_process import ServeOptions
-    from nvsx.serve.service_process import serve as run_daemon
-    from nvsx.serve.watchdog import watched_loop
-
     home: Home = ctx.obj
     if output not in (None, "json", "jsonl"):
         raise UsageError(f"output format {output!r} is not known here", "use -o json")
@@ -72,7 +74,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         modes=collect_modes(mode) if mode else None,
         host=host,
         port=port,
-        poll_interval=_interval(poll_interval) if poll_interval else None,
+        poll_interval=_parse_interval(poll_interval) if poll_interval else None,
         require_auth=require_auth or None,
         live_hooks=live_hooks,
         tls_cert=tls_cert,
@@ -82,7 +84,14 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     say = say_at_once(sys.stderr.fileno(), as_json=bool(output))
     try:
         asyncio.run(
-            run_daemon(home, options, _announce, _show, lambda: watched_loop(home.state_dir, say))
+            run_daemon(
+                home,
+                options,
+                ReportView,
+                _log_announcement,
+                _show_secret,
+                lambda: watched_loop(home.state_dir, say),
+            )
         )
     finally:
         stop_log()
@@ -94,9 +103,7 @@ def collect_modes(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))
 
 
-def _interval(text: str) -> float:
-    from nvsx.core import durations
-
+def _parse_interval(text: str) -> float:
     try:
         seconds = float(text) if text.replace(".", "", 1).isdigit() else durations.parse(text)
     except ValueError as exc:
@@ -106,13 +113,11 @@ def _interval(text: str) -> float:
     return seconds
 
 
-def _announce(text: str) -> None:
-    import logging
-
+def _log_announcement(text: str) -> None:
     logging.getLogger("nvsx.serve").info("%s", text)
 
 
-def _show(secret: str) -> None:
+def _show_secret(secret: str) -> None:
     """To a person at a terminal, and past the log, which masks it and may be kept."""
     if secret and sys.stderr.isatty():
         typer.echo(f"  {secret}", err=True)

@@ -27,10 +27,10 @@ class Waiting:
     text: str
 
 
-def unreviewed(book: LoadedRunbook) -> list[Waiting]:
+def list_unreviewed(book: LoadedRunbook) -> list[Waiting]:
     """The hooks of a runbook that carry the mark, each once."""
     found: dict[Path, Waiting] = {}
-    for script in lint_hooks.named_files(book):
+    for script in lint_hooks.list_named_files(book):
         try:
             text = script.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -40,7 +40,7 @@ def unreviewed(book: LoadedRunbook) -> list[Waiting]:
     return list(found.values())
 
 
-def dangers(book: LoadedRunbook, waiting: Sequence[Waiting]) -> list[Finding]:
+def find_dangers(book: LoadedRunbook, waiting: Sequence[Waiting]) -> list[Finding]:
     """What no person should have to notice by reading. Addresses were checked against the
     page when the hooks were written; here every one of them is in the text already shown."""
     found: list[Finding] = []

@@ -88,11 +88,11 @@ def examine(
         found = [f for f in found if f.rule != "hook-unreviewed"]  # that is what acceptance is for
         found += extra(loaded)
         ledger = account(facts, pages, loaded.runbook, draft.hooks, draft.by)
-        found += unused_hooks(loaded, draft)
+        found += find_unused_hooks(loaded, draft)
         return DraftReport(tuple(dict.fromkeys(found)), ledger)
 
 
-def rival(draft: RunbookDraft, desk: ConversionDesk) -> str:
+def find_rival(draft: RunbookDraft, desk: ConversionDesk) -> str:
     """The runbook of the project that fires for the same events, "" when there is none."""
     with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
         root = Path(folder)
@@ -106,7 +106,7 @@ def rival(draft: RunbookDraft, desk: ConversionDesk) -> str:
     return ""
 
 
-def unused_hooks(loaded: LoadedRunbook, draft: RunbookDraft) -> list[Finding]:
+def find_unused_hooks(loaded: LoadedRunbook, draft: RunbookDraft) -> list[Finding]:
     """Hooks that no stage fires say their words to nobody."""
     used = {f"runbooks/{hook.path}" for hook in loaded.runbook.hooks()}
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nvsx.convert import facts, offline, page_masking, reader
 from nvsx.convert.blocks import Block, Page
-from nvsx.convert.checking import ConversionDesk, DraftReport, examine, rival
+from nvsx.convert.checking import ConversionDesk, DraftReport, examine, find_rival
 from nvsx.convert.draft import RunbookDraft
 from nvsx.convert.facts import PageFact
 from nvsx.convert.page_masking import PageSecret
@@ -36,7 +36,7 @@ def read(paths: Sequence[Path]) -> PageSource:
         names = ["-".join(path.parts[-2:]) for path in paths]
     if len(set(names)) < len(names):
         raise UsageError("two of these pages are the same, or named alike", "name each once")
-    pages, secrets = page_masking.masked(
+    pages, secrets = page_masking.mask_pages(
         [reader.read_page(path, name) for path, name in zip(paths, names, strict=True)]
     )
     blocks = reader.blocks_of(pages)
@@ -55,7 +55,7 @@ def convert_offline(
 def by_rules(source: PageSource, name: str, desk: ConversionDesk) -> RunbookDraft:
     """The rules' draft, without triggers where another runbook has them already."""
     made = offline.draft(name, source.pages, source.blocks, desk.words)
-    other = rival(made, desk)
+    other = find_rival(made, desk)
     if not other:
         return made
     return offline.draft(name, source.pages, source.blocks, desk.words, routed=other)

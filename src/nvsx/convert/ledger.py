@@ -17,10 +17,11 @@ from typing import Any, Literal
 from nvsx.convert.blocks import Page
 from nvsx.convert.commands import CORE_STAGE
 from nvsx.convert.facts import PageFact
-from nvsx.convert.matching import Speech, norm, speech_of
+from nvsx.convert.matching import Speech, normalise, speech_of
 from nvsx.core import durations
 from nvsx.core.runbook.schema import Runbook, StageId
-from nvsx.core.watches.kinds import HealthEvent, NodeCondition
+from nvsx.core.watches.health_event_watch import HealthEventWatch
+from nvsx.core.watches.node_watches import NodeConditionWatch
 
 FILE = "ledger.json"
 VERSION = 1
@@ -127,7 +128,7 @@ class _Judge:
         self.limits: dict[float, str] = {}
         for stage in runbook.stages:
             for watch in stage.watches:
-                if isinstance(watch, NodeCondition | HealthEvent):
+                if isinstance(watch, NodeConditionWatch | HealthEventWatch):
                     self.codes |= dict.fromkeys(watch.error_code, stage.id)
             for key, value in (("budget", stage.budget), ("timeout", stage.timeout)):
                 if value is not None and key in stage.model_fields_set:
@@ -163,7 +164,7 @@ class _Judge:
             return False
         if parent.fact.core:
             return fact.kind in ("fault", "code", "severity")
-        return norm(fact.text) in norm(" ".join(parent.fact.pieces))
+        return normalise(fact.text) in normalise(" ".join(parent.fact.pieces))
 
     def _account_core_step(self, fact: PageFact) -> LedgerEntry:
         """What NVSentinel does itself: seen by a watch, or left out where no chain runs."""

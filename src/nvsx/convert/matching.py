@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - patterns stay in one piece, in the languages of pages
 """What hooks say, and whether given words are in it.
 
 A comment says nothing to anybody at run time, so only words of commands and the bodies of
@@ -13,16 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from nvsx.lint import shell_words
+from nvsx.lint.bash_tree import read_script
 
-_HEREDOC = re.compile(
-    r"(?<!<)<<(-?)[ \t]*(?:'([^'\n]+)'|\"([^\"\n]+)\"|\\?([\w.-]+))[^\n]*\n(.*?)\n[ \t]*(?:\2|\3|\4)[ \t]*(?=\n|\Z)",
-    re.DOTALL,
-)
 _MARKUP = re.compile(r"[`*]|\\(?=[_#*`<>\[\]])")
 
 
-def norm(text: str) -> str:
+def normalise(text: str) -> str:
     """Text as it is compared: one blank between words, no code marks, no case."""
     return " ".join(_MARKUP.sub("", text).casefold().split())
 
@@ -37,7 +32,7 @@ class Speech:
     lines: list[int] = field(default_factory=list)
 
     def add(self, words: str, line: int) -> None:
-        said = norm(words)
+        said = normalise(words)
         if not said:
             return
         self.starts.append(len(self.text) + 1)
@@ -46,7 +41,7 @@ class Speech:
 
     def find(self, pieces: Sequence[str]) -> int:
         """The line where all pieces are said in order and close together; 0 for nowhere."""
-        wanted = [piece for piece in (norm(x) for x in pieces) if piece]
+        wanted = [piece for piece in (normalise(x) for x in pieces) if piece]
         if not wanted:
             return 0
         for at in _find_places(self.text, wanted[0], 0):
@@ -81,17 +76,17 @@ def _is_word(char: str) -> bool:
 
 
 def speech_of(file: str, script: str) -> Speech:
-    """What a shell script says."""
+    """What a shell script says on paths that can run."""
     said = Speech(file)
-    parts = [
-        (command.line + offset, part)
-        for command in shell_words.commands(script)
-        for offset, part in enumerate(" ".join(command.words).split("\n"))
-    ]
-    for match in _HEREDOC.finditer(script):
-        first = script.count("\n", 0, match.start(5)) + 1
-        body = match[5].split("\n")
-        parts += [(first + i, line) for i, line in enumerate(body)]
+    parts: list[tuple[int, str]] = []
+    for command in read_script(script).commands:
+        if command.reach == "never":
+            continue
+        texts = [(command.line, " ".join(word.shown for word in command.words))]
+        texts += [(value.line, f"{name}={value.shown}") for name, value in command.assigned]
+        texts += [(word.line, word.shown) for word in command.said]
+        for line, text in texts:
+            parts += [(line + i, part) for i, part in enumerate(text.split("\n"))]
     for line, words in sorted(parts, key=lambda part: part[0]):
         said.add(words, line)
     return said

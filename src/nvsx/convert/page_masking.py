@@ -124,7 +124,7 @@ class PageSecret:
     line: int
 
 
-def masked(pages: Sequence[Page]) -> tuple[list[Page], list[PageSecret]]:
+def mask_pages(pages: Sequence[Page]) -> tuple[list[Page], list[PageSecret]]:
     """The pages without their secrets, and which variables now stand for them."""
     names: dict[str, str] = {}
     found: list[PageSecret] = []

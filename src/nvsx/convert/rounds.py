@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nvsx.convert import offline, preview, prompt, safety, triggering
 from nvsx.convert.acceptance import MARKER
-from nvsx.convert.checking import ConversionDesk, DraftReport, examine, rival
+from nvsx.convert.checking import ConversionDesk, DraftReport, examine, find_rival
 from nvsx.convert.conversion import PageSource
 from nvsx.convert.draft import RunbookDraft, hook_file, runbook_file
 from nvsx.convert.model import ConversionModel, ModelAnswer, ModelReply, Progress, findings_sentence
@@ -54,7 +54,7 @@ def convert(
 
 def _find_routed(source: PageSource, name: str, desk: ConversionDesk) -> str:
     """The runbook that fires for this fault already, "" when none does."""
-    return rival(offline.draft(name, source.pages, source.blocks, desk.words), desk)
+    return find_rival(offline.draft(name, source.pages, source.blocks, desk.words), desk)
 
 
 def _check_reply(
@@ -69,7 +69,7 @@ def _check_reply(
     hosts = safety.hosts_in("\n".join(page.text for page in source.pages))
 
     def extra(loaded: LoadedRunbook) -> Sequence[Finding]:
-        found = _find_forbidden_parts(loaded, draft) + triggering.broader(
+        found = _find_forbidden_parts(loaded, draft) + triggering.find_broader_triggers(
             loaded, source, name, desk.words
         )
         for path, text in draft.hooks.items():

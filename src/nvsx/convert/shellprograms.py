@@ -9,19 +9,29 @@ through pipes, files only from nvsx's own variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from nvsx.convert.plainshell import Word
 from nvsx.core.masking import is_secret_name
+from nvsx.lint.findings import Severity
+from nvsx.lint.shell_script import ShellWord, WordPart
 
-Said = tuple[int, str, str]
-"""Line, message, hint."""
+
+class Objection(NamedTuple):
+    """Why shell is refused (`error`), or what a person has to judge (`warning`)."""
+
+    line: int
+    message: str
+    hint: str = ""
+    severity: Severity = "error"
+
 
 _FILE = re.compile(
     r"\"\$\{?NVSX_(?:IMPACT|EVENT|REPORT)_FILE(?::-)?\}?\"|\"\$(?:NVSX_ARTIFACT_DIR|\{NVSX_ARTIFACT_DIR\})/[A-Za-z0-9][\w.-]*\"",
     re.ASCII,
 )
+_TEMPORARY = re.compile(r"\"?\$\(mktemp(?: -d)?\)\"?")
 _READS = frozenset("get describe logs top version api-resources explain events".split())
 _KUBE_ALONE = re.compile(
     r"-A|--all-namespaces|--no-headers|--show-labels|--ignore-not-found|--timestamps|--previous|-p|--all-containers|--client"
@@ -79,138 +89,202 @@ _TAKES: dict[str, _Takes] = {
     "mkdir": _Takes(r"-p", files=1),
     "seq": _Takes(words=3),
     "sleep": _Takes(words=1),
+    "mktemp": _Takes(r"-d"),
+    "rm": _Takes(r"-r?f", files=3),
+    "tee": _Takes(r"-a", files=2),
+    "diff": _Takes(r"-[uqw]+", files=2),
+    "comm": _Takes(r"-[123]+", files=2),
+    "paste": _Takes(r"-s?d?.?", files=2),
+    "column": _Takes(r"-t|-s.", frozenset({"-s"})),
+    "sed": _Takes(r"-[nEr]+", words=1, files=1),
+    "awk": _Takes(r"-F.+", frozenset({"-F"}), 1, 1),
+    "python3": _Takes(r"-c", words=1),
+    **dict.fromkeys(("tac", "rev", "nl", "base64", "md5sum", "sha256sum"), _Takes(r"-[wd]\d*", files=1)),
+    **dict.fromkeys(("hostname", "uname", "id", "whoami", "nproc", "uptime", "pwd"), _Takes(r"-[a-z]")),
     "jq": _Takes(r"-[recnRsSj]+|--(?:raw-output|exit-status|compact-output|null-input|raw-input|slurp)", frozenset(), 1, 1),
 }  # fmt: skip
 PROGRAMS = frozenset(_TAKES) | {"kubectl", "curl"}
+_WRITERS = frozenset({"tee", "rm", "mkdir"})
+#: Small languages: what is good without a look, and what a text in them must not have.
+_LANGUAGES = {
+    "sed": (
+        r"\$?\d*(?:,\$?\d*)?[pd]|s([|/#,])(?:(?!\1)[^\n\\]|\\.)*\1(?:(?!\1)[^\n\\]|\\.)*\1[gip0-9]*",
+        r"(?:^|[;\d$/!}])\s*[rRwWe]\b",
+    ),
+    "awk": (
+        r"(?!.*(?:system|getline|ENVIRON|ARGV))[^|>@]*",
+        r"system|getline|ENVIRON|ARGV|@|[|>]\s*[^\s\d=|]",
+    ),
+    "python3": (
+        r"(?!)",
+        r"\b(?:os|subprocess|socket|urllib|http|requests|ctypes|pathlib|shutil|importlib)\b|open\(|exec|eval|__|environ",
+    ),
+}
+#: Facts of nvsx that hold none but `[A-Za-z0-9._:/-]`, and begin with no hyphen.
+_TAME = frozenset(
+    "NVSX_TARGET_NODE NVSX_TARGET_ALIAS NVSX_STAGE NVSX_RUNBOOK NVSX_RUN_ID NVSX_FAILED_STAGE BASH_SOURCE".split()
+)
+_MOST_INDIRECT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What the rules need to know of the script around a command: which variables are its
-    own, which words can be no option whatever is in them, and the page's hosts."""
+@dataclass(slots=True)
+class HookScript:
+    """What the rules need to know of the script around a command: the values of its own
+    variables (None for what was read), its arrays and the page's hosts; and what they found, at
+    the `line` they are at."""
 
-    own: Collection[str]
-    is_tame: Callable[[Word], bool]
+    own: Mapping[str, Sequence[ShellWord | None]]
+    arrays: Sequence[tuple[str, tuple[ShellWord, ...]]]
     hosts: Collection[str] | None
+    line: int = 1
+    found: list[Objection] = field(default_factory=list)
+
+    def refuse(self, message: str, hint: str = "") -> None:
+        self.found.append(Objection(self.line, message, hint))
+
+    def mark(self, message: str) -> None:
+        """What cannot be judged by reading: it stays, and a person is told."""
+        hint = "read what it does before you accept the hook"
+        self.found.append(Objection(self.line, message, hint, "warning"))
+
+    def spread(self, word: ShellWord) -> Sequence[ShellWord]:
+        """The words of `"${array[@]}"`, where it is assigned once; else the word itself."""
+        name = re.fullmatch(r"\"\$\{(\w+)\[@\]\}\"", word.raw)
+        found = [items for known, items in self.arrays if name and known == name[1]]
+        exact = len(found) == 1 and all(item.is_exact for item in found[0])
+        return found[0] if exact else [word]
+
+    def is_tame(self, word: ShellWord, depth: int = 0) -> bool:
+        """Whether a word can be no option and no file reference, whatever is in its variables."""
+        first = word.parts[0] if word.parts else WordPart("text", "")
+        if first.kind in ("text", "number"):
+            return not first.text.startswith(("-", "@"))
+        dashed = first.operand.lstrip(":-+").startswith(("-", "@"))
+        if first.kind != "variable" or depth > _MOST_INDIRECT or dashed:
+            return False
+        values = self.own.get(first.text, [None])
+        return first.text in _TAME or all(v and self.is_tame(v, depth + 1) for v in values)
+
+    def is_known_file(self, word: ShellWord) -> bool:
+        """Whether a word names one of nvsx's own files, one directly in the artifact folder,
+        one that `mktemp` made, or what a command prints, as `<(…)`."""
+        made = word.raw.startswith("<(") and len(word.parts) == 1
+        return made or self._is_temporary(word) or _FILE.fullmatch(word.raw) is not None
+
+    def may_write(self, operator: str, word: ShellWord) -> bool:
+        """Whether a redirection writes only to the artifact folder, or adds to the report."""
+        kept = "NVSX_REPORT_FILE" in word.raw and operator == ">>"
+        known = _FILE.fullmatch(word.raw) and (kept or "NVSX_ARTIFACT_DIR" in word.raw)
+        return bool(known) or self._is_temporary(word)
+
+    def _is_temporary(self, word: ShellWord) -> bool:
+        if len(word.parts) != 1 or word.parts[0].kind != "variable" or word.parts[0].operand:
+            return False
+        values = self.own.get(word.parts[0].text, ())
+        return bool(values) and all(v and _TEMPORARY.fullmatch(v.raw) for v in values)
 
 
-def is_known_file(word: Word) -> bool:
-    """Whether a word names one of nvsx's own files, or one directly in the artifact folder."""
-    return _FILE.fullmatch(word.raw) is not None
-
-
-def may_write(operator: str, word: Word) -> bool:
-    """Whether a redirection writes only to the artifact folder, or adds to the report."""
-    kept = "NVSX_REPORT_FILE" in word.raw and operator == ">>"
-    return is_known_file(word) and (kept or "NVSX_ARTIFACT_DIR" in word.raw)
-
-
-def arguments(program: str, words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    """What these arguments do that a hook may not."""
-    for word in words:
-        if not word.is_exact:
-            yield (
-                line,
-                f"{program} gets {word.raw}, which the shell may split or expand",
-                "quote it",
-            )
-            return
-    if program == "kubectl":
-        yield from _kubectl(words, line, script)
+def check_arguments(program: str, words: Sequence[ShellWord], script: HookScript) -> None:
+    """Say what these arguments do that a hook may not."""
+    words = [word for w in words for word in script.spread(w)]
+    if loose := next((word for word in words if not word.is_exact), None):
+        script.refuse(
+            f"{program} gets {loose.raw}, which the shell may split or expand", "quote it"
+        )
+    elif program == "kubectl":
+        _check_kubectl(words, script)
     elif program == "curl":
-        yield from _curl(words, line, script)
+        _check_curl(words, script)
     else:
-        yield from _plain(program, words, line, script)
+        _check_plain(program, words, script)
 
 
-def _plain(program: str, words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    takes, rest, taken = _TAKES[program], list(words), list[Word]()
-    if program == "jq":
-        rest = list(_without_jq_variables(rest))
+def _check_plain(program: str, words: Sequence[ShellWord], script: HookScript) -> None:
+    takes, rest, taken = _TAKES[program], list(words), list[ShellWord]()
     while rest:
         word = rest.pop(0)
         text = word.literal
-        if text is not None and text in takes.valued and rest:
+        if program == "jq" and text in ("--arg", "--argjson"):
+            del rest[:2]
+        elif text is not None and text in takes.valued and rest:
             rest.pop(0)
         elif text not in ("-", "--") and not re.fullmatch(takes.alone, text or "word"):
             taken.append(word)
-    plain, files = taken[: takes.words], taken[takes.words :]
-    for word in plain:
-        if (word.literal or "").startswith("-") or not script.is_tame(word):
-            yield line, f"{program} gets the option {word.raw}", f"use {program} without it"
-        if program in ("seq", "sleep") and not re.fullmatch(r"[\d.]{1,6}", word.literal or ""):
-            yield line, f"{program} gets {word.raw}", "write a number"
-        if program == "date" and not word.lead.startswith("+"):
-            yield line, f"date gets {word.raw}, which sets the clock", "date -u +%H:%M"
-        if program == "jq" and (word.literal is None or _JQ_UNSAFE.search(word.literal)):
-            yield line, "jq runs a filter that reads more than its input", "write it in quotes"
-    for index, word in enumerate(files):
-        if not is_known_file(word) or index >= takes.files:
+    if program in _LANGUAGES and not taken:
+        script.refuse(f"{program} runs what it reads", f"{program} with a text in quotes")
+    for word in taken[: takes.words]:
+        _check_operand(program, word, script)
+    for index, word in enumerate(taken[takes.words :]):
+        known = script.may_write(">>", word) if program in _WRITERS else script.is_known_file(word)
+        if not known or index >= takes.files:
             hint = 'pipe the text in, or use nvsx\'s own files, such as "$NVSX_IMPACT_FILE"'
-            yield line, f"{program} names a file outside the project: {word.raw}", hint
+            script.refuse(f"{program} names a file outside the project: {word.raw}", hint)
 
 
-def _without_jq_variables(words: Sequence[Word]) -> Iterator[Word]:
-    index = 0
-    while index < len(words):
-        if words[index].literal in ("--arg", "--argjson") and index + 2 < len(words):
-            index += 3
-            continue
-        yield words[index]
-        index += 1
+def _check_operand(program: str, word: ShellWord, script: HookScript) -> None:
+    """A word that is neither an option nor a file."""
+    text = word.literal
+    if (text or "").startswith("-") or not script.is_tame(word):
+        script.refuse(f"{program} gets the option {word.raw}", f"use {program} without it")
+    if program in ("seq", "sleep") and not re.fullmatch(r"[\d.]{1,6}", text or ""):
+        script.refuse(f"{program} gets {word.raw}", "write a number")
+    if program == "date" and not word.lead.startswith("+"):
+        script.refuse(f"date gets {word.raw}, which sets the clock", "date -u +%H:%M")
+    if program == "jq" and (text is None or _JQ_UNSAFE.search(text)):
+        script.refuse("jq runs a filter that reads more than its input", "write it in quotes")
+    if program in _LANGUAGES:
+        good, bad = _LANGUAGES[program]
+        if text is None or (not re.fullmatch(good, text, re.DOTALL) and re.search(bad, text)):
+            what = "a text that may read files, write them or start programs"
+            script.refuse(f"{program} runs {what}", "write it in single quotes, over its input")
+        elif not re.fullmatch(good, text, re.DOTALL):
+            script.mark(f"{program} runs a text of its own")
 
 
-def _kubectl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    rest, names = list(words), list[Word]()
+def _check_kubectl(words: Sequence[ShellWord], script: HookScript) -> None:
+    rest, names = list(words), list[ShellWord]()
     while rest:
         word = rest.pop(0)
-        head = word.lead
-        if not head.startswith("-"):
+        option, value = word.lead, ""
+        if not option.startswith("-"):
             names.append(word)
             continue
-        option, value = head, ""
         if word.literal in _KUBE_VALUED:
             value = (rest.pop(0).lead or "x") if rest else ""
-        elif match := _KUBE_ALONE.fullmatch(head + ("" if word.literal is not None else "x")):
+        elif match := _KUBE_ALONE.fullmatch(option + ("" if word.literal is not None else "x")):
             value = match["value"] or ""
         else:
-            said = f"kubectl {word.raw} reaches beyond this run's cluster or reads a file"
-            yield line, said, ""
+            script.refuse(f"kubectl {word.raw} reaches beyond this run's cluster or reads a file")
             continue
         if re.match(r"-o|--output", option) and not _KUBE_OUTPUT.fullmatch(value):
-            yield line, f"kubectl prints in the form {value or '?'}", "-o json, name, jsonpath=…"
-    yield from _kubectl_reads(names, line, script)
+            script.refuse(f"kubectl prints in the form {value or '?'}", "-o json, jsonpath=…")
+    _check_kubectl_names(names, script)
 
 
-def _kubectl_reads(names: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
+def _check_kubectl_names(names: Sequence[ShellWord], script: HookScript) -> None:
     """What `kubectl` does with these words, its options left out."""
     verb = names[0].literal if names else ""
     if verb not in _READS:
-        yield (
-            line,
-            f"kubectl {names[0].raw if names else ''} is not a plain read",
-            "kubectl get, describe or logs",
-        )
+        said = f"kubectl {names[0].raw if names else ''} is not a plain read"
+        script.refuse(said, "kubectl get, describe or logs")
         return
     for name in names[1:]:
         if not script.is_tame(name):
-            yield line, f"kubectl gets {name.raw}, which may be an option", "name it plainly"
-    if verb in ("get", "describe", "explain", "top") and len(names) > 1:
-        kind = names[1].literal
-        if kind is None or not _KIND.fullmatch(kind):
-            yield (
-                line,
-                f"kubectl {verb} {names[1].raw} does not say plainly what it reads",
-                "name it",
-            )
-        elif any(re.search(r"(?:^|,)secrets?\b", n.literal or "") for n in names[1:]):
-            yield line, "kubectl reads secrets", "a hook has no use for them"
-        elif "/" in kind and any(name.literal is None for name in names[2:]):
-            yield line, f"kubectl {verb} reads more than {kind}", "one kubectl for each"
+            script.refuse(f"kubectl gets {name.raw}, which may be an option", "name it plainly")
+    if verb not in ("get", "describe", "explain", "top") or len(names) < 2:
+        return
+    kind = names[1].literal
+    if kind is None or not _KIND.fullmatch(kind):
+        said = f"kubectl {verb} {names[1].raw} does not say plainly what it reads"
+        script.refuse(said, "name it")
+    elif any(re.search(r"(?:^|,)secrets?\b", n.literal or "") for n in names[1:]):
+        script.refuse("kubectl reads secrets", "a hook has no use for them")
+    elif "/" in kind and any(name.literal is None for name in names[2:]):
+        script.refuse(f"kubectl {verb} reads more than {kind}", "one kubectl for each")
 
 
-def _curl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
-    rest, targets = list(words), list[Word]()
+def _check_curl(words: Sequence[ShellWord], script: HookScript) -> None:
+    rest, targets = list(words), list[ShellWord]()
     while rest:
         word = rest.pop(0)
         text = word.literal
@@ -218,77 +292,58 @@ def _curl(words: Sequence[Word], line: int, script: Script) -> Iterator[Said]:
         if bundled := _CURL_BUNDLED.fullmatch(option):
             option = f"-{bundled[1]}"
         if option in _CURL_VALUED and rest:
-            yield from _curl_value(option, rest.pop(0), line)
+            _check_curl_value(option, rest.pop(0), script)
         elif rest and (text, rest[0].literal) in _CURL_PAIRS:
             rest.pop(0)
         elif _CURL_ALONE.fullmatch(option):
             continue
         elif word.lead.startswith("-"):
-            yield line, f"curl {word.raw} uses a file, a proxy or another host", ""
+            script.refuse(f"curl {word.raw} uses a file, a proxy or another host")
         else:
             targets.append(word)
     if len(targets) != 1:
-        yield line, "curl gets not exactly one address", "one request, one address"
+        script.refuse("curl gets not exactly one address", "one request, one address")
     literal = [t for t in targets if t.lead]
     for target in targets:
-        yield from _address(target, line, script)
+        _check_address(target, script)
     sent = sorted({n for w in words if w not in targets for n in w.names if is_secret_name(n)})
     if sent and literal:
-        yield (
-            line,
-            f"sends the value of ${sent[0]} to an address of the page",
-            "only to one in a variable",
-        )
+        said = f"sends the value of ${sent[0]} to an address of the page"
+        script.refuse(said, "only to one in a variable")
     inside = sorted({n for t in literal for n in t.names if is_secret_name(n)})
     if inside:
-        yield line, f"says the value of ${inside[0]} in an address", "the library uses it by itself"
+        said = f"says the value of ${inside[0]} in an address"
+        script.refuse(said, "the library uses it by itself")
 
 
-def _curl_value(option: str, value: Word, line: int) -> Iterator[Said]:
+def _check_curl_value(option: str, value: ShellWord, script: HookScript) -> None:
+    sends = option in ("-d", "--data", "--json", "-H", "--header")
     if option in ("-X", "--request"):
         if not _METHOD.fullmatch(value.literal or ""):
-            yield line, f"curl sends {value.raw}", "GET or POST"
-    elif option in ("-d", "--data", "--json", "-H", "--header") and (
-        not value.lead or value.lead.startswith("@")
-    ):
-        yield (
-            line,
-            f"curl {option} {value.raw} may read a file",
-            "begin it with text, or use --data-raw",
-        )
+            script.refuse(f"curl sends {value.raw}", "GET or POST")
+    elif sends and (not value.lead or value.lead.startswith("@")):
+        said = f"curl {option} {value.raw} may read a file"
+        script.refuse(said, "begin it with text, or use --data-raw")
     elif option in ("-m", "--max-time") and value.literal is None:
-        yield line, f"curl waits {value.raw}", "write a number"
+        script.refuse(f"curl waits {value.raw}", "write a number")
 
 
-def _address(target: Word, line: int, script: Script) -> Iterator[Said]:
+def _check_address(target: ShellWord, script: HookScript) -> None:
     """A literal address of the page, or one that the operator keeps in a variable."""
     first = target.parts[0] if target.parts else None
     if first is not None and first.kind == "variable":
         name = first.text
-        following = target.parts[1].text if len(target.parts) > 1 else ""
+        following = target.parts[1].text if len(target.parts) > 1 else "/"
         put = name in script.own or first.operand not in ("", ":-", "-")
-        if (
-            put
-            or name.startswith("NVSX_")
-            or not name[0].isalpha()
-            or (len(target.parts) > 1 and not following.startswith(("/", "?")))
-        ):
-            yield (
-                line,
-                f"curl gets an address put together in the script: {target.raw}",
-                "write it plainly",
-            )
+        foreign = name.startswith("NVSX_") or not name[0].isalpha()
+        if put or foreign or not following.startswith(("/", "?")):
+            said = f"curl gets an address put together in the script: {target.raw}"
+            script.refuse(said, "write it plainly")
         return
     match = _URL.fullmatch(target.lead)
     if match is None or (target.literal is None and not match["rest"]):
-        yield (
-            line,
-            f"curl gets an address put together in the script, or none of a page: {target.raw}",
-            "write it plainly",
-        )
+        said = "curl gets an address put together in the script, or none of a page"
+        script.refuse(f"{said}: {target.raw}", "write it plainly")
     elif script.hosts is not None and match[1].casefold() not in script.hosts:
-        yield (
-            line,
-            f"curl reaches {match[1]}, which the page does not name",
-            "use an address of the page, or a variable",
-        )
+        said = f"curl reaches {match[1]}, which the page does not name"
+        script.refuse(said, "use an address of the page, or a variable")

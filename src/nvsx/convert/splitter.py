@@ -18,7 +18,7 @@ from nvsx.convert.blocks import Block, one_line
 from nvsx.convert.commands import cut
 from nvsx.convert.facts import atoms, code_lines
 from nvsx.convert.pieces import QUOTED, Sentence, command_spans, core_step, is_open, sentences
-from nvsx.convert.stages import Cursor, is_failure, overdue
+from nvsx.convert.stages import Cursor, find_overdue, is_failure
 
 Channel = Literal["say", "slack", "page", "jira"]
 
@@ -118,7 +118,7 @@ class _Splitter:
                 self._add_line(target, channel, result.shown, block, block.line + offset)
 
     def _take_sentence(self, sentence: Sentence, block: Block, index: int) -> None:
-        shown = told(block, sentence)
+        shown = tell_sentence(block, sentence)
         if not shown:
             return
         line = block.line_at(sentence.start)
@@ -175,7 +175,7 @@ class _Splitter:
         line: int,
     ) -> None:
         """A message: its quoted words are what is sent, the sentence says when and where."""
-        shown = told(block, sentence)
+        shown = tell_sentence(block, sentence)
         above = self.message.get(block.parent)
         if sentence.text.rstrip().endswith(":") and not above:
             self.message[index] = channel
@@ -201,7 +201,7 @@ class _Splitter:
             return False
         if p.NEGATION.search(sentence.text) and not p.CONDITION.search(sentence.text):
             return False
-        stage, budget = overdue(sentence.text, here)
+        stage, budget = find_overdue(sentence.text, here)
         if not stage or here == "preflight":
             return False
         first = self.done.budgets.setdefault(stage, budget) == budget
@@ -260,7 +260,7 @@ class _Splitter:
             self.done.unplaced.append(made)
 
 
-def told(block: Block, sentence: Sentence) -> str:
+def tell_sentence(block: Block, sentence: Sentence) -> str:
     """A sentence as a hook says it: addresses behind their labels, NVSentinel's own
     commands replaced by what NVSentinel does."""
     out, at = "", sentence.start

@@ -124,7 +124,7 @@ def is_failure(text: str) -> bool:
     return p.CONDITION.search(text) is not None and _FAILS.search(text) is not None
 
 
-def overdue(text: str, here: str) -> tuple[str, str]:
+def find_overdue(text: str, here: str) -> tuple[str, str]:
     """(stage, budget) for a sentence that says what to do when something takes too long."""
     if not p.CONDITION.search(text) or not p.OVERDUE.search(text):
         return "", ""

@@ -19,7 +19,7 @@ from nvsx.lint.findings import Finding, error, warning
 _USUAL = ("EXECUTE_REMEDIATION",)
 
 
-def broader(
+def find_broader_triggers(
     loaded: LoadedRunbook, source: PageSource, name: str, words: Vocabulary
 ) -> list[Finding]:
     """Errors for triggers that reach beyond the page's fault; warnings for what only a

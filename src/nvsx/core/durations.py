@@ -8,13 +8,10 @@ writes them through `format`. Values are seconds as float. No other unit is unde
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo
-from pydantic_core import CoreSchema
 
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 PATTERN = r"^(0|(\d+(\.\d+)?[smhd])+)$"
+#: More than a year; what is longer is a slip of the pen.
 MAX_SECONDS = 400 * 86400.0
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
@@ -30,7 +27,7 @@ def parse(text: str) -> float:
     if stripped == "0":
         return 0.0
     if not _WHOLE.match(stripped):
-        raise ValueError(_why_not(stripped))
+        raise ValueError(explain_refusal(stripped))
     parts = _PART.findall(stripped)
     units = [unit for _, unit in parts]
     if len(set(units)) != len(units):
@@ -41,7 +38,7 @@ def parse(text: str) -> float:
     return seconds
 
 
-def _why_not(text: str) -> str:
+def explain_refusal(text: str) -> str:
     if not text:
         return "a duration is empty: write one such as 30s, 15m or 1h30m"
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -66,35 +63,3 @@ def format(seconds: float) -> str:
         if count:
             out += f"{count}{unit}"
     return out or "0s"
-
-
-def _seconds(value: object, info: ValidationInfo) -> float:
-    """Numbers are seconds to Python code, but in a file (`context["file"]`) they are
-    ambiguous: somebody who writes `timeout: 30` may well mean minutes."""
-    if isinstance(value, str):
-        return parse(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a duration is text such as 30s, 15m or 1h30m")
-    if value and info.context and info.context.get("file"):
-        raise ValueError(_why_not(f"{value}"))
-    if not 0 <= value <= MAX_SECONDS:
-        raise ValueError(f"a duration lies between 0 and {format(MAX_SECONDS)}")
-    return float(value)
-
-
-class _DurationSchema:
-    """What editors see: text with a pattern, not the number it becomes."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {
-            "type": "string",
-            "pattern": PATTERN,
-            "description": "A duration: s, m, h, d and sums such as 1h30m.",
-            "examples": ["30s", "15m", "1h30m"],
-        }
-
-
-Duration = Annotated[float, BeforeValidator(_seconds), _DurationSchema]

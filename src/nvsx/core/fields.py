@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -17,11 +17,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
-from nvsx.core import patterns, selectors
+from nvsx.core import durations, patterns, selectors
 
 #: What editors are told about a key that takes one value or a list.
 LISTABLE = WithJsonSchema(
@@ -47,7 +50,7 @@ class Model(BaseModel):
     )
 
 
-def _text(value: object) -> object:
+def _read_text(value: object) -> object:
     if isinstance(value, bool):
         shown = str(value).lower()
         raise ValueError(f'a YAML boolean is not text: put it in quotes, "{shown}"')
@@ -58,16 +61,16 @@ def _text(value: object) -> object:
     return value
 
 
-def _listable(value: object) -> object:
+def _read_texts(value: object) -> object:
     if value is None:
         raise ValueError("the value is empty: write one, or leave the key out")
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
         raise ValueError("the list is empty: write at least one value")
-    return tuple(_text(item) for item in items)
+    return tuple(_read_text(item) for item in items)
 
 
-def _regex(text: str) -> str:
+def _check_regex(text: str) -> str:
     try:
         patterns.compiled(text)
     except ValueError as exc:
@@ -75,7 +78,7 @@ def _regex(text: str) -> str:
     return text
 
 
-def _selector(text: str) -> str:
+def _check_selector(text: str) -> str:
     selectors.parse(text)
     return text
 
@@ -100,28 +103,60 @@ def inside(path: str, base: str = "") -> str:
     return normal
 
 
-def _hook_path(path: str) -> str:
+def _check_hook_path(path: str) -> str:
     inside(path, "runbooks")
     return path
 
 
-def _script_path(path: str) -> str:
+def _check_script_path(path: str) -> str:
     inside(path)
     return path
 
 
 Text = Annotated[
     str,
-    BeforeValidator(_text),
+    BeforeValidator(_read_text),
     Field(min_length=1),
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listable), LISTABLE]
-Regex = Annotated[str, Field(min_length=1), AfterValidator(_regex)]
-LabelSelector = Annotated[str, AfterValidator(_selector)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_read_texts), LISTABLE]
+Regex = Annotated[str, Field(min_length=1), AfterValidator(_check_regex)]
+LabelSelector = Annotated[str, AfterValidator(_check_selector)]
 HookPath = Annotated[
-    str, AfterValidator(_hook_path), WithJsonSchema({"type": "string", "format": "path"})
+    str, AfterValidator(_check_hook_path), WithJsonSchema({"type": "string", "format": "path"})
 ]
 ScriptPath = Annotated[
-    str, AfterValidator(_script_path), WithJsonSchema({"type": "string", "format": "path"})
+    str, AfterValidator(_check_script_path), WithJsonSchema({"type": "string", "format": "path"})
 ]
+
+
+def _read_seconds(value: object, info: ValidationInfo) -> float:
+    """Numbers are seconds to Python code, but in a file (`context["file"]`) they are
+    ambiguous: somebody who writes `timeout: 30` may well mean minutes."""
+    if isinstance(value, str):
+        return durations.parse(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a duration is text such as 30s, 15m or 1h30m")
+    if value and info.context and info.context.get("file"):
+        raise ValueError(durations.explain_refusal(f"{value}"))
+    if not 0 <= value <= durations.MAX_SECONDS:
+        raise ValueError(f"a duration lies between 0 and {durations.format(durations.MAX_SECONDS)}")
+    return float(value)
+
+
+class _DurationSchema:
+    """What editors see: text with a pattern, not the number it becomes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "pattern": durations.PATTERN,
+            "description": "A duration: s, m, h, d and sums such as 1h30m.",
+            "examples": ["30s", "15m", "1h30m"],
+        }
+
+
+Duration = Annotated[float, BeforeValidator(_read_seconds), _DurationSchema]

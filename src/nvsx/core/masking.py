@@ -99,12 +99,12 @@ class Masker:
         found: set[str] = set()
         for name, value in environ.items():
             if holds_secret(name):
-                found.update(_forms(value))
+                found.update(_make_forms(value))
             elif "://" in value:
                 for password in _URL_PASSWORD.findall(value):
-                    found.update(_forms(password))
+                    found.update(_make_forms(password))
         self._needles: list[str] = []
-        self._learn(found)
+        self._learn_forms(found)
         self.learn(extra)
 
     def refresh(self) -> None:
@@ -112,9 +112,9 @@ class Masker:
 
     def learn(self, values: Iterable[str]) -> None:
         """Mask these too from now on."""
-        self._learn(form for value in values for form in _forms(value))
+        self._learn_forms(form for value in values for form in _make_forms(value))
 
-    def _learn(self, forms: Iterable[str]) -> None:
+    def _learn_forms(self, forms: Iterable[str]) -> None:
         self._needles = sorted({*self._needles, *forms}, key=lambda n: (-len(n), n))
 
     @property
@@ -131,7 +131,7 @@ class Masker:
     def _mask_known(self, text: str) -> str:
         present = [needle for needle in self._needles if needle in text]
         if present:
-            text = _cover(text, _spans(text, present))
+            text = _cover_spans(text, _find_spans(text, present))
         if "://" in text and "@" in text:
             text = _USER_INFO.sub(f"{MASK}@", text)
         for mark, shape in _SHAPES:
@@ -166,7 +166,7 @@ class Masker:
                 return value
 
 
-def _forms(value: str) -> Iterator[str]:
+def _make_forms(value: str) -> Iterator[str]:
     """The forms of one secret value, each long enough to be told from ordinary text."""
     whole = value.strip()
     parts = {whole, *(line.strip() for line in whole.splitlines())}
@@ -177,7 +177,7 @@ def _forms(value: str) -> Iterator[str]:
         if len(part) < SHORTEST or part.startswith("-----"):
             continue
         yield part
-        yield from _percent_encoded(part)
+        yield from _encode_percent(part)
         yield json.dumps(part)[1:-1]
         yield json.dumps(part, ensure_ascii=False)[1:-1]
         yield escape(part)
@@ -187,10 +187,10 @@ def _forms(value: str) -> Iterator[str]:
         yield part.replace("'", "'\"'\"'")
         yield part.encode().hex()
         yield part.encode().hex().upper()
-        yield from _base64_forms(part.encode())
+        yield from _encode_base64(part.encode())
 
 
-def _percent_encoded(text: str) -> Iterator[str]:
+def _encode_percent(text: str) -> Iterator[str]:
     """As libraries do it: everything, all but `/`, a space as `+`, in either case."""
     for safe in ("", "/", ":/?#[]@!$&'()*+,;="):
         form = "".join(
@@ -202,7 +202,7 @@ def _percent_encoded(text: str) -> Iterator[str]:
             yield re.sub("%..", lambda found: found[0].lower(), one)
 
 
-def _base64_forms(raw: bytes) -> Iterator[str]:
+def _encode_base64(raw: bytes) -> Iterator[str]:
     """The characters `raw` alone decides, for each of the three places it can start at."""
     for lead in range(3):
         encoded = base64.b64encode(bytes(lead) + raw).decode()
@@ -213,7 +213,7 @@ def _base64_forms(raw: bytes) -> Iterator[str]:
             yield form.replace("+", "-").replace("/", "_")
 
 
-def _spans(text: str, needles: Iterable[str]) -> list[tuple[int, int]]:
+def _find_spans(text: str, needles: Iterable[str]) -> list[tuple[int, int]]:
     spans = []
     for needle in needles:
         at = text.find(needle)
@@ -223,7 +223,7 @@ def _spans(text: str, needles: Iterable[str]) -> list[tuple[int, int]]:
     return sorted(spans)
 
 
-def _cover(text: str, spans: list[tuple[int, int]]) -> str:
+def _cover_spans(text: str, spans: list[tuple[int, int]]) -> str:
     out = []
     end = 0
     covered = 0

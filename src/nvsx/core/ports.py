@@ -121,7 +121,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     A hook or prerequisite sees a guarded kubectl, an action the real one.
     `command` (prerequisites only) is a shell command line instead of a file.
     `$NVSX_…` in `args` stands for what the script's environment has; one that is set nowhere
-    is refused.
+    is refused. `end_file` is where its exit code is kept, also when nvsx dies meanwhile; "" for a
+    script whose end nobody asks for later.
     """
 
     kind: ScriptKind
@@ -130,6 +131,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[str, ...] = ()
     facts: Mapping[str, str] = {}
     timeout: float | None = None
+    end_file: str = ""
 
 
 class ScriptResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +168,16 @@ class Scripts(Protocol):
         """Run to the end. Cancelling the call stops the whole process group.
 
         Never raises for what the script does: a missing or failing script is a result.
+        """
+        ...
+
+    async def find_end(
+        self, script: Script, identity: ProcessIdentity | None, limit: float | None
+    ) -> ScriptResult | None:
+        """How a script ended whose owner died before it could write that down.
+
+        One that still runs is waited for, `limit` seconds at most (None: as long as it takes).
+        None where its end is not known: it was cut too, or it is over its time.
         """
         ...
 

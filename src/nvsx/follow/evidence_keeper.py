@@ -39,10 +39,10 @@ async def _capture_objects(run: RunContext, stage: str, moment: str) -> None:
         ]
         await run.record(*kept)
     except (TimeoutError, NvsxError, OSError) as error:
-        await _note_lost_evidence(run, stage, error)
+        await note_lost_evidence(run, stage, error)
 
 
-async def _note_lost_evidence(run: RunContext, stage: str, error: Exception) -> None:
+async def note_lost_evidence(run: RunContext, stage: str, error: Exception) -> None:
     why = error.message if isinstance(error, NvsxError) else error or type(error).__name__
     note = j.NoteMade(
         stage=stage,
@@ -76,7 +76,7 @@ async def write_event(run: RunContext) -> None:
     try:
         await run.artifacts.write(EVENT_FILE, data)
     except (NvsxError, OSError) as error:
-        await _note_lost_evidence(run, "", error)
+        await note_lost_evidence(run, "", error)
         run.event_told = True
     run.event_told = run.event_told or known is not None
 
@@ -102,6 +102,6 @@ async def write_impact(run: RunContext, snap: Snapshot) -> None:
         text = msgspec.json.format(msgspec.json.encode(data))
         path = await run.artifacts.write("impact.json", text)
     except (NvsxError, OSError) as error:
-        await _note_lost_evidence(run, "quarantine", error)
+        await note_lost_evidence(run, "quarantine", error)
         return
     await run.record(j.EvidenceKept(path=path, stage="quarantine"))

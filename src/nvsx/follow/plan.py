@@ -41,6 +41,7 @@ class Plan:
             ],
             "stages": [self._stage_json(s) for s in book.stages],
             "on_failure": self._describe_file(book.on_failure, "runbooks"),
+            "on_attempt": self._describe_file(book.on_attempt, "runbooks"),
         }
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Plan:
             if not path.is_file():
                 found.append(f"{name} is not there")
             elif lint_hooks.is_unreviewed(path):
-                found.append(f"{name} {review.refusal(self.loaded.name)}")
+                found.append(f"{name} {review.explain_unreviewed(self.loaded.name)}")
             elif not os.access(path, os.X_OK):
                 found.append(f"{name} is not executable; run: chmod +x {path}")
         return found
@@ -99,6 +100,9 @@ class Plan:
             lines += self._stage_lines(stage)
         if book.on_failure:
             lines.append(f"on failure: {self._describe_path(book.on_failure, 'runbooks')}")
+        if book.on_attempt:
+            text = self._describe_path(book.on_attempt, "runbooks")
+            lines.append(f"on each further repair attempt: {text}")
         return lines
 
     def _stage_lines(self, stage: Stage) -> list[str]:

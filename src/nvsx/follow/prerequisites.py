@@ -11,7 +11,7 @@ from nvsx.core.runbook.schema import Prerequisite
 from nvsx.follow.run_context import RunContext
 
 
-async def check(run: RunContext) -> list[j.Prerequisite]:
+async def check(run: RunContext) -> list[j.PrerequisiteChecked]:
     """Check all that have no answer yet, side by side, and write the answers in order.
 
     Returns those that are not met. A check that cannot be made is not met, and says why.
@@ -21,7 +21,7 @@ async def check(run: RunContext) -> list[j.Prerequisite]:
     answers = await asyncio.gather(*(_check_one(run, p) for p in todo))
     await run.record(
         *(
-            j.Prerequisite(name=p.label, ok=ok, detail=detail, required=p.required)
+            j.PrerequisiteChecked(name=p.label, ok=ok, detail=detail, required=p.required)
             for p, (ok, detail) in zip(todo, answers, strict=True)
         )
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nvsx.core.journal.statistics import struck_again
+from nvsx.core.journal.statistics import count_strikes
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, Scripts, StartSink
 from nvsx.store import queries
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -37,6 +37,11 @@ class RepeatScripts:
             script = msgspec.structs.replace(script, facts=facts)
         return await self._scripts.run(script, on_line, on_start)
 
+    async def find_end(
+        self, script: Script, identity: ProcessIdentity | None, limit: float | None
+    ) -> ScriptResult | None:
+        return await self._scripts.find_end(script, identity, limit)
+
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         return await self._scripts.stop_orphan(identity, idempotency_key)
 
@@ -46,7 +51,7 @@ class RepeatScripts:
                 hits = await self._journal.look(
                     lambda db: queries.hits_before(db, run_id, self._window)
                 )
-            count, gpu = struck_again(hits, run_id, self._window)
+            count, gpu = count_strikes(hits, run_id, self._window)
         except Exception as error:  # noqa: BLE001 - whatever it is, the script must run
             log.warning("the past of %s is not known to its script: %r", run_id, error)
             return {}

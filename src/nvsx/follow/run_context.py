@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,11 @@ from pathlib import Path
 import msgspec
 
 from nvsx.core.aliases import alias_of
+from nvsx.core.incident.incident_door import IncidentDoor
+from nvsx.core.incident.incident_events import StateChanged
+from nvsx.core.incident.incident_state import FaultRecord
+from nvsx.core.incident.incident_view import IncidentView
+from nvsx.core.incident.run_share import find_attempts_of_run, find_fault_of_run
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
@@ -23,7 +29,8 @@ from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Artifacts, Clock, Journal, NodeFeed, Observer, Scripts, View
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.watches.chain_port import Chain
+from nvsx.core.watches.snapshot import Pod
+from nvsx.core.watches.watch_base import Chain
 from nvsx.follow.cancelling import Cancellation
 from nvsx.follow.run_request import Patience, RunRequest
 
@@ -47,7 +54,16 @@ class RunContext:
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
     `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
-    `over_since` is when this process first saw that the incident was over.
+    `over_since` is when this process first saw that the incident was over. Through `door` it
+    comes to its `incident`; without one no incident is kept beside the run. `only_following` is
+    called when the run has nothing more to do but to watch (`is_only_following`): it then needs
+    no turn among those that work. `seen_before_end`: the run came before its incident was over.
+    `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
+    earlier owner wrote last. `people_called` are the causes, with the attempt, for which the
+    failure hook was fired, `calling` is the newest such hook of a stage that stays open;
+    `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that
+    the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what hooks
+    find in NVSX_INCIDENT_FILE.
     """
 
     ports: Ports
@@ -64,6 +80,19 @@ class RunContext:
     clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
+    door: IncidentDoor | None = None
+    incident: IncidentView | None = None
+    is_only_following: bool = False
+    only_following: Callable[[], None] = lambda: None
+    seen_before_end: bool = True
+    repair_at_join: int = 0
+    last_written: float = 0.0
+    cause_noted: tuple[str, StateChanged] | None = None
+    calling: asyncio.Task[None] | None = None
+    people_called: set[tuple[str, int]] = field(default_factory=set)
+    jobs: tuple[Pod, ...] = ()
+    jobs_are_final: bool = False
+    incident_written: bytes = b""
     cancellation: Cancellation = field(default_factory=Cancellation)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
@@ -87,6 +116,54 @@ class RunContext:
     @property
     def now(self) -> float:
         return self.ports.clock.now()
+
+    @property
+    def goes_on_after_failure(self) -> bool:
+        """A failed stage is no end of the incident. Only a person's run ends with it: people's CI
+        waits for the exit code."""
+        return self.incident is not None and not self.request.by_hand
+
+    @property
+    def fault(self) -> FaultRecord | None:
+        """The incident's fault that the run is for."""
+        if self.incident is None:
+            return None
+        return find_fault_of_run(self.incident.current, self.run_id, self.trigger)
+
+    @property
+    def repair_no(self) -> int:
+        """Which attempt to repair the run is at: the newest made for it, or the one awaited."""
+        if self.incident is None:
+            return 1
+        incident = self.incident.current
+        mine = find_attempts_of_run(incident, self.run_id)
+        return mine[-1].no if mine else len(incident.attempts) + 1
+
+    @property
+    def repair_known(self) -> int:
+        """The newest attempt to repair that the run has dealt with."""
+        told = [
+            script.repair
+            for stage in self.state.stages
+            for script in stage.scripts
+            if script.purpose == "attempt"
+        ]
+        remediate = self.state.stage("remediate")
+        if remediate is not None:
+            # Before it begins there is nothing to begin anew: it takes the newest there is.
+            return remediate.repair if remediate.begins else sys.maxsize
+        return max([self.repair_at_join, *told])
+
+    def is_late(self, stage: str) -> bool:
+        """Whether the stage was over when nvsx joined: what it tells is no news."""
+        joined = self.state.incident
+        return joined is not None and joined.late and stage in joined.over
+
+    def begin_only_following(self) -> None:
+        """From now on the run only watches."""
+        if not self.is_only_following:
+            self.is_only_following = True
+            self.only_following()
 
     def queue_for_next_commit(self, *events: j.RunEvent) -> None:
         """Put events into the next `record`: they share its commit, in this order."""
@@ -119,12 +196,17 @@ class RunContext:
     def replay(self, entries: Sequence[j.Entry]) -> None:
         """Take what an earlier owner wrote, and show it as replayed."""
         for entry in entries:
+            self.last_written = entry.t
             self.state.apply(entry)
             self._show_entry(entry, replayed=True)
             if isinstance(entry.body, j.Target) and entry.body.trigger_event:
                 event = msgspec.convert(entry.body.trigger_event, HealthEvent)
                 self.request = msgspec.structs.replace(self.request, event=event)
         self.lines_reported = len(self.state.reported)
+        for _, note in self.state.notes:
+            stage = self.state.stage(note.stage)
+            if note.code and stage is not None:
+                self.people_called.add((note.code, stage.repair))
 
     def _show_entry(self, entry: j.Entry, *, replayed: bool = False) -> None:
         """A view that breaks is its own problem: never the run's."""
@@ -140,10 +222,15 @@ class RunContext:
         current = state.stage(stage)
         began = current.began if current is not None and current.began else self.now
         failed = state.failed_stage
+        if failed and self.goes_on_after_failure and stage not in (failed.id, "postmortem"):
+            failed = None  # what comes true after it is told as what it is
         status = "failed" if failed else "cancelled" if state.cancelled else "running"
         ended = failed or state.cancelled
         cause = ended.reason if ended is not None else state.replaced
         generated = times.generated or (self.trigger.generated_at if self.trigger else None)
+        fault = self.fault
+        if fault is not None:
+            generated = fault.latest.at
         mttr = times.time_to_repair() if stage in ("recover", "postmortem") else None
         folder = self.artifacts.folder
         facts = {
@@ -172,7 +259,23 @@ class RunContext:
             facts["NVSX_SANDBOX"] = "1"
         if self.request.drill:
             facts["NVSX_DRILL"] = "1"
+        facts |= self._incident_facts(stage)
         return facts | dict(self.more_facts()) | more
+
+    def _incident_facts(self, stage: str) -> dict[str, str]:
+        """What scripts learn of the incident; the cause in the words that notes have."""
+        if self.incident is None:
+            return {"NVSX_REPAIR_NO": "1"}
+        cause = self.incident.current.cause
+        return {
+            "NVSX_INCIDENT_ID": self.incident.incident,
+            "NVSX_INCIDENT_FILE": str(self.artifacts.folder / "incident.json"),
+            "NVSX_REPAIR_NO": str(self.repair_no),
+            "NVSX_LATE": "1" if self.is_late(stage) else "",
+            "NVSX_CAUSE_CODE": cause.code,
+            "NVSX_CAUSE": cause.text,
+            "NVSX_REMEDY": cause.remedy,
+        }
 
     @property
     def incident_key(self) -> str:

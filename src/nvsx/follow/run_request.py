@@ -26,7 +26,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     that fired it and `payload` what the source sent. `fresh` refuses to take a session that
     ended before the run began for its own (drills, `--sandbox`). `live_hooks` lets a sandbox
     run or drill page people. `by_hand` decides what an
-    unmet prerequisite means (surface: by hand it ends the run, in the daemon it degrades).
+    unmet prerequisite means (by hand it ends the run, in the daemon it degrades), and whether a
+    failed stage ends the run. `incident` is the incident it was fired for, where that is known.
     """
 
     node: str = ""
@@ -44,6 +45,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     by_hand: bool = True
     dwell: bool = False
+    incident: str = ""
 
 
 def request_of(start: j.Start) -> RunRequest:
@@ -62,6 +64,7 @@ def request_of(start: j.Start) -> RunRequest:
         strict=start.strict,
         late=start.late,
         fresh=start.drill,
+        incident=start.incident,
     )
 
 

@@ -15,15 +15,19 @@ from typing import Any
 import msgspec
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import NodeClaimed, NotReady, NvsxError
+from nvsx.core.errors import NodeClaimed, NotReady, NvsxError, StoreError
+from nvsx.core.incident.incident_times import times_of_fault
+from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
+from nvsx.core.incident.stage_times import find_stage_time
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import Fault
 from nvsx.core.runbook.needs import needs_of
 from nvsx.core.runbook.schema import Stage
 from nvsx.core.watches.kinds import describe
-from nvsx.follow import evidence_keeper, prerequisites, scripts, stage
+from nvsx.follow import evidence_keeper, joining, prerequisites, stage
+from nvsx.follow.course import Course
+from nvsx.follow.own_session import note_progress
 from nvsx.follow.run_context import RunContext
-from nvsx.follow.watcher import note_progress
 
 Matches = Callable[[Fault], bool]
 REPORT_FILE = "report.txt"
@@ -61,6 +65,7 @@ def make_start_event(run: RunContext) -> j.Start:
             for s in run.runbook.stages
         ),
         trigger_event=_as_mapping(request.event),
+        incident=run.incident.incident if run.incident is not None else request.incident,
     )
 
 
@@ -75,6 +80,7 @@ class Runner:
         self.run = run
         self._matches = matches
         self._refused = NotReady.exit_code
+        self._course = Course(run, self._do_unless_cancelled)
 
     def cancel(self, by: str, reason: str, exit_code: int = 1) -> None:
         """End the run: the current script is stopped, then postmortem runs."""
@@ -106,16 +112,15 @@ class Runner:
         try:
             if run.state.finish is not None:
                 return run.state.finish
+            problem = await self._join_incident()
             if run.state.start is None:
                 await run.record(make_start_event(run), durable=True)
             self._note_changed_runbook(run.state.start)
             if run.state.cancelled is not None:  # resumed: what a person ended stays ended
                 run.cancellation.ask(run.state.cancelled)
-            problem = await self._prepare_run()
+            problem = problem or await self._prepare_run()
             if not problem:
-                for item in run.runbook.stages:
-                    if item.id != "postmortem" and not await self._go_through(item):
-                        break
+                await self._course.go()
             await self._skip_rest(problem)
             return await self._finish_run(problem)
         finally:
@@ -130,14 +135,27 @@ class Runner:
 
     # -- before the first stage ---------------------------------------------------------
 
+    async def _join_incident(self) -> str:
+        """Join the incident of the node, where that is known. Why the run must end, else ""."""
+        try:
+            await joining.join_incident(self.run)
+        except StoreError:
+            raise  # a store that is busy now is tried again
+        except NvsxError as error:
+            self._refused = error.exit_code
+            return f"{error.message} ({error.hint})" if error.hint else error.message
+        return ""
+
     async def _prepare_run(self) -> str:
         """Know the node, follow it, check prerequisites. Why not, when the run must end."""
         run = self.run
         try:
             if not run.node:
                 await self._do_unless_cancelled(self._wait_for_fault())
+                await joining.join_incident(run)
             if run.cancellation.stops_work:
                 return ""
+            await joining.record_joining(run)
             await self._write_first_files()
             run.feed = await run.ports.observer.follow(
                 run.node,
@@ -212,33 +230,7 @@ class Runner:
             with suppress(NvsxError, OSError):  # event.json beside it has told why
                 await run.artifacts.write(REPORT_FILE, b"")
 
-    # -- stages -------------------------------------------------------------------------
-
-    async def _go_through(self, item: Stage) -> bool:
-        """Run one stage, and its failure hook; whether the next one may begin."""
-        run = self.run
-        if run.cancellation.stops_work:
-            return False
-        if run.state.failed_stage is None:
-            await self._do_unless_cancelled(stage.run_stage(run, item))
-        failed = run.state.failed_stage
-        if failed is None:
-            await self._dwell_after(item)
-            return not run.cancellation.stops_work
-        if failed.id == item.id:
-            await self._do_unless_cancelled(self._on_failure(item))
-            return False
-        state = run.state.stage(item.id)
-        return state is not None and state.done  # resumed: this one lies before the failure
-
-    async def _on_failure(self, item: Stage) -> None:
-        path = item.on_failure or self.run.runbook.on_failure
-        if path:
-            await scripts.run_hook(self.run, item, path, "failure")
-
-    async def _dwell_after(self, item: Stage) -> None:
-        if self.run.request.dwell and item.dwell:
-            await self._do_unless_cancelled(self.run.ports.clock.sleep(item.dwell))
+    # -- cancelling ---------------------------------------------------------------------
 
     async def _do_unless_cancelled(self, work: Awaitable[Any]) -> Any:
         """Do `work` until it is done or the run is cancelled; cancelled work returns None."""
@@ -271,6 +263,8 @@ class Runner:
         if run.cancellation.stops_work:
             await self._record_cancel()
         why = problem or (f"{failed.id} did not pass" if failed else "the run was cancelled")
+        if run.incident is not None and run.incident.current.ended is not None and not problem:
+            why = f"passed unseen: the incident was over ({run.incident.current.ended.how}) before"
         if not run.node and not problem:
             why = "no node was ever targeted"
         events = [
@@ -298,6 +292,7 @@ class Runner:
             note_progress(run, run.feed.current)
         await run.record()
         finish = self._decide_finish(problem)
+        await joining.leave_incident(run, finish.status)
         summary = msgspec.json.format(msgspec.json.encode({"run_id": run.run_id, "finish": finish}))
         with suppress(OSError, NvsxError):
             await run.artifacts.write("run.json", summary)
@@ -311,25 +306,14 @@ class Runner:
         await stage.run_stage(run, item)
         failed = run.state.failed_stage
         if failed is not None and failed.id == item.id:
-            await self._on_failure(item)
+            await self._course.call_for_failure(item)
 
     def _decide_finish(self, problem: str) -> j.Finish:
         run, state = self.run, self.run.state
-        failed = state.failed_stage
-        status: j.RunStatus
-        if state.cancelled is not None:
-            status, reason, code = "cancelled", state.cancelled.reason, state.cancelled.exit_code
-        elif problem:
-            status, reason, code = "failed", problem, self._refused
-        elif failed is not None:
-            status, reason, code = "failed", f"{failed.id}: {failed.reason}", 1
-        else:
-            status, reason, code = "passed", state.replaced, 0
-        times = state.times
-        repaired = state.session.ending == "recovered"
-        mttr = times.time_to_repair() if repaired else None
-        bare = times.time_to_repair_without_drain() if repaired else None
-        cleared = None
+        status, reason, code = self._decide_status(problem)
+        incident = run.incident.current if run.incident is not None else None
+        mttr, bare = _times_to_repair(run)
+        times, cleared = state.times, None
         if not state.session.known and times.generated and times.healthy:
             cleared = max(0.0, times.healthy - times.generated)
         return j.Finish(
@@ -342,7 +326,41 @@ class Runner:
             condition_cleared_s=_round_seconds(cleared),
             reason=reason,
             exit_code=code,
+            attempts=len(find_attempts_of_run(incident, run.run_id)) if incident else 0,
+            failed_stages=tuple(f.stage for f in state.failures),
         )
+
+    def _decide_status(self, problem: str) -> tuple[j.RunStatus, str, int]:
+        """Status, reason and exit code of the run. The first row that fits counts.
+
+        | what happened                                                     | the run is |
+        |-------------------------------------------------------------------|------------|
+        | a person cancelled it                                             | cancelled  |
+        | it could not begin                                                | failed     |
+        | the node came back, also after two reboots that failed            | passed     |
+        | a person closed the incident, the node was removed, nobody ever   | failed     |
+        |   confirmed the alert                                             |            |
+        | a stage failed and nothing mended it                              | failed     |
+        | by hand, recover has passed, and people are needed now            | failed     |
+        """
+        run, state = self.run, self.run.state
+        if state.cancelled is not None:
+            return "cancelled", state.cancelled.reason, state.cancelled.exit_code
+        if problem:
+            return "failed", problem, self._refused
+        incident = run.incident.current if run.incident is not None else None
+        failed = state.failed_stage
+        ended = incident.ended if incident is not None else None
+        if ended is not None and ended.how in ("recovered", "replaced"):
+            replaced = "the node was replaced, not repaired" if ended.how == "replaced" else ""
+            return "passed", replaced or state.replaced, 0
+        if ended is not None and ended.how in ("closed", "removed", "unconfirmed"):
+            return "failed", f"{ended.how}: {ended.text}" if ended.text else ended.how, 1
+        if failed is not None:
+            return "failed", f"{failed.id}: {failed.reason}", 1
+        if incident is not None and needs_people_for_run(incident, run.run_id):
+            return "failed", incident.cause.text, 1
+        return "passed", state.replaced, 0
 
     async def _close_run(self) -> None:
         run = self.run
@@ -351,6 +369,22 @@ class Runner:
         if run.feed is not None:
             with suppress(NvsxError):
                 await run.feed.close()
+
+
+def _times_to_repair(run: RunContext) -> tuple[float | None, float | None]:
+    """Time to repair of the run's fault, and without the drain; None where it was not repaired."""
+    times = run.state.times
+    fault = run.fault
+    ended = run.incident.current.ended if run.incident is not None else None
+    if ended is not None and ended.how == "replaced":
+        return None, None  # replaced, not repaired
+    if run.incident is not None and fault is not None:
+        total = times_of_fault(run.incident.current, fault).to_repair_s
+        drain = find_stage_time(run.incident.current, fault, "drain")
+        return total, None if total is None or drain is None else max(0.0, total - drain)
+    if run.state.session.ending != "recovered":
+        return None, None
+    return times.time_to_repair(), times.time_to_repair_without_drain()
 
 
 def _round_seconds(seconds: float | None) -> float | None:

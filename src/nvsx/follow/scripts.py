@@ -8,14 +8,19 @@ runs again with the same idempotency key, and an action only when it is `idempot
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult
 from nvsx.core.runbook.schema import Stage
 from nvsx.follow import evidence_keeper
+from nvsx.follow.incident_file import write_incident
 from nvsx.follow.run_context import RunContext
 
 
@@ -66,56 +71,132 @@ class _Done:
 
 
 async def run_hook(
-    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose = "hook"
+    run: RunContext,
+    stage: Stage,
+    path: str,
+    purpose: j.HookPurpose = "hook",
+    *,
+    repair: int = 1,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Run a hook until it succeeds or its tries are used up; whether it succeeded.
 
-    `path` is relative to `runbooks/`. Raises only store errors and cancellation.
+    `path` is relative to `runbooks/`. `repair` is the attempt to repair that it fires for: a
+    stage's hook fires once a run, those for failures and attempts once for each. `facts` come
+    over those of the stage. Raises only store errors and cancellation.
     """
-    key = idempotency_key(run, stage.id, purpose)
+    hook = _Hook(stage, path, purpose, repair, facts)
     mine = [
-        s for s in _scripts_of_stage(run, stage.id) if s.purpose == purpose and s.script == path
+        s
+        for s in _scripts_of_stage(run, stage.id)
+        if s.purpose == purpose and s.script == path and (hook.is_once or s.repair == repair)
     ]
     tried = max((s.attempt for s in mine), default=0)
     if mine and mine[-1].ended is not None and (mine[-1].ok or tried > stage.hook_retries):
         return mine[-1].ok
     if mine and mine[-1].ended is None:
-        await _clear_orphan(run, stage.id, mine[-1], key)
+        result = await _find_end(run, hook, mine[-1])
+        if result is not None and (result.ok or tried > stage.hook_retries):
+            return result.ok
     tries_left = max(1, stage.hook_retries + 1 - sum(s.ended is not None for s in mine))
     for turn in range(tries_left):
         if turn:
             await run.ports.clock.sleep(run.patience.retry_pause * 2 ** (turn - 1))
-        if await _try_hook(run, stage, path, purpose, tried + turn + 1):
+        if await _try_hook(run, hook, tried + turn + 1):
             return True
     return False
 
 
-async def _try_hook(
-    run: RunContext, stage: Stage, path: str, purpose: j.HookPurpose, try_no: int
-) -> bool:
-    key = idempotency_key(run, stage.id, purpose)
-    begin = j.HookBegin(
-        stage=stage.id, hook=path, attempt=try_no, idempotency_key=key, purpose=purpose
-    )
-    await run.record(begin, durable=True)
-    script = Script(
+class _Hook(NamedTuple):
+    """A hook that is to fire."""
+
+    stage: Stage
+    path: str
+    purpose: j.HookPurpose
+    repair: int
+    facts: Mapping[str, str]
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it fires once a run, however often NVSentinel tries to repair."""
+        return self.purpose in ("hook", "overdue")
+
+
+def hook_key(run: RunContext, hook: _Hook) -> str:
+    """Its idempotency key: with the attempt where it fires for attempts. The first failure keeps
+    the key that it had before there were attempts."""
+    key = idempotency_key(run, hook.stage.id, hook.purpose)
+    for_attempt = hook.purpose == "attempt" or (hook.purpose == "failure" and hook.repair > 1)
+    return f"{key}.{hook.repair}" if for_attempt else key
+
+
+async def _find_end(run: RunContext, hook: _Hook, begun: HookState) -> ScriptResult | None:
+    """The end of a hook that the owner before did not see: kept, or waited for within its time.
+    None for one that was cut with its owner: what is left of it is stopped, and it runs again."""
+    key, stage = hook_key(run, hook), hook.stage
+    script = _make_hook_script(run, hook, begun.attempt)
+    seen = begun.process
+    identity = ProcessIdentity(seen.pid, seen.started) if seen else None
+    limit = begun.began + (script.timeout or 0.0) - run.now
+    result = await run.ports.scripts.find_end(script, identity, max(0.0, limit))
+    if result is None:
+        await _clear_orphan(run, stage.id, begun, key)
+        return None
+    note = f"{hook.path} ended while nvsx was away"
+    run.queue_for_next_commit(j.NoteMade(stage=stage.id, code="ended-unseen", text=note))
+    _take_report(run, stage.id, result)
+    await _record_hook_end(run, hook, begun.attempt, result)
+    return result
+
+
+def _make_hook_script(run: RunContext, hook: _Hook, try_no: int) -> Script:
+    stage, key = hook.stage, hook_key(run, hook)
+    return Script(
         kind="hook",
-        path=str(run.root / "runbooks" / path),
-        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(try_no)),
+        path=str(run.root / "runbooks" / hook.path),
+        facts=run.facts(
+            stage.id,
+            **{"NVSX_REPAIR_NO": str(hook.repair), **hook.facts},
+            NVSX_IDEMPOTENCY_KEY=key,
+            NVSX_ATTEMPT=str(try_no),
+        ),
         timeout=stage.hook_timeout or run.patience.hook_timeout,
+        end_file=_find_end_file(run, key, try_no),
     )
-    done = await _run_script(run, script, stage.id, path)
-    result = done.result
+
+
+def _find_end_file(run: RunContext, key: str, try_no: int) -> str:
+    """Where the end of one start of a script is kept. Hidden: it is no evidence of an incident."""
+    return str(run.artifacts.folder / ".ends" / f"{key}.{try_no}")
+
+
+async def _record_hook_end(run: RunContext, hook: _Hook, try_no: int, result: ScriptResult) -> None:
     end = j.HookEnd(
-        stage=stage.id,
-        hook=path,
+        stage=hook.stage.id,
+        hook=hook.path,
         exit_code=result.exit_code,
         attempt=try_no,
-        purpose=purpose,
+        purpose=hook.purpose,
         duration_s=round(result.duration, 3),
         detail=result.detail,
     )
     await run.record(end, durable=True)
+
+
+async def _try_hook(run: RunContext, hook: _Hook, try_no: int) -> bool:
+    key, stage, path, purpose = hook_key(run, hook), hook.stage, hook.path, hook.purpose
+    begin = j.HookBegin(
+        stage=stage.id,
+        hook=path,
+        attempt=try_no,
+        idempotency_key=key,
+        purpose=purpose,
+        repair=hook.repair,
+    )
+    await run.record(begin, durable=True)
+    done = await _run_script(run, _make_hook_script(run, hook, try_no), stage.id, path)
+    result = done.result
+    await _record_hook_end(run, hook, try_no, result)
     done.go_on()
     return result.ok
 
@@ -129,37 +210,53 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
     mine = [s for s in _scripts_of_stage(run, stage.id) if s.purpose == "action"]
     if mine and mine[-1].ended is not None:
         return "" if mine[-1].ok else _why_failed(action.script, mine[-1])
-    if mine:
-        await _clear_orphan(run, stage.id, mine[-1], key)
-        if not action.idempotent:
-            why = "was cut in the middle when nvsx died; it is not idempotent, so not repeated"
-            await run.record(
-                j.ActionEnd(stage=stage.id, script=action.script, exit_code=None, detail=why),
-                durable=True,
-            )
-            return f"action {action.script} {why}"
-    facts = run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(len(mine) + 1))
-    await run.record(j.ActionBegin(stage=stage.id, script=action.script), durable=True)
     script = Script(
         kind="action",
         path=str(run.root / action.script),
         args=tuple(action.args),
-        facts=facts,
+        facts=run.facts(stage.id, NVSX_IDEMPOTENCY_KEY=key, NVSX_ATTEMPT=str(len(mine) + 1)),
         timeout=limit,
+        end_file=_find_end_file(run, key, len(mine) or 1),
     )
+    if mine:
+        result = await _find_action_end(run, stage, script, mine[-1])
+        if result is not None:
+            return await _record_action_end(run, stage, action.script, result)
+        await _clear_orphan(run, stage.id, mine[-1], key)
+        if not action.idempotent:
+            why = "was cut in the middle when nvsx died; it is not idempotent, so not repeated"
+            cut = ScriptResult(exit_code=None, detail=why)
+            await _record_action_end(run, stage, action.script, cut)
+            return f"action {action.script} {why}"
+        script = msgspec.structs.replace(script, end_file=_find_end_file(run, key, len(mine) + 1))
+    await run.record(j.ActionBegin(stage=stage.id, script=action.script), durable=True)
     done = await _run_script(run, script, stage.id, action.script)
     result = done.result
     missing = [t for t in stage.expect if not any(t in line for line in done.lines)]
-    detail = result.detail
     if result.ok and missing:
         detail = f"did not print {missing[0]!r}"
-    code = result.exit_code if not (result.ok and missing) else 1
-    await run.record(
-        j.ActionEnd(stage=stage.id, script=action.script, exit_code=code, detail=detail),
-        durable=True,
-    )
+        result = msgspec.structs.replace(result, exit_code=1, detail=detail)
+    why = await _record_action_end(run, stage, action.script, result)
     done.go_on()
-    return "" if code == 0 else _why_failed(action.script, _scripts_of_stage(run, stage.id)[-1])
+    return why
+
+
+async def _find_action_end(
+    run: RunContext, stage: Stage, script: Script, begun: HookState
+) -> ScriptResult | None:
+    """The end of an action that the owner before did not see. One that has to print something is
+    never believed: what it printed is lost."""
+    seen = begun.process
+    identity = ProcessIdentity(seen.pid, seen.started) if seen else None
+    left = None if script.timeout is None else max(0.0, begun.began + script.timeout - run.now)
+    result = await run.ports.scripts.find_end(script, identity, left)
+    return None if result is None or (result.ok and stage.expect) else result
+
+
+async def _record_action_end(run: RunContext, stage: Stage, name: str, result: ScriptResult) -> str:
+    end = j.ActionEnd(stage=stage.id, script=name, exit_code=result.exit_code, detail=result.detail)
+    await run.record(end, durable=True)
+    return "" if result.ok else _why_failed(name, _scripts_of_stage(run, stage.id)[-1])
 
 
 def idempotency_key(run: RunContext, stage: str, purpose: str) -> str:
@@ -193,6 +290,7 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
 
 async def _run_script(run: RunContext, script: Script, stage: str, name: str) -> _Done:
     await evidence_keeper.write_event(run)
+    await write_incident(run)
     pump = _Pump(run, stage, "action" if script.kind == "action" else "hook")
     sink: LineSink = pump.take
 

@@ -1,23 +1,28 @@
-"""What is going on now: NVSentinel's modules, nodes in an incident, runs under way.
+"""What is going on now: NVSentinel's modules, open incidents, runs under way.
 
-The shell's `status` and its completion ask here. Each part is read by itself: a cluster
-that does not answer is said in `problems`, and the runs are told all the same.
+`status` and the shell's completion ask here. Each part is read by itself: a cluster that does not
+answer is said in `problems`, and what the store knows is told all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import NvsxError, Unreachable
+from nvsx.core.errors import NvsxError, Unreachable, UsageError
+from nvsx.core.incident.incident_account import IncidentAccount, give_account
+from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.ports import Journal
+from nvsx.follow.one_daemon import find_serving_daemon
 from nvsx.project.home import Home
-from nvsx.store import open_store
+from nvsx.store import incidents_of, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0
 """Seconds for everything that is asked of the cluster."""
+MOST_INCIDENTS = 200
+"""Open ones that are told, newest first: more than people read, and read in a second."""
 
 
 class ModuleStatus(msgspec.Struct, frozen=True):
@@ -57,9 +64,18 @@ class IncidentStatus(msgspec.Struct, frozen=True):
 
 
 class ClusterSituation(msgspec.Struct, frozen=True):
-    """`namespace` is "" when the cluster could not be read; `problems` says why."""
+    """`namespace` is "" when the cluster could not be read; `problems` says why.
+
+    `daemon` is the process id of the daemon that serves this cluster from this state folder, ""
+    for none, None where that is not known. `incidents` are what the cluster shows, and
+    `open_incidents` what the store knows: of this cluster, or of all where it cannot be read.
+    `open_elsewhere` counts those of other real clusters; a sandbox that is not this cluster is
+    gone, and its incidents and runs are not told.
+    """
 
     context: str = ""
+    cluster: str = ""
+    daemon: str | None = None
     sandbox: bool = False
     namespace: str = ""
     installed: bool | None = None
@@ -68,6 +84,8 @@ class ClusterSituation(msgspec.Struct, frozen=True):
     dry_run: bool | None = None
     breaker: str = ""
     incidents: tuple[IncidentStatus, ...] = ()
+    open_incidents: tuple[IncidentAccount, ...] = ()
+    open_elsewhere: int = 0
     runs: tuple[RunRow, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -86,7 +104,53 @@ async def read_situation(home: Home) -> ClusterSituation:
             found = await _read_cluster(workplace, runs)
     except NvsxError as error:
         problems.append(str(error))
-    return msgspec.structs.replace(found, runs=tuple(runs), problems=tuple(problems))
+    runs = [r for r in runs if not r.sandbox or r.alive or r.cluster == found.cluster]
+    told: Sequence[IncidentAccount] = ()
+    elsewhere = 0
+    try:
+        told, elsewhere = await _read_open_incidents(home, found.cluster)
+    except NvsxError as error:
+        problems.append(str(error))
+    return msgspec.structs.replace(
+        found,
+        open_incidents=tuple(told),
+        open_elsewhere=elsewhere,
+        runs=tuple(runs),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+async def _read_open_incidents(home: Home, cluster: str) -> tuple[Sequence[IncidentAccount], int]:
+    """Those of the cluster, and how many others there are; with cluster "" all real ones.
+
+    A sandbox of yesterday left one open, and so did cluster b: here, on cluster a, the first is
+    gone with its sandbox, and the second is counted.
+    """
+    with closing(open_store(home.state_dir)) as journal:
+        store = incidents_of(journal)
+        rows = await store.rows(IncidentFilter(only_open=True, limit=None))
+        here = [r for r in rows if (r.cluster == cluster if cluster else not r.sandbox)]
+        told = [
+            give_account(
+                r.incident,
+                r.cluster,
+                await store.entries(r.incident),
+                time.time(),
+                await find_run_statuses(journal, await store.runs_of(r.incident)),
+            )
+            for r in here[:MOST_INCIDENTS]
+        ]
+    elsewhere = sum(r.cluster != cluster and not r.sandbox for r in rows) if cluster else 0
+    return home.masker.value(told), elsewhere
+
+
+async def find_run_statuses(journal: Journal, run_ids: Sequence[str]) -> dict[str, str]:
+    """The status of each run whose record is there: an incident hears of no run that died."""
+    found = {}
+    for run_id in run_ids:
+        with suppress(UsageError):
+            found[run_id] = (await journal.run(run_id)).status
+    return found
 
 
 async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
@@ -122,6 +186,8 @@ async def _read_cluster(workplace: Workplace, runs: Sequence[RunRow]) -> Cluster
     ]
     return ClusterSituation(
         context=workplace.where.name,
+        cluster=workplace.where.cluster,
+        daemon=find_serving_daemon(workplace.home.state_dir, workplace.where.cluster),
         sandbox=workplace.where.sandbox,
         namespace=installation.namespace,
         installed=_boolean_of(installation.found),

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import NamedTuple
-
-import msgspec
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from nvsx.core import durations
-from nvsx.core.incident.session import Session
+from nvsx.core.incident.incident_state import IncidentState
+from nvsx.core.incident.proofs import prove_stage
+from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
-from nvsx.core.runbook.schema import Stage
+from nvsx.core.runbook.schema import STAGE_ORDER, Stage
 from nvsx.core.watches import conditions
-from nvsx.core.watches.kinds import AnyOf, Pod, Watch, describe
-from nvsx.core.watches.look import Look, Scope
+from nvsx.core.watches.kinds import AnyOf, Watch, describe
 from nvsx.core.watches.snapshot import Snapshot
 from nvsx.core.watches.verdict import Verdict
+from nvsx.core.watches.watch_base import Look, Scope
+from nvsx.follow.incident_chain import judge_by_incident
+from nvsx.follow.own_session import (
+    another_session_began,
+    ended_session_is_ours,
+    hide_other_session,
+    note_progress,
+    session_is_ours,
+)
 from nvsx.follow.run_context import RunContext
 
+#: From this place on a stage comes to a further attempt.
+REMEDIATE = STAGE_ORDER.index("remediate")
 #: Stages that NVSentinel can have gone through before nvsx looked.
 CHAIN = ("detect", "quarantine", "drain", "remediate")
 
@@ -38,13 +49,30 @@ class Ended(NamedTuple):
     reason: str = ""
 
 
-async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -> Ended:
+class StaysOpen(NamedTuple):
+    """A stage has not ended, and the run goes elsewhere. `again`: a further attempt to repair has
+    begun. `passed by`: a later stage has come true meanwhile."""
+
+    why: Literal["again", "passed by"]
+
+
+class Terms(NamedTuple):
+    """What may end a stage besides its watches. `deadline` is in Unix seconds. `may_fail` is false
+    once an earlier stage has failed: then the run waits for what can still come true. `later` are
+    the stages that may come true before it then."""
+
+    deadline: float | None = None
+    may_fail: bool = True
+    later: Sequence[Stage] = ()
+
+
+async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | StaysOpen:
     """Wait for all watches of `stage`; at once `pass` when it has none.
 
     Ends with `fail` when one cannot be met any more, `skipped` when the incident was over
-    before the stage was seen, and `timeout` at `deadline` (Unix seconds).
+    before the stage was seen, and `timeout` at the deadline.
     """
-    feed = run.feed
+    feed, deadline = run.feed, terms.deadline
     if feed is None:
         return Ended("pass") if not stage.watch else Ended("fail", "no node to watch")
     told: dict[int, Verdict] = {}
@@ -52,12 +80,17 @@ async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -
     seen: Snapshot | None = None
     while True:
         snap = feed.current
+        incident = run.incident.current if run.incident is not None else None
+        ended: Ended | StaysOpen | None
         verdicts = look(run, stage, snap, held)
         _queue_changed_verdicts(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
         late = _late_until(run, stage, snap, verdicts)
-        ended = _decide_end(run, stage, snap, verdicts, patient=late is not None)
-        if ended is not None and ended.status == "pass":
+        if incident is not None:
+            ended = decide_by_incident(run, stage, Seen(snap, incident), verdicts, terms)
+        else:
+            ended = _decide_end(run, stage, snap, verdicts, patient=late is not None)
+        if isinstance(ended, Ended) and ended.status == "pass":
             return ended  # what is pending goes into the next commit, before any hook
         await run.record()
         if ended is not None:
@@ -68,7 +101,8 @@ async def await_watches(run: RunContext, stage: Stage, deadline: float | None) -
             return Ended("timeout", _describe_timeout(stage, verdicts))
         # A limit that has passed waits until nvsx sees again, not for the clock.
         limit = deadline if deadline is not None and deadline > run.now else None
-        await _wait_for_change(run, feed, snap, [limit, late, *(v.recheck_at for v in verdicts)])
+        looks = [limit, late, *(v.recheck_at for v in verdicts)]
+        await _wait_for_change(run, feed, snap, incident, looks)
 
 
 def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
@@ -83,69 +117,9 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
         boot_id=run.state.boot_id,
         pace=run.patience.hold_scale,
     )
-    eye = Look(_hide_other_session(run, snap), scope, run.ports.chain)
-    return [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
-
-
-def note_progress(run: RunContext, snap: Snapshot) -> None:
-    """Put into the next commit what `snap` adds to session, times and baseline.
-
-    The baseline is the boot id before any repair. A run that first looks at 14:10, when
-    NVSentinel has been remediating since 14:08, has none: that boot may be the repair's own.
-    """
-    state, session = run.state, snap.session
-    if session != state.session:  # what is known of it went through the masks
-        session = run.masker.value(session)
-    if (
-        session != state.session
-        and _session_is_ours(run, snap)
-        and (session.open or ended_session_is_ours(run, session))
-    ):
-        run.queue_for_next_commit(j.SessionSeen(session=session))
-        if session.replaced_at is not None and state.session.replaced_at is None:
-            stage = state.current.id if state.current is not None else ""
-            text = f"{run.node} is another machine now: {session.ending_detail}"
-            run.queue_for_next_commit(j.NoteMade(stage=stage, code="node-replaced", text=text))
-    if _session_is_ours(run, snap):
-        times = run.ports.chain.tell_times(state.times, snap, run.trigger)
-        if times != state.times:
-            run.queue_for_next_commit(j.TimesSeen(times=times))
-    if (
-        not state.boot_id
-        and snap.node is not None
-        and snap.node.boot_id
-        and not _came_too_late_for_baseline(run, snap)
-    ):
-        run.queue_for_next_commit(j.Baseline(boot_id=snap.node.boot_id))
-
-
-def _came_too_late_for_baseline(run: RunContext, snap: Snapshot) -> bool:
-    rank = run.ports.chain.state_rank("remediating") or 0
-    ranks = [run.ports.chain.state_rank(s) or 0 for s, _ in snap.session.states]
-    return any(r >= rank for r in ranks) or snap.session.ending != ""
-
-
-def ended_session_is_ours(run: RunContext, session: Session) -> bool:
-    """Whether an ended session is this run's own, and not the one before it.
-
-    One that ended before nvsx first looked has no key: its marks are gone, its end is not.
-
-    | the session ended | the run                                          | ours |
-    |-------------------|--------------------------------------------------|------|
-    | 14:00             | has followed it since 13:50                      | yes  |
-    | 14:00             | began by hand at 14:05: somebody came late       | yes  |
-    | 14:00             | began by hand at 16:01, beyond the late window   | no   |
-    | 14:00             | began at 14:05 for a fault of 14:03              | no   |
-    | 14:00             | is a drill that began at 14:01                   | no   |
-    """
-    if session.ended_at is None:
-        return False
-    if session.known and run.state.session.key == session.key:
-        return True
-    if run.trigger is not None and run.trigger.generated_at > session.ended_at:
-        return False  # the fault is younger than that end
-    slack = 0.0 if run.request.fresh else run.patience.late_window
-    return session.ended_at >= run.state.began - slack
+    eye = Look(hide_other_session(run, snap), scope, run.ports.chain)
+    verdicts = [conditions.evaluate(item, eye, held, i) for i, item in enumerate(stage.watch)]
+    return judge_by_incident(run, stage, snap, verdicts)
 
 
 def _decide_end(
@@ -169,10 +143,10 @@ def _decide_end(
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
-    dead = run.ports.chain.dead_end(stage.id, snap) if _session_is_ours(run, snap) else None
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is not None and dead.overrules and stage.watch:
         return Ended("fail", dead.reason)
-    if _another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
+    if another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
         return _end_left_behind(run, stage)
     over = _incident_is_over(run, stage, snap)
     if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
@@ -185,6 +159,123 @@ def _decide_end(
     if cause is not None:
         return Ended("fail", cause.detail)
     return Ended("fail", dead.reason) if dead is not None else None
+
+
+class Seen(NamedTuple):
+    """The node and its incident at one moment."""
+
+    snap: Snapshot
+    incident: IncidentState
+
+
+def decide_by_incident(
+    run: RunContext, stage: Stage, seen: Seen, verdicts: list[Verdict], terms: Terms
+) -> Ended | StaysOpen | None:
+    """How the stage ends where an incident is kept; None while it goes on. First row that fits.
+
+    | while remediate waits for its RebootNode                              | it ends as     |
+    |-----------------------------------------------------------------------|----------------|
+    | a watch that can never be answered (its pattern is wrong)             | fail           |
+    | NVSentinel has begun a further attempt                                | again          |
+    | the RebootNode has succeeded                                          | pass           |
+    | the incident is over                                                  | skipped        |
+    | the signal was refused, and people are needed                         | fail, once     |
+    | people are needed, and it can still come true: manual mode            | goes on        |
+    | the node is released already (only after a failure)                   | passed by      |
+    | a poll error: NVSentinel tries again by itself                        | goes on        |
+
+    After a failure nothing fails any more: what can still come true is waited for.
+    """
+    snap, incident = seen
+    wrong = next((v for v in verdicts if v.kind == "invalid"), None)
+    if wrong is not None:
+        return Ended("fail", f"the runbook is wrong: {wrong.detail}")
+    if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
+        return StaysOpen("again")
+    over = incident.ended
+    joined_after_end = over is not None and not run.seen_before_end
+    if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
+        return Ended("pass")
+    if over is not None and stage.id in (*CHAIN, "recover"):
+        return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
+    if not terms.may_fail:
+        return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
+    if stage.watch and (why := why_stage_is_dead(run, stage, snap)):
+        return Ended("fail", why)
+    cause = next((v for v in verdicts if v.kind == "failed"), None)
+    return Ended("fail", cause.detail) if cause is not None else None
+
+
+def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
+    """Why the stage cannot come true any more, in the incident's words; "" while it can.
+
+    A failed request is no such reason while NVSentinel tries again by itself: then the incident
+    does not need people. By hand what somebody else has ended is over at once.
+    """
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
+    if dead is None or run.incident is None:
+        return ""
+    if dead.overrules and run.request.by_hand:
+        return dead.reason
+    needed = needs_people_for_run(run.incident.current, run.run_id)
+    return run.incident.current.cause.text if needed else ""
+
+
+def _all_met(verdicts: list[Verdict]) -> bool:
+    return all(v.kind == "satisfied" for v in verdicts)
+
+
+def _may_pass(run: RunContext, stage: Stage, snap: Snapshot, terms: Terms) -> bool:
+    """Whether a stage whose watches are met has passed. The marks of a fault also go when somebody
+    takes the node out of NVSentinel's hands, and are absent before it ever had them: for recover
+    the incident has the word."""
+    if stage.id != "recover" or run.incident is None:
+        return True
+    incident = run.incident.current
+    if incident.ended is not None:
+        return incident.ended.how in ("recovered", "replaced", "cleared")
+    if needs_people_for_run(incident, run.run_id):
+        return False
+    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
+    if dead is not None and dead.overrules:
+        return False
+    return terms.may_fail or is_released(incident)
+
+
+def is_released(incident: IncidentState) -> bool:
+    """Whether NVSentinel held the node and has released it."""
+    session = incident.session
+    return (
+        incident.was_quarantined
+        and session is not None
+        and session.ended is not None
+        and session.ended.how == "released"
+    )
+
+
+def further_attempt_began(run: RunContext) -> bool:
+    """Whether NVSentinel has begun a repair after the one that `remediate` was begun for. For a
+    runbook without remediate, after those that its hook was told of."""
+    if run.incident is None:
+        return False
+    mine = find_attempts_of_run(run.incident.current, run.run_id)
+    return len(mine) > 1 and mine[-1].no > run.repair_known
+
+
+def _find_stage_that_came_true(run: RunContext, snap: Snapshot, terms: Terms) -> Stage | None:
+    """The first later stage that is proven, while an earlier one still waits: NVSentinel went past
+    what the runbook waits for, and the hooks of what has come true fire."""
+    for later in terms.later:
+        if later.id not in ("remediate", "recover") or not later.watch:
+            continue
+        if run.incident is None or (
+            later.id == "remediate"
+            and (run.fault is None or not prove_stage(run.incident.current, run.fault, later.id))
+        ):
+            continue
+        if _all_met(look(run, later, snap, {})) and _may_pass(run, later, snap, terms):
+            return later
+    return None
 
 
 def _incident_is_over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
@@ -204,7 +295,7 @@ def _late_until(
     RebootNode, whose own watch was refused. It may come until 14:01:00 (`laggards`); then the
     stage is passed unseen. While the node itself cannot be read, that minute does not begin.
     """
-    if not _incident_is_over(run, stage, snap):
+    if run.incident is not None or not _incident_is_over(run, stage, snap):
         return None
     if "node" in snap.unread:
         run.over_since = None
@@ -220,13 +311,7 @@ def _late_until(
 def _comes_apart(item: Watch | AnyOf) -> bool:
     """Whether what the watch reads does not come with the node itself."""
     members = item.any_of if isinstance(item, AnyOf) else [item]
-    return any(w.happening or isinstance(w, Pod) for w in members)
-
-
-def _another_session_began(run: RunContext, snap: Snapshot) -> bool:
-    """Whether the node is in another session than the run's: then that one is over."""
-    own, session = run.state.session, snap.session
-    return own.known and session.known and own.key != session.key
+    return any(not w.reads_node for w in members)
 
 
 def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
@@ -237,23 +322,6 @@ def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
     if stage.id == "recover" and run.state.session.ending == "recovered":
         return Ended("pass", "NVSentinel had released the node before another incident began")
     return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
-
-
-def _hide_other_session(run: RunContext, snap: Snapshot) -> Snapshot:
-    """`snap` without a session that is not this run's: an earlier one proves nothing."""
-    if _session_is_ours(run, snap):
-        return snap
-    return msgspec.structs.replace(snap, session=Session(previous_end=snap.session.ended_at))
-
-
-def _session_is_ours(run: RunContext, snap: Snapshot) -> bool:
-    """Whether the snapshot's session, open or ended, is the one this run follows."""
-    session = snap.session
-    if _another_session_began(run, snap):
-        return False
-    if session.open or session.ended_at is None:
-        return True
-    return ended_session_is_ours(run, session)
 
 
 def _queue_changed_verdicts(
@@ -285,23 +353,29 @@ def _queue_changed_verdicts(
 
 
 async def _wait_for_change(
-    run: RunContext, feed: NodeFeed, snap: Snapshot, looks: list[float | None]
+    run: RunContext,
+    feed: NodeFeed,
+    snap: Snapshot,
+    incident: IncidentState | None,
+    looks: list[float | None],
 ) -> None:
-    """Until the snapshot is another one, or time alone can change something: at `looks`."""
+    """Until snapshot or incident are others, or time alone can change something: at `looks`."""
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(feed.changed(snap))]
+    if run.incident is not None and incident is not None:
+        waits.append(asyncio.ensure_future(run.incident.changed(incident)))
+    news = tuple(waits)
     times = [t for t in looks if t is not None]
-    if not times:
-        await feed.changed(snap)
-        return
-    pause = min(t - run.now for t in times)
-    changed = asyncio.ensure_future(feed.changed(snap))
-    sleeping = asyncio.ensure_future(run.ports.clock.sleep(min(max(pause, 0.001), LONGEST_WAIT)))
+    if times:
+        pause = min(max(min(t - run.now for t in times), 0.001), LONGEST_WAIT)
+        waits.append(asyncio.ensure_future(run.ports.clock.sleep(pause)))
     try:
-        await asyncio.wait({changed, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (changed, sleeping):
+        for task in waits:
             task.cancel()
-    if changed.done() and not changed.cancelled():
-        changed.result()  # a broken feed ends the run with its own error, not with silence
+    for changed in news:
+        if changed.done() and not changed.cancelled():
+            changed.result()  # a broken feed ends the run with its own error, not with silence
 
 
 def _describe_timeout(stage: Stage, verdicts: list[Verdict]) -> str:

@@ -21,6 +21,7 @@ from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
 from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.core.errors import Unreachable, UsageError
+from nvsx.core.incident.incident_door import IncidentDoor
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.ports import Fault
 from nvsx.core.routing.route import TriggerFacts, route
@@ -93,9 +94,14 @@ class Workplace:
     _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
 
     def assemble_run(
-        self, loaded: LoadedRunbook, lease: Lease, request: RunRequest
+        self,
+        loaded: LoadedRunbook,
+        lease: Lease,
+        request: RunRequest,
+        door: IncidentDoor | None = None,
     ) -> tuple[RunContext, Matches]:
-        """The run in hand, and whether a fault is one for its runbook's own triggers.
+        """The run in hand, and whether a fault is one for its runbook's own triggers. `door` is
+        where it joins its incident.
 
         On a sandbox it is a sandbox run, whoever asked for it and however.
         """
@@ -110,6 +116,7 @@ class Workplace:
             runbook=loaded.runbook,
             request=request,
             lease=lease,
+            door=door,
             artifacts=MaskedArtifacts(files, home.masker),
             masker=home.masker,
             clock_ahead=self.cluster.clock_ahead(),

@@ -15,18 +15,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nvsx.core.errors import Problem
 from nvsx.core.runbook import review
 from nvsx.core.runbook.catalog import LoadedRunbook, shown
-from nvsx.lint import kube_writes, shell_words
+from nvsx.lint import kube_writes
+from nvsx.lint.bash_tree import read_script
 from nvsx.lint.findings import Finding, Severity, error, warning
 
 _MAX_BYTES = 1024 * 1024
-_SHELL = re.compile(rb"#!.*\b(sh|bash|dash|ksh)\s*$")
+_SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 _SHELLCHECK_SECONDS = 60
+_GUARDED = "read it; a kubectl that writes is refused when the hook runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class ScriptFile:
         return shown(self.path, self.book.root)
 
 
-def named_files(book: LoadedRunbook) -> Iterator[ScriptFile]:
+def list_named_files(book: LoadedRunbook) -> Iterator[ScriptFile]:
     """Every hook and action script a runbook names; the same file once."""
     seen: set[tuple[Path, str]] = set()
     for file in _all_named(book):
@@ -63,12 +65,13 @@ def _all_named(book: LoadedRunbook) -> Iterator[ScriptFile]:
             yield ScriptFile(book, path, "script", ("stages", i, "action", "script"))
 
 
-def files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterator[Finding]:
+def check_files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterator[Finding]:
     """Everything about the files of these runbooks; without `shellcheck` in milliseconds."""
-    to_check: dict[Path, ScriptFile] = {}
+    seen: set[Path] = set()
+    to_check: list[ScriptFile] = []
     for book in books:
         yield from _check_prerequisites(book)
-        for file in named_files(book):
+        for file in list_named_files(book):
             yield from _check_presence(file)
             content = _read_content(file.path)
             if content is None:
@@ -76,13 +79,15 @@ def files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterato
             yield from _check_form(file, content)
             scripts = [(file, content), *_find_sourced(file, content)]
             for script, text in scripts:
-                if script.path in to_check or not is_shell(script.path, text):
+                if script.path in seen:
                     continue
-                to_check[script.path] = script
+                seen.add(script.path)
+                if is_shell(script.path, text) and name_interpreter(text) != "zsh":
+                    to_check.append(script)  # shellcheck knows no zsh
                 if script.kind != "script":
-                    yield from _cluster_writes(script, text)
+                    yield from _check_cluster_writes(script, text)
     if shellcheck:
-        yield from _run_shellcheck(list(to_check.values()))
+        yield from _run_shellcheck(to_check)
 
 
 def _check_presence(file: ScriptFile) -> Iterator[Finding]:
@@ -127,8 +132,23 @@ def _check_form(file: ScriptFile, content: bytes) -> Iterator[Finding]:
 
 def is_shell(path: Path, content: bytes) -> bool:
     """Whether a file is a shell script, by its first line, else by its name."""
-    first = content.split(b"\n", 1)[0].rstrip()
-    return bool(_SHELL.match(first)) if first.startswith(b"#!") else path.suffix == ".sh"
+    name = name_interpreter(content)
+    return name in _SHELLS if name else path.suffix == ".sh"
+
+
+def name_interpreter(content: bytes) -> str:
+    """The program that a #! line starts, "" without one.
+
+    `#!/bin/bash -eu` and `#!/usr/bin/env -S LC_ALL=C bash -eu` are both bash.
+    """
+    first = content.split(b"\n", 1)[0].decode("utf-8", "replace")
+    if not first.startswith("#!"):
+        return ""
+    words = [PurePosixPath(word).name for word in first[2:].split()]
+    if words[:1] == ["env"]:
+        words = [w for w in words[1:] if "=" not in w and not re.fullmatch(r"-\w*S?|--.*", w)]
+        words = [w.removeprefix("-S") for w in words]
+    return words[0] if words else ""
 
 
 def _find_sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile, bytes]]:
@@ -137,10 +157,10 @@ def _find_sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile
     if not is_shell(file.path, content):
         return
     root = file.book.root.resolve()
-    for command in shell_words.commands(content.decode("utf-8", "replace")):
-        if command.words[0] not in ("source", ".") or len(command.words) < 2:
+    for command in read_script(content.decode("utf-8", "replace")).commands:
+        if command.program not in ("source", ".") or len(command.words) < 2:
             continue
-        tail = re.sub(r"^.*(\$\(\)|\$\{[^}]*\}|\$\w+)", "", command.words[1]).lstrip("/")
+        tail = re.sub(r"^.*(\$\(\)|\$\{[^}]*\}|\$\w+)", "", command.words[1].shown).lstrip("/")
         path = Path(os.path.normpath(file.path.parent / tail))
         text = _read_content(path)
         if text is not None and path.resolve().is_relative_to(root):
@@ -148,8 +168,14 @@ def _find_sourced(file: ScriptFile, content: bytes) -> Iterator[tuple[ScriptFile
             yield ScriptFile(file.book, path, kind, file.place), text
 
 
-def _cluster_writes(file: ScriptFile, content: bytes) -> Iterator[Finding]:
-    for write in kube_writes.writes(content.decode("utf-8", "replace")):
+def _check_cluster_writes(file: ScriptFile, content: bytes) -> Iterator[Finding]:
+    """Writes of a hook, and what lint cannot tell: only shell is read."""
+    if not is_shell(file.path, content):
+        message = f"{file.file} is no shell script: not checked for writes to the cluster"
+        yield warning("not-checked", file.book, message, *file.place, hint=_GUARDED)
+        return
+    verdict = kube_writes.judge_script(content.decode("utf-8", "replace"))
+    for write in verdict.writes:
         problem = Problem(
             f"`{write.command}` writes to the cluster, and a {file.kind} may only read",
             file.file,
@@ -157,11 +183,15 @@ def _cluster_writes(file: ScriptFile, content: bytes) -> Iterator[Finding]:
             hint="only an action.script may write",
         )
         yield Finding("error", "cluster-write", problem, file.book.name)
+    for write in verdict.unjudged:
+        message = f"{write.command}: not checked for writes to the cluster"
+        problem = Problem(message, file.file, write.line, hint=_GUARDED)
+        yield Finding("warning", "not-checked", problem, file.book.name)
 
 
 def _check_prerequisites(book: LoadedRunbook) -> Iterator[Finding]:
     for index, asked in enumerate(book.runbook.prerequisites):
-        for write in kube_writes.writes(asked.check or ""):
+        for write in kube_writes.find_writes(asked.check or ""):
             message = f"`{write.command}` writes to the cluster, and a prerequisite may only read"
             yield error("cluster-write", book, message, "prerequisites", index, "check")
 

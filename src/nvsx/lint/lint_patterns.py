@@ -10,34 +10,35 @@ from collections.abc import Iterator
 from nvsx.core import patterns
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook, YamlPath
-from nvsx.core.watches import kinds
+from nvsx.core.watches.health_event_watch import HealthEventWatch
+from nvsx.core.watches.kinds import AnyOf, Watch
 from nvsx.lint.findings import Finding, error
 
 _HINT = "a run would end there: give it no repeat within or beside another of the same characters"
 
 
-def slow(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
+def find_slow_patterns(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
     """Patterns of watches and $regex filters that take too long over some text."""
     for s, stage in enumerate(book.runbook.stages):
         for w, item in enumerate(stage.watch):
             place: YamlPath = ("stages", s, "watch", w)
-            if not isinstance(item, kinds.AnyOf):
+            if not isinstance(item, AnyOf):
                 yield from _slow_in(item, place, book)
                 continue
             for i, inner in enumerate(item.any_of):
                 yield from _slow_in(inner, (*place, "anyOf", i), book)
 
 
-def _slow_in(watch: kinds.Watch, place: YamlPath, book: LoadedRunbook) -> Iterator[Finding]:
+def _slow_in(watch: Watch, place: YamlPath, book: LoadedRunbook) -> Iterator[Finding]:
     for pattern, path in _patterns_of(watch):
         if text := patterns.slow_text(pattern):
             message = f"pattern /{pattern}/ takes too long over {text}"
             yield error("slow-pattern", book, message, *place, *path, hint=_HINT)
 
 
-def _patterns_of(watch: kinds.Watch) -> Iterator[tuple[str, YamlPath]]:
+def _patterns_of(watch: Watch) -> Iterator[tuple[str, YamlPath]]:
     """Each pattern of a watch, with its path in the watch."""
-    if isinstance(watch, kinds.HealthEvent):
+    if isinstance(watch, HealthEventWatch):
         yield from _regexes_of(watch.filter, ("filter",))
     elif pattern := getattr(watch, "pattern", None):
         yield pattern, ("pattern",)

@@ -17,21 +17,21 @@ from nvsx.core.routing.route import (
     Evaluate,
     TriggerFacts,
     detect_conditions,
+    find_unknown_event_keys,
     route,
-    unknown_event_keys,
 )
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Runbook, StageId, Trigger
 from nvsx.lint.findings import Finding, error, warning
-from nvsx.lint.lint_waits import misspelt_checks, nearest
+from nvsx.lint.lint_waits import find_misspelt_checks, suggest_nearest
 
 #: Shorter hard limits fail runs that are going well: NVSentinel waits for pods without
 #: limit, collects logs for up to 10 minutes, and gives a reboot 25 minutes.
 _LEAST: dict[StageId, float] = {"drain": 1800.0, "remediate": 1500.0, "recover": 600.0}
 
 
-def sense(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
+def check_sense(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
     """Keys that have no effect where they are, or surely the wrong one."""
     tags = book.runbook.metadata.tags
     for index, stage in enumerate(book.runbook.stages):
@@ -54,19 +54,20 @@ def sense(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa:
             yield warning("short-timeout", book, message, *place, "timeout", hint=hint)
 
 
-def triggers(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def check_triggers(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Names in triggers, keys in expressions, and tags that look like routing."""
     for index, trigger in enumerate(book.runbook.triggers):
         place = ("triggers", index)
-        yield from misspelt_checks(trigger.check, (*place, "check"), book, words)
+        yield from find_misspelt_checks(trigger.check, (*place, "check"), book, words)
         for action in trigger.recommended_action:
             if action.upper() not in words.actions:
                 hint = (
-                    nearest(action, words.actions) or f"actions: {', '.join(sorted(words.actions))}"
+                    suggest_nearest(action, words.actions)
+                    or f"actions: {', '.join(sorted(words.actions))}"
                 )
                 message = f"there is no recommended action '{action}'"
                 yield error("unknown-action", book, message, *place, "recommendedAction", hint=hint)
-        for key in unknown_event_keys(trigger.when or ""):
+        for key in find_unknown_event_keys(trigger.when or ""):
             message = f"no event has a key '{key}', so this never matches"
             yield warning("unknown-event-key", book, message, *place, "when")
     yield from _idle_tags(book, words)
@@ -90,7 +91,7 @@ def _idle_tags(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
         yield warning("tag-routes-nothing", book, message, "metadata", "tags", hint=hint)
 
 
-def ties(books: Sequence[LoadedRunbook], evaluate: Evaluate) -> Iterator[Finding]:
+def find_ties(books: Sequence[LoadedRunbook], evaluate: Evaluate) -> Iterator[Finding]:
     """Events that fit two runbooks equally well: in serve they would fire none."""
     by_name = {b.name: b for b in books}
     runbooks = [b.runbook for b in books]
@@ -152,7 +153,7 @@ def _events_for(trigger: Trigger) -> Iterator[TriggerFacts]:
         )
 
 
-def nicknames(books: Sequence[LoadedRunbook]) -> Iterator[Finding]:
+def find_shared_nicknames(books: Sequence[LoadedRunbook]) -> Iterator[Finding]:
     """Nicknames of several runbooks: neither can be called by it."""
     by_nickname: defaultdict[str, list[LoadedRunbook]] = defaultdict(list)
     for book in books:

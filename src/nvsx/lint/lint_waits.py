@@ -15,8 +15,17 @@ from nvsx.core.routing.route import detect_conditions
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Stage
-from nvsx.core.watches import kinds
-from nvsx.core.watches.kinds import AnyOf, Watch
+from nvsx.core.watches.event_watches import PodEventWatch
+from nvsx.core.watches.health_event_watch import HealthEventWatch
+from nvsx.core.watches.kinds import AnyOf, Watch, describe
+from nvsx.core.watches.node_watches import (
+    NodeAnnotationWatch,
+    NodeConditionWatch,
+    NodeLabelWatch,
+    NvsentinelStateWatch,
+    TaintWatch,
+)
+from nvsx.core.watches.resource_watch import CrdWatch
 from nvsx.lint.findings import Finding, error, warning
 
 Place = tuple[str | int, ...]
@@ -24,13 +33,13 @@ Place = tuple[str | int, ...]
 _MONITOR = re.compile(r"\b(?:daemonsets?|ds)[/ ]+gpu-health-monitor(?![\w-])")
 
 
-def waits(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def check_waits(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Watches for what NVSentinel never shows, and names it does not have."""
     for stage, alternatives in _list_watches(book):
         reasons = [_explain_silence(watch, book, words) for watch, _ in alternatives]
         if all(reasons):
             for reason, (watch, place) in zip(reasons, alternatives, strict=True):
-                message = f"{stage.id} waits for what never comes: {kinds.describe(watch)}"
+                message = f"{stage.id} waits for what never comes: {describe(watch)}"
                 yield warning("never-shown", book, message, *place, hint=reason)
         for watch, place in alternatives:
             yield from _check_names(watch, place, book, words)
@@ -53,7 +62,7 @@ def _explain_silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> st
     if watch.absent:
         return ""
     subjects: list[str] = []
-    if isinstance(watch, kinds.NodeCondition):
+    if isinstance(watch, NodeConditionWatch):
         if watch.status != "True":
             return ""
         if _is_violation(watch):
@@ -61,23 +70,23 @@ def _explain_silence(watch: Watch, book: LoadedRunbook, words: Vocabulary) -> st
         subjects = [f"condition {t}" for t in watch.type]
         if _is_about_xid_79(book):
             subjects = [_of_xid_79(s, words) for s in subjects]
-    elif isinstance(watch, kinds.Taint):
+    elif isinstance(watch, TaintWatch):
         if "thermal" in _describe_topic(book):
             return "thermal faults set no taint: wait for node-event with type GpuThermalWatch"
         subjects = [f"taint {watch.key}"]
-    elif isinstance(watch, kinds.NodeAnnotation):
+    elif isinstance(watch, NodeAnnotationWatch):
         subjects = [f"annotation {watch.key}"]
-    elif isinstance(watch, kinds.NodeLabel):
+    elif isinstance(watch, NodeLabelWatch):
         subjects = [f"label {watch.key}"]
-    elif isinstance(watch, kinds.PodEvent):
+    elif isinstance(watch, PodEventWatch):
         subjects = [f"pod-event {reason}" for reason in watch.reason]
-    elif isinstance(watch, kinds.HealthEvent):
+    elif isinstance(watch, HealthEventWatch):
         return _not_in_store(watch, words)
     reasons = [words.silent.get(s) or _name_invented(s, words) for s in subjects]
     return reasons[0] if reasons and all(reasons) else ""
 
 
-def _is_violation(watch: kinds.NodeCondition) -> bool:
+def _is_violation(watch: NodeConditionWatch) -> bool:
     """A thermal violation, unlike throttling, is fatal and shows as a condition."""
     codes = any(re.search(r"VIOLATIONS?$", code) for code in watch.error_code)
     return "GpuThermalWatch" in watch.type and codes
@@ -104,7 +113,7 @@ def _is_about_xid_79(book: LoadedRunbook) -> bool:
     return "79" in codes or about is not None
 
 
-def _not_in_store(watch: kinds.HealthEvent, words: Vocabulary) -> str:
+def _not_in_store(watch: HealthEventWatch, words: Vocabulary) -> str:
     if watch.collection and watch.collection not in words.collections:
         return f"the collections are {' and '.join(sorted(words.collections))}"
     roots = {field.split(".")[0] for field in _list_fields(watch.filter)}
@@ -130,19 +139,19 @@ def _list_fields(condition: object) -> Iterator[str]:
 def _check_names(
     watch: Watch, place: Place, book: LoadedRunbook, words: Vocabulary
 ) -> Iterator[Finding]:
-    if isinstance(watch, kinds.NvsentinelState):
+    if isinstance(watch, NvsentinelStateWatch):
         for state in watch.state:
             if state not in words.states:
-                hint = nearest(state, words.states) or f"states: {', '.join(words.states)}"
+                hint = suggest_nearest(state, words.states) or f"states: {', '.join(words.states)}"
                 message = f"NVSentinel has no state '{state}'"
                 yield error("unknown-state", book, message, *place, "state", hint=hint)
-    elif isinstance(watch, kinds.NodeCondition):
-        yield from misspelt_checks(watch.type, (*place, "type"), book, words)
-    elif isinstance(watch, kinds.HealthEvent):
-        yield from misspelt_checks(watch.check, (*place, "check"), book, words)
+    elif isinstance(watch, NodeConditionWatch):
+        yield from find_misspelt_checks(watch.type, (*place, "type"), book, words)
+    elif isinstance(watch, HealthEventWatch):
+        yield from find_misspelt_checks(watch.check, (*place, "check"), book, words)
 
 
-def misspelt_checks(
+def find_misspelt_checks(
     names: tuple[str, ...], place: Place, book: LoadedRunbook, words: Vocabulary
 ) -> Iterator[Finding]:
     """Names close to a check of NVSentinel's. Others may be anybody's: monitors can be
@@ -150,14 +159,14 @@ def misspelt_checks(
     for name in names:
         if words.knows_check(name):
             continue
-        near = nearest(name, words.checks, 0.85)
+        near = suggest_nearest(name, words.checks, 0.85)
         if name in words.invented:
             near = f"use {words.invented[name]}"
         if near:
             yield warning("unknown-check", book, f"no check is called '{name}'", *place, hint=near)
 
 
-def nearest(word: str, known: tuple[str, ...] | frozenset[str], cutoff: float = 0.6) -> str:
+def suggest_nearest(word: str, known: tuple[str, ...] | frozenset[str], cutoff: float = 0.6) -> str:
     """The word probably meant, as a question; "" when nothing is near."""
     folded = {k.lower(): k for k in sorted(known)}
     near = get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
@@ -175,7 +184,7 @@ def _check_prerequisites(book: LoadedRunbook, words: Vocabulary) -> Iterator[Fin
             yield warning("never-shown", book, message, *place, hint=reason)
 
 
-def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
+def find_unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     """Waiting in remediate for a custom resource when the fault's action creates none."""
     faults = set(_list_faults(book))
     actions = {
@@ -185,10 +194,10 @@ def unrepaired(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:
     if not faults or None in actions:
         return
     for stage, alternatives in _list_watches(book):
-        wanted = [w for w, _ in alternatives if isinstance(w, kinds.Crd) and not w.absent]
+        wanted = [w for w, _ in alternatives if isinstance(w, CrdWatch) and not w.absent]
         if stage.id == "remediate" and len(wanted) == len(alternatives):
             action = " or ".join(sorted(a for a in actions if a))
-            message = f"remediate waits for {kinds.describe(wanted[0])}"
+            message = f"remediate waits for {describe(wanted[0])}"
             hint = f"this fault's action is {action}, which creates none: people repair it"
             yield warning("no-resource", book, message, *alternatives[0][1], hint=hint)
 

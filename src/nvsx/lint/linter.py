@@ -18,12 +18,12 @@ from nvsx.lint.lint_hooks import find_shellcheck
 __all__ = ["Finding", "find_shellcheck", "lint"]
 
 _RULES = (
-    lint_rules.sense,
-    lint_rules.triggers,
-    lint_waits.waits,
-    lint_waits.unrepaired,
-    lint_patterns.slow,
-    stored_ledgers.source_changed,
+    lint_rules.check_sense,
+    lint_rules.check_triggers,
+    lint_waits.check_waits,
+    lint_waits.find_unrepaired,
+    lint_patterns.find_slow_patterns,
+    stored_ledgers.check_source,
 )
 
 
@@ -51,9 +51,9 @@ def lint(
     for book in wanted:
         for rule in _RULES:
             found += rule(book, words)
-    found += lint_hooks.files(wanted, shellcheck=shellcheck)
-    found += lint_rules.ties(books, evaluate)
-    found += lint_rules.nicknames(books)
+    found += lint_hooks.check_files(wanted, shellcheck=shellcheck)
+    found += lint_rules.find_ties(books, evaluate)
+    found += lint_rules.find_shared_nicknames(books)
     kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]
     return sorted(kept, key=_sort_key)
 

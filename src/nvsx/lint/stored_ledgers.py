@@ -43,7 +43,7 @@ def read(root: Path, name: str) -> dict[str, Any]:
     return data
 
 
-def source_changed(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
+def check_source(book: LoadedRunbook, words: Vocabulary) -> Iterator[Finding]:  # noqa: ARG001
     """A lint rule: the page a runbook was converted from has changed since.
 
     A page that is gone is no finding: exports are often deleted once converted.

@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nvsx.core.incident.session import HealthEvent, Session, Times
-from nvsx.core.watches import kinds
-from nvsx.core.watches.chain_port import DeadEnd, Outcome
-from nvsx.core.watches.kinds import Watch
+from nvsx.core.watches.event_watches import NodeEventWatch
+from nvsx.core.watches.node_watches import (
+    NodeAnnotationWatch,
+    NodeConditionWatch,
+    NodeFieldWatch,
+    NodeLabelWatch,
+    NvsentinelStateWatch,
+)
+from nvsx.core.watches.resource_watch import CrdWatch
 from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
+from nvsx.core.watches.watch_base import DeadEnd, Outcome, WatchBase
 from nvsx.nvsentinel import maintenance, marks, messages, names, times
 from nvsx.nvsentinel.installation import Repair
 
-#: The state from whose rank on a stage lies behind the session.
+#: The state from whose rank on a stage lies behind the session. A drain that failed does not
+#: put the drain behind: the chain stands still in it.
 _PASSED_BY = {"quarantine": "draining", "drain": "remediating"}
 
 #: The marks whose absence means that NVSentinel has released the node.
 _MARKS = (names.STATE_LABEL, names.QUARANTINE_ANNOTATION)
+
+_REPAIRS = frozenset(k.plural for k in names.MAINTENANCE_KINDS)
 
 TERMINATE = "TerminateNode"
 #: The actions that take a machine away, where nothing else is configured.
@@ -33,7 +43,7 @@ _REQUESTED = frozenset({names.STATE_REMEDIATING, names.STATE_REMEDIATION_SUCCEED
 
 
 class NvsentinelChain:
-    """Implements `core.ports.Chain`; stateless.
+    """Implements `chain_port.Chain`; stateless.
 
     `repairs` are the kinds this NVSentinel is configured to create, with the condition that
     completes each (ConfigMap fault-remediation).
@@ -64,29 +74,40 @@ class NvsentinelChain:
         return times.add_times(known, snapshot, trigger)
 
     def prove(
-        self, watch: Watch, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
+        self, watch: WatchBase, stage: str, snapshot: Snapshot, trigger: HealthEvent | None
     ) -> str:
         """What the session proves: an event in its annotation, or a state that comes later.
 
         Only facts that NVSentinel itself sets are proven so; a label of the team's own is
         looked at as it is now.
+
+            10:15  quarantined   10:16  draining   10:17  remediating
+            10:20  a run begins in `quarantine`: the cordon is proven by `draining`, which
+                   comes after it; its own label `team/ack` is not, and has to be there
         """
-        if isinstance(watch, kinds.NodeCondition) and watch.status == "True":
+        if isinstance(watch, NodeConditionWatch) and watch.status == "True":
             return _prove_by_event(watch, snapshot.session, trigger)
         if not self._is_behind_session(stage, snapshot.session):
             return ""
-        theirs = isinstance(watch, kinds.NvsentinelState) or (
-            isinstance(watch, kinds.NodeField)
-            and watch.field == "spec.unschedulable"
-            and watch.expect
-        )
-        theirs = theirs or (
-            isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation) and watch.key in _MARKS
-        )
-        drained = isinstance(watch, kinds.NodeEvent) and "NodeDraining" in watch.type
-        if theirs or drained:
+        if not isinstance(watch, CrdWatch) and self.is_own_mark(watch):
             return f"proven by state {snapshot.session.states[-1][0]}, which comes later"
         return ""
+
+    def is_own_mark(self, watch: WatchBase) -> bool:
+        """See the port. A taint or a label of the team's own is none."""
+        match watch:
+            case NvsentinelStateWatch():
+                return True
+            case NodeFieldWatch():
+                return watch.field == "spec.unschedulable" and bool(watch.expect)
+            case NodeLabelWatch() | NodeAnnotationWatch():
+                return watch.key in _MARKS
+            case NodeEventWatch():
+                return "NodeDraining" in watch.type
+            case CrdWatch():
+                return watch.resource == "maintenance" or watch.plural_and_group[0] in _REPAIRS
+            case _:
+                return False
 
     def _is_behind_session(self, stage: str, session: Session) -> bool:
         first = _PASSED_BY.get(stage)
@@ -95,10 +116,10 @@ class NvsentinelChain:
         rank = names.STATE_RANKS[first]
         return any(names.STATE_RANKS.get(state, 0) >= rank for state, _ in session.states)
 
-    def still_held(self, watch: Watch, snapshot: Snapshot) -> str:
+    def still_held(self, watch: WatchBase, snapshot: Snapshot) -> str:
         """Since v1.20 a healthy node loses annotation and state label before it is released:
         NVSentinel's cordon stays until a validation succeeds (issue #1854)."""
-        if not isinstance(watch, kinds.NodeLabel | kinds.NodeAnnotation):
+        if not isinstance(watch, NodeLabelWatch | NodeAnnotationWatch):
             return ""
         whole_mark = watch.key in _MARKS and not watch.value and not watch.pattern
         if not whole_mark or snapshot.node is None or not snapshot.session.open:
@@ -108,6 +129,15 @@ class NvsentinelChain:
         return "handed over, and still cordoned by NVSentinel until a validation succeeds"
 
     def dead_end(self, stage: str, snapshot: Snapshot) -> DeadEnd | None:
+        """Why `stage` cannot pass any more.
+
+        10:15  quarantined
+        10:40  uncordoned by hand: quarantine, drain, remediate and recover are dead
+        or     drain-failed: drain and what follows it are dead, quarantine is done
+        or     the RebootNode timed out: remediate and recover are dead, until a newer
+               request exists
+        or     the Node went: all are dead, unless its repair takes the machine away
+        """
         session = snapshot.session
         if session.ending == "cancelled" and stage in _AFTER_QUARANTINE:
             detail = session.ending_detail or "somebody took the node out of quarantine"
@@ -152,7 +182,7 @@ class NvsentinelChain:
 
 
 def _prove_by_event(
-    watch: kinds.NodeCondition, session: Session, trigger: HealthEvent | None
+    watch: NodeConditionWatch, session: Session, trigger: HealthEvent | None
 ) -> str:
     events = [*session.events, *([trigger] if trigger is not None else [])]
     for event in events:

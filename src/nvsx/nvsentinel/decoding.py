@@ -45,7 +45,8 @@ def decode_annotation(text: str, node: str = "") -> Decoded:
         value = json.loads(text) if text.strip() else []
     except ValueError as exc:
         return Decoded((), (f"the annotation is not JSON: {exc}",))
-    items = value if isinstance(value, list) else [value]
+    # Go writes an empty list as `null` as well as `[]`.
+    items = value if isinstance(value, list) else [] if value is None else [value]
     odd: list[str] = []
     events = (_decode_event(item, odd, node=node) for item in items)
     return Decoded(tuple(e for e in events if e is not None), tuple(odd))

@@ -19,7 +19,7 @@ from nvsx.nvsentinel.installation import Installation
 #: How long a healthy node may stay cordoned before that is worth a note. NVSentinel's own
 #: runbook for cordoned nodes says ten minutes.
 HEALTHY_BUT_CORDONED = 600.0
-#: Janitor's limit for a reboot or a reset.
+#: Janitor's limit for a reboot or a reset, by its chart (timeout: 25m).
 REPAIR_LIMIT = 1500.0
 _CHAIN = ("detect", "quarantine", "drain", "remediate", "recover")
 
@@ -27,7 +27,15 @@ _CHAIN = ("detect", "quarantine", "drain", "remediate", "recover")
 def explain(
     snapshot: Snapshot, stage: str, installation: Installation | None, now: float
 ) -> list[Note]:
-    """The notes for a run that waits in `stage`; [] for stages NVSentinel has no part in."""
+    """The notes for a run that waits in `stage`; [] for stages NVSentinel has no part in.
+
+    A run in `drain`, 10:15 fault, breaker tripped since 10:00:
+
+        10:16  no quarantine, so that is what is really waited for: breaker-tripped
+        10:20  breaker closed, quarantined: nothing-yet, waiting for node-drainer
+        10:21  an Event names pods: drain-waits
+        10:50  released: the incident is over
+    """
     if stage not in _CHAIN:
         return []
     session = snapshot.session
@@ -166,6 +174,12 @@ def _tell_who_holds(case: WaitingCase) -> tuple[str, str]:
         return (
             f"its annotation still lists {', '.join(left)}, which needs a healthy event",
             f"{_tell_when_taken_back(left[0])}; or end it by hand: kubectl uncordon {node}",
+        )
+    if seen.emptied:
+        logs = case.kubectl(f"logs deploy/fault-quarantine | grep {node}")
+        return (
+            "fault-quarantine has begun to release it and did not finish",
+            f"{logs}; or end it by hand: kubectl uncordon {node}",
         )
     if seen.handed_over:
         return (
@@ -322,6 +336,7 @@ _FINDINGS: dict[str, tuple[Callable[[WaitingCase], Iterator[Note]], ...]] = {
         _find_repair,
         waiting_findings.find_action_for_people,
         waiting_findings.find_repair_not_created,
+        waiting_findings.find_opted_out,
         waiting_findings.make_missing_finding("fault-quarantine"),
         waiting_findings.find_node_not_ready,
         _find_still_sick,

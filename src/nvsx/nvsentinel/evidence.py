@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 
 from nvsx.cluster.door import Cluster
+from nvsx.cluster.projections import LAST_APPLIED
 from nvsx.core.errors import ClusterError, NotFound
 from nvsx.core.watches.snapshot import Resource
 
+#: Objects of one list. A node runs some hundred pods; without a bound a wrong selector would
+#: copy a whole cluster into a run's artifacts.
 LIMIT = 500
+#: The newest requests of a node. Completed ones stay for 14 days.
 MOST_RESOURCES = 20
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -81,7 +84,7 @@ def _without_noise(item: Any) -> Any:
     meta.pop("managedFields", None)
     notes = meta.get("annotations")
     if isinstance(notes, Mapping):
-        meta["annotations"] = {k: v for k, v in notes.items() if k != _LAST_APPLIED}
+        meta["annotations"] = {k: v for k, v in notes.items() if k != LAST_APPLIED}
     kept["metadata"] = meta
     spec = kept.get("spec")
     if isinstance(spec, Mapping) and "containers" in spec:

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable
 
 from nvsx.core import durations
 from nvsx.core.incident.session import Session
-from nvsx.core.watches.chain_port import Outcome
 from nvsx.core.watches.snapshot import Condition, Resource
+from nvsx.core.watches.watch_base import Outcome
 from nvsx.nvsentinel import names, sessions
 
-#: Creation times are whole seconds, and the clocks of monitor and API server differ.
-TOLERANCE = 120.0
+#: How far before its session a request may have been created. A session's beginning is the
+#: monitor's clock on the node, a creation time the API server's in whole seconds, and clocks
+#: of nodes can be off.
+NODE_CLOCK_OFF_BY = 120.0
 
 _ID = re.compile(
     r"(?:^|-)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{24})$"
@@ -44,7 +46,12 @@ def belongs_to_session(resource: Resource, session: Session, *, node: str = "") 
 
     By time: created within the session, from two minutes before it began, and never before
     the end of the one before it. Completed resources stay for 14 days, so an old one must
-    never be taken for this incident's.
+    never be taken for this incident's:
+
+        09:50:00  a RebootNode, done at 09:58; the session before this one ends at 09:59
+        10:00:00  the fault; this session
+        10:01:00  a RebootNode: ours. The one of 09:50 is not, though it is there for two weeks
+        10:20:00  released; a RebootNode of 10:25 is the next session's
     """
     if node and resource.node and resource.node != node:
         return False
@@ -55,7 +62,7 @@ def belongs_to_session(resource: Resource, session: Session, *, node: str = "") 
     began = session.began
     if began is None or not resource.created:
         return False
-    if resource.created < math.floor(began) - TOLERANCE:
+    if resource.created < math.floor(began) - NODE_CLOCK_OFF_BY:
         return False
     if session.previous_end is not None and resource.created <= session.previous_end:
         return False
@@ -90,7 +97,7 @@ def is_maintenance(
 
 
 def read_outcome(resource: Resource, *, complete_type: str = "") -> Progress:
-    """How far `resource` is, as core.ports.Outcome has it, and in a sentence.
+    """How far `resource` is, as chain_port.Outcome has it, and in a sentence.
 
     `complete_type` is the condition the operator configured as the one that completes it.
     """
@@ -112,7 +119,16 @@ def _duration_words(resource: Resource) -> str:
 
 
 def _make_signal_reader(done_type: str, goal: str) -> Callable[[Resource], Progress]:
-    """RebootNode and TerminateNode: a signal to the provider, then waiting for its effect."""
+    """RebootNode and TerminateNode: a signal to the provider, then waiting for its effect.
+
+        +0 s   created, no conditions: signal not sent yet
+        +5 s   SignalSent True, NodeReady Unknown: in progress
+        +9 m   NodeReady True and a completion time: succeeded
+
+    NodeReady False counts as an end with reason Timeout, or with a completion time. A refused
+    signal (SignalSent False) leaves NodeReady Unknown for ever: fault-remediation takes that
+    for "in progress", and this does not.
+    """
 
     def read(resource: Resource) -> Progress:
         signal, done = resource.condition("SignalSent"), resource.condition(done_type)
@@ -143,7 +159,7 @@ def _read_gpu_reset(resource: Resource) -> Progress:
     """Phases Pending, InProgress, Terminating, Succeeded, Failed, Unknown."""
     if resource.phase == "Succeeded":
         return "succeeded", f"GPU reset{_duration_words(resource)}"
-    wrong = next((c for c in resource.conditions if c.status == "False" and c.message), None)
+    wrong = next((c for c in resource.conditions if _tells_a_failure(c)), None)
     if resource.phase == "Failed":
         return _reset_failed(resource, _condition_words(wrong) if wrong else "no reason given")
     complete = resource.condition("Complete")
@@ -157,6 +173,13 @@ def _read_gpu_reset(resource: Resource) -> Progress:
     done = [c.type for c in resource.conditions if c.status == "True"]
     step = f", done: {', '.join(done)}" if done else ""
     return "in-progress", f"phase {resource.phase or 'not set yet'}{step}"
+
+
+def _tells_a_failure(condition: Condition) -> bool:
+    """Before each step's True janitor writes a False that only says that the step waits or
+    is under way: its reason is Pending or another word in -ing."""
+    under_way = condition.reason.endswith("ing")
+    return condition.status == "False" and bool(condition.message) and not under_way
 
 
 def _reset_failed(resource: Resource, why: str) -> Progress:
@@ -181,6 +204,8 @@ def _read_external(resource: Resource) -> Progress:
     return "in-progress", "NVSentinel has not released the node yet"
 
 
+#: Conditions that kinds of operators commonly end with. A bad one is looked for first: of two
+#: that disagree the worse is believed.
 _GOOD = ("Complete", "Completed", "Succeeded", "Ready", "Done")
 _BAD = ("Failed", "Failure")
 

@@ -22,11 +22,18 @@ from nvsx.nvsentinel import decoding, names
 class Marks(msgspec.Struct, frozen=True):
     """`annotated` is true even when the annotation cannot be decoded. Times: Unix, 0 for none.
 
+    `emptied` says that the annotation is there and lists no event: fault-quarantine releases
+    a node in two updates, and this is what the first of them leaves:
+
+        19.05  annotation `[]`; cordon, cordon labels and state label still there
+        19.60  annotation, cordon and labels gone: released
+
     `cordoned_at` counts only while it belongs to the present quarantine: a manual uncordon
     leaves the cordon labels behind, and a later uncordon outdates them.
     """
 
     annotated: bool = False
+    emptied: bool = False
     events: tuple[HealthEvent, ...] = ()
     oddities: tuple[str, ...] = ()
     state: str = ""
@@ -47,10 +54,15 @@ class Marks(msgspec.Struct, frozen=True):
         return self.annotated and self.said_cordoned and untouched
 
     @property
-    def handed_over(self) -> bool:
-        """Held by NVSentinel's cordon without the annotation: since v1.20 a node waits so
-        for its validation."""
+    def held(self) -> bool:
+        """Held by NVSentinel's cordon while no event is listed any more."""
         return not self.annotated and self.unschedulable and bool(self.cordoned_by)
+
+    @property
+    def handed_over(self) -> bool:
+        """Held without the annotation: since v1.20 a node waits so for its validation. An
+        annotation that is there and empty is a release under way instead."""
+        return self.held and not self.emptied
 
 
 def read(node: Node) -> Marks:
@@ -65,12 +77,15 @@ def read(node: Node) -> Marks:
         else 0.0
     )
     preexisting = node.annotations.get(names.CORDON_PREEXISTING_ANNOTATION) == "True"
-    stale = preexisting or 0 < cordoned_at <= uncordoned_at
-    annotated = text.strip() not in ("", "[]")
+    # In the same second the cordon is the later one: a release takes its labels away.
+    stale = preexisting or 0 < cordoned_at < uncordoned_at
+    # What cannot be decoded still holds the node; a list without an event does not.
+    annotated = bool(decoded.events or decoded.oddities)
     # Versions before July 2026 do not note a cordon they found; they only set no labels then.
     found_cordoned = annotated and node.unschedulable and not cordoned_by
     return Marks(
         annotated=annotated,
+        emptied=names.QUARANTINE_ANNOTATION in node.annotations and not annotated,
         events=decoded.events,
         oddities=decoded.oddities,
         state=node.labels.get(names.STATE_LABEL, ""),

@@ -20,13 +20,22 @@ from nvsx.core.ports import Fault
 from nvsx.core.watches.snapshot import Event, Node
 from nvsx.nvsentinel import marks, messages, names, sessions
 
-#: An Event that was silent for so long reports a new episode, not the same one again.
+#: An Event that was silent for so long reports a new episode, not the same one again. A
+#: monitor that looks every 15 s repeats itself within minutes while a fault lasts.
 EPISODE = 600.0
 _log = logging.getLogger(__name__)
 
 
 def find_new_faults(old: Node | None, new: Node, key: Callable[[Node], str]) -> list[Fault]:
-    """The faults `new` shows and `old` did not; `key` gives the node's session key."""
+    """The faults `new` shows and `old` did not; `key` gives the node's session key.
+
+    10:15:30  condition `79 …;`             new: 79
+    10:15:32  annotation [79]               new: 79, with its session
+    10:15:45  condition `79 …;` again       nothing: a newer heartbeat
+    10:16:00  condition `79 …;48 …;`        new: 48
+    10:29:30  condition healthy             nothing
+    10:31:00  condition `79 …;`             new: 79, it came back
+    """
     found = [Fault(new.name, event) for event in _find_new_fragments(old, new)]
     now = new.annotations.get(names.QUARANTINE_ANNOTATION)
     if now and (old is None or now != old.annotations.get(names.QUARANTINE_ANNOTATION)):

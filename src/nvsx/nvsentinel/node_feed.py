@@ -42,11 +42,14 @@ from nvsx.nvsentinel.sessions import SessionTracker
 NOT_YET = "not read yet"
 NO_STORE = "no store of health events is configured (healthEvents.uri in nvsx.yaml)"
 #: Lines kept for each `log` watch; only those that match its pattern count.
+#: Fifty are enough for a watch that counts, and for a person who reads them.
 LOG_LINES = 50
 #: Pods of the node remembered by name, the gone ones too: the oldest are forgotten first.
 MOST_PODS = 500
+#: Seconds between two reads of the store: each is a query of somebody else's database.
 STORE_EVERY = 10.0
-#: How far before the incident stored events are read; later ones of it may predate it.
+#: How far before the incident stored events are read: a joined fault can be older than the
+#: one that opened the session, and node clocks differ.
 STORE_REACH = 600.0
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from nvsx.nvsentinel.node_feed import Feed
 from nvsx.nvsentinel.sessions import SessionTracker
 from nvsx.nvsentinel.workloads import as_map
 
-#: How long what is known of the installation stays good, in seconds.
+#: How long what is known of the installation stays good, in seconds: three lists for each
+#: note of each waiting run would be many, and a breaker that trips is told soon enough.
 FRESH = 30.0
 
 

@@ -14,9 +14,8 @@ from nvsx.cluster import discovery
 from nvsx.cluster.door import Cluster
 from nvsx.core.errors import NotFound
 from nvsx.core.watches.snapshot import ResourceSource
-from nvsx.nvsentinel.workloads import as_map
+from nvsx.nvsentinel.workloads import NAME_LABEL, as_map, count_pods
 
-_NAME_LABEL = "app.kubernetes.io/name"
 Answer = tuple[bool, str]
 
 
@@ -35,7 +34,7 @@ async def check_workload(cluster: Cluster, kind: str, name: str, namespace: str)
     if not found:
         step = f"see `kubectl -n {namespace} get {plural}`; is it enabled in the Helm values?"
         return False, f"{kind} {name} not found in namespace {namespace}: {step}"
-    counts = [_count_pods(kind, i) for i in found]
+    counts = [count_pods("Deployment" if kind == "deployment" else "DaemonSet", i) for i in found]
     desired, ready = sum(d for d, _ in counts), sum(r for _, r in counts)
     shown = ", ".join(_name_of(i) for i in found)
     text = f"{kind} {shown}: {ready} of {desired} ready"
@@ -69,15 +68,6 @@ def _find_named(items: list[Mapping[str, Any]], name: str) -> list[Mapping[str, 
     if exact:
         return exact
     labelled = [
-        i for i in items if as_map(as_map(i.get("metadata")).get("labels")).get(_NAME_LABEL) == name
+        i for i in items if as_map(as_map(i.get("metadata")).get("labels")).get(NAME_LABEL) == name
     ]
     return labelled or [i for i in items if _name_of(i).startswith(f"{name}-")]
-
-
-def _count_pods(kind: str, item: Mapping[str, Any]) -> tuple[int, int]:
-    """Pods wanted and pods ready. An absent `replicas` means one."""
-    spec, status = as_map(item.get("spec")), as_map(item.get("status"))
-    if kind == "deployment":
-        replicas = spec.get("replicas")
-        return (1 if replicas is None else int(replicas)), int(status.get("readyReplicas") or 0)
-    return int(status.get("desiredNumberScheduled") or 0), int(status.get("numberReady") or 0)

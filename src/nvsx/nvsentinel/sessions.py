@@ -6,6 +6,15 @@ while events join it, and ends when annotation and state label are gone. The obs
 keeps one for each followed node; a resumed run seeds it with what it knew.
 NVSentinel's own timestamps are used before the time of looking. What cannot be known
 (how a session ended that nobody watched) stays open-ended rather than guessed.
+
+A whole session, as the node shows it:
+
+    10:15:30  the fault is generated (in the annotation's event)
+    10:15:32  annotation, state label, cordon with its time: the session opens, keyed by the
+              event's id
+    10:16:00  a second event joins the annotation: the same session, the same key
+    10:29:31  the annotation is `[]`; cordon and state label stay: still open
+    10:29:32  annotation, label and cordon gone, uncordon with its time: recovered at 10:29:32
 """
 
 from __future__ import annotations
@@ -22,7 +31,7 @@ from nvsx.core.watches.snapshot import Node
 from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.marks import Marks
 
-#: Cordon times are whole seconds of the same clock: two that differ by more are two cordons.
+#: Cordon times are whole seconds of one clock: two that differ by more are two cordons.
 SAME_CORDON = 1.0
 GONE = "the Node object is gone"
 
@@ -50,7 +59,11 @@ class SessionTracker:
     """The session of one node, as its marks tell it.
 
     With a seed that is still open, the first look decides whether that session goes on or
-    has ended meanwhile; a session that took its place is reported by the next look.
+    has ended meanwhile; a session that took its place is reported by the next look:
+
+        10:15  seed: session A, open            (nvsx stops)
+        10:40  A released, 11:00 B quarantined  (nobody watches)
+        11:05  first look: A has ended at 10:40; second look: B is open
     """
 
     def __init__(self, seed: Session | None = None) -> None:
@@ -58,6 +71,7 @@ class SessionTracker:
         self._looked = False
         self._unmarked_before = False
         self._stale: frozenset[str] = frozenset()
+        self._emptied = False
 
     @property
     def session(self) -> Session:
@@ -84,6 +98,8 @@ class SessionTracker:
             self._session = _ended_before_we_came(seen)
         if seen.annotated:
             self._stale = seen.by_hand
+        # Fault-quarantine empties the list for healthy events alone.
+        self._emptied = seen.emptied or (self._emptied and not seen.annotated)
         self._looked = True
         self._unmarked_before = not (seen.annotated or seen.state)
         return self._session
@@ -106,45 +122,53 @@ class SessionTracker:
         return _grow_session(fresh, seen, at)
 
     def _continue_session(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        """Whether the session that was open goes on, and if not, how it ended.
+
+        annotation lists events             goes on (a later session's: ended unwatched)
+        gone, uncordoned by NVSentinel      recovered at the uncordon's time
+        gone, new mark of a person's        cancelled
+        gone, state label or cordon stay    goes on: hand-over, or a release under way
+        gone, nothing left, check unhealthy cancelled, unless the list was emptied first
+        gone, nothing left, checks healthy  recovered at the time of looking
+        """
         before = msgspec.structs.replace(before, node_uid=before.node_uid or node.uid)
         if seen.annotated:
             if _is_later_session(before, seen):
-                return self._end_unwatched(before, seen, at)
+                return _end_unwatched(before, seen)
             return _grow_session(before, seen, at)
-        began = math.floor(before.quarantined_at or before.generated_at or 0.0)
-        if seen.uncordoned_at and seen.uncordoned_at >= began:
-            return _end_session(
-                before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
-            )
+        if _was_uncordoned_since(before, seen):
+            return _end_uncordoned(before, seen)
         by_hand = seen.by_hand - self._stale
         if by_hand:
             return _end_session(before, at, "cancelled", _describe_by_hand(by_hand))
-        if seen.state or (seen.handed_over and not before.cordon_preexisting):
+        if seen.state or (seen.held and not before.cordon_preexisting):
             return _grow_session(before, seen, at)
         sick = _list_still_unhealthy(before, node)
-        if sick:
+        # Marks and conditions travel by two queues: a release can be seen before the
+        # condition turns healthy.
+        if sick and not self._emptied:
             text = f"NVSentinel's marks were removed while {', '.join(sick)} is still unhealthy"
             return _end_session(before, at, "cancelled", text)
         return _end_session(before, at, "recovered", "NVSentinel's marks are gone")
 
-    def _end_unwatched(self, before: Session, seen: Marks, at: float) -> Session:
-        """`before` is over and another session has begun; how it ended may be unknown."""
-        began = math.floor(before.quarantined_at or before.generated_at or 0.0)
-        if seen.uncordoned_at >= began > 0:
-            return _end_session(
-                before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node"
-            )
-        times = [e.generated_at for e in seen.events if e.generated_at]
-        latest = seen.cordoned_at or min(times, default=at)
-        return _end_session(
-            before, latest, "", "it ended while nobody watched; another one has begun"
-        )
+
+def _end_uncordoned(before: Session, seen: Marks) -> Session:
+    return _end_session(before, seen.uncordoned_at, "recovered", "NVSentinel uncordoned the node")
+
+
+def _end_unwatched(before: Session, seen: Marks) -> Session:
+    """`before` is over and another session has begun; how it ended may be unknown."""
+    if _was_uncordoned_since(before, seen):
+        return _end_uncordoned(before, seen)
+    return _end_session(
+        before, seen.cordoned_at, "", "it ended while nobody watched; another one has begun"
+    )
 
 
 def _is_held_without_annotation(seen: Marks) -> bool:
     """Without the annotation, only a cordon of NVSentinel's makes a session: a state label
     alone can be a leftover that was written after the end."""
-    return seen.handed_over and not seen.by_hand
+    return seen.held and not seen.by_hand
 
 
 def _shares_event(session: Session, seen: Marks) -> bool:
@@ -153,13 +177,29 @@ def _shares_event(session: Session, seen: Marks) -> bool:
 
 
 def _is_later_session(session: Session, seen: Marks) -> bool:
-    """Whether the annotation is a later session's: none of our events, and a new cordon."""
+    """Whether the annotation is a later session's: none of our events, and a new cordon.
+
+        10:15:32  ours: event A, cordoned at 10:15:32
+        10:20:00  event B alone, cordoned at 10:15:32: B joined, A was cleared: still ours
+        11:00:07  event C alone, cordoned at 11:00:05: a later session
+
+    Without both cordon times an uncordon since ours began tells the same.
+    """
     if not seen.events or not session.events or _shares_event(session, seen):
         return False
-    began = session.quarantined_at or session.generated_at or 0.0
     if seen.cordoned_at and session.quarantined_at:
         return seen.cordoned_at > session.quarantined_at + SAME_CORDON
-    return seen.uncordoned_at >= math.floor(began) > 0
+    return _was_uncordoned_since(session, seen)
+
+
+def _was_uncordoned_since(session: Session, seen: Marks) -> bool:
+    """Whether NVSentinel's uncordon is of this session: uncordon labels stay on the node for
+    ever, so that one from before the session began is an earlier one's. Label times are cut
+    to the second: a session that began at 10:15:32.9 can be over at 10:15:32."""
+    began = session.quarantined_at or session.generated_at
+    if began is None or seen.uncordoned_at == session.previous_end:
+        return False
+    return seen.uncordoned_at >= math.floor(began)
 
 
 def _grow_session(session: Session, seen: Marks, at: float) -> Session:
@@ -198,7 +238,12 @@ def _end_session(session: Session, at: float, ending: Ending, detail: str) -> Se
 
 
 def _is_other_node_object(session: Session, node: Node) -> bool:
-    """Whether `node` is not the Node object that an open or terminated session was about."""
+    """Whether `node` is not the Node object that an open or terminated session was about.
+
+    10:16  RebootNode or TerminateNode for Node UID 1
+    10:20  no Node: terminated
+    10:24  Node UID 2 of the same name: told once as the replacement, and no recovery
+    """
     if session.ending == "terminated":
         return session.replaced_at is None
     return session.open and "" not in (node.uid, session.node_uid) and node.uid != session.node_uid

@@ -3,6 +3,16 @@
 `add_times` adds to the known marks what one snapshot shows. NVSentinel's own timestamps come
 first, the time of looking only where it writes none (drain labels). A mark that was never
 seen stays None: nothing is made up, and time to repair stays None with it.
+
+    10:15:30.12  generated        the event's own time
+    10:15:30     condition_seen   the condition's transition
+    10:15:32     quarantined      the cordon label
+    10:16:50     drain_began      when the state label was seen as draining
+    10:17:00     drain_finished   when it was seen as drain-succeeded or drain-failed
+    10:17:06     remediation_created, the oldest request of the session
+    10:27:10     node_ready       the newest request's completion
+    10:29:30     healthy          the last check's transition
+    10:29:32     unquarantined    the uncordon label: time to repair is 14 min 1.88 s
 """
 
 from __future__ import annotations
@@ -15,7 +25,8 @@ from nvsx.core.incident.session import HealthEvent, Session, Times
 from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, messages, names
 
-#: A condition's times have whole seconds, a generatedTimestamp has nanoseconds.
+#: Times of conditions and labels are cut to the second, a generatedTimestamp has nanoseconds:
+#: a mark may seem up to a second older than the fault it belongs to.
 WHOLE_SECOND = 1.0
 
 
@@ -92,7 +103,11 @@ def _node_ready_at(previous: Times, snapshot: Snapshot, mine: tuple[Resource, ..
 def _healthy_at(
     previous: Times, found: list[Condition], generated: float | None, session: Session
 ) -> float | None:
-    """When the last condition of the incident turned healthy; None while one is not."""
+    """When the last condition of the incident turned healthy; None while one is not.
+
+    A healthy condition whose last transition is older than the fault was never unhealthy of
+    it: the fault has been seen elsewhere and its condition is still to come.
+    """
     if not found:
         return previous.healthy
     if any(messages.is_unhealthy(c) for c in found):

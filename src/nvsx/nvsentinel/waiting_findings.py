@@ -13,7 +13,10 @@ from nvsx.core.watches.snapshot import Note
 from nvsx.nvsentinel import marks, messages, names
 from nvsx.nvsentinel.case import WaitingCase
 
+#: A note is a sentence: more pods than this are counted.
 _SHOWN_PODS = 5
+#: How long a non-fatal Event explains why nothing happens; Kubernetes keeps Events that long.
+EVENT_EXPLAINS_FOR = 3600.0
 #: NVSentinel's own acceptance test gives the cordon two minutes.
 CORDONED_WITHIN = 120.0
 
@@ -49,7 +52,7 @@ def find_dry_run(case: WaitingCase) -> Iterator[Note]:
         where = (
             case.inst.dry_run.evidence
             if known and case.inst
-            else ("the annotation is there, but neither cordon nor state label")
+            else "the annotations say cordoned, and the node is not"
         )
         yield Note(
             "dry-run",
@@ -132,7 +135,7 @@ def find_no_effect(case: WaitingCase) -> Iterator[Note]:
             )
             return
     for found in case.snap.events:
-        if messages.is_check_event(found) and found.last >= case.now - 3600:
+        if messages.is_check_event(found) and found.last >= case.now - EVENT_EXPLAINS_FOR:
             event = messages.event_of_kubernetes_event(found)
             yield Note(
                 "action-none",
@@ -161,7 +164,12 @@ def find_no_rule(case: WaitingCase) -> Iterator[Note]:
 
 
 def find_not_quarantined(case: WaitingCase) -> Iterator[Note]:
-    """Nothing explains it, and fault-quarantine takes seconds, not minutes."""
+    """Nothing explains it, and fault-quarantine takes seconds, not minutes.
+
+    10:15:30  the condition is True
+    10:17:29  no cordon: nothing is said yet
+    10:17:30  no cordon: this is said
+    """
     if case.snap.session.open or not case.sick:
         return
     since = min(c.transition for c in case.sick)
@@ -217,7 +225,7 @@ def find_repair_not_created(case: WaitingCase) -> Iterator[Note]:
     yield Note(
         "repair-not-created",
         "the state is remediation-failed, and no repair of this incident exists: "
-        "fault-remediation could not create it",
+        "fault-remediation could not create it, and tries again with growing pauses",
         f"see why: {case.kubectl('logs deploy/fault-remediation')} | grep {case.snap.node_name}",
     )
 
@@ -226,6 +234,14 @@ def find_repair_not_created(case: WaitingCase) -> Iterator[Note]:
 
 
 def find_drain_waits(case: WaitingCase) -> Iterator[Note]:
+    """What the drain waits for, by the drainer's own Events of this session.
+
+        10:16:00  Event: awaits ml/train-0, ml/train-1
+        10:40:00  train-0 has ended: ml/train-1 alone is named
+        10:50:00  state remediating: the drain is over, nothing is said
+
+    The Event's list is cut to the pods that are still there, where the pods can be read.
+    """
     session = case.snap.session
     node = case.snap.node_name
     if session.state == names.STATE_DRAIN_FAILED:

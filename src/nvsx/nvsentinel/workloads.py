@@ -36,7 +36,7 @@ MODULES = (
     "event-exporter",
     "preflight",
 )
-_NAME_LABEL = "app.kubernetes.io/name"
+NAME_LABEL = "app.kubernetes.io/name"
 #: The chart of platform-connectors is the umbrella chart, and labels its pods so.
 _OTHER_LABEL = {"platform-connectors": "nvsentinel"}
 
@@ -141,24 +141,17 @@ def _read_workloads(kind: str, items: list[Mapping[str, Any]]) -> list[Workload]
 
 
 def _read_workload(kind: str, item: Mapping[str, Any]) -> Workload:
-    meta, spec, status = (as_map(item.get(k)) for k in ("metadata", "spec", "status"))
+    meta, spec = as_map(item.get("metadata")), as_map(item.get("spec"))
     template = as_map(as_map(spec.get("template")).get("spec"))
     containers = [as_map(c) for c in template.get("containers") or ()]
     image = str(containers[0].get("image") or "") if containers else ""
     words = [w for c in containers for key in ("command", "args") for w in c.get(key) or ()]
-    if kind == "Deployment":
-        # An absent `replicas` means one.
-        replicas = spec.get("replicas")
-        desired = 1 if replicas is None else int(replicas)
-        ready = int(status.get("readyReplicas") or 0)
-    else:
-        desired = int(status.get("desiredNumberScheduled") or 0)
-        ready = int(status.get("numberReady") or 0)
+    desired, ready = count_pods(kind, item)
     return Workload(
         kind,
         str(meta.get("namespace") or ""),
         str(meta.get("name") or ""),
-        str(as_map(meta.get("labels")).get(_NAME_LABEL) or ""),
+        str(as_map(meta.get("labels")).get(NAME_LABEL) or ""),
         desired,
         ready,
         _image_tag(image),
@@ -166,10 +159,24 @@ def _read_workload(kind: str, item: Mapping[str, Any]) -> Workload:
     )
 
 
+def count_pods(kind: str, item: Mapping[str, Any]) -> tuple[int, int]:
+    """Pods that a Deployment or DaemonSet wants, and those that are ready."""
+    spec, status = as_map(item.get("spec")), as_map(item.get("status"))
+    if kind == "Deployment":
+        # An absent `replicas` means one.
+        replicas = spec.get("replicas")
+        return (1 if replicas is None else int(replicas)), int(status.get("readyReplicas") or 0)
+    return int(status.get("desiredNumberScheduled") or 0), int(status.get("numberReady") or 0)
+
+
 def _image_tag(image: str) -> str:
-    """The tag of an image reference: the version that counts, chart labels lag behind."""
+    """The tag of an image reference: the version that counts, chart labels lag behind.
+
+    The two GPU monitors are one version, built for two versions of DCGM: v1.19.0-dcgm-3.x
+    and v1.19.0-dcgm-4.x are both v1.19.0.
+    """
     last = image.split("@", 1)[0].rsplit("/", 1)[-1]
-    return last.partition(":")[2]
+    return re.sub(r"-dcgm-[0-9.x]+$", "", last.partition(":")[2])
 
 
 def _module_of(workload: Workload) -> str:

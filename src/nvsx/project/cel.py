@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from nvsx.core import patterns
 from nvsx.core.routing.route import Holds, Truth
-from nvsx.core.routing.sources import Computed
+from nvsx.core.senders.message_fields import Computed
 
 _MAX_LENGTH = 2000
 
@@ -31,6 +32,11 @@ def _compile_expression(expression: str, variable: str = "event") -> Any:
     """The compiled expression. Raises ValueError with what is wrong, and where in it."""
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"the expression is longer than {_MAX_LENGTH} characters")
+    # The patterns of matches() are RE2's, and nothing can stop it; the counts of all together.
+    if (pieces := patterns.count_pieces(expression)[1]) > patterns.MAX_PROGRAM:
+        raise ValueError(
+            f"its counts in braces repeat {pieces} pieces, and {patterns.MAX_PROGRAM} are the most"
+        )
     try:
         program = _make_environment(variable).compile(expression)
     except RuntimeError as exc:  # the library's only exception, whatever is wrong
@@ -78,13 +84,16 @@ def check_value(expression: str) -> str:
     return ""
 
 
-def _with_numbers_cel_has(value: Any) -> Any:
+def _as_cel_takes_it(value: Any) -> Any:
     """The value with whole numbers beyond 64 bits as doubles: CEL has no such whole numbers, and
-    would refuse the whole message for one."""
+    would refuse the whole message for one. Texts are cut: what an expression does with each
+    cannot be stopped, and a megabyte may come from anybody."""
+    if isinstance(value, str):
+        return value[: patterns.MAX_TEXT]
     if isinstance(value, Mapping):
-        return {key: _with_numbers_cel_has(inner) for key, inner in value.items()}
+        return {key: _as_cel_takes_it(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_numbers_cel_has(inner) for inner in value]
+        return [_as_cel_takes_it(inner) for inner in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return float(value)
     return value
@@ -94,7 +103,7 @@ def value(expression: str, body: Mapping[str, object]) -> Computed:
     """The text an expression finds in `body`. Never raises for what a body contains."""
     try:
         program = _compile_expression(expression, "body")
-        result = program.eval(data={"body": _with_numbers_cel_has(body)})
+        result = program.eval(data={"body": _as_cel_takes_it(body)})
     except (ValueError, RuntimeError) as exc:
         return Computed("", str(exc).splitlines()[0])
     plain, kind = result.plain_value(), result.type().name().upper()
@@ -112,7 +121,7 @@ def evaluate(event: Mapping[str, object]) -> Holds:
     """What tells whether an expression holds for `event`; the event is converted once for all
     of them. Never raises for what an event contains."""
     try:
-        activation = _make_environment("event").Activation({"event": dict(event)})
+        activation = _make_environment("event").Activation({"event": _as_cel_takes_it(event)})
     except (ValueError, RuntimeError) as exc:
         nothing = Truth(False, str(exc).splitlines()[0])
         return lambda _: nothing

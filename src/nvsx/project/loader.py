@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import inside
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook, YamlPath, shown
-from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, stage_problems
-from nvsx.project import cel, yaml_tree
+from nvsx.core.runbook.schema import NAME_PATTERN, Runbook, find_stage_problems
+from nvsx.project import cel, locate, yaml_tree
 from nvsx.project.yaml_findings import collect_problems
 from nvsx.project.yaml_tree import Tree
 
@@ -77,7 +77,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
     stages = data.get("stages")
     items = stages if isinstance(stages, list) else []
     with_id = [(i, s["id"]) for i, s in enumerate(items) if isinstance(s, dict) and "id" in s]
-    for index, message in stage_problems([stage_id for _, stage_id in with_id]):
+    for index, message in find_stage_problems([stage_id for _, stage_id in with_id]):
         text, _, hint = message.partition("; ")
         mark = tree.positions.value(("stages", with_id[index][0], "id"))
         yield Problem(text, file, *mark, hint)
@@ -89,7 +89,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
             yield Problem(f"when: {wrong}", file, *mark)
     real_root = root.resolve()
     for where, target in _named_files(data, items):
-        if _leaves_project(root / target, real_root):
+        if locate.leads_out(root / target, real_root):
             mark = tree.positions.value(where)
             yield Problem(f"'{target}' leads out of the project through a link", file, *mark)
 
@@ -97,7 +97,7 @@ def _beyond_the_model(tree: Tree, path: Path, root: Path, file: str) -> Iterator
 def _named_files(data: dict[str, object], stages: list[object]) -> Iterator[tuple[YamlPath, str]]:
     """Every path a runbook names, with where it stands, relative to the project."""
     named: list[tuple[YamlPath, str, object]] = [
-        (("onFailure",), "runbooks", data.get("onFailure"))
+        ((key,), "runbooks", data.get(key)) for key in ("onFailure", "onAttempt")
     ]
     for i, stage in enumerate(stages):
         if not isinstance(stage, dict):
@@ -123,27 +123,13 @@ def _is_inside(path: str, base: str) -> bool:
     return True
 
 
-def _leaves_project(path: Path, real_root: Path) -> bool:
-    """Whether links lead from inside the project to outside."""
-    try:
-        return not path.resolve().is_relative_to(real_root)
-    except (OSError, RuntimeError):  # links in a circle
-        return True
-
-
 def discover(root: Path) -> list[Entry]:
     """Every runbook of a project, by name; files that cannot be used are entries too."""
-    folder = root.absolute() / "runbooks"
-    try:
-        paths = sorted(
-            p for p in folder.glob("*.yaml") if not p.name.startswith((".", "_")) and p.is_file()
-        )
-    except OSError as exc:
-        raise UsageError(f"{folder} cannot be read: {exc.strerror or exc}") from None
-    return [_load_entry(path, root.absolute()) for path in paths]
+    return [load_entry(path, root.absolute()) for path in locate.runbook_files(root)]
 
 
-def _load_entry(path: Path, root: Path) -> Entry:
+def load_entry(path: Path, root: Path) -> Entry:
+    """One file as an entry, whether it can be used or not."""
     try:
         return load_runbook(path, root)
     except InvalidRunbook as exc:

@@ -87,6 +87,17 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
+def runbook_files(root: Path) -> list[Path]:
+    """The files that are to be runbooks, by name. Raises UsageError."""
+    folder = root.absolute() / "runbooks"
+    try:
+        return sorted(
+            p for p in folder.glob("*.yaml") if not p.name.startswith((".", "_")) and p.is_file()
+        )
+    except OSError as exc:
+        raise UsageError(f"{folder} cannot be read: {exc.strerror or exc}") from None
+
+
 def source_checkout() -> Path | None:
     """The checkout this code runs from; None when nvsx was installed from a wheel."""
     root = Path(__file__).absolute().parents[3]
@@ -153,3 +164,11 @@ def state_path(env: Mapping[str, str]) -> Path:
     if home := env.get("HOME"):
         return Path(home) / ".local" / "state" / "nvsx"
     raise UsageError("no HOME to keep state in", "set NVSX_STATE_DIR")
+
+
+def leads_out(path: Path, real_root: Path) -> bool:
+    """Whether links lead from inside the project to outside."""
+    try:
+        return not path.resolve().is_relative_to(real_root)
+    except (OSError, RuntimeError):  # links in a circle
+        return True

@@ -15,20 +15,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from nvsx.core import patterns
-from nvsx.core.durations import Duration
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
-from nvsx.core.fields import Model, Text, Texts
-from nvsx.core.routing.sources import (
-    KINDS,
-    Extract,
+from nvsx.core.fields import Duration, Model, Text, Texts
+from nvsx.core.runbook.catalog import Positions, YamlPath
+from nvsx.core.senders.message_fields import Extract
+from nvsx.core.senders.registry import SENDERS
+from nvsx.core.senders.sources import (
     OAuth,
     Source,
     Sources,
     Token,
     kind_of,
-    misplaced,
+    misplaced_keys,
 )
-from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import collect_problems, find_nearest, locate_findings
 from nvsx.project.yaml_tree import Tree
@@ -189,11 +188,11 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
         if kind is None:
-            hint = find_nearest(name, KINDS) or f"write kind: one of {', '.join(KINDS)}"
+            hint = find_nearest(name, SENDERS) or f"write kind: one of {', '.join(SENDERS)}"
             place = tree.positions.key(path)
             yield Problem(f"source '{name}' needs a kind", FILE, *place, hint)
             continue
-        for key, why in misplaced(kind, source).items():
+        for key, why in misplaced_keys(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
         for rule, rule_path in _rules_of(name, source, tree):
             if rule.cel and (wrong := cel.check_value(rule.cel)):

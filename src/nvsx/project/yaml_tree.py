@@ -19,7 +19,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from nvsx.core.errors import InvalidRunbook, Problem
-from nvsx.core.runbook.catalog import Mark, Positions, YamlPath
+from nvsx.core.runbook.catalog import Positions, SourceMark, YamlPath
 
 MAX_BYTES = 256 * 1024
 MAX_NODES = 20_000
@@ -36,7 +36,7 @@ _PLAIN = {  # https://yaml.org/spec/1.2.2/#103-core-schema
 }
 _MAYBE_MORE = frozenset("~nNtTfF+-.0123456789")
 """How plain words begin that are something else than text; the empty one is null."""
-_TOP = Mark(1, 1)
+_TOP = SourceMark(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def load(raw: bytes, file: str, *, allow_empty: bool = False) -> Tree:
     return Tree(data, Positions(reader.keys, reader.values))
 
 
-def _refuse_file(file: str, message: str, mark: Mark = _TOP, hint: str = "") -> InvalidRunbook:
+def _refuse_file(
+    file: str, message: str, mark: SourceMark = _TOP, hint: str = ""
+) -> InvalidRunbook:
     return InvalidRunbook(file, [Problem(message, file, mark.line, mark.column, hint)])
 
 
@@ -80,7 +82,10 @@ def _decode_text(raw: bytes, file: str) -> str:
         line = before.count(b"\n") + 1
         column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
         raise _refuse_file(
-            file, f"byte 0x{raw[exc.start]:02x} is not UTF-8", Mark(line, column), "save as UTF-8"
+            file,
+            f"byte 0x{raw[exc.start]:02x} is not UTF-8",
+            SourceMark(line, column),
+            "save as UTF-8",
         ) from None
 
 
@@ -91,7 +96,7 @@ def _compose_node(text: str, file: str) -> Node | None:
         raise _explain_syntax(exc, text, file) from None
     except ReaderError as exc:
         before = text.encode()[: exc.position].decode(errors="ignore")
-        mark = Mark(before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
+        mark = SourceMark(before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
         code = exc.character if isinstance(exc.character, int) else ord(exc.character[0])
         raise _refuse_file(file, f"character U+{code:04X} is not allowed in YAML", mark) from None
     except YAMLError as exc:
@@ -111,7 +116,7 @@ def _make_parser(text: str) -> Any:
 
 def _explain_syntax(exc: MarkedYAMLError, text: str, file: str) -> InvalidRunbook:
     where = exc.problem_mark or exc.context_mark
-    mark = Mark(where.line + 1, where.column + 1) if where else _TOP
+    mark = SourceMark(where.line + 1, where.column + 1) if where else _TOP
     problem = str(exc.problem or exc.context or "not valid YAML")
     line = [*text.splitlines(), *[""] * mark.line][mark.line - 1]
     hint = ""
@@ -195,8 +200,8 @@ class _Reader:
     small file of aliases to aliases would otherwise become gigabytes."""
 
     file: str
-    keys: dict[YamlPath, Mark] = field(default_factory=dict)
-    values: dict[YamlPath, Mark] = field(default_factory=dict)
+    keys: dict[YamlPath, SourceMark] = field(default_factory=dict)
+    values: dict[YamlPath, SourceMark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     visits: int = 0
 
@@ -272,10 +277,10 @@ class _Reader:
         if str(node.tag) != _TAG + kind:
             self._add_problem(f"tag {node.tag} is not supported", _mark_of(node), "leave it out")
 
-    def _add_problem(self, message: str, mark: Mark, hint: str = "") -> None:
+    def _add_problem(self, message: str, mark: SourceMark, hint: str = "") -> None:
         self.problems.append(Problem(message, self.file, mark.line, mark.column, hint))
 
 
-def _mark_of(node: Any) -> Mark:
+def _mark_of(node: Any) -> SourceMark:
     """Where a node or an event begins."""
-    return Mark(node.start_mark.line + 1, node.start_mark.column + 1)
+    return SourceMark(node.start_mark.line + 1, node.start_mark.column + 1)

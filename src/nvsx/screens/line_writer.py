@@ -53,7 +53,7 @@ class LineWriter:
         self._stream = stream
         self._queue: queue.Queue[bytes | None] = queue.Queue(limit)
         self._broken = False
-        self._thread = threading.Thread(target=self._run, name="nvsx-writer", daemon=True)
+        self._thread = threading.Thread(target=self._write_lines, name="nvsx-writer", daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
@@ -65,7 +65,7 @@ class LineWriter:
         except queue.Full:
             self._broken = True
 
-    def _run(self) -> None:
+    def _write_lines(self) -> None:
         while (line := self._queue.get()) is not None:
             batch = [line]
             done = False

@@ -28,14 +28,14 @@ class PlainView:
     def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(entry.t))
         for line in lines_of(entry):
-            if self._quiet(entry.body):
+            if self._is_quiet(entry.body):
                 continue
-            self._out.write(self._format(clock, line, replayed=replayed))
+            self._out.write(self._format_line(clock, line, replayed=replayed))
 
-    def _quiet(self, body: j.RunEvent) -> bool:
+    def _is_quiet(self, body: j.RunEvent) -> bool:
         return isinstance(body, j.WatchChange) and body.verdict == "pending" and not self._verbose
 
-    def _format(self, clock: str, line: Line, *, replayed: bool) -> bytes:
+    def _format_line(self, clock: str, line: Line, *, replayed: bool) -> bytes:
         stamp = f"{clock} {'(again) ' if replayed else ''}"
         text = f"{line.mark} {one_line(line.text)}"
         code = _SGR[line.tone]

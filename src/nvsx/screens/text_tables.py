@@ -9,8 +9,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
-import typer
-
 from nvsx.core.plain_text import one_line
 
 _LEAST = 6
@@ -32,11 +30,13 @@ def print_table(
             less = max(0, min(over, widths[column] - _LEAST))
             widths[column], over = widths[column] - less, over - less
     for row in [head, *rows]:
-        cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+        cells = (
+            _cut_cell(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)
+        )
+        print("  ".join(cells).rstrip())
 
 
-def _cut(cell: str, width: int) -> str:
+def _cut_cell(cell: str, width: int) -> str:
     return cell if len(cell) <= width else f"{cell[: width - 1]}…"
 
 
@@ -52,4 +52,4 @@ def print_lines(lines: Iterable[str]) -> None:
             break_long_words=False,
             break_on_hyphens=False,
         )
-        typer.echo(wrap.fill(line) if 0 < width < len(line) else line)
+        print(wrap.fill(line) if 0 < width < len(line) else line)

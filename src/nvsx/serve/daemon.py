@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.incident.sight import SeenFault
 from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
 from nvsx.core.journal.run_rows import Lease
+from nvsx.core.ports import Artifacts, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
 from nvsx.follow.run_context import RunContext
@@ -28,7 +29,6 @@ from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.workplace import SystemClock, Workplace
 from nvsx.project import cel
-from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
 from nvsx.serve.incident_keeper import IncidentKeeper
@@ -49,12 +49,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MakeView = Callable[[Journal, Artifacts], View]
+"""Makes a view of one run over the journal and the run's artifacts."""
+
 TICK = 30.0
 """Seconds between two looks at what only time tells: silences and runbook files."""
 PRUNE_EVERY = 3600.0
+"""Seconds between two deletions of old events: they are kept for days, so it may be late."""
 MOST_UNROUTED = 10_000
 """Faults without a runbook that are remembered, so that each is said once."""
 RESTART_PAUSE = 5.0
+"""Seconds until faults are followed again after that broke: not a busy loop."""
 STALE_AFTER = 180.0
 """A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
 
@@ -91,7 +96,7 @@ class Counted:
         try:
             return await self._intake.offer(event)
         except StoreError:
-            self._metrics.event(event.source, "unavailable")
+            self._metrics.count_event(event.source, "unavailable")
             raise
 
 
@@ -102,12 +107,14 @@ class Daemon:
         self,
         world: Workplace,
         modes: tuple[str, ...],
+        make_report: MakeView,
         *,
         poll_interval: float = 10.0,
         live_hooks: bool = False,
     ) -> None:
         self.world = world
         self.modes = modes
+        self._make_report = make_report
         self.clock = SystemClock()
         self.metrics = Metrics()
         self.shelf = RunbookShelf(world.home.project.root)
@@ -127,9 +134,9 @@ class Daemon:
             journal=world.journal,
             inbox=self.inbox,
             clock=self.clock,
-            assemble=self._assemble,
+            assemble=self._assemble_run,
             limits=limits,
-            crashed=lambda _: self.metrics.crashed(),
+            crashed=lambda _: self.metrics.count_crash(),
             ended=self._run_ended,
             stalled=stalls.note_of,
         )
@@ -161,8 +168,8 @@ class Daemon:
             shelf=self.shelf,
             evaluate=cel.evaluate,
             limits=limits,
-            started=self._taken,
-            told=self._told,
+            started=self._heed_decision,
+            told=self._log_answer,
         )
         self.door = MaskedIntake(Counted(self.intake, self.metrics), world.home.masker)
         self.watch = WatchSource(world.observer, self.door, self.clock)
@@ -184,7 +191,7 @@ class Daemon:
         self._history = DailyPrune(world.journal, settings.history.keep)
         self._silent: frozenset[int] = frozenset()
         self._unrouted: dict[tuple[str, str, str], None] = {}
-        self._gauges()
+        self._add_gauges()
 
     # --- beginning and ending -------------------------------------------------------------
 
@@ -194,14 +201,14 @@ class Daemon:
         resumed = await self.recovery.recover()
         self.dispatcher.start()
         if "watch" in self.modes:
-            self._spawn(self._watching(), "watch")
+            self._spawn_task(self._follow_faults_for_good(), "watch")
         if self.poll is not None:
-            self._spawn(self.poll.follow(), "poll")
+            self._spawn_task(self.poll.follow(), "poll")
         await self.recovery.note_ended_runs()
         adopted = await self.watch.adopt()
-        self._silent = await self._silences()
-        self._spawn(self._housekeeping(), "housekeeping")
-        self._spawn(self.lookout.keep(), "lookout")
+        self._silent = await self._list_silences()
+        self._spawn_task(self._keep_house(), "housekeeping")
+        self._spawn_task(self.lookout.keep(), "lookout")
         return resumed, adopted
 
     async def _follow_incidents(self) -> None:
@@ -217,7 +224,7 @@ class Daemon:
                 len(adopted),
             )
 
-    async def _watching(self) -> None:
+    async def _follow_faults_for_good(self) -> None:
         """Follow faults for good; whatever breaks, begin again and look at what was missed."""
         following = self.watch.follow()
         while True:
@@ -228,7 +235,7 @@ class Daemon:
             await self.clock.sleep(RESTART_PAUSE)
             following = self.watch.follow()
             self.watch.forget()
-            await self._adopt(all_ages=True)
+            await self._adopt_open_faults(all_ages=True)
 
     async def end(self, *, grace: float | None = None) -> None:
         """Take nothing more and leave what is unfinished to the next start."""
@@ -239,39 +246,39 @@ class Daemon:
         await self.dispatcher.stop(grace)
         await self.keeper.end()
 
-    def _spawn(self, work: Awaitable[Any], name: str) -> None:
+    def _spawn_task(self, work: Awaitable[Any], name: str) -> None:
         task = asyncio.ensure_future(work)
         task.set_name(name)
         self._tasks.add(task)
-        task.add_done_callback(self._gone)
+        task.add_done_callback(self._forget_task)
 
-    def _gone(self, task: asyncio.Task[Any]) -> None:
+    def _forget_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s ended: %r", task.get_name(), error, exc_info=error)
 
     # --- runs -----------------------------------------------------------------------------
 
-    def _assemble(
+    def _assemble_run(
         self, lease: Lease, runbook: str, request: RunRequest
     ) -> tuple[RunContext, Matches]:
         loaded = self.shelf.get(runbook)
         run, matches = self.world.assemble_run(loaded, lease, request)
-        report = ReportView(self.world.journal, run.artifacts)
-        run.views = (self.metrics.view(loaded.name), LogView(), report)
+        report = self._make_report(self.world.journal, run.artifacts)
+        run.views = (self.metrics.make_view(loaded.name), LogView(), report)
         return run, matches
 
-    def _taken(self, taken: Taken) -> None:
+    def _heed_decision(self, taken: Taken) -> None:
         self.dispatcher.taken(taken)
         decision = taken.decision
         joined = decision.outcome == "attached" and decision.asks
         if joined and not self.dispatcher.has(decision.run_id):
             # The run it met is another process's; if that has died, it is ours now.
-            self._spawn(self.recovery.rescue(decision.run_id), "rescue")
+            self._spawn_task(self.recovery.rescue(decision.run_id), "rescue")
 
-    def _told(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
+    def _log_answer(self, event: TriggerEvent, answer: Answer, decision: Decision) -> None:
         outcome = "throttled" if decision.throttled else answer.outcome
-        self.metrics.event(event.source, outcome)
+        self.metrics.count_event(event.source, outcome)
         node = event.facts.node
         where = f" on {node} ({alias_of(node)})" if node else ""
         what = f"{event.facts.check_name} {','.join(event.facts.error_codes)}".strip() or "event"
@@ -305,7 +312,7 @@ class Daemon:
         self._unrouted[fault] = None
         while len(self._unrouted) > MOST_UNROUTED:
             del self._unrouted[next(iter(self._unrouted))]
-        self.metrics.unrouted()
+        self.metrics.count_unrouted()
         log.warning(
             "%s %s on %s is nobody's: no runbook takes it. Add one for it, or a catch-all",
             event.facts.check_name or "a fault",
@@ -319,7 +326,7 @@ class Daemon:
 
     def _run_ended(self, run_id: str, node: str) -> None:
         if node:
-            self._spawn(self._tell_run_ended(run_id, node), f"end of {run_id}")
+            self._spawn_task(self._tell_run_ended(run_id, node), f"end of {run_id}")
 
     async def _tell_run_ended(self, run_id: str, node: str) -> None:
         """What cannot be stored now is noted by housekeeping."""
@@ -329,38 +336,38 @@ class Daemon:
 
     # --- what only time tells -------------------------------------------------------------
 
-    async def _housekeeping(self) -> None:
+    async def _keep_house(self) -> None:
         while True:
             await self.clock.sleep(TICK)
             try:
-                await self._tidy()
+                await self._tidy_up()
             except NvsxError as error:
                 log.warning("housekeeping waits: %s", error)
             except Exception:
                 log.exception("housekeeping failed; it goes on")
 
-    async def _tidy(self) -> None:
+    async def _tidy_up(self) -> None:
         changed = await self.shelf.refresh()
-        silent = await self._silences()
+        silent = await self._list_silences()
         ended, self._silent = self._silent - silent, silent
         if changed or ended:
             self.watch.forget()
             self.lookout.start_over()
         if "watch" in self.modes or ended:
-            await self._adopt(all_ages=bool(changed or ended))
+            await self._adopt_open_faults(all_ages=bool(changed or ended))
         self.lookout.again()
         await self.recovery.note_ended_runs()
         now = self.clock.now()
         if now - self._pruned >= PRUNE_EVERY:
             self._pruned = now
             await self.inbox.prune(now - self._limits.keep_events)
-        await self._history.maybe(now)
+        await self._history.prune_if_due(now)
 
-    async def _adopt(self, *, all_ages: bool) -> None:
+    async def _adopt_open_faults(self, *, all_ages: bool) -> None:
         with suppress(ClusterError):
             await self.watch.adopt(all_ages=all_ages)
 
-    async def _silences(self) -> frozenset[int]:
+    async def _list_silences(self) -> frozenset[int]:
         return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
 
     # --- how it is ------------------------------------------------------------------------
@@ -396,10 +403,10 @@ class Daemon:
             return -1.0
         return max(0.0, self.clock.now() - nodes.last_seen)
 
-    def _gauges(self) -> None:
-        gauge = self.metrics.gauge
-        gauge("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
-        gauge("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
-        gauge("nvsx_incidents_open", "Open incidents.", lambda: len(self.keeper.open_incidents))
-        gauge("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
-        gauge("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))
+    def _add_gauges(self) -> None:
+        add = self.metrics.add_gauge
+        add("nvsx_runs_working", "Runs being worked.", lambda: self.dispatcher.working)
+        add("nvsx_runs_queued", "Runs waiting for room.", lambda: self.dispatcher.queued)
+        add("nvsx_incidents_open", "Open incidents.", lambda: len(self.keeper.open_incidents))
+        add("nvsx_watch_age_seconds", "Since the last word on nodes.", self._watch_age)
+        add("nvsx_runbooks", "Runbooks in use.", lambda: len(self.shelf.loaded))

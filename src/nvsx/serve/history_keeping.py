@@ -11,7 +11,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -27,6 +27,8 @@ LEAST = 86_400.0
 """Seconds a finished run is kept at least: limits and repeats look back at it."""
 AT_ONCE = 200
 """Runs in one commit of a prune, so that a daemon's own writes do not wait."""
+FolderOf = Callable[[RunRow], Path]
+"""Where the artifacts of a run are."""
 _RUN_ID = re.compile(r"r-[0-9a-z-]{1,60}")
 
 
@@ -39,33 +41,33 @@ def prune_before(age: float, now: float) -> float:
     return now - age
 
 
-async def prunable(home: Home, before: float) -> Sequence[RunRow]:
+async def list_prunable(home: Home, before: float) -> Sequence[RunRow]:
     """What `prune` would delete, oldest first. Raises StoreError."""
     with closing(open_store(home.state_dir)) as journal:
         return await journal.look(lambda db: history_upkeep.prunable(db, before))
 
 
 async def prune(
-    journal: SqliteJournal, before: float, *, artifacts_of: Home | None = None
+    journal: SqliteJournal, before: float, *, folder_of: FolderOf | None = None
 ) -> tuple[int, int]:
     """Delete what finished before `before`: (runs, artifact folders) that are gone.
 
-    With `artifacts_of` the folders of the runs go too. Raises StoreError.
+    With `folder_of` the folders of the runs go too. Raises StoreError.
     """
     gone = folders = 0
     while True:
         rows = await journal.transact(lambda db: history_upkeep.prune(db, before, AT_ONCE))
         gone += len(rows)
-        if artifacts_of is not None:
-            folders += await asyncio.to_thread(_remove, artifacts_of, rows)
+        if folder_of is not None:
+            folders += await asyncio.to_thread(_remove_folders, folder_of, rows)
         if len(rows) < AT_ONCE:
             return gone, folders
 
 
-def _remove(home: Home, rows: Sequence[RunRow]) -> int:
+def _remove_folders(folder_of: FolderOf, rows: Sequence[RunRow]) -> int:
     removed = 0
     for row in rows:
-        folder = home.artifacts_of(row)
+        folder = folder_of(row)
         # The name was a run's once; whoever put something else there keeps it.
         if not _RUN_ID.fullmatch(row.run_id) or folder.is_symlink() or not folder.is_dir():
             continue
@@ -78,12 +80,13 @@ def _remove(home: Home, rows: Sequence[RunRow]) -> int:
 
 
 async def prune_now(home: Home, before: float, *, artifacts: bool) -> tuple[int, int]:
-    """`prune` with a store of its own."""
+    """`prune` with a store of its own; with `artifacts` the folders of the runs go too."""
     with closing(open_store(home.state_dir)) as journal:
-        return await prune(journal, before, artifacts_of=home if artifacts else None)
+        folder_of = home.artifacts_of if artifacts else None
+        return await prune(journal, before, folder_of=folder_of)
 
 
-async def backup(home: Home, file: Path) -> None:
+async def back_up(home: Home, file: Path) -> None:
     """A copy of the whole state in `file`. Raises UsageError, StoreError."""
     with closing(open_store(home.state_dir)) as journal:
         await journal.look(lambda db: history_upkeep.backup(db, file))
@@ -96,8 +99,12 @@ class DailyPrune:
         self._journal, self._keep = journal, max(keep, LEAST)
         self._last = float("-inf")
 
-    async def maybe(self, now: float) -> None:
-        """Prune when a day has passed since the last time. Raises StoreError."""
+    async def prune_if_due(self, now: float) -> None:
+        """Prune when a day has passed since the last time. Raises StoreError.
+
+        Started on Monday at 10:00, asked every 30 s: it prunes at once, and on Tuesday at
+        10:00. If the store is busy then, at 10:00:30.
+        """
         if now - self._last < LEAST:
             return
         self._last = now

@@ -153,6 +153,11 @@ class IncidentKeeper:
         self._inspecting = asyncio.create_task(self._keep_inspecting(), name="installation")
         return known
 
+    async def begin_for_one(self) -> None:
+        """Begin for a run by hand: only what that asks for is followed. Raises ClusterError."""
+        self._installation = await self._inspect()
+        self._inspecting = asyncio.create_task(self._keep_inspecting(), name="installation")
+
     async def end(self) -> None:
         """Follow nothing more; every story stays as it is stored."""
         self._closed = True
@@ -184,15 +189,16 @@ class IncidentKeeper:
 
     async def view_of(self, incident: str) -> IncidentView:
         """The incident as a run sees it, open or over. Raises StoreError, UsageError."""
-        if incident not in self._views:
+        view = self._views.get(incident)
+        if view is None:
             row = await self._incidents.row(incident)
             entries = await self._incidents.entries(incident)
             story = NodeStory(row.node).after_entries(entries)
             state = story.open or story.last
             if state is None:
                 raise StoreError(f"the journal of incident {incident} does not begin")
-            self._make_view(incident, row.node, state)
-        return self._views[incident]
+            view = self._make_view(incident, row.node, state)
+        return view
 
     async def view_of_run(self, run_id: str) -> IncidentView | None:
         """The view for a run; None for a run that belongs to no incident."""

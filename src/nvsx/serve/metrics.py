@@ -25,7 +25,7 @@ _LONG = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
 class Metrics:
-    """`render` gives the exposition text; `view` counts one run's events."""
+    """`render` gives the exposition text; `make_view` counts one run's events."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter
@@ -76,27 +76,27 @@ class Metrics:
             registry=registry,
         )
 
-    def event(self, source: str, outcome: str) -> None:
+    def count_event(self, source: str, outcome: str) -> None:
         """An event was answered."""
         self._events.labels(source, outcome).inc()
 
-    def request(self, source: str, outcome: str) -> None:
+    def count_request(self, source: str, outcome: str) -> None:
         """A webhook request was answered; `unavailable` is a 503: it will come again."""
         self._requests.labels(source, outcome).inc()
 
-    def unrouted(self) -> None:
+    def count_unrouted(self) -> None:
         """A fault woke nobody."""
         self._unrouted.inc()
 
-    def crashed(self) -> None:
+    def count_crash(self) -> None:
         """A run stopped for a reason outside of it."""
         self._crashes.inc()
 
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+    def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A value that is read when the metrics are."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
-    def view(self, runbook: str) -> RunMetrics:
+    def make_view(self, runbook: str) -> RunMetrics:
         """A view that counts one run of `runbook`."""
         return RunMetrics(self, runbook)
 
@@ -104,7 +104,7 @@ class Metrics:
         """The text exposition format."""
         return generate_latest(self.registry)
 
-    def count(self, runbook: str, body: j.RunEvent) -> None:
+    def count_run_event(self, runbook: str, body: j.RunEvent) -> None:
         """Count one event of a run of `runbook`."""
         match body:
             case j.StageEnd() if body.status != "skipped":
@@ -128,7 +128,7 @@ class RunMetrics:
 
     def show(self, entry: j.Entry, *, replayed: bool = False) -> None:
         if not replayed:
-            self._metrics.count(self._runbook, entry.body)
+            self._metrics.count_run_event(self._runbook, entry.body)
 
     async def close(self) -> None:
         return None

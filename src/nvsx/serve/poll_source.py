@@ -22,13 +22,15 @@ from nvsx.core.ports import Clock
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Intake, TriggerEvent
 from nvsx.nvsentinel.event_store.event_feed import FeedPosition, HealthEventFeed
-from nvsx.serve.watch_source import TOGETHER, identity
+from nvsx.serve.watch_source import TOGETHER, identity_of
 
 log = logging.getLogger(__name__)
 
 SOURCE = "poll"
 LONGEST_PAUSE = 60.0
+"""Seconds between two tries at most: who repairs the store should not wait for nvsx."""
 BATCH = 500
+"""Events in one answer of the store: a few hundred KB."""
 
 
 class CursorStore(Protocol):
@@ -43,7 +45,7 @@ def event_of(event: HealthEvent, now: float) -> TriggerEvent:
     """A stored event as a trigger; a healthy one is a recovery notice. `now`: Unix seconds."""
     return TriggerEvent(
         source=SOURCE,
-        delivery=identity(event),
+        delivery=identity_of(event),
         facts=TriggerFacts.of(event, source=SOURCE),
         received=now,
         event=event,
@@ -87,7 +89,7 @@ class PollSource:
             try:
                 await self.poll()
             except NvsxError as error:
-                self._failed(str(error), error.message)
+                self._say_trouble_once(str(error), error.message)
             except Exception as error:
                 log.exception("polling failed; it goes on")
                 self._trouble = f"{type(error).__name__}: {error}"
@@ -102,7 +104,7 @@ class PollSource:
         Raises StoreError when the store, or ours, cannot be used now; then the same events
         come again next time.
         """
-        position = self._position or await self._resumed()
+        position = self._position or await self._resume_position()
         count = 0
         while True:
             batch = await self._feed.after(position, BATCH)
@@ -122,7 +124,11 @@ class PollSource:
         return count
 
     def state(self) -> str:
-        """`ok`, or why what is known of the store is not fresh, for /readyz."""
+        """`ok`, or why what is known of the store is not fresh, for /readyz.
+
+        With an interval of 10 s: read at 10:00:00 and never since, it is `ok` until 10:01:00
+        and then "not read for 1m1s". Not read since the start: "not been read yet".
+        """
         since = self._begun if self._read_at is None else self._read_at
         age = self._clock.now() - since
         if self._read_at is not None and age <= max(3 * self._interval, LONGEST_PAUSE):
@@ -131,12 +137,12 @@ class PollSource:
             return "the store has not been read yet"
         return f"not read for {durations.format(max(1, round(age)))}: {self._trouble or 'waiting'}"
 
-    def _failed(self, said: str, why: str) -> None:
+    def _say_trouble_once(self, said: str, why: str) -> None:
         if why != self._trouble:
             log.warning("NVSentinel's store cannot be read now: %s", said)
         self._trouble = why
 
-    async def _resumed(self) -> FeedPosition:
+    async def _resume_position(self) -> FeedPosition:
         kept = await self._cursors.cursor(self._name)
         if isinstance(kept, dict) and isinstance(kept.get("at"), int | float):
             return FeedPosition(kept)
@@ -157,7 +163,7 @@ class PollSource:
         async def in_turn(mine: list[HealthEvent]) -> None:
             async with gate:
                 for event in mine:
-                    await self._offer(event)
+                    await self._offer_one(event)
 
         results = await asyncio.gather(*map(in_turn, nodes.values()), return_exceptions=True)
         for error in results:
@@ -165,7 +171,7 @@ class PollSource:
                 raise error
         self._unwell = unwell
 
-    async def _offer(self, event: HealthEvent) -> None:
+    async def _offer_one(self, event: HealthEvent) -> None:
         try:
             await self._intake.offer(event_of(event, self._clock.now()))
         except StoreError:
@@ -177,7 +183,13 @@ class PollSource:
 
 def _is_news(event: HealthEvent, unwell: set[tuple[str, str]]) -> bool:
     """Monitors report every check as healthy when they start; only the recovery of a fault
-    that was offered says something. `unwell` has those, and is kept up to date."""
+    that was offered says something. `unwell` has those, and is kept up to date.
+
+    10:00 n1, XID check, healthy (the monitor started)   no news
+    10:05 n1, XID check, a fault                         news
+    10:09 n1, XID check, healthy                         news, its recovery
+    10:10 n1, XID check, healthy                         no news
+    """
     check = (event.node, event.check)
     if not event.healthy:
         unwell.add(check)

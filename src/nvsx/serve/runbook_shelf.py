@@ -26,8 +26,8 @@ class RunbookShelf:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._fingerprint = self._look()
-        self._take(loader.discover(root))
+        self._fingerprint = self._fingerprint_files()
+        self._take_entries(loader.discover(root))
 
     @property
     def loaded(self) -> Sequence[LoadedRunbook]:
@@ -45,15 +45,15 @@ class RunbookShelf:
 
     async def refresh(self) -> bool:
         """Read the runbooks anew if a file has changed; whether that was so."""
-        found = await asyncio.to_thread(self._look)
+        found = await asyncio.to_thread(self._fingerprint_files)
         if found == self._fingerprint:
             return False
         self._fingerprint = found
-        self._take(await asyncio.to_thread(loader.discover, self._root))
+        self._take_entries(await asyncio.to_thread(loader.discover, self._root))
         log.info("runbooks have changed: %d are in use", len(self._loaded))
         return True
 
-    def _take(self, entries: Sequence[LoadedRunbook | BrokenRunbook]) -> None:
+    def _take_entries(self, entries: Sequence[LoadedRunbook | BrokenRunbook]) -> None:
         self._entries = list(entries)
         self._loaded = [e for e in entries if isinstance(e, LoadedRunbook)]
         self._runbooks = [e.runbook for e in self._loaded]
@@ -65,7 +65,7 @@ class RunbookShelf:
                 for idle in plan_of(entry).find_unusable_files():
                     log.warning("runbook %s runs without it: %s", entry.name, idle)
 
-    def _look(self) -> Fingerprint:
+    def _fingerprint_files(self) -> Fingerprint:
         try:
             found = [(p.name, p.stat()) for p in sorted((self._root / "runbooks").glob("*.yaml"))]
         except OSError:

@@ -15,13 +15,13 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
-from dataclasses import dataclass
 
 from nvsx.core.errors import UsageError
 from nvsx.follow.one_daemon import hold_daemon_lock
 from nvsx.follow.workplace import open_workplace
 from nvsx.project.home import Home
-from nvsx.serve.daemon import Daemon
+from nvsx.serve.daemon import Daemon, MakeView
+from nvsx.serve.serve_options import ServeOptions, modes_of
 from nvsx.serve.webhook.web_service import Webhooks
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,39 +29,10 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """The options of `nvsx serve`; None stands for what nvsx.yaml says."""
-
-    modes: tuple[str, ...] | None = None
-    host: str | None = None
-    port: int | None = None
-    poll_interval: float | None = None
-    require_auth: bool | None = None
-    live_hooks: bool = False
-    tls_cert: str | None = None
-    tls_key: str | None = None
-
-
-def modes_of(home: Home, options: ServeOptions) -> tuple[str, ...]:
-    """The modes to serve in. Raises UsageError for one that is not known, or not there yet."""
-    asked = home.settings.serve.modes if options.modes is None else options.modes
-    modes = tuple(dict.fromkeys(asked))
-    unknown = [m for m in modes if m not in ("webhook", "poll", "watch")]
-    if unknown or not modes:
-        raise UsageError(
-            f"mode {', '.join(unknown) or 'nothing'} is not known", "use webhook, poll or watch"
-        )
-    if "poll" in modes and home.settings.health_events.uri == "none":
-        raise UsageError(
-            "poll mode reads NVSentinel's store, and healthEvents.uri is none",
-            "use --mode watch: it needs no database and sees the same faults",
-        )
-    return modes
-
-
 @asynccontextmanager
-async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon]:
+async def open_daemon(
+    home: Home, options: ServeOptions, make_report: MakeView
+) -> AsyncIterator[Daemon]:
     """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
     modes = modes_of(home, options)
     async with AsyncExitStack() as stack:
@@ -75,6 +46,7 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
         daemon = Daemon(
             world,
             modes,
+            make_report,
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
             live_hooks=options.live_hooks,
         )
@@ -84,11 +56,13 @@ async def open_daemon(home: Home, options: ServeOptions) -> AsyncIterator[Daemon
 async def serve(
     home: Home,
     options: ServeOptions,
+    make_report: MakeView,
     announce: Announce,
     show: Announce = lambda _: None,
     watched: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period. `show` gets the
+    """Serve until Ctrl-C or SIGTERM; a second one ends the grace period. `make_report` makes
+    the view that writes a run's report, which a screen knows how to do. `show` gets the
     header that callers need, which `announce` must not. The loop is `watched` once the store
     is open: to bring a large one up to date may take its time."""
     stop, at_once = asyncio.Event(), asyncio.Event()
@@ -100,7 +74,7 @@ async def serve(
     for number in _STOPS:
         loop.add_signal_handler(number, asked)
     try:
-        async with open_daemon(home, options) as daemon:
+        async with open_daemon(home, options, make_report) as daemon:
             with watched():
                 await _serve_until(stop, at_once, daemon, options, announce, show)
         announce("stopped")
@@ -120,7 +94,7 @@ async def _serve_until(
     webhooks = Webhooks(daemon, options)
     try:
         resumed, adopted = await daemon.begin()
-        for line in _greeting(daemon, resumed, adopted):
+        for line in _greet_operator(daemon, resumed, adopted):
             announce(line)
         for line in await webhooks.start():
             announce(line)
@@ -131,10 +105,10 @@ async def _serve_until(
     finally:
         daemon.intake.close()
         await webhooks.stop()
-        await _end(daemon, at_once)
+        await _end_daemon(daemon, at_once)
 
 
-async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
+async def _end_daemon(daemon: Daemon, at_once: asyncio.Event) -> None:
     ending = asyncio.ensure_future(daemon.end())
     hurry = asyncio.ensure_future(at_once.wait())
     await asyncio.wait({ending, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,7 +121,7 @@ async def _end(daemon: Daemon, at_once: asyncio.Event) -> None:
         ending.result()
 
 
-def _greeting(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
+def _greet_operator(daemon: Daemon, resumed: int, adopted: int) -> Iterator[str]:
     world, project = daemon.world, daemon.world.home.project
     count = len(daemon.shelf.loaded)
     yield f"project {project.root} ({count} runbook{'s' if count != 1 else ''})"

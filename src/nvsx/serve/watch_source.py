@@ -29,7 +29,7 @@ YOUNG = 30.0
 LONGEST_PAUSE = 30.0
 
 
-def identity(event: HealthEvent) -> str:
+def identity_of(event: HealthEvent) -> str:
     """What tells one health event from another: its database id, else a hash of its content."""
     if event.id:
         return event.id
@@ -42,7 +42,9 @@ def event_of(fault: Fault, now: float, *, late: bool = False) -> TriggerEvent:
     """A fault as a trigger. `now` is in Unix seconds."""
     return TriggerEvent(
         source=SOURCE,
-        delivery="/".join(p for p in (fault.node, fault.session_key, identity(fault.event)) if p),
+        delivery="/".join(
+            p for p in (fault.node, fault.session_key, identity_of(fault.event)) if p
+        ),
         facts=TriggerFacts.of(fault.event, source=SOURCE),
         received=now,
         event=fault.event,
@@ -64,23 +66,23 @@ class WatchSource:
 
     def follow(self) -> Coroutine[None, None, None]:
         """What offers every fault from this call on, also those before it is awaited."""
-        return self._follow(self._observer.faults())
+        return self._offer_each(self._observer.faults())
 
-    async def _follow(self, faults: AsyncIterator[Fault]) -> None:
+    async def _offer_each(self, faults: AsyncIterator[Fault]) -> None:
         running: set[asyncio.Task[Answer]] = set()
         try:
             async for fault in faults:
                 await self._gate.acquire()
-                offer = self._offer(event_of(fault, self._clock.now()))
+                offer = self._offer_until_stored(event_of(fault, self._clock.now()))
                 task = asyncio.create_task(offer, name=f"fault on {fault.node}")
                 running.add(task)
-                task.add_done_callback(self._done)
+                task.add_done_callback(self._free_place)
                 task.add_done_callback(running.discard)
         finally:
             for task in running:
                 task.cancel()
 
-    def _done(self, task: asyncio.Task[Answer]) -> None:
+    def _free_place(self, task: asyncio.Task[Answer]) -> None:
         self._gate.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a fault was not taken: %r", error, exc_info=error)
@@ -88,33 +90,39 @@ class WatchSource:
     async def adopt(self, *, all_ages: bool = True) -> int:
         """Offer what is open now and has not been settled, as late; how many runs that fired.
 
+        10:00:00 nvsx starts, n1 has been ill since 9:00      offered, late
+        10:00:30 n2 is ill since 10:00:20, not `all_ages`     left to the stream (YOUNG)
+        10:01:00 n2 is still ill                              offered, late; the intake knows it
+        10:01:30 nothing has changed                          nothing is offered
+
         Without `all_ages` a fault of this moment is left to the stream. Raises ClusterError.
         """
         now = self._clock.now()
-        names = {_name(fault): fault for fault in await self._observer.nodes_in_incident()}
+        listed = await self._observer.nodes_in_incident()
+        names = {_name_fault(fault): fault for fault in listed}
         self._settled &= names.keys()
         fresh = [
             fault
             for name, fault in names.items()
             if name not in self._settled and (all_ages or now - fault.event.generated_at >= YOUNG)
         ]
-        self._settled |= {_name(fault) for fault in fresh}
-        return sum(await asyncio.gather(*(self._adopt(fault) for fault in fresh)))
+        self._settled |= {_name_fault(fault) for fault in fresh}
+        return sum(await asyncio.gather(*(self._adopt_fault(fault) for fault in fresh)))
 
     def forget(self) -> None:
         """Offer everything again at the next `adopt`: silences or runbooks have changed."""
         self._settled.clear()
 
-    async def _adopt(self, fault: Fault) -> int:
+    async def _adopt_fault(self, fault: Fault) -> int:
         answer = await self.offer(event_of(fault, self._clock.now(), late=True))
         return int(answer.outcome == "fired")
 
     async def offer(self, event: TriggerEvent) -> Answer:
         """Offer in turn, until it is stored."""
         async with self._gate:
-            return await self._offer(event)
+            return await self._offer_until_stored(event)
 
-    async def _offer(self, event: TriggerEvent) -> Answer:
+    async def _offer_until_stored(self, event: TriggerEvent) -> Answer:
         """Offer until it is stored."""
         pause = 1.0
         while True:
@@ -126,5 +134,5 @@ class WatchSource:
             pause = min(LONGEST_PAUSE, pause * 2)
 
 
-def _name(fault: Fault) -> str:
-    return "/".join((fault.node, fault.session_key or identity(fault.event)))
+def _name_fault(fault: Fault) -> str:
+    return "/".join((fault.node, fault.session_key or identity_of(fault.event)))

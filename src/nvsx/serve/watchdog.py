@@ -6,11 +6,13 @@ cannot see:
 
 - a timer of the kernel: its signal interrupts Python code, and `re` in the middle of a match;
 - a thread, while C code waits with the interpreter free, for a name server or a dead disk;
-- faulthandler's thread in C, while C code holds the interpreter. It can only write where it
-  stands and exit with code 1, so the run is not known then.
+- a timer of the process's work, while C code holds the interpreter and works. It can only write
+  where it stands and end the process by SIGPROF, so the run is not known then.
 
-Each beat of the loop begins the count anew. The first two count their own turns, so time in
-which the whole process was stopped is no stall.
+Each beat of the loop begins the count anew. The first two count their own turns, and the third
+counts work, so time in which the whole process was stopped (Ctrl-Z, `docker pause`, a laptop
+that slept) is no stall. C code that holds the interpreter and only waits is not seen: for that
+there is `/healthz`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from nvsx.follow.stalls import StallBook
 SAY_AFTER = 10
 #: Seconds until the process ends: a disk or machine that hangs for half a minute comes back.
 ACT_AFTER = 60
-#: What the thread waits more than the timer, and faulthandler more than both.
+#: What the thread waits more than the timer, and the timer of work more than both.
 LATER = 5
 #: Also once a second the loop says that it lives.
 BEAT = 1.0
@@ -69,7 +71,9 @@ class Watchdog:
         self._acting = threading.Lock()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         self.dump = book.folder / f"stall-{stamp}-{os.getpid()}.txt"
-        self._thread = threading.Thread(target=self._follow, name="watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=self._watch_from_thread, name="watchdog", daemon=True
+        )
 
     def start(self) -> None:
         """Begin; only the main thread can. Raises OSError when nothing can be written."""
@@ -77,42 +81,46 @@ class Watchdog:
         _drop_old(self._book.folder)
         self._file = self.dump.open("w", encoding="utf-8")
         self.dump.chmod(0o600)
-        self._before = signal.signal(signal.SIGALRM, self._rung)
-        self._beat()
+        self._before = signal.signal(signal.SIGALRM, self._heed_timer)
+        # Written in C, without the interpreter; then the signal does what it does by itself.
+        faulthandler.register(signal.SIGPROF, file=self._file, chain=True)
+        self._begin_count_anew()
         self._thread.start()
 
     def stop(self) -> None:
         self._ended.set()
         self._next.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGALRM, self._before)
-        faulthandler.cancel_dump_traceback_later()
+        faulthandler.unregister(signal.SIGPROF)
         self._file.close()
         if self.dump.stat().st_size == 0:
             self.dump.unlink()
 
-    def _beat(self) -> None:
+    def _begin_count_anew(self) -> None:
         if self._told:
             self._told = False
             self._say(f"the event loop goes on; where it stood is in {self.dump}")
         self._turns = self._silent = 0
-        signal.setitimer(signal.ITIMER_REAL, SAY_AFTER, 1.0)
-        last = ACT_AFTER + 2 * LATER
-        faulthandler.dump_traceback_later(last, exit=True, file=self._file)
-        self._next = self._loop.call_later(BEAT, self._beat)
+        # Turns of a second and not one long wait: a process that was stopped has one at most.
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        signal.setitimer(signal.ITIMER_PROF, ACT_AFTER + 2 * LATER)
+        self._next = self._loop.call_later(BEAT, self._begin_count_anew)
 
     # --- what looks at it -----------------------------------------------------------------
 
-    def _rung(self, *_: object) -> None:
+    def _heed_timer(self, *_: object) -> None:
         """The kernel's timer, in the main thread and in the context that stands."""
         self._turns += 1
-        self._look_at(SAY_AFTER + self._turns - 1, WORKED_RUN.get())
+        if self._turns >= SAY_AFTER:
+            self._judge_silence(self._turns, WORKED_RUN.get())
 
-    def _follow(self) -> None:
+    def _watch_from_thread(self) -> None:
         while not self._ended.wait(1.0):
             self._silent += 1
             if self._silent >= SAY_AFTER + LATER:
-                self._look_at(self._silent - LATER, self._run_of_handle())
+                self._judge_silence(self._silent - LATER, self._run_of_handle())
 
     def _run_of_handle(self) -> str:
         """The run in whose context the loop calls what stands, seen from another thread."""
@@ -124,7 +132,7 @@ class Watchdog:
             frame = frame.f_back
         return ""
 
-    def _look_at(self, silent: int, run_id: str) -> None:
+    def _judge_silence(self, silent: int, run_id: str) -> None:
         """The loop has been silent for so many seconds, in a run or ""."""
         if not self._acting.acquire(blocking=False):
             return
@@ -138,11 +146,11 @@ class Watchdog:
                     f"where it stands is in {self.dump}"
                 )
             if silent >= ACT_AFTER:
-                self._act(silent, whose, run_id)
+                self._end_process(silent, whose, run_id)
         finally:
             self._acting.release()
 
-    def _act(self, silent: int, whose: str, run_id: str) -> None:
+    def _end_process(self, silent: int, whose: str, run_id: str) -> None:
         faulthandler.dump_traceback(self._file)
         if run_id:
             with suppress(OSError):  # a full disk is no reason to stand

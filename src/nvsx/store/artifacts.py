@@ -21,12 +21,14 @@ def file_artifacts(folder: Path) -> FileArtifacts:
 def listing(folder: Path) -> list[tuple[str, int, str]]:
     """(path, bytes, SHA-256) of each file in `folder`, by path; [] when it is not there.
 
-    Symbolic links are left out: they may lead anywhere. Raises StoreError.
+    Symbolic links are left out: they may lead anywhere; hidden files are nvsx's own.
+    Raises StoreError.
     """
     found = []
     try:
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and not path.is_symlink():
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.is_file() and not path.is_symlink() and not hidden:
                 with path.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
                 name = path.relative_to(folder).as_posix()

@@ -12,8 +12,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, select
 
 from nvsx.core.incident.incident_store import StoredStory
-from nvsx.core.journal.run_index import as_seen
-from nvsx.core.journal.run_rows import RunRow
+from nvsx.core.journal.run_rows import RunRow, mark_alive
 from nvsx.core.routing.inbox import Received, Silence, StormFault
 from nvsx.core.routing.route import Explanation
 from nvsx.store import incident_records, records
@@ -156,7 +155,7 @@ class SqlLedger:
         if found is None:
             return None
         one = records.record(found)
-        return as_seen(one.row, one.row.finished is None and self._alive(one.owner))
+        return mark_alive(one.row, one.row.finished is None and self._alive(one.owner))
 
 
 def _storm_fault(row: Row) -> StormFault:

@@ -18,6 +18,7 @@ from nvsx.core.errors import StoreError, UsageError
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
+    IncidentNoted,
     IncidentOpened,
     LeftOverGone,
     RunJoined,
@@ -153,25 +154,36 @@ def append_to_story(
     first = position - len(entries) + 1
     _APPEND.run_many(
         db,
-        [
-            {
-                "cluster": cluster,
-                "node": node,
-                "number": first + n,
-                "incident": entry.incident,
-                "seq": entry.seq,
-                "t": entry.t,
-                "kind": incident_event_kind(entry.body),
-                "body": encode_incident_body(entry.body).decode(),
-            }
-            for n, entry in enumerate(entries)
-        ],
+        [_entry_as_row(cluster, node, first + n, entry) for n, entry in enumerate(entries)],
     )
     for incident, state in touched.items():
         _put_row(db, incident_row(incident, cluster, state))
         for key in state.aliases:
             _PUT_KEY.run(db, cluster=cluster, key=key, incident=incident)
     return Appended(StoredStory(story, position, open_id, last_id), tuple(entries))
+
+
+def append_note(db: Connection, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+    """Append to an incident that may be over. Raises UsageError for an unknown id."""
+    row = read_row(db, incident)
+    entries = read_entries(db, incident)
+    entry = IncidentEntry(incident, entries[-1].seq + 1, at, note)
+    position = _POSITION.scalar(db, cluster=row.cluster, node=row.node) or 0
+    _APPEND.run_many(db, [_entry_as_row(row.cluster, row.node, position + 1, entry)])
+    return entry
+
+
+def _entry_as_row(cluster: str, node: str, number: int, entry: IncidentEntry) -> dict[str, Any]:
+    return {
+        "cluster": cluster,
+        "node": node,
+        "number": number,
+        "incident": entry.incident,
+        "seq": entry.seq,
+        "t": entry.t,
+        "kind": incident_event_kind(entry.body),
+        "body": encode_incident_body(entry.body).decode(),
+    }
 
 
 def read_row(db: Connection, incident: str) -> IncidentRow:

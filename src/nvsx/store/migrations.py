@@ -278,6 +278,9 @@ def _old_run_as_row(run: Any, incident: str) -> dict[str, Any]:
         "ended": run["finished"],
         "how": how,
         "repair_s": run["mttr_s"],
+        "runbooks": [[run["runbook"], []]],
+        "runs": 1,
+        "failed_runs": int(over and run["status"] != "passed"),
     }
     return {
         **{name: row[name] for name in ("incident", "cluster", "node", "opened", "ended")},

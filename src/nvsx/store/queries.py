@@ -1,7 +1,7 @@
 """Questions about past runs, answered from the index alone: no journal is read.
 
-`nvsx history` and `nvsx stats` ask them through `SqliteJournal.look`. Sandbox and drill
-runs are left out unless they are asked for: they are no incidents.
+`nvsx stats` and reports ask them through `SqliteJournal.look`; `run_list` lists runs. Sandbox
+and drill runs are left out unless they are asked for: they are no incidents.
 """
 
 from __future__ import annotations
@@ -18,24 +18,17 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     true,
     tuple_,
 )
 from sqlalchemy.dialects import sqlite
 
-from nvsx.core.aliases import alias_of
 from nvsx.core.journal.past_runs import By, Hit, RunFilter, Sample
-from nvsx.core.journal.run_rows import RunRow
 from nvsx.store import database
 from nvsx.store.inbox_tables import storm_faults
 from nvsx.store.journal_tables import run_lengths, run_words, runs
-
-
-def past_runs(db: Connection, wanted: RunFilter, limit: int | None) -> Sequence[RunRow]:
-    """The runs that fit, newest first. Unfinished ones are told as they were written last."""
-    query = select(*(runs.c[name] for name in _FIELDS)).where(_make_condition(db, wanted))
-    found = db.execute(_limit_rows(query.order_by(*_NEWEST), limit))
-    return [RunRow(**dict(zip(_FIELDS, row, strict=True))) for row in found]
+from nvsx.store.run_list import make_conditions
 
 
 def of_incident(db: Connection, run_id: str, since: float) -> Sequence[str]:
@@ -59,14 +52,6 @@ def of_incident(db: Connection, run_id: str, since: float) -> Sequence[str]:
     )
     query = select(runs.c.run_id).where(or_(runs.c.run_id == run_id, near))
     return db.execute(query.order_by(runs.c.created, runs.c.run_id)).scalars().all()
-
-
-def owners(db: Connection, run_ids: Sequence[str]) -> dict[str, str]:
-    """The owner of each unfinished run among `run_ids`."""
-    query = select(runs.c.run_id, runs.c.owner).where(
-        runs.c.run_id.in_(run_ids), runs.c.finished.is_(None)
-    )
-    return {run_id: owner for run_id, owner in db.execute(query)}  # noqa: C416 - rows are no pairs
 
 
 def samples(db: Connection, wanted: RunFilter, by: By) -> Sequence[Sample]:
@@ -139,9 +124,7 @@ def _read_hits(db: Connection, which: ColumnElement[bool], *, every: bool = Fals
     ]
 
 
-_FIELDS = tuple(name for name in RunRow.__struct_fields__ if name != "alive")
 _STAGES = tuple(c for c in run_lengths.c if c.name != "run_id")
-_NEWEST = (runs.c.created.desc(), runs.c.run_id.desc())
 
 
 def _read_rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
@@ -154,10 +137,6 @@ def _read_rows(db: Connection, query: Select[Any]) -> Iterator[Sequence[Any]]:
 _NAMED = sqlite.dialect(paramstyle="named")
 
 
-def _limit_rows(query: Select[Any], limit: int | None) -> Select[Any]:
-    return query if limit is None else query.limit(limit)
-
-
 def _group_by(by: By) -> tuple[ColumnElement[str], Any]:
     if by == "fault":
         faults = and_(run_words.c.run_id == runs.c.run_id, run_words.c.kind == "fault")
@@ -166,31 +145,6 @@ def _group_by(by: By) -> tuple[ColumnElement[str], Any]:
 
 
 def _make_condition(db: Connection, wanted: RunFilter) -> ColumnElement[bool]:
-    terms: list[ColumnElement[bool]] = [true()]
-    staged = or_(runs.c.sandbox, runs.c.drill)
-    if wanted.kind != "all":
-        terms.append(staged if wanted.kind == "sandbox" else ~staged)
-    if wanted.node:
-        terms.append(runs.c.node.in_(_find_nodes(db, wanted.node)))
-    if wanted.runbook:
-        terms.append(runs.c.runbook == wanted.runbook)
-    if wanted.outcome == "degraded":
-        terms.append(runs.c.degraded)
-    elif wanted.outcome:
-        terms.append(runs.c.status == wanted.outcome)
-    if wanted.tag:
-        tagged = select(run_words.c.run_id).where(
-            run_words.c.kind == "tag", run_words.c.word == wanted.tag
-        )
-        terms.append(runs.c.run_id.in_(tagged))
-    if wanted.since is not None:
-        terms.append(runs.c.created >= wanted.since)
-    if wanted.until is not None:
-        terms.append(runs.c.created < wanted.until)
-    return and_(*terms)
-
-
-def _find_nodes(db: Connection, wanted: str) -> list[str]:
-    """The nodes of past runs with this name or alias; an alias can fit several."""
-    known = db.execute(select(runs.c.node).distinct()).scalars()
-    return [name for name in known if wanted in (name, alias_of(name))]
+    nodes = select(runs.c.node).distinct()
+    where, values = make_conditions(wanted, lambda: db.execute(nodes).scalars())
+    return and_(text(where).bindparams(**values), true())

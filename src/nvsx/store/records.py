@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, text, upda
 
 from nvsx.core.errors import StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, RunEvent, StageEnd, encode_body, kind_of
-from nvsx.core.journal.run_index import first_row, index, words
+from nvsx.core.journal.run_index import find_words, make_first_row, update_row
 from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
 from nvsx.core.runbook.schema import STAGE_ORDER
 from nvsx.store.commit_writer import Job
@@ -139,7 +139,7 @@ def new_run_id(db: Connection, now: float) -> str:
 
 def insert_run(db: Connection, lease: Lease, run: NewRun, now: float, incident: str = "") -> None:
     """Store a new run, and its claim when it has a node, which must be free for it."""
-    row = first_row(lease.run_id, run, now)
+    row = make_first_row(lease.run_id, run, now)
     fields = {name: getattr(row, name) for name in _ROW_FIELDS}
     _INSERT_RUN.run(db, **fields, owner=lease.owner, epoch=lease.epoch, last_seq=0)
     if run.node:
@@ -202,8 +202,8 @@ def _add_events(found: dict[str, Record], one: Append) -> tuple[list[Entry], lis
     entries, rows = [], []
     for event, (kind, body) in zip(one.events, one.bodies, strict=True):
         run.last_seq += 1
-        run.row = index(run.row, event, one.t)
-        run.words |= words(event)
+        run.row = update_row(run.row, event, one.t)
+        run.words |= find_words(event)
         if isinstance(event, StageEnd):
             run.stages.append(event)
         entries.append(Entry(one.lease.run_id, run.last_seq, one.t, event))

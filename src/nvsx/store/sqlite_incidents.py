@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, select
 
-from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent
+from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent, IncidentNoted
 from nvsx.core.incident.incident_store import Appended, IncidentFilter, IncidentRow, StoredStory
 from nvsx.store import incident_records, records
 from nvsx.store.incident_tables import incident_index, incident_keys, incident_runs
@@ -63,6 +63,12 @@ class SqliteIncidents:
 
         appended: Appended = await self._journal.transact(work)
         return appended
+
+    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+        entry: IncidentEntry = await self._journal.transact(
+            lambda db: incident_records.append_note(db, incident, note, at)
+        )
+        return entry
 
     async def entries(self, incident: str) -> Sequence[IncidentEntry]:
         def look(db: Connection) -> Sequence[IncidentEntry]:

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, select
 
 from nvsx.core.errors import NodeClaimed, StoreError
 from nvsx.core.journal.entries import Entry, Finish, RunEvent, decode_body, encode_body, kind_of
-from nvsx.core.journal.run_index import abandoned, as_seen
-from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
+from nvsx.core.journal.run_index import finish_abandoned
+from nvsx.core.journal.run_rows import Lease, NewRun, RunRow, mark_alive
 from nvsx.store import database, migrations, owner, records
 from nvsx.store.commit_writer import Job, Writer
 from nvsx.store.journal_tables import journal, runs
@@ -109,7 +109,7 @@ class SqliteJournal:
 
         def work(db: Connection) -> None:
             lease = self._take_run(db, run_id)
-            end = abandoned(records.find(db, run_id).row, now)
+            end = finish_abandoned(records.find(db, run_id).row, now)
             records.append(db, lease, end, now)
 
         await self.transact(work)
@@ -205,7 +205,7 @@ class SqliteJournal:
     def _as_seen_rows(self, found: Sequence[records.Record]) -> list[RunRow]:
         owners = {record.owner for record in found if record.row.finished is None}
         living = {name for name in owners if self.alive(name)}
-        return [as_seen(record.row, record.owner in living) for record in found]
+        return [mark_alive(record.row, record.owner in living) for record in found]
 
     def alive(self, name: str) -> bool:
         """Whether the owner of that name lives."""

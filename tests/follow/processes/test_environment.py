@@ -106,6 +106,13 @@ def test_guard_comes_first() -> None:
         ("NOTIFY_URL", "https://hooks.slack.com/services/T/B/x"),
         ("PAGE_ENDPOINT", "https://events.pagerduty.com/v2/enqueue"),
         ("TICKETS", "https://bot:hunter2@jira.example.com/"),
+        ("MATTERMOST_URL", "https://mm.example.com/hooks/abcdefghijklmnopqrstuvwxyz"),
+        ("ONCALL_URL", "https://oncall.example.com/integrations/v1/webhook/x/"),
+        ("ZAP", "https://hooks.zapier.com/hooks/catch/1/x"),
+        ("FLOW", "https://default1.api.powerplatform.com/powerautomate/x"),
+        ("OWN", "http://webhook.example.com:9000"),
+        ("TOPIC_URL", "https://ntfy.sh/gpu"),
+        ("SLACK_HOOK", "x"),
     ],
 )
 def test_a_drill_cannot_page(name: str, value: str) -> None:
@@ -118,6 +125,7 @@ def test_a_drill_cannot_page(name: str, value: str) -> None:
 def test_a_drill_keeps_the_rest() -> None:
     """Ordinary variables, and the run's own facts, stay in a drill."""
     theirs = {"PWD": "/w", "OLDPWD": "/v", "SSH_AUTH_SOCK": "/s", "TOKENIZERS_PARALLELISM": "1"}
+    theirs |= {"WIKI": "https://wiki.example.com/hookup", "PAGERS": "less", "PAGER": "less -R"}
     built = build(EXPORTED | theirs, {"NVSX_IDEMPOTENCY_KEY": "k"}, may_page=False)
     assert theirs.items() <= built.items()
     assert built["TEAM_CHANNEL"] == "#gpu"

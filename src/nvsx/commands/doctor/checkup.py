@@ -16,7 +16,7 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     """A verdict. `details` are further lines of evidence."""
 
     status: Status
@@ -32,15 +32,44 @@ class Check:
     id: str
     title: str
     group: str
-    judge: Callable[[Survey], Outcome]
+    judge: Judge
+
+
+MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = GROUPS = (
+    "This machine",
+    "Cluster",
+    "NVSentinel",
+    "Nodes",
+    "Project",
+)
+"""In the order of the list. Within a group it is the order in which checks are written."""
+
+Judge = Callable[[Survey], CheckOutcome]
+
+_REGISTERED: list[Check] = []
+
+
+def check(id: str, title: str, group: str) -> Callable[[Judge], Judge]:  # noqa: A002
+    """Makes a function that judges a survey an entry of the list."""
+
+    def register(judge: Judge) -> Judge:
+        _REGISTERED.append(Check(id, title, group, judge))
+        return judge
+
+    return register
+
+
+def all_checks() -> list[Check]:
+    """The list, of the modules that have been imported; `doctor_checks` imports them all."""
+    return sorted(_REGISTERED, key=lambda one: GROUPS.index(one.group))
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """What one check came to."""
 
     check: Check
-    outcome: Outcome
+    outcome: CheckOutcome
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -55,10 +84,10 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckupReport:
     """All findings, in the order of the list. `reached`: whether the API server answered."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     reached: bool
 
     def count(self, status: Status) -> int:
@@ -82,23 +111,23 @@ class Report:
         }
 
 
-def ok(evidence: str, *details: str) -> Outcome:
-    return Outcome("ok", evidence, "", details)
+def ok(evidence: str, *details: str) -> CheckOutcome:
+    return CheckOutcome("ok", evidence, "", details)
 
 
-def warning(evidence: str, fix: str, *details: str) -> Outcome:
-    return Outcome("warning", evidence, fix, details)
+def warning(evidence: str, fix: str, *details: str) -> CheckOutcome:
+    return CheckOutcome("warning", evidence, fix, details)
 
 
-def failed(evidence: str, fix: str, *details: str) -> Outcome:
-    return Outcome("failed", evidence, fix, details)
+def failed(evidence: str, fix: str, *details: str) -> CheckOutcome:
+    return CheckOutcome("failed", evidence, fix, details)
 
 
-def skipped(evidence: str, fix: str = "") -> Outcome:
-    return Outcome("skipped", evidence, fix)
+def skipped(evidence: str, fix: str = "") -> CheckOutcome:
+    return CheckOutcome("skipped", evidence, fix)
 
 
-def examine(survey: Survey, checks: Sequence[Check]) -> Report:
+def examine(survey: Survey, checks: Sequence[Check]) -> CheckupReport:
     """Every check of `checks` on `survey`."""
-    findings = tuple(Finding(check, check.judge(survey)) for check in checks)
-    return Report(findings, reached=bool(survey.cluster.version))
+    findings = tuple(CheckFinding(check, check.judge(survey)) for check in checks)
+    return CheckupReport(findings, reached=bool(survey.cluster.version))

@@ -1,7 +1,7 @@
 """The list of doctor's checks, and those about the cluster and NVSentinel.
 
-A new check is a function and one entry of `CHECKS`. Checks of the machine and the project
-are in `doctor_local`. What each finding rests on: NVSentinel's charts and controllers
+A new check is a function with `@check`, here or in `doctor_local`, which has those of the
+machine and the project. What each finding rests on: NVSentinel's charts and controllers
 (fault-quarantine/pkg/breaker, charts/node-drainer, charts/fault-remediation, janitor).
 """
 
@@ -10,9 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
-from nvsx.commands.doctor import doctor_local as local
-from nvsx.commands.doctor.checkup import Check, Outcome, failed, ok, skipped, warning
-from nvsx.commands.doctor.doctor_facts import Installation, Survey
+from nvsx.commands.doctor import doctor_local  # noqa: F401 - its checks are in the list
+from nvsx.commands.doctor.checkup import (
+    CLUSTER,
+    NODES,
+    NVSENTINEL,
+    CheckOutcome,
+    Judge,
+    all_checks,
+    check,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
+from nvsx.commands.doctor.doctor_facts import Survey
+from nvsx.nvsentinel.installation import Installation
 
 #: A cordon of one node reaches half of the GPU nodes with so many of them.
 BREAKER_NODES = 2
@@ -21,25 +34,23 @@ CHAIN = ("fault-quarantine", "node-drainer", "fault-remediation", "janitor")
 _SHOWN = 8
 _NOT_REACHED = "the cluster was not reached"
 
-Judge = Callable[[Survey], Outcome]
-
 
 def _needs_cluster(judge: Judge) -> Judge:
     """Skips a check that has nothing to judge when nobody answered."""
 
     @wraps(judge)
-    def judged(survey: Survey) -> Outcome:
+    def judged(survey: Survey) -> CheckOutcome:
         return judge(survey) if survey.cluster.version else skipped(_NOT_REACHED)
 
     return judged
 
 
-def _needs_nvsentinel(judge: Callable[[Survey, Installation], Outcome]) -> Judge:
+def _needs_nvsentinel(judge: Callable[[Survey, Installation], CheckOutcome]) -> Judge:
     """Skips a check that is about an NVSentinel that is not there or could not be read."""
 
     @_needs_cluster
     @wraps(judge)
-    def judged(survey: Survey) -> Outcome:
+    def judged(survey: Survey) -> CheckOutcome:
         inst = survey.cluster.installation
         if inst is None or inst.found.value is None:
             return skipped("NVSentinel could not be read")
@@ -48,7 +59,7 @@ def _needs_nvsentinel(judge: Callable[[Survey, Installation], Outcome]) -> Judge
     return judged
 
 
-def _names(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
@@ -56,7 +67,8 @@ def _names(names: list[str]) -> str:
 # --- the cluster --------------------------------------------------------------------------
 
 
-def api(survey: Survey) -> Outcome:
+@check("api", "API server", CLUSTER)
+def api(survey: Survey) -> CheckOutcome:
     seen, target = survey.cluster, survey.target
     if seen.version:
         server = f" at {target.server}" if target.server else ""
@@ -68,8 +80,9 @@ def api(survey: Survey) -> Outcome:
     return failed(seen.trouble.message, fix)
 
 
+@check("rights", "rights", CLUSTER)
 @_needs_cluster
-def rights(survey: Survey) -> Outcome:
+def rights(survey: Survey) -> CheckOutcome:
     tried = survey.cluster.attempts
     refused = [a for a in tried if a.allowed is False]
     unclear = [a for a in tried if a.allowed is None]
@@ -77,7 +90,7 @@ def rights(survey: Survey) -> Outcome:
     details = tuple(f"{a.what}: {a.detail} (for {a.why})" for a in (*refused, *unclear))
     counted = f"{len(tried) - len(refused) - len(unclear)} of {len(tried)} reads allowed"
     if refused:
-        what = _names([a.what for a in refused])
+        what = _join_names([a.what for a in refused])
         fix = (
             "nvsx doctor --print-rbac > rbac.yaml, name the account under subjects, "
             "and have it applied"
@@ -86,15 +99,16 @@ def rights(survey: Survey) -> Outcome:
     if unclear:
         return warning(f"{counted}; no clear answer for the others", "run doctor again", *details)
     if absent:
-        return ok(f"{counted}; not served here: {_names(absent)}")
+        return ok(f"{counted}; not served here: {_join_names(absent)}")
     return ok(counted)
 
 
 # --- NVSentinel ---------------------------------------------------------------------------
 
 
+@check("modules", "modules", NVSENTINEL)
 @_needs_cluster
-def modules(survey: Survey) -> Outcome:
+def modules(survey: Survey) -> CheckOutcome:
     inst = survey.cluster.installation
     if inst is None or inst.found.value is None:
         why = inst.found.evidence if inst else "not read"
@@ -109,7 +123,7 @@ def modules(survey: Survey) -> Outcome:
     said = f"{len(found)} modules in namespace {inst.namespace}, version {' and '.join(versions)}"
     if lame:
         fix = f"kubectl -n {inst.namespace} get pods; kubectl -n {inst.namespace} describe pod …"
-        what = _names([f"{m.name} ({m.ready} of {m.desired})" for m in lame])
+        what = _join_names([f"{m.name} ({m.ready} of {m.desired})" for m in lame])
         return failed(f"not ready: {what}", fix, *details)
     if len(versions) > 1:
         fix = "normal while an upgrade rolls out; else see `helm history`"
@@ -117,8 +131,9 @@ def modules(survey: Survey) -> Outcome:
     return ok(said, *details)
 
 
+@check("chain", "chain", NVSENTINEL)
 @_needs_nvsentinel
-def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one shape for all
+def chain(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001 - one shape for all
     off = [n for n in CHAIN if n not in inst.modules or not inst.modules[n].desired]
     if inst.monitor_only.value:
         return warning(
@@ -133,8 +148,9 @@ def chain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001 - one 
     return ok("quarantine, drain and remediation are installed")
 
 
+@check("dry-run", "dry run", NVSENTINEL)
 @_needs_nvsentinel
-def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
+def dry_run(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001
     if inst.monitor_only.value:
         return skipped("nothing that acts is installed")
     if inst.dry_run.value is None:
@@ -148,8 +164,9 @@ def dry_run(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     return ok(inst.dry_run.evidence)
 
 
+@check("breaker", "circuit breaker", NVSENTINEL)
 @_needs_nvsentinel
-def breaker(survey: Survey, inst: Installation) -> Outcome:
+def breaker(survey: Survey, inst: Installation) -> CheckOutcome:
     if inst.monitor_only.value:
         return skipped("there is no fault-quarantine")
     state = inst.breaker.value
@@ -176,8 +193,9 @@ def breaker(survey: Survey, inst: Installation) -> Outcome:
     return ok(inst.breaker.evidence)
 
 
+@check("drain", "drain", NVSENTINEL)
 @_needs_nvsentinel
-def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
+def drain(survey: Survey, inst: Installation) -> CheckOutcome:  # noqa: ARG001
     if "node-drainer" not in inst.modules:
         return skipped("there is no node-drainer")
     if inst.drain.value is None:
@@ -187,8 +205,9 @@ def drain(survey: Survey, inst: Installation) -> Outcome:  # noqa: ARG001
     return ok(f"{inst.drain.value} ({inst.drain.evidence})")
 
 
+@check("repair", "repair", NVSENTINEL)
 @_needs_nvsentinel
-def repair(survey: Survey, inst: Installation) -> Outcome:
+def repair(survey: Survey, inst: Installation) -> CheckOutcome:
     if "fault-remediation" not in inst.modules:
         return skipped("there is no fault-remediation")
     if inst.manual.value:
@@ -207,8 +226,9 @@ def repair(survey: Survey, inst: Installation) -> Outcome:
     return ok(f"{inst.repair.value} ({inst.repair.evidence})")
 
 
+@check("datastore", "datastore", NVSENTINEL)
 @_needs_nvsentinel
-def datastore(survey: Survey, inst: Installation) -> Outcome:
+def datastore(survey: Survey, inst: Installation) -> CheckOutcome:
     store, project = survey.cluster.store, survey.project
     named = project.store_uri.partition(":")[0] if ":" in project.store_uri else ""
     provider = named or str(inst.provider.value or "")
@@ -239,8 +259,9 @@ def datastore(survey: Survey, inst: Installation) -> Outcome:
 # --- nodes --------------------------------------------------------------------------------
 
 
+@check("gpu-nodes", "GPU nodes", NODES)
 @_needs_cluster
-def gpu_nodes(survey: Survey) -> Outcome:
+def gpu_nodes(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped(f"could not be read: {nodes.trouble.message}", nodes.trouble.hint)
@@ -248,11 +269,12 @@ def gpu_nodes(survey: Survey) -> Outcome:
     if not found:
         fix = "is the GPU operator (its feature discovery) installed? It sets that label"
         return warning(f"none of {len(nodes.items)} nodes is nvidia.com/gpu.present=true", fix)
-    return ok(f"{len(found)} of {len(nodes.items)} nodes: {_names(found)}")
+    return ok(f"{len(found)} of {len(nodes.items)} nodes: {_join_names(found)}")
 
 
+@check("opted-out", "opted out", NODES)
 @_needs_cluster
-def opted_out(survey: Survey) -> Outcome:
+def opted_out(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped("nodes could not be read")
@@ -261,11 +283,12 @@ def opted_out(survey: Survey) -> Outcome:
         return ok("none")
     label = found[0].opted_out.partition("=")[0]
     fix = f"NVSentinel leaves them alone; to give one back: kubectl label node NODE {label}-"
-    return warning(_names([f"{n.name} ({n.opted_out})" for n in found]), fix)
+    return warning(_join_names([f"{n.name} ({n.opted_out})" for n in found]), fix)
 
 
+@check("incidents", "in an incident", NODES)
 @_needs_cluster
-def incidents(survey: Survey) -> Outcome:
+def incidents(survey: Survey) -> CheckOutcome:
     nodes = survey.cluster.nodes
     if nodes.trouble:
         return skipped("nodes could not be read")
@@ -278,35 +301,4 @@ def incidents(survey: Survey) -> Outcome:
     return warning(f"{said} now", fix, *lines)
 
 
-MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = (
-    "This machine",
-    "Cluster",
-    "NVSentinel",
-    "Nodes",
-    "Project",
-)
-
-CHECKS = (
-    Check("python", "nvsx", MACHINE, local.python),
-    Check("kubectl", "kubectl", MACHINE, local.kubectl),
-    Check("state", "state folder", MACHINE, local.state),
-    Check("convert-key", "key for convert", MACHINE, local.convert_key),
-    Check("context", "context", CLUSTER, local.context),
-    Check("api", "API server", CLUSTER, api),
-    Check("rights", "rights", CLUSTER, rights),
-    Check("modules", "modules", NVSENTINEL, modules),
-    Check("chain", "chain", NVSENTINEL, chain),
-    Check("dry-run", "dry run", NVSENTINEL, dry_run),
-    Check("breaker", "circuit breaker", NVSENTINEL, breaker),
-    Check("drain", "drain", NVSENTINEL, drain),
-    Check("repair", "repair", NVSENTINEL, repair),
-    Check("datastore", "datastore", NVSENTINEL, datastore),
-    Check("gpu-nodes", "GPU nodes", NODES, gpu_nodes),
-    Check("opted-out", "opted out", NODES, opted_out),
-    Check("incidents", "in an incident", NODES, incidents),
-    Check("project", "folder", PROJECT, local.project),
-    Check("settings", "nvsx.yaml", PROJECT, local.settings),
-    Check("runbooks", "runbooks", PROJECT, local.runbooks),
-    Check("hooks", "hooks", PROJECT, local.hooks),
-    Check("guard", "kubectl guard", PROJECT, local.guard),
-)
+CHECKS = tuple(all_checks())

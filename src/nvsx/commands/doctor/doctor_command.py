@@ -10,16 +10,19 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.cluster import kubeconfig
+from nvsx.commands.doctor.checkup import CheckFinding, CheckOutcome, CheckupReport, examine
+from nvsx.commands.doctor.doctor_checks import CHECKS
+from nvsx.commands.doctor.survey import survey
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import UsageError
+from nvsx.nvsentinel import rbac
+from nvsx.project import locate
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.commands.doctor.checkup import Finding, Outcome, Report
 
 _WORDS = {
     "ok": ("ok", typer.colors.GREEN),
@@ -62,17 +65,11 @@ def doctor(
     home: Home = ctx.obj
     as_json = wants_json(output)
     if print_rbac:
-        from nvsx.nvsentinel import rbac
-
         typer.echo(rbac.render_manifest(home.settings.nvsentinel.namespace), nl=False)
         return
     if open_uis:
-        _forward(home)
+        _forward_ports(home)
         return
-    from nvsx.commands.doctor.checkup import examine
-    from nvsx.commands.doctor.doctor_checks import CHECKS
-    from nvsx.commands.doctor.survey import survey
-
     if sys.stderr.isatty():
         typer.echo("looking at this machine, the project and the cluster …", err=True)
     report = examine(asyncio.run(survey(home)), CHECKS)
@@ -83,10 +80,8 @@ def doctor(
     raise typer.Exit(report.exit_code)
 
 
-def _forward(home: Home) -> None:
+def _forward_ports(home: Home) -> None:
     """Become the port-forward helper: of the project, or the one that ships."""
-    from nvsx.project import locate
-
     roots = [home.project.root, locate.packaged_root()]
     paths = [root / "scripts" / "port-forward-all.sh" for root in roots]
     found = next((p for p in paths if os.access(p, os.X_OK)), None)
@@ -94,8 +89,6 @@ def _forward(home: Home) -> None:
         raise UsageError(f"there is no {paths[0]}", "nvsx setup brings it")
     env = {"NVSENTINEL_NAMESPACE": home.settings.nvsentinel.namespace, **os.environ}
     if home.context:
-        from nvsx.cluster import kubeconfig
-
         private = home.state_dir / "port-forward.kubeconfig"
         env["KUBECONFIG"] = str(kubeconfig.write_pinned_kubeconfig(home.context, private))
     sys.stdout.flush()
@@ -112,7 +105,7 @@ class _Paint:
         return text if self._plain else typer.style(text, fg=fg, bold=bold or None)
 
 
-def lines(report: Report, stream: TextIO, *, verbose: bool = False) -> Iterator[str]:
+def lines(report: CheckupReport, stream: TextIO, *, verbose: bool = False) -> Iterator[str]:
     """A report as text for `stream`, as wide as the terminal; setup shows a part of one."""
     paint = _Paint(stream)
     for group, members in groupby(report.findings, lambda f: f.check.group):
@@ -120,44 +113,44 @@ def lines(report: Report, stream: TextIO, *, verbose: bool = False) -> Iterator[
         yield paint(group, bold=True)
         outcomes = {f.outcome for f in findings}
         if len(findings) > 1 and len(outcomes) == 1 and findings[0].outcome.status == "skipped":
-            yield from _line(paint, "all", findings[0].outcome)
+            yield from _outcome_lines(paint, "all", findings[0].outcome)
         else:
             for finding in findings:
-                yield from _finding(paint, finding, verbose=verbose)
+                yield from _finding_lines(paint, finding, verbose=verbose)
         yield ""
-    yield _summary(report)
+    yield _summarise_report(report)
 
 
-def _line(paint: _Paint, title: str, outcome: Outcome) -> Iterator[str]:
+def _outcome_lines(paint: _Paint, title: str, outcome: CheckOutcome) -> Iterator[str]:
     word, colour = _WORDS[outcome.status]
-    first, *more = _wrapped(outcome.evidence)
+    first, *more = _wrap_text(outcome.evidence)
     mark = paint(word.ljust(4), fg=colour, bold=outcome.status == "failed")
     yield f"  {mark}  {title.ljust(_TITLE)}  {first}"
     yield from (" " * _INDENT + line for line in more)
 
 
-def _finding(paint: _Paint, finding: Finding, *, verbose: bool) -> Iterator[str]:
+def _finding_lines(paint: _Paint, finding: CheckFinding, *, verbose: bool) -> Iterator[str]:
     outcome = finding.outcome
-    yield from _line(paint, finding.check.title, outcome)
+    yield from _outcome_lines(paint, finding.check.title, outcome)
     if verbose or outcome.status in ("warning", "failed"):
         for detail in outcome.details:
-            yield from _hanging("- ", detail)
+            yield from _hang_lines("- ", detail)
     if outcome.fix:
-        yield from _hanging("→ ", outcome.fix)
+        yield from _hang_lines("→ ", outcome.fix)
 
 
-def _hanging(mark: str, text: str) -> Iterator[str]:
-    for index, line in enumerate(_wrapped(text, len(mark))):
+def _hang_lines(mark: str, text: str) -> Iterator[str]:
+    for index, line in enumerate(_wrap_text(text, len(mark))):
         yield " " * _INDENT + (mark if index == 0 else " " * len(mark)) + line
 
 
-def _wrapped(text: str, less: int = 0) -> list[str]:
+def _wrap_text(text: str, less: int = 0) -> list[str]:
     width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - less
     wrapper = textwrap.TextWrapper(max(width, 30), break_long_words=False, break_on_hyphens=False)
     return wrapper.wrap(text) or [""]
 
 
-def _summary(report: Report) -> str:
+def _summarise_report(report: CheckupReport) -> str:
     counts = [f"{report.count('ok')} ok"]
     if n := report.count("warning"):
         counts.append(f"{n} warning{'' if n == 1 else 's'}")

@@ -1,83 +1,14 @@
 """What doctor and setup are told: plain values, gathered elsewhere.
 
-`bootstrap.survey` fills a `Survey` from the machine, the project and the cluster; the checks
-of `doctor_checks` judge it. What an installation of NVSentinel is like is described by the
-few attributes that are read here, so that this package knows nothing of its origin.
+`survey` fills a `Survey` from the machine, the project and the cluster; the checks judge it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-
-class Known(Protocol):
-    """A fact: `value` is None when it could not be read, `evidence` says where or why not."""
-
-    @property
-    def value(self) -> bool | str | None: ...
-    @property
-    def evidence(self) -> str: ...
-
-
-class Module(Protocol):
-    """A module of NVSentinel: its objects, and how many pods it wants and has."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def desired(self) -> int: ...
-    @property
-    def ready(self) -> int: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def works(self) -> bool: ...
-    @property
-    def evidence(self) -> str: ...
-
-
-class Repair(Protocol):
-    """A recommended action and the kind of custom resource it becomes."""
-
-    @property
-    def action(self) -> str: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-
-
-class Installation(Protocol):
-    """What was found of NVSentinel; `unread` says what could not be read, and why."""
-
-    @property
-    def namespace(self) -> str: ...
-    @property
-    def found(self) -> Known: ...
-    @property
-    def modules(self) -> Mapping[str, Module]: ...
-    @property
-    def provider(self) -> Known: ...
-    @property
-    def monitor_only(self) -> Known: ...
-    @property
-    def dry_run(self) -> Known: ...
-    @property
-    def breaker(self) -> Known: ...
-    @property
-    def drain_modes(self) -> Mapping[str, str]: ...
-    @property
-    def drain(self) -> Known: ...
-    @property
-    def repairs(self) -> Sequence[Repair]: ...
-    @property
-    def repair(self) -> Known: ...
-    @property
-    def manual(self) -> Known: ...
-    @property
-    def unread(self) -> Mapping[str, str]: ...
+from nvsx.nvsentinel.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +37,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChosenCluster:
     """Which cluster is meant. `server` is its address without user-info, "" when unknown."""
 
     context: str = ""
@@ -116,7 +47,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TriedRight:
     """One right that was tried. `allowed` is None when the answer was neither yes nor no."""
 
     what: str
@@ -166,7 +97,7 @@ class ClusterSeen:
     version: str = ""
     uid: str = ""
     trouble: Trouble | None = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[TriedRight, ...] = ()
     installation: Installation | None = None
     nodes: Nodes = Nodes()
     store: StoreSeen = StoreSeen()
@@ -196,7 +127,7 @@ class ProjectSeen:
     modes: tuple[str, ...] = ("webhook",)
     store_uri: str = "auto"
     kubectl_writes: str = "deny"
-    guard: Attempt = field(default=Attempt("kubectl guard", "", None))
+    guard: TriedRight = field(default=TriedRight("kubectl guard", "", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +135,6 @@ class Survey:
     """Everything the checks judge."""
 
     machine: Machine
-    target: Target
+    target: ChosenCluster
     cluster: ClusterSeen
     project: ProjectSeen

@@ -1,11 +1,21 @@
 """Doctor's checks of this machine and of the project: nothing here needs a cluster.
 
-`doctor_checks` holds the list they are entries of.
+`doctor_checks` has the others, and the list.
 """
 
 from __future__ import annotations
 
-from nvsx.commands.doctor.checkup import Outcome, failed, ok, skipped, warning
+from nvsx.commands.doctor.checkup import (
+    CLUSTER,
+    MACHINE,
+    PROJECT,
+    CheckOutcome,
+    check,
+    failed,
+    ok,
+    skipped,
+    warning,
+)
 from nvsx.commands.doctor.doctor_facts import Survey
 
 _CHOSEN = {
@@ -17,7 +27,8 @@ _CHOSEN = {
 }
 
 
-def python(survey: Survey) -> Outcome:
+@check("python", "nvsx", MACHINE)
+def python(survey: Survey) -> CheckOutcome:
     machine = survey.machine
     there = [name for name, found in machine.extras.items() if found]
     absent = [name for name, found in machine.extras.items() if not found]
@@ -26,7 +37,8 @@ def python(survey: Survey) -> Outcome:
     return ok(f"{machine.nvsx} on Python {machine.python}{extras}{missing}")
 
 
-def kubectl(survey: Survey) -> Outcome:
+@check("kubectl", "kubectl", MACHINE)
+def kubectl(survey: Survey) -> CheckOutcome:
     machine = survey.machine
     if machine.kubectl:
         return ok(f"{machine.kubectl} ({machine.kubectl_path})")
@@ -41,14 +53,16 @@ def kubectl(survey: Survey) -> Outcome:
     return failed(message, hint)
 
 
-def state(survey: Survey) -> Outcome:
+@check("state", "state folder", MACHINE)
+def state(survey: Survey) -> CheckOutcome:
     trouble = survey.machine.state_trouble
     if trouble:
         return failed(trouble.message, trouble.hint)
     return ok(f"{survey.machine.state} can be written")
 
 
-def convert_key(survey: Survey) -> Outcome:
+@check("convert-key", "key for convert", MACHINE)
+def convert_key(survey: Survey) -> CheckOutcome:
     """Presence only: the key itself is never looked at."""
     if not survey.machine.convert_key:
         return skipped(
@@ -62,7 +76,8 @@ def convert_key(survey: Survey) -> Outcome:
     return ok("ANTHROPIC_API_KEY is set (it was not tried)")
 
 
-def context(survey: Survey) -> Outcome:
+@check("context", "context", CLUSTER)
+def context(survey: Survey) -> CheckOutcome:
     target = survey.target
     if target.trouble:
         return failed(target.trouble.message, target.trouble.hint)
@@ -72,7 +87,8 @@ def context(survey: Survey) -> Outcome:
     return ok(f"{target.context}{others}")
 
 
-def project(survey: Survey) -> Outcome:
+@check("project", "folder", PROJECT)
+def project(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return failed(seen.trouble.message, seen.trouble.hint)
@@ -84,7 +100,8 @@ def project(survey: Survey) -> Outcome:
     return ok(f"{seen.root} ({_CHOSEN.get(seen.kind, seen.kind)})")
 
 
-def settings(survey: Survey) -> Outcome:
+@check("settings", "nvsx.yaml", PROJECT)
+def settings(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return skipped("there is no project")
@@ -94,7 +111,8 @@ def settings(survey: Survey) -> Outcome:
     return ok(f"valid; serve: {', '.join(seen.modes)}")
 
 
-def runbooks(survey: Survey) -> Outcome:
+@check("runbooks", "runbooks", PROJECT)
+def runbooks(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble:
         return skipped("there is no project")
@@ -113,7 +131,8 @@ def runbooks(survey: Survey) -> Outcome:
     return ok(f"{count}, all valid")
 
 
-def hooks(survey: Survey) -> Outcome:
+@check("hooks", "hooks", PROJECT)
+def hooks(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.trouble or not seen.runbooks:
         return skipped("there are no runbooks")
@@ -128,7 +147,8 @@ def hooks(survey: Survey) -> Outcome:
     return ok(f"{seen.hooks} scripts, all there and executable")
 
 
-def guard(survey: Survey) -> Outcome:
+@check("guard", "kubectl guard", PROJECT)
+def guard(survey: Survey) -> CheckOutcome:
     seen = survey.project
     if seen.kubectl_writes == "allow":
         return warning(

@@ -24,13 +24,13 @@ from nvsx.cluster import kubeconfig
 from nvsx.cluster.gateway import Gateway, InClusterGateway
 from nvsx.cluster.kubectl_proxy import ProxyGateway
 from nvsx.commands.doctor.doctor_facts import (
-    Attempt,
+    ChosenCluster,
     ClusterSeen,
     Lint,
     Machine,
     ProjectSeen,
     Survey,
-    Target,
+    TriedRight,
     Trouble,
 )
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
@@ -75,12 +75,12 @@ async def survey(home: Home, gateway: Gateway | None = None) -> Survey:
 
 def survey_machine(home: Home) -> Machine:
     path = shutil.which("kubectl") or ""
-    version, kubectl_trouble = _kubectl(path)
-    state, state_trouble = _state(home)
+    version, kubectl_trouble = _version_of_kubectl(path)
+    state, state_trouble = _try_state_folder(home)
     return Machine(
         python=platform.python_version(),
         nvsx=__version__,
-        extras={name: _importable(module) for name, module in _EXTRAS.items()},
+        extras={name: _is_importable(module) for name, module in _EXTRAS.items()},
         kubectl=version,
         kubectl_path=path,
         kubectl_trouble=kubectl_trouble,
@@ -91,13 +91,13 @@ def survey_machine(home: Home) -> Machine:
     )
 
 
-def _importable(module: str) -> bool:
+def _is_importable(module: str) -> bool:
     with suppress(ImportError, ValueError):
         return importlib.util.find_spec(module) is not None
     return False
 
 
-def _kubectl(path: str) -> tuple[str, Trouble | None]:
+def _version_of_kubectl(path: str) -> tuple[str, Trouble | None]:
     """Its version. Asked without a server: that is another check."""
     if not path:
         return "", trouble(kubeconfig.kubectl_is_missing())
@@ -118,7 +118,7 @@ def _kubectl(path: str) -> tuple[str, Trouble | None]:
     return str(found), None
 
 
-def _state(home: Home) -> tuple[str, Trouble | None]:
+def _try_state_folder(home: Home) -> tuple[str, Trouble | None]:
     """The state folder, and whether a file can be made there."""
     try:
         folder = home.state_dir
@@ -135,24 +135,24 @@ def _state(home: Home) -> tuple[str, Trouble | None]:
 # --- which cluster ------------------------------------------------------------------------
 
 
-def choose_target(home: Home, gateway: Gateway | None) -> tuple[Target, Gateway | None]:
+def choose_target(home: Home, gateway: Gateway | None) -> tuple[ChosenCluster, Gateway | None]:
     """The context that is meant, and the way to it; None when there is none."""
     if gateway is not None:
-        return Target(context=gateway.name), gateway
+        return ChosenCluster(context=gateway.name), gateway
     if uses_service_account(home.env, home.context):
-        return Target(), InClusterGateway(home.env)
+        return ChosenCluster(), InClusterGateway(home.env)
     try:
         refuse_stale_kubeconfig(home.env, home.context)
         context = kubeconfig.find_context(home.context)
         known = kubeconfig.list_contexts()
     except (ClusterError, UsageError) as error:
-        return Target(trouble=trouble(error)), None
+        return ChosenCluster(trouble=trouble(error)), None
     others = tuple(c.name for c in known if c.name != context.name)
-    target = Target(context.name, _shown(context.server), others=others)
+    target = ChosenCluster(context.name, _address_without_secrets(context.server), others=others)
     return target, ProxyGateway(context.name)
 
 
-def _shown(server: str) -> str:
+def _address_without_secrets(server: str) -> str:
     """A server's address without user-info, path and query: they can hold a token."""
     parts = urlsplit(server)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
@@ -168,7 +168,7 @@ def survey_project(home: Home) -> ProjectSeen:
     except UsageError as error:
         return ProjectSeen(root="", kind="", trouble=trouble(error))
     books = [e for e in catalog if isinstance(e, LoadedRunbook)]
-    scripts = {f.path for book in books for f in lint_hooks.named_files(book)}
+    scripts = {f.path for book in books for f in lint_hooks.list_named_files(book)}
     findings = [
         Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES))
         for f in linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False)
@@ -179,7 +179,7 @@ def survey_project(home: Home) -> ProjectSeen:
         runbooks=len(catalog),
         hooks=len(scripts),
         findings=tuple(findings),
-        guard=_guard(),
+        guard=_try_guard(),
     )
     return _with_settings(home, seen)
 
@@ -197,7 +197,7 @@ def _with_settings(home: Home, seen: ProjectSeen) -> ProjectSeen:
     )
 
 
-def _guard() -> Attempt:
+def _try_guard() -> TriedRight:
     """Try the guard on a write, with a stand-in behind it: no real kubectl is in reach."""
     with tempfile.TemporaryDirectory(prefix="nvsx-") as folder:
         guard = install_guard(Path(folder))
@@ -215,6 +215,6 @@ def _guard() -> Attempt:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            return Attempt("kubectl guard", "", None, detail=f"it cannot be run: {error}")
+            return TriedRight("kubectl guard", "", None, detail=f"it cannot be run: {error}")
     passed = b"passed" in done.stdout
-    return Attempt("kubectl guard", "", passed, detail="tried with kubectl delete")
+    return TriedRight("kubectl guard", "", passed, detail="tried with kubectl delete")

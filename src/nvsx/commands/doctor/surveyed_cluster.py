@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import Gateway
 from nvsx.commands.doctor.doctor_facts import (
-    Attempt,
     ClusterSeen,
     Nodes,
     NodeSeen,
     StoreSeen,
+    TriedRight,
     Trouble,
 )
 from nvsx.core.aliases import alias_of
@@ -47,7 +47,7 @@ async def survey_cluster(gateway: Gateway, namespace: str, store_uri: str) -> Cl
     cluster = Cluster(gateway)
     try:
         await cluster.start()
-        version = await _version(cluster)
+        version = await _read_version(cluster)
     except ClusterError as error:
         await cluster.close()
         return ClusterSeen(trouble=Trouble(error.message, error.hint))
@@ -56,10 +56,10 @@ async def survey_cluster(gateway: Gateway, namespace: str, store_uri: str) -> Cl
         inst = await observer.installation()
         kinds = await observer.maintenance_kinds()
         uid, nodes, attempts, store = await asyncio.gather(
-            _uid(cluster),
-            _nodes(cluster),
-            _attempts(cluster, inst.namespace, kinds),
-            _store(cluster, inst, store_uri),
+            _read_cluster_id(cluster),
+            _survey_nodes(cluster),
+            _try_rights(cluster, inst.namespace, kinds),
+            _survey_store(cluster, inst, store_uri),
         )
     finally:
         await observer.close()
@@ -74,13 +74,13 @@ async def survey_cluster(gateway: Gateway, namespace: str, store_uri: str) -> Cl
     )
 
 
-async def _version(cluster: Cluster) -> str:
+async def _read_version(cluster: Cluster) -> str:
     with suppress(Forbidden):
         return await cluster.version()
     return ""
 
 
-async def _uid(cluster: Cluster) -> str:
+async def _read_cluster_id(cluster: Cluster) -> str:
     try:
         return await cluster.cluster_id()
     except ClusterError:
@@ -90,34 +90,34 @@ async def _uid(cluster: Cluster) -> str:
 # --- rights -------------------------------------------------------------------------------
 
 
-async def _attempts(
+async def _try_rights(
     cluster: Cluster, namespace: str, kinds: Sequence[ResourceSource]
-) -> tuple[Attempt, ...]:
+) -> tuple[TriedRight, ...]:
     listed = {(r.group, r.resource) for r in rbac.RIGHTS}
     mapped = [
         rbac.Right(k.plural, k.group, k.version, ("get", "list", "watch"), "repair requests")
         for k in kinds
         if (k.group, k.plural) not in listed
     ]
-    tried = (_attempt(cluster, right, namespace) for right in (*rbac.RIGHTS, *mapped))
+    tried = (_try_right(cluster, right, namespace) for right in (*rbac.RIGHTS, *mapped))
     return tuple(await asyncio.gather(*tried))
 
 
-async def _attempt(cluster: Cluster, right: rbac.Right, namespace: str) -> Attempt:
+async def _try_right(cluster: Cluster, right: rbac.Right, namespace: str) -> TriedRight:
     what = f"{right.resource}.{right.group}" if right.group else right.resource
     try:
-        await _use(cluster, right, namespace)
+        await _use_right(cluster, right, namespace)
     except (Forbidden, Unauthorized) as error:
-        return Attempt(what, right.why, allowed=False, detail=error.message)
+        return TriedRight(what, right.why, allowed=False, detail=error.message)
     except NotFound:
         # Kubernetes decides about the right before it looks: this was allowed.
-        return Attempt(what, right.why, allowed=True, served=False)
+        return TriedRight(what, right.why, allowed=True, served=False)
     except ClusterError as error:
-        return Attempt(what, right.why, allowed=None, detail=error.message)
-    return Attempt(what, right.why, allowed=True)
+        return TriedRight(what, right.why, allowed=None, detail=error.message)
+    return TriedRight(what, right.why, allowed=True)
 
 
-async def _use(cluster: Cluster, right: rbac.Right, namespace: str) -> None:
+async def _use_right(cluster: Cluster, right: rbac.Right, namespace: str) -> None:
     """Use a right once. Raises ClusterError."""
     if right.resource == "pods/log":
         return await _read_a_log(cluster, namespace)
@@ -165,7 +165,7 @@ async def _read_a_log(cluster: Cluster, namespace: str) -> None:
 # --- nodes --------------------------------------------------------------------------------
 
 
-async def _nodes(cluster: Cluster) -> Nodes:
+async def _survey_nodes(cluster: Cluster) -> Nodes:
     reflector = await cluster.nodes()
     try:
         await reflector.settled()
@@ -173,21 +173,21 @@ async def _nodes(cluster: Cluster) -> Nodes:
             error = reflector.failure
             return Nodes(trouble=Trouble(error.message, error.hint))
         found = sorted(reflector.items(), key=lambda n: n.name)
-        return Nodes(tuple(_node(n) for n in found))
+        return Nodes(tuple(_survey_node(n) for n in found))
     finally:
         await cluster.release(reflector)
 
 
-def _node(node: Node) -> NodeSeen:
+def _survey_node(node: Node) -> NodeSeen:
     return NodeSeen(
         name=node.name,
         gpu=node.labels.get(names.GPU_NODE_LABEL) == "true",
         opted_out=marks.opted_out(node),
-        incident=_incident(node),
+        incident=_describe_incident(node),
     )
 
 
-def _incident(node: Node) -> str:
+def _describe_incident(node: Node) -> str:
     found = new_faults.find_existing_fault(node)
     event = found.event if found else None
     if not marks.is_marked(node) and event is None:
@@ -201,29 +201,29 @@ def _incident(node: Node) -> str:
 # --- the datastore ------------------------------------------------------------------------
 
 
-async def _store(cluster: Cluster, inst: Installation, uri: str) -> StoreSeen:
+async def _survey_store(cluster: Cluster, inst: Installation, uri: str) -> StoreSeen:
     """What there is of NVSentinel's datastore, and whether its port answers."""
     provider = str(inst.provider.value or "").lower()
     labels, port = _STORE_LABELS.get(provider, ()), _PORTS.get(provider, 0)
     objects, services = [], []
     if labels:
-        for item in await _labelled(cluster, "/apis/apps/v1", "statefulsets", inst, labels):
+        for item in await _list_labelled(cluster, "/apis/apps/v1", "statefulsets", inst, labels):
             ready = as_map(item.get("status")).get("readyReplicas") or 0
             wanted = as_map(item.get("spec")).get("replicas", 1)
-            objects.append(f"StatefulSet {_name(item)} {ready} of {wanted} ready")
-        found = await _labelled(cluster, "/api/v1", "services", inst, labels)
-        services = [_name(s) for s in found if port in _ports(s)]
+            objects.append(f"StatefulSet {_name_of(item)} {ready} of {wanted} ready")
+        found = await _list_labelled(cluster, "/api/v1", "services", inst, labels)
+        services = [_name_of(s) for s in found if port in _ports_of(s)]
         objects += [f"Service {name}" for name in services[:1]]
     if uri not in ("auto", "none"):
-        return await _connected(objects, *_of_uri(uri))
+        return await _try_connection(objects, *_of_uri(uri))
     if not services:
         return StoreSeen(tuple(objects), detail="not tried: it is not in this namespace")
     if not runs_in_pod(os.environ):
         return StoreSeen(tuple(objects), detail="not tried from outside the cluster")
-    return await _connected(objects, f"{services[0]}.{inst.namespace}.svc", port)
+    return await _try_connection(objects, f"{services[0]}.{inst.namespace}.svc", port)
 
 
-async def _labelled(
+async def _list_labelled(
     cluster: Cluster, root: str, plural: str, inst: Installation, labels: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     selector = f"app.kubernetes.io/name in ({','.join(labels)})"
@@ -235,11 +235,11 @@ async def _labelled(
     return [dict(as_map(i)) for i in listed.get("items") or ()]
 
 
-def _name(item: dict[str, Any]) -> str:
+def _name_of(item: dict[str, Any]) -> str:
     return str(as_map(item.get("metadata")).get("name") or "")
 
 
-def _ports(service: dict[str, Any]) -> set[int]:
+def _ports_of(service: dict[str, Any]) -> set[int]:
     return {as_map(p).get("port", 0) for p in as_map(service.get("spec")).get("ports") or ()}
 
 
@@ -254,7 +254,7 @@ def _of_uri(uri: str) -> tuple[str, int]:
     return host.strip("[]"), int(port or usual)
 
 
-async def _connected(objects: list[str], host: str, port: int) -> StoreSeen:
+async def _try_connection(objects: list[str], host: str, port: int) -> StoreSeen:
     """Open a connection and close it: no byte is sent."""
     if not port:
         return StoreSeen(tuple(objects), host, detail="not tried: its servers are in DNS records")

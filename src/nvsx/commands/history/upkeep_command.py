@@ -5,7 +5,6 @@ Both may run beside a daemon. Only `prune` deletes, and only after a yes.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -48,6 +47,8 @@ def prune(
       nvsx history prune --dry-run
       nvsx history prune --older-than 400d --artifacts --yes
     """
+    import asyncio
+
     from nvsx.serve import history_keeping
 
     home: Home = ctx.obj
@@ -56,7 +57,7 @@ def prune(
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
     before = history_keeping.prune_before(age, time.time())
-    found = asyncio.run(history_keeping.prunable(home, before))
+    found = asyncio.run(history_keeping.list_prunable(home, before))
     what = f"{len(found)} runs that ended more than {durations.format(age)} ago"
     if not found:
         typer.echo(f"nothing to delete: no {what[2:]}", err=True)
@@ -65,12 +66,12 @@ def prune(
         typer.echo(f"would delete {what}, {found[0].run_id} to {found[-1].run_id}")
         return
     if not yes:
-        _ask(f"Delete {what}{' and their artifacts' if artifacts else ''}?")
+        _ask_to_delete(f"Delete {what}{' and their artifacts' if artifacts else ''}?")
     gone, folders = asyncio.run(history_keeping.prune_now(home, before, artifacts=artifacts))
     typer.echo(f"deleted {gone} runs" + (f", {folders} artifact folders" if artifacts else ""))
 
 
-def _ask(question: str) -> None:
+def _ask_to_delete(question: str) -> None:
     """Go on only after an explicit yes."""
     if not sys.stdin.isatty():
         raise UsageError(
@@ -92,7 +93,9 @@ def backup(
     Example:
       nvsx history backup /backup/nvsx-2026-11-22.db
     """
+    import asyncio
+
     from nvsx.serve import history_keeping
 
-    asyncio.run(history_keeping.backup(ctx.obj, file))
+    asyncio.run(history_keeping.back_up(ctx.obj, file))
     typer.echo(f"wrote {file}", err=True)

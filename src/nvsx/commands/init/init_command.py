@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nvsx.commands.agreeing import agree_to_clone
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.init.scaffolding import Begun, begin
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.commands.init.scaffolding import Begun
 
 
 def register(app: typer.Typer) -> None:
@@ -46,8 +44,6 @@ def init(
       nvsx init gpu-stuck --title "GPU stuck"
       nvsx init our-xid-48 --fault xid-48
     """
-    from nvsx.commands.init.scaffolding import begin
-
     home: Home = ctx.obj
     as_json = wants_json(output)
     agree_to_clone(home.project, yes=yes)
@@ -62,10 +58,10 @@ def init(
         }
         typer.echo(json.dumps(told, indent=2))
     else:
-        _tell(begun)
+        _print_next_steps(begun)
 
 
-def _tell(begun: Begun) -> None:
+def _print_next_steps(begun: Begun) -> None:
     name, fault = begun.made.name, begun.made.fault
     typer.echo(f"in {begun.root}:")
     for path in begun.written:

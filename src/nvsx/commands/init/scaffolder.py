@@ -34,7 +34,7 @@ End = Literal["repair", "people", "condition", "event"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FaultSigns:
     """What a monitor reports about a fault. `shown` is false for what is only stored,
     `quarantined` for what no rule of NVSentinel's takes a node out of service for."""
 
@@ -64,14 +64,14 @@ class KnownFault:
 
     name: str
     title: str
-    reports: tuple[Report, ...]
+    reports: tuple[FaultSigns, ...]
 
     @property
-    def shown(self) -> tuple[Report, ...]:
+    def shown(self) -> tuple[FaultSigns, ...]:
         return tuple(r for r in self.reports if r.shown)
 
     @property
-    def telling(self) -> tuple[Report, ...]:
+    def telling(self) -> tuple[FaultSigns, ...]:
         """What a runbook is about: not the warnings from which a fatal one is concluded."""
         return tuple(r for r in self.shown if r.fatal or self.end == "event")
 
@@ -143,15 +143,15 @@ def scaffold(
     parked = _fired_already(fault, others, evaluate)
     words = {
         "NAME": slug,
-        "NICKNAME": _nickname(slug, others),
-        "TITLE": _quoted(title or title_of(slug)),
-        "SUMMARY": _quoted(summary or f"{fault.title}. {_WHO[fault.end]}"),
+        "NICKNAME": _free_nickname(slug, others),
+        "TITLE": _quote_text(title or title_of(slug)),
+        "SUMMARY": _quote_text(summary or f"{fault.title}. {_WHO[fault.end]}"),
         "FAULT": fault.name,
         "FAULT_TITLE": fault.title,
-        "TRIGGERS": _triggers(fault, parked),
-        "DETECT": _detect(fault),
-        "SILENCE": _silence(fault),
-        "CHECKS": _listed(dict.fromkeys(r.check for r in fault.shown if r.fatal)),
+        "TRIGGERS": _format_triggers(fault, parked),
+        "DETECT": _format_detect(fault),
+        "SILENCE": _watch_for_silence(fault),
+        "CHECKS": _format_list(dict.fromkeys(r.check for r in fault.shown if r.fatal)),
         "POSTMORTEM": _POSTMORTEM[collects],
         "REMEDIATE": _REMEDIATE[fault.end][0],
         "REMEDIATE_TEXT": _REMEDIATE[fault.end][1],
@@ -217,7 +217,7 @@ def _fired_already(
     return tuple(dict.fromkeys(found))
 
 
-def _nickname(slug: str, others: Sequence[Runbook]) -> str:
+def _free_nickname(slug: str, others: Sequence[Runbook]) -> str:
     """A nickname of its own when the one its name gives is taken."""
     taken = {o.nickname for o in others}
     if alias_of(slug) not in taken:
@@ -226,25 +226,25 @@ def _nickname(slug: str, others: Sequence[Runbook]) -> str:
     return f"  nickname: {free}\n"
 
 
-def _quoted(text: str) -> str:
+def _quote_text(text: str) -> str:
     """Text as a YAML scalar: JSON's quoting is YAML's."""
     return json.dumps(" ".join(text.split()), ensure_ascii=False)
 
 
-def _listed(words: Mapping[str, None]) -> str:
+def _format_list(words: Mapping[str, None]) -> str:
     return next(iter(words)) if len(words) == 1 else f"[{', '.join(words)}]"
 
 
-def _codes(report: Report) -> str:
-    return "[" + ", ".join(_quoted(c) for c in report.codes) + "]"
+def _format_codes(report: FaultSigns) -> str:
+    return "[" + ", ".join(_quote_text(c) for c in report.codes) + "]"
 
 
-def _triggers(fault: KnownFault, parked: tuple[str, ...]) -> str:
+def _format_triggers(fault: KnownFault, parked: tuple[str, ...]) -> str:
     lines: list[str] = []
     for report in fault.telling:
         lines.append(f"  - check: {report.check}")
         if report.codes:
-            lines.append(f"    errorCode: {_codes(report)}")
+            lines.append(f"    errorCode: {_format_codes(report)}")
         if not report.fatal:
             lines.append("    fatal: any")
     if not parked:
@@ -261,22 +261,22 @@ def _triggers(fault: KnownFault, parked: tuple[str, ...]) -> str:
     )
 
 
-def _detect(fault: KnownFault) -> str:
-    watches = [_seen(r) for r in fault.telling]
+def _format_detect(fault: KnownFault) -> str:
+    watches = [_watch_for(r) for r in fault.telling]
     if len(watches) == 1:
         return f"      - {watches[0]}"
     return "\n".join(["      - anyOf:", *(f"          - {w}" for w in watches)])
 
 
-def _seen(report: Report, more: str = "") -> str:
+def _watch_for(report: FaultSigns, more: str = "") -> str:
     if report.fatal:
-        codes = f", errorCode: {_codes(report)}" if report.codes else ""
+        codes = f", errorCode: {_format_codes(report)}" if report.codes else ""
         return f"{{kind: node-condition, type: {report.check}{codes}{more}}}"
     codes = "|".join(re.escape(c) for c in report.codes)
     pattern = f", pattern: 'ErrorCode:({codes})\\b'" if codes else ""
     return f"{{kind: node-event, type: {report.check}{pattern}{more}}}"
 
 
-def _silence(fault: KnownFault) -> str:
+def _watch_for_silence(fault: KnownFault) -> str:
     quiet = ", absent: true, for: 10m"
-    return "\n".join(f"      - {_seen(r, quiet)}" for r in fault.shown if not r.fatal)
+    return "\n".join(f"      - {_watch_for(r, quiet)}" for r in fault.shown if not r.fatal)

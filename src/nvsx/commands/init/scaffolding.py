@@ -9,8 +9,8 @@ from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.reports import UNRULED
 from nvsx.commands.init.scaffolder import (
     SCHEMA_FILE,
+    FaultSigns,
     KnownFault,
-    Report,
     Scaffold,
     pick_fault,
     scaffold,
@@ -41,7 +41,7 @@ def known_faults() -> dict[str, KnownFault]:
             fault.name,
             fault.title,
             tuple(
-                Report(
+                FaultSigns(
                     check=r.check,
                     codes=r.codes,
                     action=r.action,

@@ -34,6 +34,7 @@ from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
+from nvsx.serve.run_door import open_own_keeper
 from nvsx.store import inbox_of
 
 if TYPE_CHECKING:
@@ -72,19 +73,21 @@ async def run_by_hand(
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
         open_workplace(home, sandbox) as workplace,
+        open_own_keeper(workplace) as door,
     ):
-        run, runner = await _begin(workplace, loaded, options, choose, sandbox)
+        run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
+        run.door = door
         if workplace.where.sandbox and not options.sandbox:
             announce(_on_a_sandbox(workplace, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
         report = ReportView(workplace.journal, run.artifacts)
         run.views = (*views, report, *([injector] if injector else []))
         if options.resume:
-            await _replay(run)
+            await _replay_journal(run)
         heeding = asyncio.create_task(heed_one(inbox_of(workplace.journal), runner), name="asks")
         try:
             if reins is None:
-                return await _worked(runner)
+                return await _work_until_signal(runner)
             reins.take(runner)
             return await runner.work()
         except StoreBusy as error:
@@ -130,7 +133,7 @@ async def _maybe_sandbox(
             await sandbox.stop()
 
 
-async def _begin(
+async def _begin_run(
     workplace: Workplace,
     loaded: LoadedRunbook,
     options: RunOptions,
@@ -146,7 +149,7 @@ async def _begin(
         node = await resolve_target_node(workplace.observer, wanted, choose)
         if options.drill:
             await refuse_watched_drill(workplace, node)
-        request = place_request(workplace.where, _request(workplace, node, options))
+        request = place_request(workplace.where, _request_of_options(workplace, node, options))
         lease = await workplace.journal.create(
             NewRun(
                 runbook=loaded.name,
@@ -161,7 +164,7 @@ async def _begin(
     return run, Runner(run, matches=matches)
 
 
-def _request(workplace: Workplace, node: str, options: RunOptions) -> RunRequest:
+def _request_of_options(workplace: Workplace, node: str, options: RunOptions) -> RunRequest:
     return RunRequest(
         node=node,
         cluster=workplace.where.cluster,
@@ -225,12 +228,12 @@ def _same_project(recorded: str, root: Path) -> bool:
     return not recorded or not before.exists() or before.resolve() == root.resolve()
 
 
-async def _replay(run: RunContext) -> None:
+async def _replay_journal(run: RunContext) -> None:
     run.replay(await run.ports.journal.read(run.run_id))
     await run.record(j.Resumed(owner=run.lease.owner, epoch=run.lease.epoch))
 
 
-async def _worked(runner: Runner) -> j.Finish:
+async def _work_until_signal(runner: Runner) -> j.Finish:
     """Work the run; the first Ctrl-C or SIGTERM cancels it, the second stops at once."""
     work = asyncio.ensure_future(runner.work())
     loop = asyncio.get_running_loop()

@@ -10,20 +10,26 @@ import os
 import sys
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
+from nvsx.commands.run.run_options import Reins, RunOptions, check, opening
+from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.journal.entries import Finish
+from nvsx.core.ports import Fault, View
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.follow import plan
+from nvsx.follow.target_node import Choose
+from nvsx.project import loader
 from nvsx.project.home import Home
+from nvsx.screens.deck.flight import fly
+from nvsx.screens.jsonl import JsonlView
+from nvsx.screens.line_writer import LineWriter
+from nvsx.screens.plain import PlainView
 from nvsx.screens.text_tables import print_lines
-
-if TYPE_CHECKING:
-    from nvsx.commands.run.run_options import RunOptions
-    from nvsx.core.journal.entries import Finish
-    from nvsx.core.ports import Fault, View
-    from nvsx.core.runbook.catalog import LoadedRunbook
-    from nvsx.follow.target_node import Choose
+from nvsx.serve.logs import FileLog
 
 
 def register(app: typer.Typer) -> None:
@@ -78,10 +84,6 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
       nvsx run gpu-off-bus --target-node brave-gazelle
       nvsx run rogue-moose -o jsonl | jq .
     """
-    from nvsx.commands.run.run_options import RunOptions, check
-    from nvsx.follow import plan
-    from nvsx.project import loader
-
     home: Home = ctx.obj
     if output not in (None, "jsonl", "json"):
         raise UsageError(f"output format {output!r} is not known here", "use -o jsonl")
@@ -113,7 +115,16 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 
         views = views_for(as_jsonl=bool(output), plain=plain, verbose=verbose)
         finish = asyncio.run(
-            _closing(run_by_hand(home, options, views, choose=_choice(), announce=_announce), views)
+            _close_views_after(
+                run_by_hand(
+                    home,
+                    options,
+                    views,
+                    choose=_choice_if_on_terminal(),
+                    announce=_announce_to_person,
+                ),
+                views,
+            )
         )
     raise typer.Exit(finish.exit_code)
 
@@ -121,15 +132,13 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 @contextmanager
 def _own_troubles(home: Home) -> Iterator[None]:
     """What goes wrong beside the run is logged to a file, and the person told of it after."""
-    from nvsx.serve.logs import FileLog
-
     log = FileLog(home.state_dir / "nvsx.log", home.masker.mask)
     try:
         with log.kept():
             yield
     finally:
         if log.count:
-            _announce(f"warnings of nvsx itself: {log.count}, in {log.path}")
+            _announce_to_person(f"warnings of nvsx itself: {log.count}, in {log.path}")
 
 
 def can_fly() -> bool:
@@ -140,14 +149,13 @@ def can_fly() -> bool:
 
 async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, verbose: bool) -> int:
     """Run under the flight deck; the exit code."""
-    from nvsx.commands.run.run_options import Reins, opening
-    from nvsx.screens.deck.flight import fly
-
     if not (options.target_node or options.sandbox or options.resume):
-        _announce("looking for a node in an incident; --target-node names one")
+        _announce_to_person("looking for a node in an incident; --target-node names one")
         from nvsx.commands.run.by_hand import choose_target
 
-        options = dataclasses.replace(options, target_node=await choose_target(home, _ask))
+        options = dataclasses.replace(
+            options, target_node=await choose_target(home, _ask_which_node)
+        )
     reins = Reins()
 
     async def run(view: View) -> Finish:
@@ -169,7 +177,7 @@ async def _on_deck(home: Home, options: RunOptions, loaded: LoadedRunbook, *, ve
     return 143 if landing.stopped_by == "SIGTERM" else 130
 
 
-async def _closing(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
+async def _close_views_after(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
     """`work`, and whatever becomes of it, the views' last lines."""
     try:
         return await work
@@ -181,10 +189,6 @@ async def _closing(work: Awaitable[Finish], views: Sequence[View]) -> Finish:
 def views_for(*, as_jsonl: bool, plain: bool, verbose: bool) -> list[View]:
     """JSONL on a pipe with text beside it on stderr; text on a terminal. No reader of them
     slows the run."""
-    from nvsx.screens.jsonl import JsonlView
-    from nvsx.screens.line_writer import LineWriter
-    from nvsx.screens.plain import PlainView
-
     out = LineWriter(sys.stdout.buffer)
     if as_jsonl or not (plain or sys.stdout.isatty()):
         err = LineWriter(sys.stderr.buffer)
@@ -198,18 +202,16 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not plain
 
 
-def _announce(text: str) -> None:
+def _announce_to_person(text: str) -> None:
     print(f"nvsx: {text}", file=sys.stderr)
 
 
-def _choice() -> Choose | None:
+def _choice_if_on_terminal() -> Choose | None:
     """On a terminal a person chooses between several nodes in an incident."""
-    return _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+    return _ask_which_node if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
-def _ask(faults: Sequence[Fault]) -> str | None:
-    from nvsx.core.aliases import alias_of
-
+def _ask_which_node(faults: Sequence[Fault]) -> str | None:
     for i, fault in enumerate(faults, 1):
         codes = ", ".join(fault.event.error_codes)
         line = f"  {i}  {fault.node} ({alias_of(fault.node)})  {fault.event.check} {codes}"

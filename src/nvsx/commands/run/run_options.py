@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nvsx.core.errors import UsageError
+from nvsx.core.journal.entries import StagePlan, Start
+from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.watches.kinds import describe
+from nvsx.core.watches.snapshot import Snapshot
+from nvsx.follow import plan
+from nvsx.project import loader
 from nvsx.project.home import Home
 
 if TYPE_CHECKING:
-    from nvsx.core.journal.entries import Start
-    from nvsx.core.runbook.catalog import LoadedRunbook
-    from nvsx.core.watches.snapshot import Snapshot
     from nvsx.follow.runner import Runner
 
 SIGNALS = (
@@ -50,9 +53,6 @@ def check(home: Home, options: RunOptions) -> LoadedRunbook:
             "a run on the sandbox cannot be resumed: its cluster ended with its process",
             f"start a new one: nvsx run {options.runbook} --sandbox",
         )
-    from nvsx.follow import plan
-    from nvsx.project import loader
-
     loaded = loader.find(home.project.root, options.runbook)
     missing = plan.plan_of(loaded).find_unusable_files()
     if missing:
@@ -68,9 +68,6 @@ def check(home: Home, options: RunOptions) -> LoadedRunbook:
 
 def opening(loaded: LoadedRunbook, options: RunOptions) -> Start:
     """What is known of a run before it has begun, for a deck to show meanwhile."""
-    from nvsx.core.journal.entries import StagePlan, Start
-    from nvsx.core.watches.kinds import describe
-
     meta = loaded.runbook.metadata
     return Start(
         runbook=meta.name,

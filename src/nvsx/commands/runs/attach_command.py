@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import typer
 
 from nvsx.commands.run.run_command import can_fly
 from nvsx.commands.runs.runs_command import Format, MaybeRun, at_desk, watch
-
-if TYPE_CHECKING:
-    from nvsx.commands.runs.runs_desk import Desk
-    from nvsx.core.ports import View
+from nvsx.commands.runs.runs_desk import Desk
+from nvsx.core.journal.entries import Finish
+from nvsx.core.ports import View
+from nvsx.screens.deck.flight import fly
 
 
 def register(app: typer.Typer) -> None:
@@ -34,9 +33,6 @@ def attach(ctx: typer.Context, run: MaybeRun = None, output: Format = None) -> N
 
 
 async def _on_deck(desk: Desk, run: str | None, ctx: typer.Context) -> None:
-    from nvsx.core.journal.entries import Finish
-    from nvsx.screens.deck.flight import fly
-
     run_id = run or await desk.latest()
     wishes: set[asyncio.Task[str]] = set()
 

@@ -11,24 +11,25 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.run.run_command import wants_colour
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.runs.runs_desk import Desk, open_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.journal.run_rows import RunRow
+from nvsx.follow.stalls import StallBook
 from nvsx.project.home import Home
+from nvsx.screens.jsonl import JsonlView
+from nvsx.screens.line_writer import PatientOutput
+from nvsx.screens.plain import PlainView
 from nvsx.screens.text_tables import print_table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nvsx.commands.runs.runs_desk import Desk
-    from nvsx.core.journal.run_rows import RunRow
 
 T = TypeVar("T")
 
@@ -57,8 +58,6 @@ def register(app: typer.Typer) -> None:
 
 def at_desk(ctx: typer.Context, work: Callable[[Desk], Awaitable[T]]) -> T:
     """Do `work` at an open desk; what it returns."""
-    from nvsx.commands.runs.runs_desk import open_desk
-
     home: Home = ctx.obj
 
     async def do() -> T:
@@ -91,7 +90,7 @@ def list_runs(
         return
     print_table(
         ("RUN", "RUNBOOK", "NODE", "STATUS", "TRIGGER", "AGE"),
-        [_cells(row, set_aside=row.run_id in aside) for row in rows],
+        [_row_as_cells(row, set_aside=row.run_id in aside) for row in rows],
     )
     for row in rows:
         if row.run_id in aside:
@@ -104,21 +103,17 @@ def list_runs(
 
 def _set_aside(home: Home, rows: Sequence[RunRow]) -> set[str]:
     """The unfinished runs that no daemon resumes any more."""
-    from nvsx.follow.stalls import StallBook
-
     book = StallBook(home.state_dir)
     waiting = (row.run_id for row in rows if row.finished is None and not row.alive)
     return {run_id for run_id in waiting if book.is_set_aside(run_id)}
 
 
 def _as_json(row: RunRow) -> dict[str, Any]:
-    import msgspec
-
     told: dict[str, Any] = msgspec.to_builtins(row)
     return told | {"alias": alias_of(row.node) if row.node else ""}
 
 
-def _cells(row: RunRow, *, set_aside: bool = False) -> tuple[str, ...]:
+def _row_as_cells(row: RunRow, *, set_aside: bool = False) -> tuple[str, ...]:
     node = f"{row.node} ({alias_of(row.node)})" if row.node else "-"
     status = f"{row.status} (degraded)" if row.degraded else row.status
     status = "set aside" if set_aside else status
@@ -148,10 +143,6 @@ def watch(ctx: typer.Context, run: str | None, output: str | None, *, follow: bo
     """Print a run's journal as it is, or on to its end with `follow`."""
     if output not in (None, "jsonl", "json"):
         raise UsageError(f"output format {output!r} is not known here", "use -o jsonl")
-    from nvsx.screens.jsonl import JsonlView
-    from nvsx.screens.line_writer import PatientOutput
-    from nvsx.screens.plain import PlainView
-
     out = PatientOutput(sys.stdout.buffer)
     # Text where nothing else was asked for: these commands are for reading along.
     view = JsonlView(out) if output else PlainView(out, colour=wants_colour(sys.stdout))

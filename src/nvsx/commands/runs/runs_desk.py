@@ -18,6 +18,7 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import Journal
 from nvsx.core.routing.inbox import Ask, Inbox, Received, Silence
 from nvsx.follow.target_node import resolve_target_node
+from nvsx.follow.workplace import open_workplace
 from nvsx.project.home import Home
 from nvsx.store import inbox_of, open_store
 
@@ -39,7 +40,7 @@ class Desk:
 
     async def cancel(self, run_id: str, reason: str) -> str:
         """Ask for a run's end; what will come of it, in a sentence. Raises UsageError."""
-        row = await self._open(run_id)
+        row = await self._find_open_run(run_id)
         if not row.alive:
             await self.journal.abandon(run_id)
             return f"run {run_id} was interrupted; it is dropped, and its node is free"
@@ -49,12 +50,12 @@ class Desk:
 
     async def note(self, run_id: str, text: str) -> str:
         """Write a person's note into a run that goes on. Raises UsageError."""
-        row = await self._open(run_id)
+        row = await self._find_open_run(run_id)
         text = self.masker.mask(text)
         await self.inbox.ask(Ask(run_id=run_id, kind="note", text=text, by=who(), code="person"))
         return f"noted on run {run_id}" if row.alive else f"noted once run {run_id} goes on"
 
-    async def _open(self, run_id: str) -> RunRow:
+    async def _find_open_run(self, run_id: str) -> RunRow:
         row = await self.journal.run(run_id)
         if row.finished is not None:
             raise UsageError(f"run {run_id} has finished: {row.status}", f"nvsx report {run_id}")
@@ -85,7 +86,7 @@ async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[S
     """
     cluster, warning = "", ""
     try:
-        cluster, node = await _named(home, node)
+        cluster, node = await _find_node_and_cluster(home, node)
     except ClusterError as error:
         warning = f"the name was not checked, the cluster cannot be read: {error.message}"
     now = time.time()
@@ -97,9 +98,7 @@ async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[S
     return made, warning
 
 
-async def _named(home: Home, node: str) -> tuple[str, str]:
-    from nvsx.follow.workplace import open_workplace
-
+async def _find_node_and_cluster(home: Home, node: str) -> tuple[str, str]:
     try:
         async with open_workplace(home) as workplace:
             return workplace.where.cluster, await resolve_target_node(workplace.observer, node)

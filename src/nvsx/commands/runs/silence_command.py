@@ -8,9 +8,11 @@ import sys
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.commands.output_option import Output, wants_json
+from nvsx.commands.runs import runs_desk as desks
 from nvsx.commands.runs.runs_command import at_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
@@ -55,9 +57,7 @@ def silence(
         return
     if for_ is None or not reason.strip():
         raise UsageError("a silence has an end and a reason", "add --for 2h --reason …")
-    from nvsx.commands.runs import runs_desk as desks
-
-    seconds = _seconds(for_)
+    seconds = _parse_length(for_)
     made, warning = asyncio.run(desks.silence(ctx.obj, node, seconds, reason.strip()))
     if warning:
         print(f"nvsx: {warning}", file=sys.stderr)
@@ -71,7 +71,7 @@ def _name_state_folder(ctx: typer.Context) -> None:
     print(f"nvsx: for the daemon with the state folder {ctx.obj.state_dir}", file=sys.stderr)
 
 
-def _seconds(text: str) -> float:
+def _parse_length(text: str) -> float:
     try:
         seconds = durations.parse(text)
     except ValueError as exc:
@@ -85,8 +85,6 @@ def _list_silences(ctx: typer.Context, *, as_json: bool) -> None:
     now = time.time()
     found = at_desk(ctx, lambda desk: desk.inbox.silences(now))
     if as_json:
-        import msgspec
-
         typer.echo(json.dumps([msgspec.to_builtins(s) for s in found], indent=2))
         return
     if not found:

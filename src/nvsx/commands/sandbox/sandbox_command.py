@@ -15,21 +15,24 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsentinel_sandbox import control
+from nvsentinel_sandbox.catalogue import actions_of, checks_of, given_to
+from nvsentinel_sandbox.chain.exporter import Destination
+from nvsentinel_sandbox.host import Outlets, Sandbox
+from nvsentinel_sandbox.scenario import Scenario, Setting, play
+from nvsentinel_sandbox.world.faults import FAULTS
+from nvsentinel_sandbox.world.variants import VARIANTS
+from nvsx.commands.output_option import Output, wants_json
 from nvsx.commands.sandbox.sandbox_errors import translate_sandbox_errors
+from nvsx.commands.sandbox.scenario_files import load_scenario
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_table
-
-if TYPE_CHECKING:
-    from nvsentinel_sandbox.chain.exporter import Destination
-    from nvsentinel_sandbox.host import Sandbox
-    from nvsentinel_sandbox.scenario import Scenario
-    from nvsx.project.home import Home
 
 sandbox_app = typer.Typer(
     help="A cluster in a process, with a simulated NVSentinel, to try and to teach with.",
@@ -100,10 +103,6 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
       nvsx sandbox start --nodes 8 --speed 5 --seed 7
       nvsx sandbox start --scenario examples/scenarios/two-faults.yaml
     """
-    from nvsentinel_sandbox.host import Outlets, Sandbox
-    from nvsentinel_sandbox.scenario import Setting
-    from nvsx.commands.sandbox.scenario_files import load_scenario
-
     played = load_scenario(scenario) if scenario else None
     wanted = played.sandbox if played else Setting()
     given = {"nodes": nodes, "speed": speed, "seed": seed, "variant": variant or None}
@@ -112,25 +111,23 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise UsageError(f"there is no layout {layout!r}", "give 2025, or leave it out")
     if backfill and not events_to:
         raise UsageError("--backfill needs a receiver", "give --events-to URL")
-    folder = _folder(ctx)
+    folder = _folder_of_sandbox(ctx)
     if played:
         played = played.model_copy(update={"sandbox": wanted})
     with translate_sandbox_errors():
         outlets = Outlets(
             store=store,
             layout_2025=layout == "2025",
-            events=_destination(events_to, events_token_file, events_token_url),
+            events=_destination_of_events(events_to, events_token_file, events_token_url),
             backfill=backfill,
         )
         sandbox = Sandbox(
             state_dir=folder, outlets=outlets, alias_of=alias_of, **wanted.model_dump()
         )
-        asyncio.run(_hold(sandbox, folder, played))
+        asyncio.run(_hold_sandbox(sandbox, folder, played))
 
 
-def _destination(url: str, token_file: Path | None, token_url: str) -> Destination | None:
-    from nvsentinel_sandbox.chain.exporter import Destination
-
+def _destination_of_events(url: str, token_file: Path | None, token_url: str) -> Destination | None:
     if not url:
         if token_file or token_url:
             raise UsageError("there is no receiver for the token", "give --events-to URL")
@@ -150,27 +147,25 @@ def _destination(url: str, token_file: Path | None, token_url: str) -> Destinati
     )
 
 
-async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> None:
-    from nvsentinel_sandbox import control
-
+async def _hold_sandbox(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
 
     def tell(line: str) -> None:
-        _note(f"{time.strftime('%H:%M:%S')}  {line}")
+        _print_note(f"{time.strftime('%H:%M:%S')}  {line}")
 
-    with control.claimed(folder):
+    with control.claim_folder(folder):
         playing: asyncio.Task[None] | None = None
         try:
             await sandbox.start()
             async with control.serve(sandbox, folder, stop):
-                _welcome(sandbox)
+                _print_welcome(sandbox)
                 sandbox.narrate(tell)
                 if scenario is not None:
                     playing = asyncio.create_task(
-                        _play(scenario, sandbox, tell=tell, stop=stop.set)
+                        _play_scenario(scenario, sandbox, tell=tell, stop=stop.set)
                     )
                 await stop.wait()
         finally:
@@ -178,32 +173,30 @@ async def _hold(sandbox: Sandbox, folder: Path, scenario: Scenario | None) -> No
                 playing.cancel()
                 await asyncio.gather(playing, return_exceptions=True)
             await sandbox.stop()
-    _note("sandbox stopped")
+    _print_note("sandbox stopped")
 
 
-async def _play(
+async def _play_scenario(
     scenario: Scenario,
     sandbox: Sandbox,
     *,
     tell: Callable[[str], None],
     stop: Callable[[], None],
 ) -> None:
-    from nvsentinel_sandbox.scenario import play
-
     await play(scenario, sandbox.simulator, tell=tell, stop=stop)
     tell("scenario: the last step was taken")
 
 
-def _welcome(sandbox: Sandbox) -> None:
+def _print_welcome(sandbox: Sandbox) -> None:
     found = sandbox.status()
     print(f"export KUBECONFIG={shlex.quote(str(sandbox.kubeconfig))}", flush=True)
     variant = f", variant {found['variant']}" if found["variant"] else ""
-    _note(f"A sandbox with {len(found['nodes'])} GPU nodes (seed {found['seed']}{variant}).")
-    _note("In another terminal, after that export:")
-    _note("  kubectl get nodes")
-    _note("  nvsx sandbox inject xid-79")
-    _note("  nvsx sandbox faults")
-    _note("Ctrl-C ends it.")
+    _print_note(f"A sandbox with {len(found['nodes'])} GPU nodes (seed {found['seed']}{variant}).")
+    _print_note("In another terminal, after that export:")
+    _print_note("  kubectl get nodes")
+    _print_note("  nvsx sandbox inject xid-79")
+    _print_note("  nvsx sandbox faults")
+    _print_note("Ctrl-C ends it.")
 
 
 @sandbox_app.command()
@@ -225,7 +218,7 @@ def inject(
       nvsx sandbox inject xid-48 --node gpu-node-a2
     """
     body = {"fault": fault, "node": node, "variant": variant, "people": people}
-    hit = _call(ctx, "POST", "/inject", body)["node"]
+    hit = _call_sandbox(ctx, "POST", "/inject", body)["node"]
     typer.echo(f"{fault} injected on {hit} ({alias_of(hit)})")
 
 
@@ -239,13 +232,13 @@ def heal(
     Example: nvsx sandbox heal gpu-node-a2
     """
     if not node:
-        nodes = _call(ctx, "GET", "/status")["nodes"]
+        nodes = _call_sandbox(ctx, "GET", "/status")["nodes"]
         broken = [n["name"] for n in nodes if n["faults"] or n["state"] or not n["ready"]]
         if len(broken) != 1:
             told = ", ".join(broken) or "no node is"
             raise UsageError(f"which node? broken: {told}", "name one: `nvsx sandbox heal NODE`")
         node = broken[0]
-    _call(ctx, "POST", "/heal", {"node": node})
+    _call_sandbox(ctx, "POST", "/heal", {"node": node})
     typer.echo(f"someone repairs {node} ({alias_of(node)})")
 
 
@@ -255,10 +248,6 @@ def faults(output: Output = None) -> None:
 
     Example: nvsx sandbox faults
     """
-    from nvsentinel_sandbox.catalogue import actions_of, checks_of, given_to
-    from nvsentinel_sandbox.world.faults import FAULTS
-    from nvsentinel_sandbox.world.variants import VARIANTS
-
     if wants_json(output):
         listed = {
             "faults": [
@@ -302,7 +291,7 @@ def status(ctx: typer.Context, output: Output = None) -> None:
     Example: nvsx sandbox status -o json | jq '.nodes[].name'
     """
     as_json = wants_json(output)
-    found = _call(ctx, "GET", "/status")
+    found = _call_sandbox(ctx, "GET", "/status")
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -330,21 +319,21 @@ def stop(ctx: typer.Context) -> None:
 
     Example: nvsx sandbox stop
     """
-    _call(ctx, "POST", "/stop")
+    _call_sandbox(ctx, "POST", "/stop")
     typer.echo("sandbox stops")
 
 
-def _call(ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    from nvsentinel_sandbox import control
-
+def _call_sandbox(
+    ctx: typer.Context, method: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
     with translate_sandbox_errors():
-        return asyncio.run(control.call(_folder(ctx), method, path, body))
+        return asyncio.run(control.call(_folder_of_sandbox(ctx), method, path, body))
 
 
-def _folder(ctx: typer.Context) -> Path:
+def _folder_of_sandbox(ctx: typer.Context) -> Path:
     home: Home = ctx.obj
     return home.state_dir / "sandbox"
 
 
-def _note(line: str) -> None:
+def _print_note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

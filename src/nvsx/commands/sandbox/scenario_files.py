@@ -7,16 +7,15 @@ sandbox's model together; it plays nothing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from nvsentinel_sandbox.scenario import Scenario
+from nvsentinel_sandbox.world.cluster_world import node_names
+from nvsx.core.aliases import alias_of
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.project import yaml_tree
 from nvsx.project.yaml_findings import collect_problems
-
-if TYPE_CHECKING:
-    from nvsentinel_sandbox.scenario import Scenario
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -24,9 +23,6 @@ def load_scenario(path: Path) -> Scenario:
 
     Raises UsageError when the file cannot be read, InvalidRunbook with all its problems.
     """
-    from nvsentinel_sandbox.scenario import Scenario
-    from nvsentinel_sandbox.world.cluster_world import node_names
-
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -40,7 +36,7 @@ def load_scenario(path: Path) -> Scenario:
         raise InvalidRunbook(
             str(path), collect_problems(Scenario, tree, error, str(path))
         ) from None
-    known = _names(node_names(found.sandbox.nodes))
+    known = _names_of_nodes(node_names(found.sandbox.nodes))
     problems = []
     for index, step in enumerate(found.steps):
         for key in ("node", "heal", "cordon", "uncordon"):
@@ -54,8 +50,6 @@ def load_scenario(path: Path) -> Scenario:
     return found
 
 
-def _names(nodes: list[str]) -> set[str]:
+def _names_of_nodes(nodes: list[str]) -> set[str]:
     """What a step may call a node."""
-    from nvsx.core.aliases import alias_of
-
     return {*nodes, *map(alias_of, nodes)}

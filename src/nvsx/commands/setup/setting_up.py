@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nvsx.cluster.gateway import Gateway
 from nvsx.commands.doctor import checkup, survey
-from nvsx.commands.doctor.doctor_checks import CHECKS, CLUSTER, NODES, NVSENTINEL
-from nvsx.commands.doctor.doctor_facts import ClusterSeen, ProjectSeen, Survey, Target
+from nvsx.commands.doctor.checkup import CLUSTER, NODES, NVSENTINEL
+from nvsx.commands.doctor.doctor_checks import CHECKS
+from nvsx.commands.doctor.doctor_facts import ChosenCluster, ClusterSeen, ProjectSeen, Survey
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
 from nvsx.commands.setup import setup_project
 from nvsx.core.runbook.catalog import LoadedRunbook
@@ -24,11 +25,11 @@ _SHOWN = (CLUSTER, NVSENTINEL, NODES)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ClusterLook:
     """What was seen of a cluster, and doctor's view of it."""
 
     survey: Survey
-    report: checkup.Report
+    report: checkup.CheckupReport
 
     @property
     def learned(self) -> setup_project.Learned:
@@ -37,19 +38,19 @@ class Look:
         )
 
 
-def target_of(home: Home, gateway: Gateway | None = None) -> tuple[Target, Gateway | None]:
+def target_of(home: Home, gateway: Gateway | None = None) -> tuple[ChosenCluster, Gateway | None]:
     """The context that would be looked at. Contacts no cluster."""
     return survey.choose_target(home, gateway)
 
 
-async def look(home: Home, target: Target, gateway: Gateway | None) -> Look:
+async def look(home: Home, target: ChosenCluster, gateway: Gateway | None) -> ClusterLook:
     """Look at the cluster, or at none. NVSentinel is looked for in every namespace, unless
     NVSX_NAMESPACE says where it is."""
     namespace = home.env.get("NVSX_NAMESPACE", "")
     cluster = await survey_cluster(gateway, namespace, "auto") if gateway else ClusterSeen()
     seen = Survey(survey.survey_machine(home), target, cluster, ProjectSeen(root="", kind=""))
     report = checkup.examine(seen, [c for c in CHECKS if c.group in _SHOWN])
-    return Look(seen, report)
+    return ClusterLook(seen, report)
 
 
 def starters() -> list[Runbook]:

@@ -15,20 +15,21 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from nvsx.commands.runbook_commands import Output, wants_json
+from nvsx.cluster.gateway import Gateway
+from nvsx.commands.doctor.doctor_command import lines
+from nvsx.commands.doctor.doctor_facts import ChosenCluster
+from nvsx.commands.output_option import Output, wants_json
+from nvsx.commands.setup import setting_up
+from nvsx.commands.setup.setting_up import ClusterLook
+from nvsx.commands.setup.setup_project import Choice, Planned, ProjectPlan, State, caveat, recommend
 from nvsx.core.errors import ClusterError, Conflict, UsageError
+from nvsx.project import new_files
 from nvsx.project.home import Home
-
-if TYPE_CHECKING:
-    from nvsx.cluster.gateway import Gateway
-    from nvsx.commands.doctor.doctor_facts import Target
-    from nvsx.commands.setup.setting_up import Look
-    from nvsx.commands.setup.setup_project import Choice, Planned, ProjectPlan, State
-    from nvsx.project.new_files import NewFile
+from nvsx.project.new_files import NewFile
 
 #: (question, answer when only Enter is pressed) → the answer.
 Ask = Callable[[str, str], str]
@@ -70,21 +71,21 @@ def setup(
         raise UsageError("-o json asks nothing", "add --dry-run or --yes")
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError("setup asks questions, and stdin is not a terminal", "add --yes")
-    wizard = Wizard(home, _default if yes or dry_run else _asked, quiet=as_json)
+    wizard = Wizard(home, _take_default if yes or dry_run else _ask_person, quiet=as_json)
     try:
         told = wizard.run(write=not dry_run, show=not yes or dry_run)
     except (Stopped, KeyboardInterrupt, EOFError):
-        _tell("\nStopped. Nothing was written.")
+        _tell_person("\nStopped. Nothing was written.")
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(told, indent=2))
 
 
-def _default(question: str, default: str) -> str:  # noqa: ARG001 - an Ask
+def _take_default(question: str, default: str) -> str:  # noqa: ARG001 - an Ask
     return default
 
 
-def _asked(question: str, default: str) -> str:
+def _ask_person(question: str, default: str) -> str:
     sys.stderr.write(f"{question} ")
     sys.stderr.flush()
     line = sys.stdin.readline()
@@ -93,7 +94,7 @@ def _asked(question: str, default: str) -> str:
     return line.strip() or default
 
 
-def _tell(text: str = "") -> None:
+def _tell_person(text: str = "") -> None:
     typer.echo(text, err=True)
 
 
@@ -104,21 +105,18 @@ class Wizard:
         self, home: Home, ask: Ask, *, quiet: bool = False, gateway: Gateway | None = None
     ) -> None:
         self._home, self._ask, self._gateway = home, ask, gateway
-        self._tell: Callable[[str], None] = (lambda _: None) if quiet else _tell
+        self._tell_person: Callable[[str], None] = (lambda _: None) if quiet else _tell_person
 
     def run(self, *, write: bool = True, show: bool = True) -> dict[str, Any]:
         """The steps in order; what was found and done, as JSON-able data.
 
         Raises Stopped at a no, Conflict when files are in the way, and UsageError.
         """
-        from nvsx.commands.setup import setting_up
-        from nvsx.project import new_files
-
-        look = self._cluster()
-        chosen = self._runbooks(look)
-        root = self._folder()
+        look = self._choose_cluster()
+        chosen = self._choose_runbooks(look)
+        root = self._choose_folder()
         plan = setting_up.plan_project(root, chosen, look.learned)
-        self._list(plan)
+        self._list_files(plan)
         if taken := [f.path for f in plan.of("conflict")]:
             raise Conflict(
                 f"nothing was written: {root} has other files called {', '.join(taken)}",
@@ -126,32 +124,30 @@ class Wizard:
             )
         new = plan.of("new")
         if new and show:
-            self._show(plan)
+            self._show_files(plan)
         if new and write:
             word = "file" if len(new) == 1 else "files"
-            self._agreed(f"Write these {len(new)} {word} to {root}? [y/N]", default="y")
+            self._require_yes(f"Write these {len(new)} {word} to {root}? [y/N]", default="y")
             new_files.write(root, new)
         if write:
-            self._next(root, chosen, new)
+            self._tell_next_steps(root, chosen, new)
         else:
-            self._tell("\nDry run: nothing was written.")
+            self._tell_person("\nDry run: nothing was written.")
         return _as_json(look, chosen, plan, wrote=bool(new) and write)
 
     # --- the cluster ----------------------------------------------------------------------
 
-    def _cluster(self) -> Look:
-        from nvsx.commands.setup import setting_up
-
+    def _choose_cluster(self) -> ClusterLook:
         target, gateway = setting_up.target_of(self._home, self._gateway)
         if target.trouble is None:
-            target, gateway = self._context(target, gateway)
-            self._tell("\nlooking at the cluster …\n")
+            target, gateway = self._choose_context(target, gateway)
+            self._tell_person("\nlooking at the cluster …\n")
         look = asyncio.run(setting_up.look(self._home, target, gateway))
-        self._report(look)
+        self._show_report(look)
         if not look.report.reached:
             question = "Go on without a cluster, and recommend by guess? [y/N]"
             if self._ask(question, "n").lower() not in _YES:
-                if self._ask is _default:
+                if self._ask is _take_default:
                     raise ClusterError(
                         "the cluster cannot be reached; nothing was written",
                         "see `nvsx doctor`",
@@ -159,13 +155,13 @@ class Wizard:
                 raise Stopped
         return look
 
-    def _context(self, target: Target, gateway: Gateway | None) -> tuple[Target, Gateway | None]:
+    def _choose_context(
+        self, target: ChosenCluster, gateway: Gateway | None
+    ) -> tuple[ChosenCluster, Gateway | None]:
         """Show which cluster would be looked at, and let another be named."""
-        from nvsx.commands.setup import setting_up
-
         where = f" ({target.server})" if target.server else ""
-        self._tell(f"Cluster: context {target.context or 'of this pod'}{where}")
-        self._tell("It is only read: nodes, pods, NVSentinel's modules and settings.")
+        self._tell_person(f"Cluster: context {target.context or 'of this pod'}{where}")
+        self._tell_person("It is only read: nodes, pods, NVSentinel's modules and settings.")
         others = f", or another of: {', '.join(target.others)}" if target.others else ""
         answer = self._ask(f"Look at it? [Y/n{others}]", "y")
         if answer.lower() in _YES:
@@ -179,34 +175,27 @@ class Wizard:
             )
         raise Stopped
 
-    def _report(self, look: Look) -> None:
-        from nvsx.commands.doctor.doctor_command import lines
-
-        self._tell("\n".join(lines(look.report, sys.stderr)))
+    def _show_report(self, look: ClusterLook) -> None:
+        self._tell_person("\n".join(lines(look.report, sys.stderr)))
 
     # --- runbooks and folder --------------------------------------------------------------
 
-    def _runbooks(self, look: Look) -> list[str]:
-        from nvsx.commands.setup import setting_up
-        from nvsx.commands.setup.setup_project import caveat, recommend
-
+    def _choose_runbooks(self, look: ClusterLook) -> list[str]:
         choices = recommend(setting_up.starters(), look.survey.cluster.installation)
         marked = [c.name for c in choices if c.recommended]
-        self._tell("\nStarter runbooks (* recommended here):")
+        self._tell_person("\nStarter runbooks (* recommended here):")
         width = max(len(c.name) for c in choices)
         for number, choice in enumerate(choices, 1):
             mark = "*" if choice.recommended else " "
             why = f" - {choice.reason}" if choice.reason else ""
             title = choice.runbook.metadata.title
-            self._tell(f"  {number} {mark} {choice.name.ljust(width)}  {title}{why}")
+            self._tell_person(f"  {number} {mark} {choice.name.ljust(width)}  {title}{why}")
         if note := caveat(look.survey.cluster.installation):
-            self._tell(textwrap.fill(note, min(shutil.get_terminal_size().columns, 100)))
+            self._tell_person(textwrap.fill(note, min(shutil.get_terminal_size().columns, 100)))
         answer = self._ask("Which? [Enter: those with *; numbers or names; all; n: stop]", "*")
         return chosen_of(answer, choices, marked)
 
-    def _folder(self) -> Path:
-        from nvsx.commands.setup import setting_up
-
+    def _choose_folder(self) -> Path:
         cwd = Path.cwd()
         default = setting_up.default_folder(self._home, cwd)
         answer = self._ask(f"\nProject folder? [Enter: {default}; a path; n: stop]", str(default))
@@ -219,45 +208,43 @@ class Wizard:
 
     # --- files ----------------------------------------------------------------------------
 
-    def _list(self, plan: ProjectPlan) -> None:
-        from nvsx.commands.setup import setting_up
-
-        self._tell(f"\nIn {plan.root}:")
+    def _list_files(self, plan: ProjectPlan) -> None:
+        self._tell_person(f"\nIn {plan.root}:")
         words = {"new": "new", "there": "there", "kept": "kept", "conflict": "IN THE WAY"}
         width = min(shutil.get_terminal_size().columns, 100)
-        for (state, folder), group in groupby(plan.files, _place):
+        for (state, folder), group in groupby(plan.files, _sort_by_place):
             names = " ".join(p.file.path.rpartition("/")[2] for p in group)
             head = f"  {words[state]:5}  {folder}"
             indent = " " * 11
             text = f"{head}{names}"
-            self._tell(textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False))
+            self._tell_person(
+                textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+            )
         new = plan.of("new")
         if left_out := setting_up.ignored(plan.root, [f.path for f in new]):
             count = f"{len(left_out)} of them" if len(left_out) > 1 else "one of them"
-            self._tell(f"git ignores {count}, such as {left_out[0]}: see your .gitignore.")
+            self._tell_person(f"git ignores {count}, such as {left_out[0]}: see your .gitignore.")
         if not plan.of("new", "conflict"):
-            self._tell("Everything is there already; nothing to write.")
+            self._tell_person("Everything is there already; nothing to write.")
         elif plan.of("kept"):
-            self._tell("kept: your version differs from the shipped one, and stays.")
+            self._tell_person("kept: your version differs from the shipped one, and stays.")
 
-    def _show(self, plan: ProjectPlan) -> None:
+    def _show_files(self, plan: ProjectPlan) -> None:
         text = "\n".join(plan.shown())
         if sys.stdin.isatty() and sys.stdout.isatty():
-            self._tell("\nShowing each file (q leaves the pager).")
+            self._tell_person("\nShowing each file (q leaves the pager).")
             pydoc.pager(text)
         else:
-            self._tell(f"\n{text}")
+            self._tell_person(f"\n{text}")
 
-    def _agreed(self, question: str, *, default: str) -> None:
+    def _require_yes(self, question: str, *, default: str) -> None:
         """Anything but a yes is a no. The default is for --yes: Enter alone is a no."""
-        answer = self._ask(question, default if self._ask is _default else "n")
+        answer = self._ask(question, default if self._ask is _take_default else "n")
         if answer.lower() not in _YES:
             raise Stopped
 
-    def _next(self, root: Path, chosen: Sequence[str], new: Sequence[NewFile]) -> None:
-        from nvsx.commands.setup import setting_up
-
-        self._tell("\nWritten. Next:" if new else "\nNext:")
+    def _tell_next_steps(self, root: Path, chosen: Sequence[str], new: Sequence[NewFile]) -> None:
+        self._tell_person("\nWritten. Next:" if new else "\nNext:")
         steps = [] if root == Path.cwd() else [f"cd {root}"]
         if not setting_up.in_repository(root):
             steps.append("git init")
@@ -269,12 +256,12 @@ class Wizard:
             steps.append(f"nvsx run {chosen[0]} --sandbox    # a whole incident; reaches nobody")
         steps += ["nvsx doctor", "nvsx serve --mode watch"]
         for step in steps:
-            self._tell(f"  {step}")
-        self._tell("The head of runbooks/hooks/lib/notify.sh names the variables for Slack,")
-        self._tell("PagerDuty and Jira. Without them hooks only say what they would send.")
+            self._tell_person(f"  {step}")
+        self._tell_person("The head of runbooks/hooks/lib/notify.sh names the variables for Slack,")
+        self._tell_person("PagerDuty and Jira. Without them hooks only say what they would send.")
 
 
-def _place(planned: Planned) -> tuple[State, str]:
+def _sort_by_place(planned: Planned) -> tuple[State, str]:
     folder, slash, _ = planned.file.path.rpartition("/")
     return planned.state, f"{folder}{slash} " if slash else ""
 
@@ -298,7 +285,9 @@ def chosen_of(answer: str, choices: Sequence[Choice], marked: Sequence[str]) -> 
     return list(dict.fromkeys(chosen))
 
 
-def _as_json(look: Look, chosen: list[str], plan: ProjectPlan, *, wrote: bool) -> dict[str, Any]:
+def _as_json(
+    look: ClusterLook, chosen: list[str], plan: ProjectPlan, *, wrote: bool
+) -> dict[str, Any]:
     return {
         "context": look.survey.target.context,
         "checks": [f.as_dict() for f in look.report.findings],

@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from nvsx.commands.doctor.doctor_facts import Installation
 from nvsx.core.runbook.schema import Runbook
+from nvsx.nvsentinel.installation import Installation
 from nvsx.project.new_files import NewFile
 
 #: Which module reports a check or error code, by how its name begins.
@@ -156,25 +156,27 @@ def plan(
     in the way is a conflict, but for README.md and .gitignore, which most repositories have.
     """
     planned = [
-        _planned(root, file, stays=is_project or file.path != "nvsx.yaml")
-        for file in _settings(learned, chosen)
+        _plan_file(root, file, stays=is_project or file.path != "nvsx.yaml")
+        for file in _make_settings(learned, chosen)
     ]
     for name in sorted(chosen):
-        book = _copied(source, f"runbooks/{name}.yaml")
-        planned += [_planned(root, file, stays=is_project) for file in book]
+        book = _copy_files(source, f"runbooks/{name}.yaml")
+        planned += [_plan_file(root, file, stays=is_project) for file in book]
     for name in sorted(chosen):
         present = is_project and (root / "runbooks" / f"{name}.yaml").exists()
-        for file in _copied(source, f"runbooks/hooks/{name}"):
-            one = _planned(root, file, stays=is_project)
+        for file in _copy_files(source, f"runbooks/hooks/{name}"):
+            one = _plan_file(root, file, stays=is_project)
             # A hook missing from a runbook of the user's was taken out by the user.
             if not (present and one.state == "new"):
                 planned.append(one)
     for shared in ("runbooks/hooks/lib", "scripts"):
-        planned += [_planned(root, file, stays=is_project) for file in _copied(source, shared)]
+        planned += [
+            _plan_file(root, file, stays=is_project) for file in _copy_files(source, shared)
+        ]
     return ProjectPlan(root, tuple(planned))
 
 
-def _planned(root: Path, file: NewFile, *, stays: bool) -> Planned:
+def _plan_file(root: Path, file: NewFile, *, stays: bool) -> Planned:
     there = file.there(root)
     if there is None:
         return Planned(file, "new")
@@ -185,7 +187,7 @@ def _planned(root: Path, file: NewFile, *, stays: bool) -> Planned:
     return Planned(file, "kept" if stays else "conflict", theirs)
 
 
-def _copied(source: Path, where: str) -> Iterator[NewFile]:
+def _copy_files(source: Path, where: str) -> Iterator[NewFile]:
     """A file, or the files of a folder, as they ship."""
     start = source / where
     paths = [start] if start.is_file() else sorted(p for p in start.rglob("*") if p.is_file())
@@ -197,10 +199,10 @@ def _copied(source: Path, where: str) -> Iterator[NewFile]:
         yield NewFile(path.relative_to(source).as_posix(), text, executable)
 
 
-def _settings(learned: Learned, chosen: Collection[str]) -> Iterator[NewFile]:
+def _make_settings(learned: Learned, chosen: Collection[str]) -> Iterator[NewFile]:
     words = {
-        "NVSENTINEL": _nvsentinel(learned),
-        "SERVE": _serve(learned),
+        "NVSENTINEL": _format_nvsentinel(learned),
+        "SERVE": _format_serve(learned),
         "RUNBOOKS": ", ".join(sorted(chosen)) or "none yet",
         "FIRST": min(chosen, default="my-fault"),
     }
@@ -216,7 +218,7 @@ def _settings(learned: Learned, chosen: Collection[str]) -> Iterator[NewFile]:
         yield NewFile(path, text)
 
 
-def _nvsentinel(learned: Learned) -> str:
+def _format_nvsentinel(learned: Learned) -> str:
     if not learned.namespace:
         where = "# nvsentinel: {namespace: nvsentinel}"
         return f"# NVSentinel was not seen. Where it runs, when not in this namespace:\n{where}"
@@ -225,7 +227,7 @@ def _nvsentinel(learned: Learned) -> str:
     return f"# Seen there: {seen}{only}.\nnvsentinel: {{namespace: {learned.namespace}}}"
 
 
-def _serve(learned: Learned) -> str:
+def _format_serve(learned: Learned) -> str:
     lines = [
         "serve:",
         "  modes: [watch, webhook] # watch follows the nodes and needs no database",

@@ -139,7 +139,7 @@ def _is_gone(d: Deciding, left: LeftOver) -> bool:
     if left.kind == "session":
         listed = set(sight.session.ids) & set(left.ids)
         return not (sight.session.marked and (listed or not sight.session.ids))
-    if left.mark and not sight.was_read(EVENTS):
+    if (left.mark or left.started) and not sight.was_read(EVENTS):
         return False
     return not any(
         is_still(left, f) or (f.check in left.name and f.truncated) for f in sight.faults

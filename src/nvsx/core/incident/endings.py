@@ -190,7 +190,8 @@ def _left_overs(d: Deciding, incident: IncidentState, *, at_release: bool) -> tu
         if seen.only_event and not _is_recent(d, incident, seen):
             continue
         mark = seen.mark if seen.only_event else ""
-        left = LeftOver(kind="fault", name=name_of(seen), ids=seen.ids, mark=mark)
+        started = d.sight.at if seen.only_event and not mark else 0.0
+        left = LeftOver(kind="fault", name=name_of(seen), ids=seen.ids, mark=mark, started=started)
         found[left] = None
     session = d.sight.session
     if d.session_marked and not at_release:

@@ -37,7 +37,7 @@ class LeftOver(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was still true when an incident ended: it never opens another by itself.
 
     `name` is a fault's name or an alert's key; `started` tells an alert's episodes apart, and
-    `mark` an Event's repetitions.
+    `mark` an Event's repetitions. Without a mark `started` says until when an Event is the old one.
     """
 
     kind: Literal["fault", "session", "alert"]

@@ -123,7 +123,8 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
-    """One incident, as far as it has been seen. `state_since` is when state or cause changed."""
+    """One incident, as far as it has been seen. `state_since` is when state or cause changed.
+    `holds` are those that hold now, `held_by` has the kinds of all that ever did."""
 
     opened: ev.IncidentOpened
     began: Stamp
@@ -135,6 +136,7 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptRecord, ...] = ()
     alerts: tuple[AlertRecord, ...] = ()
     holds: tuple[ev.HoldBegan, ...] = ()
+    held_by: frozenset[str] = frozenset()
     runs: tuple[tuple[ev.RunJoined, str], ...] = ()
     told: tuple[ev.PeopleTold, ...] = ()
     notes: tuple[ev.IncidentNoted, ...] = ()
@@ -361,7 +363,10 @@ def _attempt_ended(state: IncidentState, event: ev.AttemptEnded, at: Stamp) -> d
 
 
 def _hold_began(state: IncidentState, event: ev.HoldBegan, _: Stamp) -> dict[str, Any]:
-    return {"holds": (*_without_hold(state, event), event)}
+    return {
+        "holds": (*_without_hold(state, event), event),
+        "held_by": state.held_by | {event.kind},
+    }
 
 
 def _hold_ended(state: IncidentState, event: ev.HoldEnded, _: Stamp) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from nvsx.core.errors import StoreError
-from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent
+from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent, IncidentNoted
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
 from nvsx.core.incident.incident_times import times_of
 
@@ -53,7 +53,10 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     `faults` are its faults as people say them, `planned` says that all of them are planned work.
     `began` is the time of its first fault, None where that is not known; `opened` is when nvsx
     saw it. `ended` is the time that counts, `how` its end, "" while it is open. `repair_s` is the
-    longest time to repair of its faults.
+    longest time to repair of its faults. `handed_over`: NVSentinel kept the node for a validation
+    after its own work was done. `failed_runs` are those that ended and did not pass. `repairs` has
+    the time of each fault that had one; `runbooks` the faults that each runbook was for, () for
+    all of them.
     """
 
     incident: str
@@ -76,6 +79,11 @@ class IncidentRow(msgspec.Struct, frozen=True, kw_only=True):
     how: str = ""
     repair_s: float | None = None
     thread: str = ""
+    repairs: tuple[tuple[str, float], ...] = ()
+    runbooks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    runs: int = 0
+    failed_runs: int = 0
+    handed_over: bool = False
 
 
 def incident_row(incident: str, cluster: str, state: IncidentState) -> IncidentRow:
@@ -104,6 +112,19 @@ def incident_row(incident: str, cluster: str, state: IncidentState) -> IncidentR
         how=ended.how if ended is not None else "",
         repair_s=max(repairs, default=None),
         thread=opened.thread,
+        repairs=tuple(
+            (fault.short, found.to_repair_s)
+            for fault, found in zip(state.faults, times.faults, strict=True)
+            if found.to_repair_s is not None
+        ),
+        runbooks=tuple(
+            (joined.runbook, tuple(f.short for f in state.faults if f.no in joined.faults))
+            for joined, _ in state.runs
+            if joined.runbook
+        ),
+        runs=len(state.runs),
+        failed_runs=sum(status not in ("", "passed") for _, status in state.runs),
+        handed_over="handed over" in state.held_by,
     )
 
 
@@ -140,6 +161,12 @@ class IncidentStore(Protocol):
 
         An `opened` begins another incident; what stands before it belongs to the one before.
         Raises StoryMoved when `position` is not the story's any more, StoreError.
+        """
+        ...
+
+    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+        """Append to this very incident, open or long over; a note needs no position, since it
+        changes nothing that is decided. Raises UsageError for an unknown id, StoreError.
         """
         ...
 

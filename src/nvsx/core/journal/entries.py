@@ -8,7 +8,7 @@ event kinds are added, never renamed or removed.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 import msgspec
 
@@ -20,11 +20,14 @@ VERSION = 1
 StageStatus = Literal["pass", "fail", "timeout", "skipped", "cancelled"]
 RunStatus = Literal["armed", "running", "passed", "failed", "cancelled", "interrupted"]
 ScriptKind = Literal["action", "hook", "prerequisite"]
-HookPurpose = Literal["hook", "overdue", "failure"]
+HookPurpose = Literal["hook", "overdue", "failure", "attempt"]
 
 
-class Body(msgspec.Struct, frozen=True, tag_field="event"):
-    """Base of all run events; the tag is the `event` of a JSONL line."""
+class RunEvent(msgspec.Struct, frozen=True, tag_field="event"):
+    """Base of all run events; the tag is the `event` of a JSONL line.
+
+    A subclass is an event: the decoder, the published schema and its page read them from here.
+    """
 
 
 class StagePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +40,11 @@ class StagePlan(msgspec.Struct, frozen=True, kw_only=True):
     watches: tuple[str, ...] = ()
 
 
-class Start(Body, frozen=True, tag="start"):
+class Start(RunEvent, frozen=True, tag="start"):
     """The run began. `target_node` is "" until an armed run knows its node. `clock_ahead_s` is by
     how much the cluster's clock is ahead of nvsx's at least, negative when behind.
-    `live_hooks` is whether a sandbox run or drill may page people."""
+    `live_hooks` is whether a sandbox run or drill may page people. `incident` is the incident it
+    works at, "" where that is not known yet: then an `incident` event follows."""
 
     runbook: str
     nickname: str
@@ -61,15 +65,16 @@ class Start(Body, frozen=True, tag="start"):
     stages: tuple[StagePlan, ...] = ()
     trigger_event: dict[str, Any] | None = None
     clock_ahead_s: float = 0.0
+    incident: str = ""
 
 
-class Armed(Body, frozen=True, tag="armed"):
+class Armed(RunEvent, frozen=True, tag="armed"):
     """The run waits for the first fault its triggers match."""
 
     waiting_for: str
 
 
-class Target(Body, frozen=True, tag="target"):
+class Target(RunEvent, frozen=True, tag="target"):
     """The node became known."""
 
     target_node: str
@@ -78,13 +83,23 @@ class Target(Body, frozen=True, tag="target"):
     trigger_event: dict[str, Any] | None = None
 
 
-class Baseline(Body, frozen=True, tag="baseline"):
+class IncidentJoined(RunEvent, frozen=True, tag="incident"):
+    """The run joined an incident. `late`: that was under way already; `over` are the stages that
+    were over by then, whose hooks fire with NVSX_LATE."""
+
+    incident: str
+    key: str = ""
+    late: bool = False
+    over: tuple[str, ...] = ()
+
+
+class Baseline(RunEvent, frozen=True, tag="baseline"):
     """The node's boot id before the incident's repair; not written when nvsx came late."""
 
     boot_id: str
 
 
-class Prerequisite(Body, frozen=True, tag="prerequisite"):
+class PrerequisiteChecked(RunEvent, frozen=True, tag="prerequisite"):
     """A prerequisite was checked."""
 
     name: str
@@ -93,14 +108,16 @@ class Prerequisite(Body, frozen=True, tag="prerequisite"):
     required: bool = False
 
 
-class StageBegin(Body, frozen=True, tag="stage_begin"):
-    """A stage began; a resumed run does not begin it again."""
+class StageBegin(RunEvent, frozen=True, tag="stage_begin"):
+    """A stage began; a resumed run does not begin it again. `repair` is the attempt to repair that
+    it is about: a further one begins `remediate` anew."""
 
     stage: str
     title: str = ""
+    repair: int = 1
 
 
-class WatchChange(Body, frozen=True, tag="watch"):
+class WatchChange(RunEvent, frozen=True, tag="watch"):
     """A watch's verdict changed. `index` is its place in the stage's list, from 0."""
 
     stage: str
@@ -111,7 +128,7 @@ class WatchChange(Body, frozen=True, tag="watch"):
     describe: str = ""
 
 
-class NoteMade(Body, frozen=True, tag="note"):
+class NoteMade(RunEvent, frozen=True, tag="note"):
     """Why nothing happens, or what else a person should know. `code` is stable; `author` is a
     person, "" for nvsx. `stage` is "" for the whole run."""
 
@@ -122,21 +139,21 @@ class NoteMade(Body, frozen=True, tag="note"):
     author: str = ""
 
 
-class EvidenceKept(Body, frozen=True, tag="evidence"):
+class EvidenceKept(RunEvent, frozen=True, tag="evidence"):
     """A file under the run's artifact folder; `path` is relative to it."""
 
     path: str
     stage: str = ""
 
 
-class Narrated(Body, frozen=True, tag="narration"):
+class Narrated(RunEvent, frozen=True, tag="narration"):
     """The runbook's own words for a stage that passed."""
 
     stage: str
     text: str
 
 
-class Output(Body, frozen=True, tag="output"):
+class Output(RunEvent, frozen=True, tag="output"):
     """A line a script printed: plain text, secrets masked."""
 
     stage: str
@@ -145,7 +162,7 @@ class Output(Body, frozen=True, tag="output"):
     line: str
 
 
-class Reported(Body, frozen=True, tag="report"):
+class Reported(RunEvent, frozen=True, tag="report"):
     """A line that a script added to NVSX_REPORT_FILE, as found when a script of the run
     ended. `notify target=… ref=…` says who was told."""
 
@@ -153,14 +170,14 @@ class Reported(Body, frozen=True, tag="report"):
     line: str
 
 
-class ActionBegin(Body, frozen=True, tag="action_begin"):
+class ActionBegin(RunEvent, frozen=True, tag="action_begin"):
     """A stage's action is about to start."""
 
     stage: str
     script: str
 
 
-class ActionEnd(Body, frozen=True, tag="action_end"):
+class ActionEnd(RunEvent, frozen=True, tag="action_end"):
     """`exit_code` is None when the script was killed by a signal or never started."""
 
     stage: str
@@ -169,17 +186,19 @@ class ActionEnd(Body, frozen=True, tag="action_end"):
     detail: str = ""
 
 
-class HookBegin(Body, frozen=True, tag="hook_begin"):
-    """A hook is about to start. `attempt` counts from 1."""
+class HookBegin(RunEvent, frozen=True, tag="hook_begin"):
+    """A hook is about to start. `attempt` is its own try, from 1; `repair` is the attempt to repair
+    that it fires for."""
 
     stage: str
     hook: str
     attempt: int
     idempotency_key: str = ""
     purpose: HookPurpose = "hook"
+    repair: int = 1
 
 
-class HookEnd(Body, frozen=True, tag="hook_end"):
+class HookEnd(RunEvent, frozen=True, tag="hook_end"):
     """`exit_code` is None when the hook was killed or never started; `detail` says why."""
 
     stage: str
@@ -191,7 +210,7 @@ class HookEnd(Body, frozen=True, tag="hook_end"):
     detail: str = ""
 
 
-class ProcessSeen(Body, frozen=True, tag="process"):
+class ProcessSeen(RunEvent, frozen=True, tag="process"):
     """Identity of a script's process group, so that an orphan can be found and stopped."""
 
     stage: str
@@ -200,14 +219,14 @@ class ProcessSeen(Body, frozen=True, tag="process"):
     started: float
 
 
-class Overdue(Body, frozen=True, tag="overdue"):
+class Overdue(RunEvent, frozen=True, tag="overdue"):
     """A stage took longer than its budget; observing goes on."""
 
     stage: str
     budget_s: float
 
 
-class StageEnd(Body, frozen=True, tag="stage_end"):
+class StageEnd(RunEvent, frozen=True, tag="stage_end"):
     """`continued` marks a timeout that the runbook lets pass (`onTimeout: continue`)."""
 
     stage: str
@@ -216,21 +235,22 @@ class StageEnd(Body, frozen=True, tag="stage_end"):
     reason: str = ""
     overdue: bool = False
     continued: bool = False
+    repair: int = 1
 
 
-class SessionSeen(Body, frozen=True, tag="session"):
+class SessionSeen(RunEvent, frozen=True, tag="session"):
     """The quarantine session of the node, each time it changed."""
 
     session: Session
 
 
-class TimesSeen(Body, frozen=True, tag="times"):
+class TimesSeen(RunEvent, frozen=True, tag="times"):
     """The incident's times as far as they have been seen, each time that grew."""
 
     times: Times
 
 
-class Resumed(Body, frozen=True, tag="resumed"):
+class Resumed(RunEvent, frozen=True, tag="resumed"):
     """A new owner took the run over after its process had died."""
 
     owner: str
@@ -238,7 +258,7 @@ class Resumed(Body, frozen=True, tag="resumed"):
     stage: str = ""
 
 
-class CancelAsked(Body, frozen=True, tag="cancel"):
+class CancelAsked(RunEvent, frozen=True, tag="cancel"):
     """Somebody asked for the end of the run; postmortem still follows."""
 
     by: str
@@ -246,9 +266,10 @@ class CancelAsked(Body, frozen=True, tag="cancel"):
     exit_code: int = 1
 
 
-class Finish(Body, frozen=True, tag="finish"):
+class Finish(RunEvent, frozen=True, tag="finish"):
     """The end. Times in seconds; `mttr_s` is null when there was no time to repair. `exit_code`
-    is that of `nvsx run`."""
+    is that of `nvsx run`. `attempts` is how many repairs NVSentinel tried, `failed_stages` which
+    stages failed on the way, also of a run that passed."""
 
     ok: bool
     status: RunStatus
@@ -259,34 +280,8 @@ class Finish(Body, frozen=True, tag="finish"):
     condition_cleared_s: float | None = None
     reason: str = ""
     exit_code: int = 0
-
-
-RunEvent = (
-    Start
-    | Armed
-    | Target
-    | Baseline
-    | Prerequisite
-    | StageBegin
-    | WatchChange
-    | NoteMade
-    | EvidenceKept
-    | Narrated
-    | Output
-    | Reported
-    | ActionBegin
-    | ActionEnd
-    | HookBegin
-    | HookEnd
-    | ProcessSeen
-    | Overdue
-    | StageEnd
-    | SessionSeen
-    | TimesSeen
-    | Resumed
-    | CancelAsked
-    | Finish
-)
+    attempts: int = 0
+    failed_stages: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -298,8 +293,11 @@ class Entry(msgspec.Struct, frozen=True):
     body: RunEvent
 
 
+#: Every event, in the order of this file.
+EVENTS: tuple[type[RunEvent], ...] = tuple(RunEvent.__subclasses__())
+
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[RunEvent] = msgspec.json.Decoder(RunEvent)
+_decoder: msgspec.json.Decoder[RunEvent] = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - made, not written
 
 
 def kind_of(body: RunEvent) -> str:

@@ -48,26 +48,28 @@ def lines_of(entry: j.Entry) -> list[Line]:
     body = entry.body
     match body:
         case j.Start():
-            return _start(entry.run_id, body)
+            return _describe_start(entry.run_id, body)
         case j.Armed():
             return [Line("…", f"armed: waiting for {body.waiting_for}", "head")]
         case j.Target():
             node = node_name(body.target_node, body.target_alias)
             return [Line("→", f"target {node}: {body.reason}", "head")]
-        case j.Prerequisite():
+        case j.PrerequisiteChecked():
             mark, tone = ("✓", "good") if body.ok else ("!", "warn")
             return [Line(mark, f"prerequisite {body.name}: {body.detail}", tone)]  # type: ignore[arg-type]
         case j.StageBegin():
-            return [Line("▸", f"{body.stage}: {body.title}" if body.title else body.stage, "head")]
+            again = f", repair {body.repair}" if body.repair > 1 else ""
+            title = f": {body.title}" if body.title else ""
+            return [Line("▸", f"{body.stage}{again}{title}", "head")]
         case j.StageEnd():
-            return [_stage_end(body)]
+            return [_describe_stage_end(body)]
         case j.Finish():
-            return _finish(body)
+            return _describe_finish(body)
         case _:
-            return _within(body)
+            return _describe_within_stage(body)
 
 
-def _within(body: j.RunEvent) -> list[Line]:
+def _describe_within_stage(body: j.RunEvent) -> list[Line]:
     """What happens inside a stage."""
     match body:
         case j.WatchChange():
@@ -92,32 +94,40 @@ def _within(body: j.RunEvent) -> list[Line]:
         case j.CancelAsked():
             return [Line("✗", f"cancelled by {body.by}: {body.reason}", "warn")]
         case _:
-            return _script(body)
+            return _describe_script(body)
 
 
-def _script(body: j.RunEvent) -> list[Line]:
+def _describe_script(body: j.RunEvent) -> list[Line]:
     match body:
         case j.ActionBegin():
             return [Line("»", f"  action {body.script}")]
         case j.HookBegin():
-            word = {"hook": "hook", "overdue": "overdue hook", "failure": "failure hook"}
             again = f", attempt {body.attempt}" if body.attempt > 1 else ""
-            return [Line("»", f"  {word[body.purpose]} {body.hook}{again}")]
+            word = "hook" if body.purpose == "hook" else f"{body.purpose} hook"
+            return [Line("»", f"  {word} {body.hook}{again}")]
         case j.ActionEnd() if body.exit_code != 0:
             return [
-                Line("✗", f"  action {body.script}: {_how(body.exit_code, body.detail)}", "bad")
+                Line(
+                    "✗",
+                    f"  action {body.script}: {_explain_exit(body.exit_code, body.detail)}",
+                    "bad",
+                )
             ]
         case j.HookEnd() if body.exit_code != 0:
-            return [Line("✗", f"  hook {body.hook}: {_how(body.exit_code, body.detail)}", "bad")]
+            return [
+                Line(
+                    "✗", f"  hook {body.hook}: {_explain_exit(body.exit_code, body.detail)}", "bad"
+                )
+            ]
         case _:
             return []
 
 
-def _how(code: int | None, detail: str) -> str:
+def _explain_exit(code: int | None, detail: str) -> str:
     return detail or f"exit code {code}"
 
 
-def _start(run_id: str, body: j.Start) -> list[Line]:
+def _describe_start(run_id: str, body: j.Start) -> list[Line]:
     where = node_name(body.target_node, body.target_alias) if body.target_node else "no node yet"
     kind = " · sandbox" if body.sandbox else ""
     kind += " · drill" if body.drill else ""
@@ -126,7 +136,7 @@ def _start(run_id: str, body: j.Start) -> list[Line]:
     return [Line("●", head, "head")]
 
 
-def _stage_end(body: j.StageEnd) -> Line:
+def _describe_stage_end(body: j.StageEnd) -> Line:
     mark, tone, word = _STATUS[body.status]
     if body.status == "skipped":
         return Line(mark, f"{body.stage} skipped: {body.reason}", tone)
@@ -136,9 +146,11 @@ def _stage_end(body: j.StageEnd) -> Line:
     return Line(mark, f"{text}: {body.reason}{on}" if body.reason else text, tone)
 
 
-def _finish(body: j.Finish) -> list[Line]:
+def _describe_finish(body: j.Finish) -> list[Line]:
     tone: Tone = "good" if body.ok else "warn" if body.status == "cancelled" else "bad"
     extra = " (degraded)" if body.degraded else ""
+    if body.attempts > 1:
+        extra += f" ({body.attempts} repair attempts)"
     text = f"run {body.status}{extra} after {durations.format(body.total_s)}"
     lines = [Line("✓" if body.ok else "✗", f"{text}: {body.reason}" if body.reason else text, tone)]
     if body.mttr_s is not None:

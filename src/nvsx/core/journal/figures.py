@@ -58,7 +58,7 @@ class Notice(NamedTuple):
     stage: str
 
 
-def notices(state: RunState) -> list[Notice]:
+def read_notices(state: RunState) -> list[Notice]:
     """Who was told, from the `notify` lines of hooks."""
     found = []
     for t, line in state.reported:
@@ -68,15 +68,15 @@ def notices(state: RunState) -> list[Notice]:
     return found
 
 
-def figures(state: RunState) -> list[Figure]:
+def measure_figures(state: RunState) -> list[Figure]:
     """All figures of a run, in the order of the chain."""
     times = state.times
-    found = [_span(key, *spec, times) for key, spec in SPANS.items()]
-    found.insert(1, _first_notice(times, notices(state)))
-    return [*found, *_repair(state)]
+    found = [_measure_span(key, *spec, times) for key, spec in SPANS.items()]
+    found.insert(1, _measure_first_notice(times, read_notices(state)))
+    return [*found, *_measure_repair(state)]
 
 
-def _span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
+def _measure_span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
     began, ended = getattr(times, first), getattr(times, last)
     missing = [MARKS[name] for name, at in ((first, began), (last, ended)) if at is None]
     if missing:
@@ -84,7 +84,7 @@ def _span(key: str, label: str, first: str, last: str, times: Times) -> Figure:
     return Figure(key, label, max(0.0, ended - began))
 
 
-def _first_notice(times: Times, told: list[Notice]) -> Figure:
+def _measure_first_notice(times: Times, told: list[Notice]) -> Figure:
     key, label = "time_to_first_notice", "time to first notice"
     if not told:
         return Figure(key, label, None, "nobody was told")
@@ -93,10 +93,10 @@ def _first_notice(times: Times, told: list[Notice]) -> Figure:
     return Figure(key, label, max(0.0, min(n.at for n in told) - times.generated))
 
 
-def _repair(state: RunState) -> list[Figure]:
+def _measure_repair(state: RunState) -> list[Figure]:
     """Time to repair as the run itself concluded, with and without drain."""
     finish, times = state.finish, state.times
-    why = no_repair(state)
+    why = explain_no_repair(state)
     total = finish.mttr_s if finish is not None else None
     bare = finish.mttr_without_drain_s if finish is not None else None
     undrained = why or ("the end of the drain was not seen" if bare is None else "")
@@ -114,7 +114,7 @@ def _repair(state: RunState) -> list[Figure]:
     return found
 
 
-def no_repair(state: RunState) -> str:
+def explain_no_repair(state: RunState) -> str:
     """Why a run has no time to repair; "" when it has one."""
     session = state.session
     if state.finish is None:
@@ -134,12 +134,12 @@ def no_repair(state: RunState) -> str:
     return f"not seen: {MARKS['unquarantined']}"
 
 
-def marks(times: Times) -> list[tuple[str, str, float]]:
+def list_marks(times: Times) -> list[tuple[str, str, float]]:
     """(name, words, Unix time) of the marks that were seen, in the order of the chain."""
     return [(name, MARKS[name], at) for name in MARKS if (at := getattr(times, name)) is not None]
 
 
-def clock_ahead(seen: Iterable[tuple[float, Times]]) -> float:
+def measure_clock_ahead(seen: Iterable[tuple[float, Times]]) -> float:
     """Seconds by which the cluster's clock is ahead of nvsx's, at least; 0 when it is not.
 
     `seen` are the marks with the time nvsx wrote them down: none can have happened later.

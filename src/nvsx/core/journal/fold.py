@@ -9,36 +9,48 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nvsx.core.incident.session import NO_SESSION, Session, Times
 from nvsx.core.journal import entries as j
 from nvsx.core.watches.verdict import Verdict
 
+#: Lines of output that a state keeps: what a screen can show. The journal has them all.
 OUTPUT_KEPT = 2000
 
 
 @dataclass(slots=True)
 class HookState:
-    """One hook or action of a stage. `ended` is None while its end is not known."""
+    """One hook or action of a stage. `ended` is None while its end is not known. `repair` is the
+    attempt to repair it is for."""
 
     script: str
-    purpose: Literal["action", "hook", "overdue", "failure"]
+    purpose: Literal["action", "hook", "overdue", "failure", "attempt"]
     attempt: int
     began: float
     ended: float | None = None
     exit_code: int | None = None
     detail: str = ""
     process: j.ProcessSeen | None = None
+    repair: int = 1
 
     @property
     def ok(self) -> bool:
         return self.ended is not None and self.exit_code == 0
 
 
+class StageFailure(NamedTuple):
+    """A stage that failed or ran out of time, with the attempt to repair it was about."""
+
+    stage: str
+    repair: int
+    reason: str
+
+
 @dataclass(slots=True)
 class StageState:
-    """A stage: planned, `running`, or ended with a status."""
+    """A stage: planned, `running`, or ended with a status. A further attempt to repair begins it
+    anew (`begins`): its scripts and notes stay, the rest is of the attempt `repair`."""
 
     plan: j.StagePlan
     status: str = "planned"
@@ -53,6 +65,8 @@ class StageState:
     scripts: list[HookState] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     narration: str = ""
+    begins: int = 0
+    repair: int = 1
 
     @property
     def id(self) -> str:
@@ -77,7 +91,7 @@ class RunState:
     armed_for: str = ""
     boot_id: str = ""
     stages: list[StageState] = field(default_factory=list)
-    prerequisites: list[j.Prerequisite] = field(default_factory=list)
+    prerequisites: list[j.PrerequisiteChecked] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     session: Session = NO_SESSION
     seen_open: bool = False
@@ -89,6 +103,8 @@ class RunState:
     finish: j.Finish | None = None
     finished: float | None = None
     resumed: int = 0
+    incident: j.IncidentJoined | None = None
+    failures: list[StageFailure] = field(default_factory=list)
 
     @classmethod
     def of(cls, entries: Iterable[j.Entry]) -> RunState:
@@ -155,9 +171,11 @@ class RunState:
 
     def _apply_record(self, t: float, body: j.RunEvent) -> None:
         match body:
+            case j.IncidentJoined():
+                self.incident = body
             case j.Baseline():
                 self.boot_id = body.boot_id
-            case j.Prerequisite():
+            case j.PrerequisiteChecked():
                 self.prerequisites.append(body)
             case j.EvidenceKept():
                 self.evidence.append(body)
@@ -174,10 +192,13 @@ class RunState:
                 self._apply_stage(t, body)
 
     def _apply_stage(self, t: float, body: j.RunEvent) -> None:
-        stage = self._known(getattr(body, "stage", ""))
+        stage = self._find_or_add_stage(getattr(body, "stage", ""))
         match body:
             case j.StageBegin():
-                stage.status, stage.began = "running", t
+                if stage.begins:
+                    _forget_earlier_attempt(stage)
+                stage.status, stage.began, stage.repair = "running", t, body.repair
+                stage.begins += 1
             case j.WatchChange():
                 stage.watches[body.index] = Verdict(body.verdict, body.detail)
                 stage.watch_text[body.index] = body.describe
@@ -193,6 +214,8 @@ class RunState:
                 stage.elapsed_s, stage.reason = body.elapsed_s, body.reason
                 stage.overdue = stage.overdue or body.overdue
                 stage.continued = body.continued
+                if body.status in ("fail", "timeout") and not body.continued:
+                    self.failures.append(StageFailure(stage.id, stage.repair, body.reason))
             case _:
                 self._apply_script(t, stage, body)
 
@@ -202,22 +225,23 @@ class RunState:
             case j.ActionBegin():
                 stage.scripts.append(HookState(body.script, "action", 1, t))
             case j.HookBegin():
-                stage.scripts.append(HookState(body.hook, body.purpose, body.attempt, t))
+                begun = HookState(body.hook, body.purpose, body.attempt, t, repair=body.repair)
+                stage.scripts.append(begun)
             case j.ActionEnd() | j.HookEnd():
                 name = body.script if isinstance(body, j.ActionEnd) else body.hook
                 purpose = "action" if isinstance(body, j.ActionEnd) else body.purpose
-                script = _open_script(stage, name, purpose)
+                script = _find_open_script(stage, name, purpose)
                 if script is not None:
                     script.ended, script.exit_code = t, body.exit_code
                     script.detail = body.detail
             case j.ProcessSeen():
-                script = _open_script(stage, body.script)
+                script = _find_open_script(stage, body.script)
                 if script is not None:
                     script.process = body
             case _:
                 pass
 
-    def _known(self, stage_id: str) -> StageState:
+    def _find_or_add_stage(self, stage_id: str) -> StageState:
         """The stage's state; one that the plan does not name is added, never lost."""
         found = self.stage(stage_id)
         if found is None:
@@ -227,7 +251,15 @@ class RunState:
         return found
 
 
-def _open_script(stage: StageState, name: str, purpose: str = "") -> HookState | None:
+def _forget_earlier_attempt(stage: StageState) -> None:
+    """What a stage that is begun anew no longer is."""
+    stage.ended, stage.elapsed_s, stage.reason = None, 0.0, ""
+    stage.overdue = stage.continued = False
+    stage.watches.clear()
+    stage.watch_text.clear()
+
+
+def _find_open_script(stage: StageState, name: str, purpose: str = "") -> HookState | None:
     """The newest one that runs. One script may be a stage's hook and its overdue hook."""
     found = (s for s in reversed(stage.scripts) if s.script == name and s.ended is None)
     return next((s for s in found if not purpose or s.purpose == purpose), None)

@@ -16,13 +16,15 @@ By = Literal["runbook", "fault", "node"]
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs; "" and None for any. `node` is a name or an alias, `outcome` a run status or
-    `degraded`. `kind` is `real` for incidents, `sandbox` for sandbox and drill runs.
+    `degraded`, `incident` an incident's id. `kind` is `real` for incidents, `sandbox` for sandbox
+    and drill runs.
     """
 
     node: str = ""
     runbook: str = ""
     outcome: str = ""
     tag: str = ""
+    incident: str = ""
     since: float | None = None
     until: float | None = None
     kind: Kind = "real"

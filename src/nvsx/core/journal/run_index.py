@@ -1,6 +1,6 @@
 """A run's row in the index, folded from its journal.
 
-Every Journal applies `index` to each event in the transaction that stores it, so that
+Every Journal applies `update_row` to each event in the transaction that stores it, so that
 `nvsx history` and the dispatcher need not read whole journals. What a row says is never
 news: it can be rebuilt from the entries at any time.
 """
@@ -26,7 +26,7 @@ from nvsx.core.journal.entries import (
 from nvsx.core.journal.run_rows import NewRun, RunRow
 
 
-def first_row(run_id: str, run: NewRun, created: float) -> RunRow:
+def make_first_row(run_id: str, run: NewRun, created: float) -> RunRow:
     """The row of a run that has no events yet. `created` is in Unix seconds."""
     return RunRow(
         run_id=run_id,
@@ -43,7 +43,7 @@ def first_row(run_id: str, run: NewRun, created: float) -> RunRow:
     )
 
 
-def index(row: RunRow, event: RunEvent, t: float) -> RunRow:
+def update_row(row: RunRow, event: RunEvent, t: float) -> RunRow:
     """`row` after `event`, which was appended at `t` (Unix seconds)."""
     replace = msgspec.structs.replace
     match event:
@@ -80,21 +80,21 @@ WordKind = Literal["tag", "fault", "gpu", "pci"]
 _ENTITIES: dict[str, WordKind] = {"GPU_UUID": "gpu", "PCI": "pci"}
 
 
-def words(event: RunEvent) -> set[tuple[WordKind, str]]:
+def find_words(event: RunEvent) -> set[tuple[WordKind, str]]:
     """The words a run is found by after `event`."""
     match event:
         case Start():
             found: set[tuple[WordKind, str]] = {("tag", tag) for tag in event.tags}
             if event.trigger_event:
-                found |= set(_of_fault(msgspec.convert(event.trigger_event, HealthEvent)))
+                found |= set(_name_fault(msgspec.convert(event.trigger_event, HealthEvent)))
             return found
         case SessionSeen():
-            return {word for e in event.session.events for word in _of_fault(e)}
+            return {word for e in event.session.events for word in _name_fault(e)}
         case _:
             return set()
 
 
-def _of_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
+def _name_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
     if event.healthy or not event.check:
         return
     yield "fault", " ".join((event.check, *sorted(event.error_codes)))
@@ -103,16 +103,7 @@ def _of_fault(event: HealthEvent) -> Iterator[tuple[WordKind, str]]:
             yield _ENTITIES[entity], value
 
 
-def as_seen(row: RunRow, owner_alive: bool) -> RunRow:
-    """`row` with what only a look at its owner can tell: alive, or interrupted."""
-    if row.finished is not None:
-        return msgspec.structs.replace(row, alive=False)
-    if owner_alive:
-        return msgspec.structs.replace(row, alive=True)
-    return msgspec.structs.replace(row, alive=False, status="interrupted")
-
-
-def abandoned(row: RunRow, now: float) -> Finish:
+def finish_abandoned(row: RunRow, now: float) -> Finish:
     """The end of a run whose process died and which nobody is going to resume."""
     return Finish(
         ok=False,

@@ -44,3 +44,12 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     drill: bool = False
     project: str = ""
     alive: bool = False
+
+
+def mark_alive(row: RunRow, owner_alive: bool) -> RunRow:
+    """`row` with what only a look at its owner can tell: alive, or interrupted."""
+    if row.finished is not None:
+        return msgspec.structs.replace(row, alive=False)
+    if owner_alive:
+        return msgspec.structs.replace(row, alive=True)
+    return msgspec.structs.replace(row, alive=False, status="interrupted")

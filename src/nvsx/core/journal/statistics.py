@@ -16,6 +16,7 @@ import msgspec
 from nvsx.core.journal.past_runs import Hit, Sample
 from nvsx.core.runbook.schema import STAGE_ORDER
 
+#: Seconds. A node that breaks again within three days was not really repaired.
 REPEAT_WINDOW = 72 * 3600.0
 
 
@@ -56,31 +57,31 @@ class Stats(msgspec.Struct, frozen=True):
     repeats: tuple[Repeat, ...]
 
 
-def spread(seconds: Iterable[float]) -> Spread | None:
+def measure_spread(seconds: Iterable[float]) -> Spread | None:
     """The percentiles; None without a value."""
     ordered = sorted(seconds)
     if not ordered:
         return None
-    return Spread(len(ordered), _rank(ordered, 0.5), _rank(ordered, 0.9))
+    return Spread(len(ordered), _pick_percentile(ordered, 0.5), _pick_percentile(ordered, 0.9))
 
 
-def _rank(ordered: Sequence[float], share: float) -> float:
+def _pick_percentile(ordered: Sequence[float], share: float) -> float:
     return round(ordered[math.ceil(share * len(ordered)) - 1], 3)
 
 
-def groups(samples: Iterable[Sample]) -> list[Group]:
+def summarise_groups(samples: Iterable[Sample]) -> list[Group]:
     """One group for each name, most runs first."""
     runs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         runs[sample.group].append(sample)
-    found = [_group(name, mine) for name, mine in runs.items()]
+    found = [_summarise_group(name, mine) for name, mine in runs.items()]
     return sorted(found, key=lambda g: (-g.runs, g.name))
 
 
-def _group(name: str, runs: Sequence[Sample]) -> Group:
+def _summarise_group(name: str, runs: Sequence[Sample]) -> Group:
     columns = zip(*(r.lengths for r in runs), strict=True)
     spreads = {
-        stage: spread(s for s in seconds if s is not None)
+        stage: measure_spread(s for s in seconds if s is not None)
         for stage, seconds in zip(STAGE_ORDER, columns, strict=True)
     }
     return Group(
@@ -88,13 +89,13 @@ def _group(name: str, runs: Sequence[Sample]) -> Group:
         runs=len(runs),
         outcomes=dict(sorted(Counter(r.status for r in runs).items())),
         degraded=sum(r.degraded for r in runs),
-        total=spread(r.total_s for r in runs),
-        repair=spread(r.mttr_s for r in runs if r.mttr_s is not None),
+        total=measure_spread(r.total_s for r in runs),
+        repair=measure_spread(r.mttr_s for r in runs if r.mttr_s is not None),
         stages={stage: found for stage, found in spreads.items() if found is not None},
     )
 
 
-def repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
+def find_repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
     """What was struck more than once within `window` seconds, the most often first.
 
     Runs of one quarantine session are one incident. A PCI address names a GPU only
@@ -106,15 +107,12 @@ def repeats(hits: Iterable[Hit], window: float = REPEAT_WINDOW) -> list[Repeat]:
         for kind, name in hit.gpus:
             key = (kind, name) if kind == "gpu" else (kind, hit.cluster, hit.node, name)
             struck[key].append(hit)
-    found = [
-        repeat
-        for key, mine in struck.items()
-        if len(mine) > 1 and (repeat := _densest(key, _incidents(mine), window)) is not None
-    ]
+    windows = (_find_densest(key, _keep_first_runs(mine), window) for key, mine in struck.items())
+    found = [repeat for repeat in windows if repeat is not None]
     return sorted(found, key=lambda r: (-r.count, -r.last, r.kind, r.name))
 
 
-def struck_again(
+def count_strikes(
     hits: Iterable[Hit], run_id: str, window: float = REPEAT_WINDOW
 ) -> tuple[int, str]:
     """How many incidents struck the same as this run's, its own among them, and which GPU.
@@ -131,7 +129,7 @@ def struck_again(
     own = {gpu for h in mine for gpu in h.gpus}
     again = [
         r
-        for r in repeats(known, window)
+        for r in find_repeats(known, window)
         if ((r.kind, r.name) in own and (r.kind == "gpu" or r.node == mine[0].node))
         or (r.kind == "node" and r.name == mine[0].node)
     ]
@@ -142,7 +140,7 @@ def struck_again(
     return max((r.count for r in again), default=1), ""
 
 
-def _incidents(hits: Sequence[Hit]) -> list[Hit]:
+def _keep_first_runs(hits: Sequence[Hit]) -> list[Hit]:
     """The first run of each incident, in the order of `hits`."""
     first: dict[str, Hit] = {}
     for hit in hits:
@@ -150,18 +148,25 @@ def _incidents(hits: Sequence[Hit]) -> list[Hit]:
     return list(first.values())
 
 
-def _densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
+def _find_densest(key: tuple[str, ...], incidents: Sequence[Hit], window: float) -> Repeat | None:
     """The fullest window of `incidents`, oldest first, the latest of equally full ones; None
-    with fewer than two."""
+    with fewer than two.
+
+    | a node was struck on day | window of 3 days | count |
+    |--------------------------|------------------|-------|
+    | 1, 3, 5, 6, 9            | 3, 5, 6          | 3     |
+    | 1, 4, 20, 22             | 20, 22           | 2     |
+    | 1, 5, 9                  | none             |       |
+    """
     begun = [h.created for h in incidents]
-    first, start, most = 0, 0, 1
+    first, start, most = 0, 0, 0
     for last, at in enumerate(begun):
         while at - begun[first] > window:
             first += 1
         count = last - first + 1
-        if count >= most and count > 1:
+        if count >= most:
             start, most = first, count
-    if most == 1:
+    if most < 2:
         return None
     best = incidents[start : start + most]
     return Repeat(

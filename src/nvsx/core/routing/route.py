@@ -21,7 +21,7 @@ import msgspec
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.runbook.schema import Runbook, Trigger
-from nvsx.core.watches.kinds import NodeCondition
+from nvsx.core.watches.node_watches import NodeConditionWatch
 
 #: The keys of `event` in a `when` expression.
 EVENT_KEYS = (
@@ -146,7 +146,7 @@ class Explanation(msgspec.Struct, frozen=True):
     @property
     def best(self) -> RuleResult | None:
         """Its most specific match."""
-        return max((r for r in self.rules if r.matched), key=_by_specificity, default=None)
+        return max((r for r in self.rules if r.matched), key=_get_specificity, default=None)
 
 
 class RouteResult(msgspec.Struct, frozen=True):
@@ -159,7 +159,7 @@ class RouteResult(msgspec.Struct, frozen=True):
     explanations: tuple[Explanation, ...] = ()
 
 
-def _by_specificity(result: RuleResult) -> tuple[int, ...]:
+def _get_specificity(result: RuleResult) -> tuple[int, ...]:
     return result.specificity
 
 
@@ -167,10 +167,22 @@ class Router:
     """The rules of these runbooks, made ready once for any number of events."""
 
     def __init__(self, runbooks: Iterable[Runbook]) -> None:
-        self._books = {r.name: (r, tuple(_rules_of(r))) for r in runbooks}
+        self._books = {r.name: (r, tuple(_make_rules(r))) for r in runbooks}
 
     def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
-        """The runbook this event fires, with the reasons for and against every rule."""
+        """The runbook this event fires, with the reasons for and against every rule.
+
+        Example: SysLogsXIDError with error code 79, from agent syslog-health-monitor.
+
+        | runbook | its best rule                                | specificity      |
+        |---------|----------------------------------------------|------------------|
+        | a       | triggers: check SysLogsXIDError, agent       | (0, 1, 2, 2, -2) |
+        | b       | triggers: errorCode 79                       | (1, 0, 1, 2, -1) |
+        | c       | tag xid-79                                   | (1, 0, 1, 1, -1) |
+
+        b fires: it names the code, and says so in `triggers`. With a second runbook like b
+        neither would: which one is meant is for people to say, not for the order of files.
+        """
         said = _Said(event, evaluate)
         explanations = tuple(
             Explanation(name, tuple([rule.judge(said) for rule in rules]))
@@ -217,8 +229,8 @@ class _Said:
             (event.component_class,),
             (event.recommended_action,),
         )
-        self.folded = {key: _folded(got) for key, got in zip(_KEYS, values, strict=True)}
-        self.shown = {key: _shown(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.folded = {key: _fold_case(got) for key, got in zip(_KEYS, values, strict=True)}
+        self.shown = {key: _join_values(got) for key, got in zip(_KEYS, values, strict=True)}
         self.tags = {f"xid-{code}" for code in self.folded["errorCode"]}
 
     @cached_property
@@ -239,12 +251,12 @@ class _Said:
         return ""
 
 
-def _folded(values: Iterable[str]) -> frozenset[str]:
+def _fold_case(values: Iterable[str]) -> frozenset[str]:
     """The values that say something, without regard to case."""
     return frozenset(value.casefold() for value in values if value)
 
 
-def _shown(values: Iterable[str]) -> str:
+def _join_values(values: Iterable[str]) -> str:
     return " or ".join(v for v in values if v) or "not said"
 
 
@@ -255,7 +267,7 @@ class _Rule(Protocol):
     def judge(self, said: _Said) -> RuleResult: ...
 
 
-def _rules_of(runbook: Runbook) -> Iterator[_Rule]:
+def _make_rules(runbook: Runbook) -> Iterator[_Rule]:
     if runbook.stage("inject"):
         yield _NeverRule()
     elif runbook.triggers:
@@ -287,9 +299,11 @@ class _TriggerRule:
             trigger.recommended_action,
         )
         wanted = [(key, values) for key, values in zip(_KEYS, listed, strict=True) if values]
-        self._wanted = [(key, _folded(values), _shown(values)) for key, values in wanted]
+        self._wanted = [(key, _fold_case(values), _join_values(values)) for key, values in wanted]
         labels = trigger.labels.items()
-        self._labels = [(label, _folded(values), _shown(values)) for label, values in labels]
+        self._labels = [
+            (label, _fold_case(values), _join_values(values)) for label, values in labels
+        ]
         named = [f"{key} {'|'.join(values)}" for key, values in wanted]
         if labels:
             named.append("labels " + "|".join(f"{k}={'|'.join(v)}" for k, v in labels))
@@ -305,10 +319,10 @@ class _TriggerRule:
         self._match = RuleResult(rule, True, f"{rule} matches {', '.join(named)}", specificity)
 
     def judge(self, said: _Said) -> RuleResult:
-        against = self._objection(said)
+        against = self._find_objection(said)
         return RuleResult(self._rule, False, against) if against else self._match
 
-    def _objection(self, said: _Said) -> str:
+    def _find_objection(self, said: _Said) -> str:
         """Why this entry does not match: the first reason; "" when it does."""
         event, trigger = said.event, self._trigger
         if event.is_healthy:
@@ -324,8 +338,8 @@ class _TriggerRule:
                 return f"{key} is {said.shown[key]}, not {shown}"
         for label, wanted, shown in self._labels:
             got = (event.labels.get(label, ""),)
-            if wanted.isdisjoint(_folded(got)):
-                return f"label {label} is {_shown(got)}, not {shown}"
+            if wanted.isdisjoint(_fold_case(got)):
+                return f"label {label} is {_join_values(got)}, not {shown}"
         if trigger.when:
             truth = said.holds(trigger.when)
             if not truth.holds:
@@ -338,16 +352,17 @@ class _TagRule:
 
     def __init__(self, tag: str) -> None:
         self._rule = f"tag {tag}"
-        self._folded = tag.casefold()
+        self._name = tag.casefold()
         self._other = RuleResult(self._rule, False, "it is neither the check nor xid-<error code>")
+        # As a trigger with one criterion and one alternative, see the module's docstring.
         self._code = RuleResult(
             self._rule, True, f"{self._rule} is its error code", (1, 0, 1, 1, -1)
         )
         self._check = RuleResult(self._rule, True, f"{self._rule} is its check", (0, 1, 1, 1, -1))
 
     def judge(self, said: _Said) -> RuleResult:
-        has_code = self._folded in said.tags
-        if not has_code and self._folded not in said.folded["check"]:
+        has_code = self._name in said.tags
+        if not has_code and self._name not in said.folded["check"]:
             return self._other
         if said.closed:
             return RuleResult(self._rule, False, said.closed)
@@ -357,10 +372,13 @@ class _TagRule:
 class _DetectRule:
     """A node condition of the detect stage that the event's check sets."""
 
-    def __init__(self, watch: NodeCondition) -> None:
+    def __init__(self, watch: NodeConditionWatch) -> None:
         self._rule = f"detect watch {'|'.join(watch.type)}"
-        self._types = _folded(watch.type)
-        self._codes, self._codes_shown = _folded(watch.error_code), _shown(watch.error_code)
+        self._types = _fold_case(watch.type)
+        self._codes, self._codes_shown = (
+            _fold_case(watch.error_code),
+            _join_values(watch.error_code),
+        )
         code = int(bool(watch.error_code))
         order = (code, 1, 1 + code, 0, -len(watch.type) - len(watch.error_code))
         self._match = RuleResult(self._rule, True, f"{self._rule} is its check", order)
@@ -376,17 +394,17 @@ class _DetectRule:
         return self._match
 
 
-def detect_conditions(runbook: Runbook) -> tuple[NodeCondition, ...]:
+def detect_conditions(runbook: Runbook) -> tuple[NodeConditionWatch, ...]:
     """The node conditions whose appearance the detect stage waits for."""
     stage = runbook.stage("detect")
     return tuple(
         w
         for w in (stage.watches if stage else ())
-        if isinstance(w, NodeCondition) and w.status == "True" and not w.absent
+        if isinstance(w, NodeConditionWatch) and w.status == "True" and not w.absent
     )
 
 
-def unknown_event_keys(expression: str) -> tuple[str, ...]:
+def find_unknown_event_keys(expression: str) -> tuple[str, ...]:
     """Keys of `event` that a `when` expression uses and no event will ever have."""
     without_texts = re.sub(r"\"[^\"]*\"|'[^']*'", '""', expression)
     used = re.findall(r"\bevent\s*\.\s*([A-Za-z_]\w*)", without_texts)

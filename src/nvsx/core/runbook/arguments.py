@@ -36,7 +36,7 @@ def expand(args: Iterable[str], variables: Mapping[str, str]) -> tuple[list[str]
     return [_VARIABLE.sub(value, arg) for arg in args], unset
 
 
-def refusal(unset: Iterable[str]) -> str:
+def explain_unset(unset: Iterable[str]) -> str:
     """Why a script with unset variables in its arguments does not start."""
     names = ", ".join(f"${name}" for name in dict.fromkeys(unset))
     return f"not started: its arguments name {names}, which is not set"

@@ -17,7 +17,7 @@ from nvsx.core.runbook.schema import HookRef, Runbook
 YamlPath = tuple[str | int, ...]
 
 
-class Mark(NamedTuple):
+class SourceMark(NamedTuple):
     """A place in a file; both count from 1."""
 
     line: int
@@ -28,19 +28,21 @@ class Mark(NamedTuple):
 class Positions:
     """Where every key and every value of a file begins, by its path from the top."""
 
-    keys: Mapping[YamlPath, Mark] = field(default_factory=dict)
-    values: Mapping[YamlPath, Mark] = field(default_factory=dict)
+    keys: Mapping[YamlPath, SourceMark] = field(default_factory=dict)
+    values: Mapping[YamlPath, SourceMark] = field(default_factory=dict)
 
-    def value(self, path: Sequence[str | int]) -> Mark:
+    def value(self, path: Sequence[str | int]) -> SourceMark:
         """Where the value at `path` begins, or the nearest thing around it that exists."""
-        return next((self.values[p] for p in _upwards(path) if p in self.values), Mark(1, 1))
+        return next(
+            (self.values[p] for p in _walk_upwards(path) if p in self.values), SourceMark(1, 1)
+        )
 
-    def key(self, path: Sequence[str | int]) -> Mark:
+    def key(self, path: Sequence[str | int]) -> SourceMark:
         """Where the key at `path` begins; the value, where there is no key (list items)."""
         return self.keys.get(tuple(path)) or self.value(path)
 
 
-def _upwards(path: Sequence[str | int]) -> Iterator[YamlPath]:
+def _walk_upwards(path: Sequence[str | int]) -> Iterator[YamlPath]:
     for end in range(len(path), -1, -1):
         yield tuple(path[:end])
 

@@ -20,7 +20,7 @@ def render(text: str, values: Mapping[str, str]) -> str:
     return _TOKEN.sub(lambda m: values.get(m.group(1), m.group(0)), text)
 
 
-def unknown_tokens(text: str) -> tuple[str, ...]:
+def find_unknown_tokens(text: str) -> tuple[str, ...]:
     """The token names in `text` that nvsx does not know, in order, each once."""
     found = (m.group(1) for m in _TOKEN.finditer(text))
     return tuple(dict.fromkeys(name for name in found if name not in TOKENS))

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import chain
+from typing import TypeVar
 
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.watches import happenings, kinds
-from nvsx.core.watches.snapshot import Needs, PodSource, ResourceSource
+from nvsx.core.watches.snapshot import Needs
 
-
-def every_watch(runbook: Runbook) -> Iterator[kinds.Watch]:
-    """All watches of all stages, members of `anyOf` groups included."""
-    for stage in runbook.stages:
-        for item in stage.watch:
-            if isinstance(item, kinds.AnyOf):
-                yield from item.any_of
-            else:
-                yield item
+T = TypeVar("T")
 
 
 def needs_of(runbook: Runbook) -> Needs:
     """Which sources to follow for `runbook`, each once."""
-    pods, resources, logs, namespaces, health = [], [], [], [], False
-    for w in every_watch(runbook):
-        match w:
-            case kinds.Pod():
-                pods.append(PodSource(w.namespace or "", w.selector, w.on_node))
-            case kinds.Crd() if w.resource != "maintenance":
-                plural, _, group = w.resource.partition(".")
-                resources.append(
-                    ResourceSource(plural, w.group or group, w.version or "", w.namespace or "")
-                )
-            case kinds.Log():
-                logs.append(happenings.log_source(w))
-            case kinds.PodEvent():
-                namespaces.append(w.namespace or "")
-            case kinds.HealthEvent():
-                health = True
-            case _:
-                pass
+    each = [watch.needs() for stage in runbook.stages for watch in stage.watches]
     return Needs(
-        pods=tuple(dict.fromkeys(pods)),
-        resources=tuple(dict.fromkeys(resources)),
-        logs=tuple(dict.fromkeys(logs)),
-        event_namespaces=tuple(dict.fromkeys(namespaces)),
-        health_events=health,
+        pods=_list_once(n.pods for n in each),
+        resources=_list_once(n.resources for n in each),
+        logs=_list_once(n.logs for n in each),
+        event_namespaces=_list_once(n.event_namespaces for n in each),
+        health_events=any(n.health_events for n in each),
     )
+
+
+def _list_once(groups: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(groups)))

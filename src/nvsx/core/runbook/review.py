@@ -18,6 +18,6 @@ def is_unreviewed(content: bytes) -> bool:
     return _MARK.search(content) is not None
 
 
-def refusal(runbook: str) -> str:
+def explain_unreviewed(runbook: str) -> str:
     """Why a marked hook does not run, and what lets it."""
     return f"was converted and not reviewed yet; run: nvsx convert --accept {runbook or 'RUNBOOK'}"

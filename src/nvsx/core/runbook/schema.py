@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.durations import PATTERN, Duration
-from nvsx.core.fields import LISTABLE, HookPath, Model, ScriptPath, Text, Texts, inside
+from nvsx.core.durations import PATTERN
+from nvsx.core.fields import LISTABLE, Duration, HookPath, Model, ScriptPath, Text, Texts, inside
 from nvsx.core.runbook import narration
 from nvsx.core.watches.kinds import AnyOf, Watch
 
@@ -74,11 +74,11 @@ def title_of(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _without_hash(value: object) -> object:
+def _drop_hash(value: object) -> object:
     return value.removeprefix("#") if isinstance(value, str) else value
 
 
-def _list(value: object) -> object:
+def _make_list(value: object) -> object:
     """A scalar as a list of one; `[]` stays empty."""
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -90,7 +90,7 @@ class Metadata(Model):
     """What the runbook is called and about."""
 
     name: Name = Field(description="Equals the file's stem.")
-    nickname: Annotated[Name, BeforeValidator(_without_hash)] = Field(
+    nickname: Annotated[Name, BeforeValidator(_drop_hash)] = Field(
         default_factory=lambda data: alias_of(data["name"]),
         description="A memorable second name; the alias of the name by default.",
     )
@@ -109,7 +109,7 @@ class Metadata(Model):
 Strategy = Literal["EXECUTE_REMEDIATION", "STORE_ONLY", "STORE_AND_ANALYSE"]
 
 
-def _fatal(value: object) -> object:
+def _check_fatal(value: object) -> object:
     if value is True or value is False or value == "any":
         return value
     raise ValueError(f"fatal: '{value}' is not true, false or any")
@@ -125,17 +125,17 @@ class Trigger(Model):
     recommended_action: Texts = Field((), description="By name, such as RESTART_BM.")
     labels: dict[str, Texts] = Field({}, description="Labels of the event: all of them.")
     when: str | None = Field(None, min_length=1, description="CEL expression over `event`.")
-    fatal: Annotated[bool | Literal["any"], BeforeValidator(_fatal)] = Field(
+    fatal: Annotated[bool | Literal["any"], BeforeValidator(_check_fatal)] = Field(
         True, description="Only fatal events, only others, or any."
     )
-    strategy: Annotated[tuple[Strategy, ...], BeforeValidator(_list), LISTABLE] = Field(
+    strategy: Annotated[tuple[Strategy, ...], BeforeValidator(_make_list), LISTABLE] = Field(
         ("EXECUTE_REMEDIATION",),
         min_length=1,
         description="EXECUTE_REMEDIATION, STORE_ONLY or STORE_AND_ANALYSE.",
     )
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _require_criteria(self) -> Self:
         if not self.criteria:
             raise ValueError(
                 "a trigger needs at least one of check, errorCode, agent, componentClass, "
@@ -168,7 +168,7 @@ class Prerequisite(Model):
     required: bool = Field(False, description="In serve: do not run at all without it.")
 
     @model_validator(mode="after")
-    def _one_question(self) -> Self:
+    def _require_one_question(self) -> Self:
         asked = [k for k in get_args(PrerequisiteKind) if getattr(self, k)]
         if len(asked) != 1:
             said = " and ".join(asked) if asked else "none"
@@ -216,7 +216,7 @@ class Action(Model):
     idempotent: bool = Field(False, description="May be repeated after a crash.")
 
 
-def _watch_tag(value: object) -> str:
+def _tag_watch_item(value: object) -> str:
     if isinstance(value, AnyOf):
         return "(group)"
     is_group = isinstance(value, dict) and ("anyOf" in value or "any_of" in value)
@@ -224,11 +224,12 @@ def _watch_tag(value: object) -> str:
 
 
 WatchItem = Annotated[
-    Annotated[AnyOf, Tag("(group)")] | Annotated[Watch, Tag("(watch)")], Discriminator(_watch_tag)
+    Annotated[AnyOf, Tag("(group)")] | Annotated[Watch, Tag("(watch)")],
+    Discriminator(_tag_watch_item),
 ]
 
 
-def _limit(value: object, info: ValidationInfo) -> object:
+def _read_limit(value: object, info: ValidationInfo) -> object:
     if value == "none":
         return None
     if value is None and info.context and info.context.get("file"):
@@ -238,7 +239,7 @@ def _limit(value: object, info: ValidationInfo) -> object:
 
 Limit = Annotated[
     Duration | None,
-    BeforeValidator(_limit),
+    BeforeValidator(_read_limit),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": PATTERN}, {"const": "none"}]}),
 ]
 
@@ -255,7 +256,7 @@ class Stage(Model):
     action: Action | None = Field(None, description="Runs first. The one place that may write.")
     watch: tuple[WatchItem, ...] = Field((), description="All must hold.")
     hook: HookPath | None = Field(None, description="Fires when the watches hold.")
-    expect: Annotated[tuple[Text, ...], BeforeValidator(_list), LISTABLE] = Field(
+    expect: Annotated[tuple[Text, ...], BeforeValidator(_make_list), LISTABLE] = Field(
         (), description="Texts the action must print."
     )
     budget: Limit = Field(None, description="Soft limit: overdue after it. Drain: 1h.")
@@ -269,6 +270,9 @@ class Stage(Model):
     hook_retries: int = Field(0, ge=0, le=10, description="How often a failed hook runs again.")
     on_hook_failure: Literal["warn", "fail"] = Field(
         "warn", description="warn: the run goes on and ends degraded."
+    )
+    late: Literal["fire", "skip"] = Field(
+        "fire", description="skip: no hook when the stage was over before nvsx joined."
     )
     dwell: Duration = Field(0.0, description="Pause after the stage, on the flight deck only.")
 
@@ -290,7 +294,7 @@ class Stage(Model):
         )
 
 
-def stage_problems(ids: list[object]) -> list[tuple[int, str]]:
+def find_stage_problems(ids: list[object]) -> list[tuple[int, str]]:
     """What is wrong with a list of stage ids, as (index, message): unknown, twice, misordered."""
     problems: list[tuple[int, str]] = []
     seen: list[StageId] = []
@@ -317,8 +321,8 @@ class Drill(Model):
     variant: Text | None = Field(None, description="A way it goes wrong.")
 
 
-def _known_tokens(text: str) -> str:
-    unknown = narration.unknown_tokens(text)
+def _check_tokens(text: str) -> str:
+    unknown = narration.find_unknown_tokens(text)
     if unknown:
         near = get_close_matches(unknown[0], narration.TOKENS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"use {', '.join(narration.TOKENS)}"
@@ -327,10 +331,10 @@ def _known_tokens(text: str) -> str:
 
 
 class HookRef(NamedTuple):
-    """A hook a runbook names: `stage` is None for the runbook's own `onFailure`."""
+    """A hook a runbook names: `stage` is None for the runbook's own."""
 
     stage: StageId | None
-    role: Literal["hook", "onOverdue", "onFailure"]
+    role: Literal["hook", "onOverdue", "onFailure", "onAttempt"]
     path: str
 
     @property
@@ -350,18 +354,21 @@ class Runbook(Model):
         (), description="Checked before the first stage, 30 seconds each."
     )
     stages: tuple[Stage, ...] = Field(min_length=1, description="What happens, in order.")
-    narration: dict[StageId, Annotated[str, AfterValidator(_known_tokens)]] = Field(
+    narration: dict[StageId, Annotated[str, AfterValidator(_check_tokens)]] = Field(
         {}, description="A sentence for each stage; tokens below."
     )
     on_failure: HookPath | None = Field(
         None, description="Hook that fires when a stage without its own onFailure fails."
     )
+    on_attempt: HookPath | None = Field(
+        None, description="Hook that fires for each further attempt of NVSentinel to repair."
+    )
     drill: Drill | None = Field(None, description="What the sandbox injects to try it.")
 
     @field_validator("stages")
     @classmethod
-    def _in_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        problems = stage_problems([s.id for s in stages])
+    def _check_order(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        problems = find_stage_problems([s.id for s in stages])
         if problems:
             raise PydanticCustomError("stage_order", "{why}", {"why": problems[0][1]})
         return stages
@@ -378,7 +385,7 @@ class Runbook(Model):
         return next((s for s in self.stages if s.id == stage_id), None)
 
     def hooks(self) -> tuple[HookRef, ...]:
-        """Every hook it names, in the order of the stages, its own `onFailure` last."""
+        """Every hook it names, in the order of the stages, its own last."""
         refs: list[HookRef] = []
         for stage in self.stages:
             if stage.hook:
@@ -389,6 +396,8 @@ class Runbook(Model):
                 refs.append(HookRef(stage.id, "onFailure", stage.on_failure))
         if self.on_failure:
             refs.append(HookRef(None, "onFailure", self.on_failure))
+        if self.on_attempt:
+            refs.append(HookRef(None, "onAttempt", self.on_attempt))
         return tuple(refs)
 
     def scripts(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from nvsx.core import patterns
 COMPARISONS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 OPERATORS = (*COMPARISONS, "$in", "$nin", "$exists", "$regex", "$and", "$or", "$not")
 
+#: Levels of nesting; nobody writes more, and each costs a frame of the stack.
 _MAX_DEPTH = 16
 
 

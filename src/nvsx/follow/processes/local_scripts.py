@@ -27,6 +27,12 @@ from nvsx.core.masking import Masker
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult, StartSink
 from nvsx.core.runbook import arguments, review
 from nvsx.follow.processes import process_groups, script_environment
+from nvsx.follow.processes.end_file import (
+    explain_what_cannot_start,
+    make_room_for_end,
+    read_end,
+    supervise,
+)
 from nvsx.follow.processes.report_file import hide_secrets, read_reported_lines
 from nvsx.follow.processes.script_output import Budget, Stream
 
@@ -38,6 +44,8 @@ CHUNK = 16 * 1024
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ETXTBSY})
 """What passes when other scripts end: a thousand hooks may be due in the same second."""
 _MARKED_BYTES = 1024 * 1024
+LOOK_AGAIN = 0.05
+"""Seconds until the second look at a script that still runs; then longer and longer."""
 RETRIES = 40
 RETRY_AFTER = 0.25
 
@@ -116,6 +124,29 @@ class LocalScripts:
             hide_secrets(Path(path), self._masker)
         return read_reported_lines(path, self._masker)
 
+    async def find_end(
+        self, script: Script, identity: ProcessIdentity | None, limit: float | None
+    ) -> ScriptResult | None:
+        """How a script ended whose owner died; see the port."""
+        key = script.facts.get("NVSX_IDEMPOTENCY_KEY", "")
+        began, pause = time.monotonic(), LOOK_AGAIN
+        while True:
+            runs = await asyncio.to_thread(process_groups.find_orphans, identity, key)
+            kept = read_end(script.end_file) if script.end_file else None
+            if kept is not None:
+                detail = "" if kept.code is not None else "killed by a signal"
+                return ScriptResult(
+                    exit_code=kept.code,
+                    detail=detail,
+                    duration=max(0.0, kept.at - identity.started) if identity else 0.0,
+                    report=self._read_report(script),
+                )
+            over = limit is not None and time.monotonic() - began >= limit
+            if not runs or over or not script.end_file:
+                return None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         """Stop what is left of a script whose owner died, by TERM, then KILL."""
         found = await asyncio.to_thread(process_groups.find_orphans, identity, idempotency_key)
@@ -139,8 +170,14 @@ class LocalScripts:
         variables = self._build_environment(script)
         args, unset = arguments.expand(script.args, variables)
         if unset:
-            return arguments.refusal(unset)
+            return arguments.explain_unset(unset)
         argv = _make_command_line(script, args)
+        if script.end_file:
+            try:
+                make_room_for_end(script.end_file)
+            except OSError as error:
+                return f"{script.end_file} cannot be written: {error.strerror}"
+            argv = supervise(argv, script.end_file)
         for attempt in range(RETRIES + 1):
             try:
                 await child.start(argv, self._root, variables)
@@ -279,8 +316,10 @@ def _find_problem(script: Script, root: Path) -> str:
         return f"{path} is not a file"
     if not os.access(path, os.X_OK):
         return f"{path} is not executable: chmod +x {path}"
+    if script.end_file and (problem := explain_what_cannot_start(path)):
+        return problem
     if _is_unreviewed(path):
-        return f"{path} {review.refusal(script.facts.get('NVSX_RUNBOOK', ''))}"
+        return f"{path} {review.explain_unreviewed(script.facts.get('NVSX_RUNBOOK', ''))}"
     return ""
 
 

@@ -21,7 +21,7 @@ RUN_FACTS = frozenset(
     STAGE RUNBOOK TARGET_NODE TARGET_ALIAS ELAPSED_MS RUN_ID INCIDENT_KEY TRIGGER CLUSTER
     RUN_STATUS FAILED_STAGE REASON INCIDENT_MS MTTR_MS IDEMPOTENCY_KEY ATTEMPT EVENT_FILE
     REPORT_FILE ARTIFACT_DIR IMPACT_FILE SANDBOX DRILL STORM_ROLE STORM_SIZE
-    REPEAT_COUNT REPEAT_GPU
+    REPEAT_COUNT REPEAT_GPU INCIDENT_ID INCIDENT_FILE REPAIR_NO LATE CAUSE_CODE CAUSE REMEDY
     """.split()
 )
 """Set for each script. Inherited ones belong to another run: nvsx may run inside a hook."""
@@ -41,9 +41,13 @@ _PAGING_VALUE = re.compile(
     r"hooks\.slack\.com|events(\.eu)?\.pagerduty\.com|api(\.eu)?\.opsgenie\.com"
     r"|discord(app)?\.com/api/webhooks|webhook\.office\.com|outlook\.office\.com/webhook"
     r"|logic\.azure\.com|chat\.googleapis\.com|alert\.victorops\.com|api\.twilio\.com"
+    r"|api\.powerplatform\.com|ntfy\.sh/|api\.pushover\.net"
+    # Mattermost, Rocket.Chat, Zapier, Grafana OnCall and one's own: the word is in the address.
+    r"|https?://(?:\S*[./_-])?(?:web)?hooks?(?:[./_-]|$)"
     r"|://[^/\s:@]*:[^/\s@]+@",
     re.IGNORECASE,
 )
+_PAGING_NAME = re.compile(r"(?:^|_)HOOK(?:_|$)", re.IGNORECASE)
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._:/-]")
 _NOT_WORDS = re.compile(r"[^A-Za-z0-9 ._:/,;()%=+#'-]")
 
@@ -51,7 +55,12 @@ _NOT_WORDS = re.compile(r"[^A-Za-z0-9 ._:/,;()%=+#'-]")
 def can_page(name: str, value: str) -> bool:
     """Whether a variable looks like a secret or a webhook: by its name, or by its value. A team
     may have called one NVSX_SOMETHING; nvsx's own facts are set after this."""
-    return is_secret_name(name.removeprefix("NVSX_")) or _PAGING_VALUE.search(value) is not None
+    told = name.removeprefix("NVSX_")
+    return (
+        is_secret_name(told)
+        or _PAGING_NAME.search(told) is not None
+        or _PAGING_VALUE.search(value) is not None
+    )
 
 
 def make_plain(value: str) -> str:
@@ -94,6 +103,6 @@ def build_environment(
 def _make_fact_safe(name: str, value: str) -> str:
     if name in FROM_EVENTS:
         return make_plain(value)
-    if name == "NVSX_REASON":
+    if name in ("NVSX_REASON", "NVSX_CAUSE", "NVSX_REMEDY"):
         return _NOT_WORDS.sub("_", value)
     return value.replace("\0", "")

@@ -26,6 +26,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 }
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.+?-----END \1-----", re.DOTALL)
+#: A URI, a password and PEM are some kilobytes: more is the wrong file.
 _LARGEST = 1 << 20
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str]]]

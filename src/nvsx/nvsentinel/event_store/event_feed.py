@@ -1,6 +1,6 @@
 """The feed: new health events of NVSentinel's own store, in order and at least once.
 
-Poll-mode triggers read it; the adapters are in nvsentinel.feeds. Where reading goes on is
+Poll-mode triggers read it; the adapters are `mongo` and `postgres`. Where reading goes on is
 kept by the reader, never in NVSentinel's store: a `FeedPosition` is handed in and a later one
 comes back with the events. Who has dealt with the events keeps its `mark`; who has not
 asks again from the earlier position and gets them again.

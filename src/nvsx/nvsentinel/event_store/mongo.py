@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
-from nvsx.nvsentinel import decoding
+from nvsx.nvsentinel import decoding, names
 from nvsx.nvsentinel.event_store.credentials import write_private_file
 from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition
 from nvsx.nvsentinel.event_store.event_store_errors import (
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-DATABASE = "HealthEventsDatabase"
-COLLECTION = "HealthEvents"
+#: The SCRAM user of NVSentinel's chart where TLS is off.
 USER = "nvsentinel"
-"""The SCRAM user of NVSentinel's chart where TLS is off."""
-#: What is read again each time, in seconds.
+#: What is read again each time, in seconds. It covers the skew of node clocks and the lag
+#: of a secondary: a document that shows later than this, dated earlier, is still found by
+#: its `_id`.
 OVERLAP = 300.0
+#: The most recent events of a node that are read for its watches.
 MOST_OF_A_NODE = 1000
+#: The whole of one read, a new connection included; the query itself ends before.
 _WITHIN = 30.0
 _QUERY_MS = 20_000
 
@@ -48,7 +50,7 @@ T = TypeVar("T")
 
 
 class MongoHealthEvents:
-    """Adapter of core.feed.HealthEventFeed. Connects when first asked. `listeners` hear of
+    """Adapter of event_feed.HealthEventFeed. Connects when first asked. `listeners` hear of
     every command that is sent (pymongo.monitoring)."""
 
     def __init__(self, target: StoreTarget, clock: Clock, listeners: Sequence[Any] = ()) -> None:
@@ -131,7 +133,7 @@ class MongoHealthEvents:
         if self._client is None:
             self._client = await self._connect_client()
             self._checked = False
-        stored = self._client[self._database_name()][self._target.collection or COLLECTION]
+        stored = self._client[self._database_name()][self._target.collection or names.COLLECTION]
         if not self._checked:
             await _check_collection_exists(stored, self._target)
             self._checked = True
@@ -140,7 +142,7 @@ class MongoHealthEvents:
     def _database_name(self) -> str:
         """The database the URI names, else what NVSentinel is configured to use."""
         named = urlsplit(self._target.uri).path.strip("/")
-        return named if named and named != "admin" else self._target.database or DATABASE
+        return named if named and named != "admin" else self._target.database or names.DATABASE
 
     async def _connect_client(self) -> AsyncMongoClient[Document]:
         from pymongo import AsyncMongoClient
@@ -199,7 +201,7 @@ class MongoHealthEvents:
             return store_failure(
                 "permission",
                 f"{target.where} does not let nvsx read "
-                f"{database}.{target.collection or COLLECTION}",
+                f"{database}.{target.collection or names.COLLECTION}",
                 f"grant its user the role `read` on {database}; for X.509, NVSentinel's chart "
                 "has such a user: CN=mongo-dgxcops-client",
             )
@@ -223,11 +225,11 @@ async def _check_collection_exists(stored: AsyncCollection[Document], target: St
     if await stored.find_one({}, {"_id": 1}, max_time_ms=_QUERY_MS) is not None:
         return
     try:
-        names = await stored.database.list_collection_names()
+        present = await stored.database.list_collection_names()
     except errors.OperationFailure:
         return  # reading is allowed, listing is not
-    if stored.name not in names:
-        has = ", ".join(sorted(names)[:10]) or "nothing at all"
+    if stored.name not in present:
+        has = ", ".join(sorted(present)[:10]) or "nothing at all"
         raise store_failure(
             "database",
             f"{target.where} has no collection {stored.full_name}; there is {has}",

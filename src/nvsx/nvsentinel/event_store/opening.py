@@ -51,7 +51,7 @@ class Reach:
 class HealthEvents:
     """The store, found and opened when it is first read, and again until that succeeds.
 
-    Adapter of core.feed.HealthEventFeed for whichever product there is.
+    Adapter of event_feed.HealthEventFeed for whichever product there is.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The way to a service inside the cluster from outside: a `kubectl port-forward` child.
 
 It listens on a free local port of 127.0.0.1, is started when first needed and again when
-it has died, and never outlives nvsx (cluster.children sees to that). It carries bytes and
+it has died, and never outlives nvsx (kubectl_children sees to that). It carries bytes and
 nothing else: no credential is on its command line or in its output.
 """
 
@@ -17,6 +17,7 @@ from nvsx.core.errors import ClusterError
 from nvsx.nvsentinel.event_store.event_store_errors import store_failure
 
 _READY = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
+#: kubectl may have to log in first, and then asks the API server for the service's pods.
 _STARTUP = 20.0
 
 

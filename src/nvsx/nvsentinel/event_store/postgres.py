@@ -41,6 +41,7 @@ LONGEST_TRANSACTION = 3600.0
 SPARE_IDS = 1000
 #: The most recent events of a node that are read for its watches.
 MOST_OF_A_NODE = 1000
+#: The whole of one read, a new connection included; the statement's own limit is below it.
 _WITHIN = 30.0
 _SESSION = (
     "-c default_transaction_read_only=on -c statement_timeout=20000 -c lock_timeout=5000 "
@@ -53,7 +54,13 @@ T = TypeVar("T")
 class Memory(msgspec.Struct, frozen=True):
     """What this process knows of the stretch that is read again: the changelog ids it has
     had there, and (id, transaction, time) marks of reads that are not final yet. `read_at`
-    is when it was last read."""
+    is when it was last read.
+
+        transaction 7 draws id 41 and stays open; 8 draws id 42 and commits
+        read 1: sees 42, snapshot below 7 ended; mark (42, 9): had {42}, final 40
+        transaction 7 commits
+        read 2: sees 41 (42 was had), all below 9 ended: final 42, had {}
+    """
 
     read_at: float
     had: frozenset[int] = frozenset()
@@ -61,7 +68,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class PostgresHealthEvents:
-    """Adapter of core.feed.HealthEventFeed. Connects when first asked."""
+    """Adapter of event_feed.HealthEventFeed. Connects when first asked."""
 
     def __init__(self, target: StoreTarget, clock: Clock) -> None:
         self._target = target

@@ -134,14 +134,14 @@ class Deck(App[None], inherit_bindings=False):
         yield self._canvas
 
     def on_mount(self) -> None:
-        self.set_interval(FRAME_S, self._tick)
+        self.set_interval(FRAME_S, self._redraw_frame)
 
     def on_resize(self, _event: events.Resize) -> None:
         self.draw(force=True)
 
     # -- drawing ------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def _redraw_frame(self) -> None:
         if self._leave_at is not None:
             left = self._leave_at - time.monotonic()
             if left <= 0:

@@ -147,8 +147,8 @@ def degraded_by(state: RunState) -> str:
 def script_name(script: HookState) -> str:
     """A script as people call it: its file, and why it ran when that is not plain."""
     name = script.script.rsplit("/", 1)[-1]
-    kind = {"action": "action", "hook": "hook", "overdue": "overdue hook"}
-    return f"{kind.get(script.purpose, 'failure hook')} {name}"
+    kind = script.purpose if script.purpose in ("action", "hook") else f"{script.purpose} hook"
+    return f"{kind} {name}"
 
 
 def script_state(script: HookState, now: float) -> tuple[str, Tone, str]:
@@ -183,10 +183,10 @@ def headline(state: RunState, now: float) -> tuple[Tone, str]:
         return tone, f"{finish.status} after {length(finish.total_s)}{worse}{more}"
     if state.cancelled is not None:
         why = f": {state.cancelled.reason}" if state.cancelled.reason else ""
-        return "warn", f"cancelled by {state.cancelled.by}{why}; {_doing(state, now)}"
+        return "warn", f"cancelled by {state.cancelled.by}{why}; {_what_it_does(state, now)}"
     if state.status == "armed":
         return "accent", f"waits for {state.armed_for}"
-    return ("warn" if _overdue(state) else "plain"), _doing(state, now)
+    return ("warn" if _is_overdue(state) else "plain"), _what_it_does(state, now)
 
 
 def never_began(state: RunState) -> bool:
@@ -196,11 +196,11 @@ def never_began(state: RunState) -> bool:
     return unmet and ended and all(s.began is None for s in state.stages if s.id != "postmortem")
 
 
-def _overdue(state: RunState) -> bool:
+def _is_overdue(state: RunState) -> bool:
     return state.current is not None and state.current.overdue
 
 
-def _doing(state: RunState, now: float) -> str:
+def _what_it_does(state: RunState, now: float) -> str:
     stage = state.current
     if stage is None:
         return "checking prerequisites" if not any(s.done for s in state.stages) else "ending"
@@ -211,11 +211,11 @@ def _doing(state: RunState, now: float) -> str:
     held = sum(v.kind == "satisfied" for v in stage.watches.values())
     if held == total:
         return f"{stage.id}: {f'all {total} hold' if total else 'running'}"
-    waiting = next(i for i in range(total) if i not in stage.watches or not _holds(stage, i))
+    waiting = next(i for i in range(total) if i not in stage.watches or not _watch_holds(stage, i))
     return f"{stage.id} awaits: {watch_name(stage, waiting)} ({held} of {total} hold)"
 
 
-def _holds(stage: StageState, index: int) -> bool:
+def _watch_holds(stage: StageState, index: int) -> bool:
     return stage.watches[index].kind == "satisfied"
 
 

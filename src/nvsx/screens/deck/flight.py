@@ -110,7 +110,7 @@ class _Flight:
         plan = self._plan
         self._deck = Deck(
             self._view,
-            on_command=self._command,
+            on_command=self._obey_command,
             snapshot=plan.snapshot,
             now=plan.now,
             can_cancel=plan.on_cancel is not None,
@@ -119,18 +119,18 @@ class _Flight:
         handlers = Handlers()
         self._take_signals(loop)
         try:
-            trouble, strays = await self._up(loop, factory)
+            trouble, strays = await self._show_deck(loop, factory)
             handlers.restore()
-            self._land(trouble, strays)
+            self._return_to_terminal(trouble, strays)
             if self._left and not plan.owns_run:
                 self._run.cancel()
-            return await self._end()
+            return await self._await_end()
         finally:
             self._drop_signals(loop)
             if self._writer is not None:
                 self._writer.close()
 
-    async def _up(self, loop: asyncio.AbstractEventLoop, factory: object) -> tuple[str, str]:
+    async def _show_deck(self, loop: asyncio.AbstractEventLoop, factory: object) -> tuple[str, str]:
         """Deck and run until the deck is gone: what went wrong with it, stray output."""
         from nvsx.screens.deck.driver import DeckDriver
 
@@ -144,7 +144,7 @@ class _Flight:
                 await asyncio.sleep(0)
                 loop.set_task_factory(factory)  # type: ignore[arg-type]
                 self._run = asyncio.ensure_future(self._start(self._view))
-                self._run.add_done_callback(self._landed)
+                self._run.add_done_callback(self._close_deck_soon)
                 try:
                     await asyncio.wait({deck})
                 except asyncio.CancelledError:
@@ -161,7 +161,7 @@ class _Flight:
         found = self._deck.error or error
         return (f"{type(found).__name__}: {found}" if found is not None else ""), told
 
-    def _landed(self, run: asyncio.Future[Finish]) -> None:
+    def _close_deck_soon(self, run: asyncio.Future[Finish]) -> None:
         """The run is over: the deck stays a little, or not at all after Ctrl-C."""
         linger = self._plan.linger
         if run.cancelled() or run.exception() is not None or self._asked - {"operator"}:
@@ -173,22 +173,22 @@ class _Flight:
 
     # -- what the reader and the system ask ---------------------------------------------
 
-    def _command(self, command: str) -> None:
+    def _obey_command(self, command: str) -> None:
         if command == "leave":
             self._left = not self._run.done()
             self._deck.exit()
         elif command == "cancel":
-            self._cancel("operator")
+            self._cancel_run("operator")
         elif command == "interrupt":
-            self._interrupt("Ctrl-C")
+            self._obey_signal("Ctrl-C")
 
-    def _cancel(self, by: str) -> None:
+    def _cancel_run(self, by: str) -> None:
         self._asked.add(by)
         if self._plan.on_cancel is not None and not self._run.done():
             self._plan.on_cancel(by)
             self._deck.tell("cancelling: postmortem runs first · Ctrl-C stops at once")
 
-    def _interrupt(self, by: str) -> None:
+    def _obey_signal(self, by: str) -> None:
         """The first asks the run to end, the second stops it. Watching only ends at once."""
         if self._run.done() or not self._plan.owns_run or self._plan.on_cancel is None:
             self._left = not self._run.done()
@@ -200,14 +200,14 @@ class _Flight:
             self._stopped_by = by
             self._run.cancel()
         else:
-            self._cancel(by)
+            self._cancel_run(by)
         if by == "SIGHUP":
             self._deck.exit()
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for name, by in _SIGNALS.items():
             with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(getattr(signal, name), self._interrupt, by)
+                loop.add_signal_handler(getattr(signal, name), self._obey_signal, by)
 
     @staticmethod
     def _drop_signals(loop: asyncio.AbstractEventLoop) -> None:
@@ -217,31 +217,31 @@ class _Flight:
 
     # -- afterwards ---------------------------------------------------------------------
 
-    def _land(self, trouble: str, strays: str) -> None:
+    def _return_to_terminal(self, trouble: str, strays: str) -> None:
         """Back on the plain terminal: go on there when the run does."""
         out = sys.__stdout__ or sys.stdout
         self._writer = LineWriter(out.buffer)
         for line in strays.splitlines():
-            self._write(safe(line))
+            self._print_line(safe(line))
         if trouble:
-            self._write(f"the flight deck failed ({trouble}); its log has the details")
+            self._print_line(f"the flight deck failed ({trouble}); its log has the details")
         if self._run.done() or not self._plan.owns_run:
             return
         if self._left:
-            self._summary()
-        self._write("left the deck; the run goes on (Ctrl-C cancels it)")
+            self._print_summary()
+        self._print_line("left the deck; the run goes on (Ctrl-C cancels it)")
         colour = out.isatty() and not os.environ.get("NO_COLOR")
         self._view.land(PlainView(self._writer, colour=colour, verbose=self._plan.verbose))
 
-    async def _end(self) -> Landing:
+    async def _await_end(self) -> Landing:
         """Wait for the run, print the summary."""
         try:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({self._run})
             cancelled = self._run.cancelled() or not self._run.done()
             if cancelled and self._stopped_by:
-                self._write(f"stopped at once by {self._stopped_by}")
-            self._summary()
+                self._print_line(f"stopped at once by {self._stopped_by}")
+            self._print_summary()
             if cancelled:
                 return Landing(None, self._stopped_by, self._left)
             return Landing(self._run.result(), "", self._left)
@@ -249,10 +249,10 @@ class _Flight:
             if not self._run.done():
                 self._run.cancel()
 
-    def _summary(self) -> None:
+    def _print_summary(self) -> None:
         for line in summary(self._view.state, self._plan.now(), self._plan.artifacts):
-            self._write(line)
+            self._print_line(line)
 
-    def _write(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         if self._writer is not None:
             self._writer.write(line.encode(errors="replace"))

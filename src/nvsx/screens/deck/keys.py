@@ -26,23 +26,23 @@ def press(scene: Scene, key: str, character: str | None = None) -> Command | Non
     if key == "ctrl+z":
         return "suspend"
     if scene.typing is not None:
-        _type(scene, key, character)
+        _edit_filter(scene, key, character)
         return None
     if scene.asking:
         scene.asking = False
         return "cancel" if key == "y" else None
     scene.flash = ""
-    return _command(scene, key)
+    return _command_of_key(scene, key)
 
 
-def _command(scene: Scene, key: str) -> Command | None:
+def _command_of_key(scene: Scene, key: str) -> Command | None:
     match key:
         case "q":
             return "leave"
         case "c":
-            _ask(scene)
+            _ask_to_cancel(scene)
         case "escape":
-            _back(scene)
+            _go_back(scene)
         case "slash":
             scene.typing = ""
             if not scene.page:
@@ -59,11 +59,11 @@ def _command(scene: Scene, key: str) -> Command | None:
         case _ if key in _PAGES:
             scene.open("" if scene.page == _PAGES[key] else _PAGES[key])
         case _:
-            _move(scene, key)
+            _move_window(scene, key)
     return None
 
 
-def _ask(scene: Scene) -> None:
+def _ask_to_cancel(scene: Scene) -> None:
     if scene.state.finish is not None:
         scene.flash = "the run has finished: q leaves"
     elif not scene.can_cancel:
@@ -72,7 +72,7 @@ def _ask(scene: Scene) -> None:
         scene.asking = True
 
 
-def _back(scene: Scene) -> None:
+def _go_back(scene: Scene) -> None:
     """Out of the nearest thing: a search, a page, another stage."""
     if scene.window.pattern:
         scene.window.search("")
@@ -83,14 +83,14 @@ def _back(scene: Scene) -> None:
         scene.focus = "stages"
 
 
-def _move(scene: Scene, key: str) -> None:
+def _move_window(scene: Scene, key: str) -> None:
     height = scene.window_height()
     on_stages = scene.focus == "stages" and not scene.page
     if key in _PAGE_STEP:
         scene.window.scroll(_PAGE_STEP[key] * max(1, height - 1), height)
     elif key in _STEP:
         if on_stages:
-            _select(scene, _STEP[key])
+            _select_stage(scene, _STEP[key])
         elif scene.focus == "stage" and not scene.page:
             scene.stage_top = max(0, scene.stage_top + _STEP[key])
         else:
@@ -98,7 +98,7 @@ def _move(scene: Scene, key: str) -> None:
     elif key in _END:
         top = _END[key] == "top"
         if on_stages:
-            _select(scene, -len(scene.state.stages) if top else len(scene.state.stages))
+            _select_stage(scene, -len(scene.state.stages) if top else len(scene.state.stages))
         elif scene.focus == "stage" and not scene.page:
             scene.stage_top = 0 if top else 1_000_000
         elif top:
@@ -107,7 +107,7 @@ def _move(scene: Scene, key: str) -> None:
             scene.window.follow()
 
 
-def _select(scene: Scene, by: int) -> None:
+def _select_stage(scene: Scene, by: int) -> None:
     stages = scene.state.stages
     selected = scene.selected
     if not stages or selected is None:
@@ -116,7 +116,7 @@ def _select(scene: Scene, by: int) -> None:
     scene.pick(stages[max(0, min(len(stages) - 1, place + by))].id)
 
 
-def _type(scene: Scene, key: str, character: str | None) -> None:
+def _edit_filter(scene: Scene, key: str, character: str | None) -> None:
     """Edit the filter; the window follows every letter."""
     text = scene.typing or ""
     match key:

@@ -36,12 +36,12 @@ def header(state: RunState, now: float, width: int) -> list[Row]:
     line_tone, line = deck_words.headline(state, now)
     return [
         spread(first, incident, width),
-        _where(state, width),
+        _where_row(state, width),
         clip((Span(" "), *span(line, line_tone)), width),
     ]
 
 
-def _where(state: RunState, width: int) -> Row:
+def _where_row(state: RunState, width: int) -> Row:
     """Node, alias, run and cluster, time to repair. The run's id is never cut: it is what
     one attaches to and reports. The cluster goes first, then words, then the node's end."""
     start = state.start
@@ -56,14 +56,14 @@ def _where(state: RunState, width: int) -> Row:
         right = (Span(label, "dim"), Span(deck_words.time_to_repair(state), "head"), Span(" "))
         rest = (*span(about if run else ""), *span(where if len(where) > 3 else "", "dim"))
         room = width - cells(right) - 2 - cells(rest)
-        if cells(_node(state)) <= room:
+        if cells(_node_row(state)) <= room:
             break
     alias = state.target_alias if room >= len(state.target_alias) + 11 else ""
-    node = _node(state, alias=alias, room=max(8, room))
+    node = _node_row(state, alias=alias, room=max(8, room))
     return spread((Span(" "), *node, *rest), right, width)
 
 
-def _node(state: RunState, *, alias: str | None = None, room: int = 1_000) -> Row:
+def _node_row(state: RunState, *, alias: str | None = None, room: int = 1_000) -> Row:
     """The node's name, cut to fit before its alias, in `room` cells."""
     if not state.target_node:
         return clip(span("no node yet", "warn"), room)
@@ -130,20 +130,20 @@ def _rail_extra(state: RunState, width: int) -> list[Row]:
     scripts = [s for stage in state.stages for s in stage.scripts if s.ended is not None]
     if scripts:
         bad = sum(not s.ok for s in scripts)
-        rows.append(_count(" scripts", len(scripts) - bad, len(scripts), width, "ok"))
+        rows.append(_count_row(" scripts", len(scripts) - bad, len(scripts), width, "ok"))
     if state.prerequisites:
         good = sum(p.ok for p in state.prerequisites)
-        rows.append(_count(" prerequisites", good, len(state.prerequisites), width, "met"))
+        rows.append(_count_row(" prerequisites", good, len(state.prerequisites), width, "met"))
     rows += prerequisites(state.prerequisites, width)
     return rows
 
 
-def _count(label: str, good: int, total: int, width: int, word: str) -> Row:
+def _count_row(label: str, good: int, total: int, width: int, word: str) -> Row:
     tone: Tone = "dim" if good == total else "warn"
     return spread(span(label, "head"), span(f"{good} of {total} {word} ", tone), width)
 
 
-def prerequisites(known: Sequence[j.Prerequisite], width: int) -> list[Row]:
+def prerequisites(known: Sequence[j.PrerequisiteChecked], width: int) -> list[Row]:
     """One row each, the unmet first."""
     rows: list[Row] = []
     for item in sorted(known, key=lambda p: p.ok):
@@ -227,12 +227,12 @@ KEYS: tuple[tuple[str, str], ...] = (
 def footer(keys: Sequence[tuple[str, str]], width: int) -> Row:
     """Keys and what they do; the middle ones give way on a narrow screen."""
     shown = list(keys)
-    while shown and cells(_keys(shown)) > width:
+    while shown and cells(_keys_row(shown)) > width:
         shown.pop(len(shown) // 2)
-    return pad(_keys(shown), width)
+    return pad(_keys_row(shown), width)
 
 
-def _keys(keys: Sequence[tuple[str, str]]) -> Row:
+def _keys_row(keys: Sequence[tuple[str, str]]) -> Row:
     parts: list[Span] = []
     for key, word in keys:
         parts += [Span(f"{'  ' if parts else ' '}{key}", "accent"), Span(f" {word}", "dim")]

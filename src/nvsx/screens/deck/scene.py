@@ -67,7 +67,7 @@ class Scene:
         self.flash = ""
         self.stage_top = 0
         self.scrollback = Scrollback()
-        self.output = Window(self.scrollback, _spoken, indent=2)
+        self.output = Window(self.scrollback, _is_spoken, indent=2)
         self.log = Window(self.scrollback)
         self.paper = Window(Scrollback())
         self._size = (80, 24)
@@ -103,7 +103,7 @@ class Scene:
         if stage_id:
             self.output.choose(lambda line: line.spoken and line.stage == stage_id)
         else:
-            self.output.choose(_spoken)
+            self.output.choose(_is_spoken)
 
     @property
     def window(self) -> Window:
@@ -116,7 +116,7 @@ class Scene:
         self.page, self._raw = page, self
         if page and page != "log":
             self.paper = Window(Scrollback())
-            self._paper(Shape.of(*self._size))
+            self._write_page(Shape.of(*self._size))
             self.paper.home()
 
     # -- the screen ---------------------------------------------------------------------
@@ -126,19 +126,19 @@ class Scene:
         self._size = (width, height)
         shape = Shape.of(width, height)
         now = self.now()
-        body = self._page_rows(shape) if self.page else self._body(shape, now)
+        body = self._page_rows(shape) if self.page else self._body_rows(shape, now)
         screen = [*panels.header(self.state, now, width), *body]
         screen = [pad(row, width) for row in screen[: height - 1]]
         screen += [pad((), width)] * (height - 1 - len(screen))
-        screen.append(self._footer(width))
-        return self._dialog(screen, width) if self.asking else screen
+        screen.append(self._footer_row(width))
+        return self._dialog_rows(screen, width) if self.asking else screen
 
     def window_height(self) -> int:
         """Rows of the window that keys act on."""
         shape = Shape.of(*self._size)
-        return shape.body - 1 if self.page else self._split(shape, self.now())[1]
+        return shape.body - 1 if self.page else self._split_middle(shape, self.now())[1]
 
-    def _split(self, shape: Shape, now: float) -> tuple[list[Row], int, int]:
+    def _split_middle(self, shape: Shape, now: float) -> tuple[list[Row], int, int]:
         """The stage's rows, rows for the output, rows for the stage."""
         stage = self.selected
         rows: list[Row] = []
@@ -149,11 +149,11 @@ class Scene:
         held = max(min(3, most), min(len(rows), most))
         return rows, room - held, held
 
-    def _body(self, shape: Shape, now: float) -> list[Row]:
-        middle = self._middle(shape, now)
+    def _body_rows(self, shape: Shape, now: float) -> list[Row]:
+        middle = self._middle_rows(shape, now)
         sides: list[tuple[list[Row], int]] = [(middle, shape.middle)]
         if shape.rail:
-            sides.insert(0, (self._rail(shape, now), shape.rail))
+            sides.insert(0, (self._rail_rows(shape, now), shape.rail))
         if shape.facts:
             facts = panels.facts(self.state, now, shape.facts - 1)
             title = rule((Span("facts", "head"),), (), shape.facts)
@@ -165,12 +165,12 @@ class Scene:
                 line = side[y] if y < len(side) else ()
                 edge: Row = ()
                 if row:
-                    edge = (Span(_joint(row, line), "dim"),)
+                    edge = (Span(_join_borders(row, line), "dim"),)
                 row = (*row, *edge, *pad(line, width))
             rows.append(row)
         return rows
 
-    def _rail(self, shape: Shape, now: float) -> list[Row]:
+    def _rail_rows(self, shape: Shape, now: float) -> list[Row]:
         focus = self.focus == "stages"
         done = sum(s.done for s in self.state.stages)
         count: Row = (Span(f"{done} of {len(self.state.stages)}", "dim"),)
@@ -185,9 +185,9 @@ class Scene:
         )
         return [title, *rows]
 
-    def _middle(self, shape: Shape, now: float) -> list[Row]:
+    def _middle_rows(self, shape: Shape, now: float) -> list[Row]:
         stage = self.selected
-        rows, room, held = self._split(shape, now)
+        rows, room, held = self._split_middle(shape, now)
         self.stage_top = max(0, min(self.stage_top, len(rows) - held))
         below = len(rows) - held - self.stage_top
         more = f"↓ {below} more" if below > 0 else "↑ more" if self.stage_top else ""
@@ -229,7 +229,7 @@ class Scene:
 
     def _page_rows(self, shape: Shape) -> list[Row]:
         if self.page != "log":
-            self._paper(shape)
+            self._write_page(shape)
         window = self.window
         remark = window.remark(shape.body - 1)
         right = span(remark, "accent") if remark else ()
@@ -238,7 +238,7 @@ class Scene:
         stamp = self.page == "log"
         return [title, *self._window_rows(window, shape.body - 1, shape.width, stamp=stamp)]
 
-    def _paper(self, shape: Shape) -> None:
+    def _write_page(self, shape: Shape) -> None:
         """Write the open page anew: watches always, the raw object when it was read again."""
         lines: list[ScreenLine] | None = None
         if self.page == "watches":
@@ -254,23 +254,23 @@ class Scene:
         if lines is not None:
             self.paper.replace(Scrollback(lines))
 
-    def _footer(self, width: int) -> Row:
+    def _footer_row(self, width: int) -> Row:
         if self.typing is not None:
             prompt: Row = (Span(f" /{self.typing}", "head"), Span("▏", "accent"))
             return pad((*prompt, Span("   enter keeps the filter · esc drops it", "dim")), width)
         if self.flash:
             return pad((Span(" "), *span(self.flash, "warn")), width)
-        keys = [k for k in panels.KEYS if k[0] != "c" or (self.can_cancel and not self._over)]
+        keys = [k for k in panels.KEYS if k[0] != "c" or (self.can_cancel and not self._is_over)]
         if self.page:
             keys = [("esc", "back"), ("j/k", "scroll"), ("/", "find"), ("n/N", "match")]
             keys += [("g/G", "ends"), ("←/→", "sideways"), ("q", "leave")]
         return panels.footer(keys, width)
 
     @property
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         return self.state.finish is not None
 
-    def _dialog(self, screen: list[Row], width: int) -> list[Row]:
+    def _dialog_rows(self, screen: list[Row], width: int) -> list[Row]:
         inner = min(58, width - 6)
         where = panels.node_of(self.state)
         text = [
@@ -296,11 +296,11 @@ class Scene:
         return screen
 
 
-def _spoken(line: ScreenLine) -> bool:
+def _is_spoken(line: ScreenLine) -> bool:
     return line.spoken
 
 
-def _joint(left: Row, right: Row) -> str:
+def _join_borders(left: Row, right: Row) -> str:
     """The border cell between two columns, joined to their rules."""
     lined = ("─", "━")
     before = left[-1].text[-1:] in lined
@@ -318,10 +318,10 @@ def _line_row(line: ScreenLine, window: Window, *, stamp: bool, here: bool) -> R
     )
     if not window.pattern or not window.matches(line):
         return (*head, Span(text, line.tone))
-    return (*head, *_marked(text, window.pattern, line))
+    return (*head, *_mark_matches(text, window.pattern, line))
 
 
-def _marked(text: str, pattern: str, line: ScreenLine) -> Row:
+def _mark_matches(text: str, pattern: str, line: ScreenLine) -> Row:
     hay = text if pattern != pattern.lower() else text.lower()
     parts: list[Span] = []
     at = 0

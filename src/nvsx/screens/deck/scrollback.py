@@ -108,14 +108,14 @@ class Window:
     def choose(self, choice: Choice | None) -> None:
         """Show other lines, from the end."""
         self._choice, self.at = choice, None
-        self._again()
+        self._read_again()
 
     def replace(self, source: Scrollback) -> None:
         """Look at another scrollback, at the same place."""
         self.source = source
-        self._again()
+        self._read_again()
 
-    def _again(self) -> None:
+    def _read_again(self) -> None:
         self._numbers, self._matches, self._read = [], [], 0
         self.refresh()
 
@@ -180,7 +180,7 @@ class Window:
         """Filter for `pattern`; an empty one shows everything again."""
         self.pattern, self.only_matches = pattern, bool(pattern)
         self.at, self.current = None, -1
-        self._again()
+        self._read_again()
 
     def step(self, by: int, height: int) -> bool:
         """To the next (+1) or previous (-1) match, among its neighbours; False for none."""

@@ -32,12 +32,12 @@ def limits(stage: StageState, now: float, more: str, room: int) -> Row:
         parts.append(Span(f"budget {deck_words.length(stage.plan.budget_s)}", "dim"))
     if stage.plan.timeout_s is not None:
         parts.append(Span(f"limit {deck_words.length(stage.plan.timeout_s)}", "dim"))
-    while cells(_joined(parts)) > room:
+    while cells(_join_spans(parts)) > room:
         parts.pop()
-    return _joined(parts)
+    return _join_spans(parts)
 
 
-def _joined(parts: list[Span]) -> Row:
+def _join_spans(parts: list[Span]) -> Row:
     joined: list[Span] = []
     for part in parts:
         joined += [Span(" · ", "dim"), part] if joined else [part]
@@ -50,23 +50,23 @@ def body(state: RunState, stage: StageState, now: float, width: int) -> list[Row
     if state.status == "armed":
         text = f"Armed: waits for {state.armed_for}. Until it names the node nothing runs."
         rows += hang("…", text, width, "accent")
-    rows += _outcome(state, stage, width)
-    rows += [r for s in stage.scripts if s.purpose == "action" for r in _script(s, now, width)]
+    rows += _outcome_rows(state, stage, width)
+    rows += [r for s in stage.scripts if s.purpose == "action" for r in _script_rows(s, now, width)]
     rows += watches(stage, width)
     rows += notes(state, stage, now, width)
-    rows += [r for s in stage.scripts if s.purpose != "action" for r in _script(s, now, width)]
+    rows += [r for s in stage.scripts if s.purpose != "action" for r in _script_rows(s, now, width)]
     if stage.narration:
         rows += hang("“", stage.narration, width, "said")
-    return rows or [span(_nothing(stage), "dim")]
+    return rows or [span(_why_no_watch(stage), "dim")]
 
 
-def _nothing(stage: StageState) -> str:
+def _why_no_watch(stage: StageState) -> str:
     if stage.status == "planned":
         return "not begun"
     return "nothing to watch" if stage.status == "running" else "nothing was recorded"
 
 
-def _outcome(state: RunState, stage: StageState, width: int) -> list[Row]:
+def _outcome_rows(state: RunState, stage: StageState, width: int) -> list[Row]:
     if not stage.reason or stage.status == "running":
         return []
     if deck_words.never_began(state):
@@ -85,11 +85,11 @@ def watches(stage: StageState, width: int) -> list[Row]:
         verdict = stage.watches.get(index)
         if verdict is not None and verdict.detail == stage.reason:
             verdict = Verdict(verdict.kind)  # the stage's outcome above says it already
-        rows += _watch(deck_words.watch_name(stage, index), verdict, width)
+        rows += _watch_rows(deck_words.watch_name(stage, index), verdict, width)
     return rows
 
 
-def _watch(name: str, verdict: Verdict | None, width: int) -> list[Row]:
+def _watch_rows(name: str, verdict: Verdict | None, width: int) -> list[Row]:
     if verdict is None:
         return hang("○", name, width, "dim", lines=1)
     mark, tone = deck_words.WATCH_MARK[verdict.kind]
@@ -130,7 +130,7 @@ def notes(state: RunState, stage: StageState, now: float, width: int) -> list[Ro
     return rows
 
 
-def _script(script: HookState, now: float, width: int) -> list[Row]:
+def _script_rows(script: HookState, now: float, width: int) -> list[Row]:
     mark, tone, how = deck_words.script_state(script, now)
     row: Row = (
         Span(f"{mark} ", tone),

@@ -17,18 +17,20 @@ def summary(state: RunState, now: float, artifacts: str = "") -> list[str]:
         return ["the run had not begun"]
     start = state.start
     lines = [f"{start.runbook} (#{start.nickname}) on {panels.node_of(state)} · run {state.run_id}"]
-    lines += [_stage(stage, now) for stage in state.stages]
+    lines += [_format_stage(stage, now) for stage in state.stages]
     hooks = [
         f"{mark} {deck_words.script_name(script)} ({stage.id}: {how})"
         for stage in state.stages
         for script in stage.scripts
         for mark, _, how in [deck_words.script_state(script, now)]
     ]
-    lines += _block("scripts", hooks)
-    lines += _block("unmet", [f"! {p.name}: {p.detail}" for p in state.prerequisites if not p.ok])
-    lines += _block("notes", _notes(state))
-    lines.append(f"{'status':<13}{_status(state, now)}")
-    lines.append(f"{'repair':<13}{_repair(state)}")
+    lines += _format_block("scripts", hooks)
+    lines += _format_block(
+        "unmet", [f"! {p.name}: {p.detail}" for p in state.prerequisites if not p.ok]
+    )
+    lines += _format_block("notes", _format_notes(state))
+    lines.append(f"{'status':<13}{_format_status(state, now)}")
+    lines.append(f"{'repair':<13}{_format_repair(state)}")
     if artifacts:
         artifacts = f"{artifacts}/{state.run_id}"
         count = len(state.evidence)
@@ -37,11 +39,11 @@ def summary(state: RunState, now: float, artifacts: str = "") -> list[str]:
     return [safe(line).rstrip() for line in lines]
 
 
-def _block(label: str, items: list[str]) -> list[str]:
+def _format_block(label: str, items: list[str]) -> list[str]:
     return [f"{label if i == 0 else '':<13}{item}" for i, item in enumerate(items)]
 
 
-def _stage(stage: StageState, now: float) -> str:
+def _format_stage(stage: StageState, now: float) -> str:
     mark, _, word = deck_words.STAGE_MARK.get(stage.status, ("?", "plain", stage.status))
     seconds = deck_words.stage_seconds(stage, now)
     took = f" {durations.format(round(seconds, 1))}" if seconds is not None else ""
@@ -51,7 +53,7 @@ def _stage(stage: StageState, now: float) -> str:
     return f"  {mark} {stage.id:<12} {word or 'not begun'}{took}{late}{why}{on}"
 
 
-def _notes(state: RunState) -> list[str]:
+def _format_notes(state: RunState) -> list[str]:
     newest = {}
     for at, note in state.notes:
         newest[note.stage, note.code or note.text, note.author] = (at, note)
@@ -63,13 +65,13 @@ def _notes(state: RunState) -> list[str]:
     return found
 
 
-def _status(state: RunState, now: float) -> str:
+def _format_status(state: RunState, now: float) -> str:
     if state.finish is None:
         return f"still {deck_words.badge(state)[0].lower()}: {deck_words.headline(state, now)[1]}"
     return deck_words.headline(state, now)[1]
 
 
-def _repair(state: RunState) -> str:
+def _format_repair(state: RunState) -> str:
     finish = state.finish
     told = f"time to repair {deck_words.time_to_repair(state)}"
     bare = finish.mttr_without_drain_s if finish is not None else None

@@ -17,7 +17,7 @@ import msgspec
 from nvsx.core.durations import format as length
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.entry_lines import lines_of, node_name
-from nvsx.core.journal.figures import clock_ahead, figures, marks, notices
+from nvsx.core.journal.figures import list_marks, measure_clock_ahead, measure_figures, read_notices
 from nvsx.core.journal.fold import HookState, RunState, StageState
 
 VERSION = 1
@@ -48,7 +48,7 @@ class Measure(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class ReportMark(msgspec.Struct, frozen=True):
     name: str
     label: str
     at: float
@@ -68,7 +68,7 @@ class StageRow(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class MergedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a report that merges several."""
 
     run_id: str
@@ -90,7 +90,7 @@ class NodeTimes(msgspec.Struct, frozen=True):
     node: str
     alias: str
     measures: tuple[Measure, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[ReportMark, ...]
 
 
 class Moment(msgspec.Struct):
@@ -108,7 +108,7 @@ class Moment(msgspec.Struct):
     node: str = ""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ReportedFault(msgspec.Struct, frozen=True):
     check: str
     error_codes: tuple[str, ...]
     entities: tuple[tuple[str, str], ...]
@@ -116,7 +116,7 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds, lengths seconds, None for what is not known. `parts` and `nodes`
     are told by a report that merges several runs; its own figures are those of its node."""
 
@@ -138,9 +138,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     finished: float | None
     total_s: float | None
     session: str
-    faults: tuple[Fault, ...]
+    faults: tuple[ReportedFault, ...]
     measures: tuple[Measure, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[ReportMark, ...]
     clock_ahead_s: float
     stages: tuple[StageRow, ...]
     told: tuple[Told, ...]
@@ -150,18 +150,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     moments: tuple[Moment, ...]
     moments_left_out: int
     artifacts: tuple[Artifact, ...]
-    parts: tuple[Part, ...] = ()
+    parts: tuple[MergedRun, ...] = ()
     nodes: tuple[NodeTimes, ...] = ()
 
 
-def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Report:
+def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> IncidentReport:
     """The report of one run, finished or not. `entries` is its whole journal."""
     state = RunState.of(entries)
     start = state.start or j.Start(runbook="", nickname="")
-    told = notices(state)
+    told = read_notices(state)
     moments = sorted([*story(entries), *observed(state)], key=lambda m: m.at)
     seen = [(e.t, e.body.times) for e in entries if isinstance(e.body, j.TimesSeen)]
-    return Report(
+    return IncidentReport(
         run_id=state.run_id,
         runbook=start.runbook,
         nickname=start.nickname,
@@ -179,22 +179,22 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Rep
         finished=state.finished,
         total_s=state.finish.total_s if state.finish else None,
         session=state.session.key,
-        faults=_faults(state, start),
-        measures=tuple(Measure(*figure) for figure in figures(state)),
-        marks=tuple(Mark(*mark) for mark in marks(state.times)),
-        clock_ahead_s=round(start.clock_ahead_s or clock_ahead(seen), 3),
-        stages=tuple(_stage(s) for s in state.stages),
+        faults=_faults_of(state, start),
+        measures=tuple(Measure(*figure) for figure in measure_figures(state)),
+        marks=tuple(ReportMark(*mark) for mark in list_marks(state.times)),
+        clock_ahead_s=round(start.clock_ahead_s or measure_clock_ahead(seen), 3),
+        stages=tuple(_stage_row(s) for s in state.stages),
         told=tuple(Told(*notice) for notice in told),
-        said=_said(state),
-        failures=tuple(_failures(state)),
-        notes=tuple((t, _note(n)) for t, n in state.notes),
+        said=_what_hooks_said(state),
+        failures=tuple(_what_failed(state)),
+        notes=tuple((t, _format_note(n)) for t, n in state.notes),
         moments=tuple(moments[:MOMENTS]),
         moments_left_out=max(0, len(moments) - MOMENTS),
         artifacts=tuple(artifacts),
     )
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: IncidentReport) -> dict[str, Any]:
     """The report as plain values; the format only grows."""
     return dict(msgspec.to_builtins(report))
 
@@ -207,7 +207,7 @@ def moment(t: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(t))
 
 
-def headline(report: Report) -> str:
+def headline(report: IncidentReport) -> str:
     """One sentence: what, where, how it ended."""
     node = node_name(report.node, report.alias) if report.node else "no node"
     others = len({p.node for p in report.parts} - {report.node})
@@ -217,12 +217,12 @@ def headline(report: Report) -> str:
     return f"{report.title} on {node}: {report.status}{degraded}"
 
 
-def nodes_of(report: Report) -> tuple[NodeTimes, ...]:
+def nodes_of(report: IncidentReport) -> tuple[NodeTimes, ...]:
     """The nodes with their times: those of a merged report, else the one."""
     return report.nodes or (NodeTimes(report.node, report.alias, report.measures, report.marks),)
 
 
-def part_words(part: Part) -> str:
+def part_words(part: MergedRun) -> str:
     """One run of several, in a line."""
     degraded = " (degraded)" if part.degraded else ""
     ended = f" to {moment(part.finished)}" if part.finished is not None else ", goes on"
@@ -233,7 +233,7 @@ def part_words(part: Part) -> str:
     )
 
 
-def clock_words(report: Report) -> str:
+def clock_words(report: IncidentReport) -> str:
     """By how much the clocks differ; "" when they are not known to."""
     off = report.clock_ahead_s
     if not off:
@@ -256,18 +256,18 @@ def budget_words(row: StageRow) -> str:
 # --- parts --------------------------------------------------------------------------------
 
 
-def _faults(state: RunState, start: j.Start) -> tuple[Fault, ...]:
+def _faults_of(state: RunState, start: j.Start) -> tuple[ReportedFault, ...]:
     found = [
-        Fault(e.check, e.error_codes, e.entities, e.action, e.message)
+        ReportedFault(e.check, e.error_codes, e.entities, e.action, e.message)
         for e in state.session.events
         if not e.healthy
     ]
     if not found and start.trigger_event:
-        found = [msgspec.convert(start.trigger_event, Fault, strict=False)]
+        found = [msgspec.convert(start.trigger_event, ReportedFault, strict=False)]
     return tuple(dict.fromkeys(found))
 
 
-def _stage(s: StageState) -> StageRow:
+def _stage_row(s: StageState) -> StageRow:
     budget, elapsed = s.plan.budget_s, s.elapsed_s if s.done and s.began else None
     over = elapsed - budget if s.overdue and budget and elapsed and elapsed > budget else None
     return StageRow(
@@ -283,19 +283,19 @@ def _stage(s: StageState) -> StageRow:
     )
 
 
-def _said(state: RunState) -> tuple[tuple[float, str], ...]:
+def _what_hooks_said(state: RunState) -> tuple[tuple[float, str], ...]:
     """What hooks wrote into the report besides whom they told."""
     lines = [(t, r.line.strip()) for t, r in state.reported]
     return tuple((t, line) for t, line in lines if line and not line.startswith("notify "))
 
 
-def _note(note: j.NoteMade) -> str:
+def _format_note(note: j.NoteMade) -> str:
     who = f"{note.author}: " if note.author else ""
     remedy = f" Remedy: {note.remedy}" if note.remedy else ""
     return f"{who}{note.text}{remedy}"
 
 
-def _failures(state: RunState) -> Iterable[str]:
+def _what_failed(state: RunState) -> Iterable[str]:
     for p in state.prerequisites:
         if not p.ok:
             yield f"prerequisite {p.name}: {p.detail}"
@@ -306,14 +306,14 @@ def _failures(state: RunState) -> Iterable[str]:
             yield f"stage {s.id} {word}: {s.reason or 'no reason was given'}{on}"
         for script in s.scripts:
             if not script.ok:
-                yield f"stage {s.id}, {script.purpose} {script.script}: {_how(script)}"
+                yield f"stage {s.id}, {script.purpose} {script.script}: {_how_it_ended(script)}"
     if state.cancelled is not None:
         yield f"cancelled by {state.cancelled.by}: {state.cancelled.reason}"
     if state.finish is not None and state.finish.status == "interrupted":
         yield f"interrupted: {state.finish.reason}"
 
 
-def _how(script: HookState) -> str:
+def _how_it_ended(script: HookState) -> str:
     if script.ended is None:
         return "its end was not seen"
     again = f" (attempt {script.attempt})" if script.attempt > 1 else ""
@@ -334,12 +334,12 @@ def story(entries: Sequence[j.Entry]) -> list[Moment]:
         body = entry.body
         stage = getattr(body, "stage", "")
         if isinstance(body, j.Output):
-            _printed(scripts.get(stage), body)
+            _add_output(scripts.get(stage), body)
         elif isinstance(body, j.EvidenceKept):
-            _evidence(kept, story, entry.t, body)
+            _add_evidence(kept, story, entry.t, body)
         elif isinstance(body, j.Reported):
             story.append(Moment(entry.t, "plain", f"report: {body.line}", stage))
-        elif not isinstance(body, _QUIET) and not _waits(body):
+        elif not isinstance(body, _QUIET) and not _still_waits(body):
             told = [
                 Moment(entry.t, line.tone, line.text.strip(), stage) for line in lines_of(entry)
             ]
@@ -351,16 +351,16 @@ def story(entries: Sequence[j.Entry]) -> list[Moment]:
 
 def observed(state: RunState) -> list[Moment]:
     """What NVSentinel's own marks say, by its times."""
-    told = [(at, words) for _, words, at in marks(state.times)]
+    told = [(at, words) for _, words, at in list_marks(state.times)]
     told += [(at, f"state label: {name}") for name, at in state.session.states]
     return [Moment(at, "plain", words, source="NVSentinel") for at, words in told]
 
 
-def _waits(body: j.RunEvent) -> bool:
+def _still_waits(body: j.RunEvent) -> bool:
     return isinstance(body, j.WatchChange) and body.verdict == "pending"
 
 
-def _printed(script: Moment | None, body: j.Output) -> None:
+def _add_output(script: Moment | None, body: j.Output) -> None:
     if script is None:
         return
     if len(script.details) < OUTPUT_LINES:
@@ -369,7 +369,9 @@ def _printed(script: Moment | None, body: j.Output) -> None:
         script.more += 1
 
 
-def _evidence(kept: dict[str, Moment], story: list[Moment], t: float, body: j.EvidenceKept) -> None:
+def _add_evidence(
+    kept: dict[str, Moment], story: list[Moment], t: float, body: j.EvidenceKept
+) -> None:
     """One line for each capture, with its files as details."""
     folder = str(PurePosixPath(body.path).parent)
     if folder == ".":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from nvsx.core.durations import format as length
-from nvsx.screens.report.incident_report import Mark, Report, clock
+from nvsx.screens.report.incident_report import IncidentReport, ReportMark, clock
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 1000, 110, 20, 30, 26
 LABEL_ROW = 16
@@ -18,7 +18,7 @@ _TONE = {
 }
 
 
-def chart(report: Report) -> str:
+def chart(report: IncidentReport) -> str:
     """The drawing; "" when no stage has begun."""
     bars = [s for s in report.stages if s.began is not None]
     if not bars:
@@ -35,8 +35,8 @@ def chart(report: Report) -> str:
     height = bottom + 24 + LABEL_ROW * len(report.marks)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Timeline of the incident">',
-        *_axis(first, span, bottom),
-        *_marks(report.marks, x, bottom),
+        *_draw_axis(first, span, bottom),
+        *_draw_marks(report.marks, x, bottom),
     ]
     for row, s in enumerate(bars):
         at, took = s.began or first, s.elapsed_s or 0.0
@@ -49,18 +49,18 @@ def chart(report: Report) -> str:
             f'<rect x="{x(at)}" y="{y + 3}" width="{width}" height="{ROW - 8}" rx="3" '
             f'fill="{tone}"><title>{escape(told)}</title></rect>'
         )
-        parts.append(_beside(x(at), width, y, length(took)))
+        parts.append(_label_bar(x(at), width, y, length(took)))
     return "\n".join([*parts, "</svg>"])
 
 
-def _beside(left: float, width: float, y: int, text: str) -> str:
+def _label_bar(left: float, width: float, y: int, text: str) -> str:
     """How long a bar is, right of it, or left where there is no room."""
     if left + width + 60 < WIDTH:
         return f'<text class="dim" x="{left + width + 6}" y="{y + 15}">{escape(text)}</text>'
     return f'<text class="dim" x="{left - 6}" y="{y + 15}" text-anchor="end">{escape(text)}</text>'
 
 
-def _axis(first: float, span: float, bottom: int) -> Iterator[str]:
+def _draw_axis(first: float, span: float, bottom: int) -> Iterator[str]:
     step = (WIDTH - LEFT - RIGHT) / 4
     for i in range(5):
         x = round(LEFT + i * step, 1)
@@ -70,7 +70,9 @@ def _axis(first: float, span: float, bottom: int) -> Iterator[str]:
         yield f'<text class="dim" x="{x}" y="{TOP - 12}" text-anchor="{anchor}">{label}</text>'
 
 
-def _marks(marks: tuple[Mark, ...], x: Callable[[float], float], bottom: int) -> Iterator[str]:
+def _draw_marks(
+    marks: tuple[ReportMark, ...], x: Callable[[float], float], bottom: int
+) -> Iterator[str]:
     """A dashed line for each mark, and its name below, each on a row of its own; no line goes
     through a name."""
     rows = [(m, x(m.at), bottom + 16 + LABEL_ROW * row) for row, m in enumerate(marks)]

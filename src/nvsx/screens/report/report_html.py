@@ -12,8 +12,8 @@ from html import escape
 from nvsx.core import plain_text
 from nvsx.core.durations import format as length
 from nvsx.screens.report.incident_report import (
+    IncidentReport,
     Moment,
-    Report,
     StageRow,
     budget_words,
     clock,
@@ -64,125 +64,151 @@ h2,h3{break-after:avoid}tr{break-inside:avoid}}
 """
 
 
-def page(report: Report) -> str:
+def page(report: IncidentReport) -> str:
     """The whole file."""
-    body = "\n".join(_body(report))
+    return file_of_html(headline(report), _body_parts(report))
+
+
+def file_of_html(title: str, parts: Iterable[str]) -> str:
+    """A file of its own, whose body has `parts`, which are HTML already."""
+    body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{_e(headline(report))}</title>\n<style>{STYLE}</style></head>\n"
+        f"<title>{escape_html(title)}</title>\n<style>{STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 
 
-def _e(text: str) -> str:
+def escape_html(text: str) -> str:
     return escape(plain_text.lines(text), quote=True)
 
 
-def _code(text: str) -> str:
-    return f"<code>{_e(text)}</code>" if text else ""
+def code_in_html(text: str) -> str:
+    return f"<code>{escape_html(text)}</code>" if text else ""
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table_in_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells are HTML already."""
-    top = "".join(f"<th>{_e(h)}</th>" for h in head)
+    top = "".join(f"<th>{escape_html(h)}</th>" for h in head)
     lines = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
     heading = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
     return f"<table>{heading}<tbody>{''.join(lines)}</tbody></table>"
 
 
-def _body(report: Report) -> Iterator[str]:
-    yield f"<h1>{_e(headline(report))}</h1>"
+def _body_parts(report: IncidentReport) -> Iterator[str]:
+    yield f"<h1>{escape_html(headline(report))}</h1>"
     when = f"{moment(report.began)} to {moment(report.finished)}" if report.finished else ""
-    yield f'<p class="dim">{_e(when or moment(report.began) + ", not finished")}</p>'
+    yield f'<p class="dim">{escape_html(when or moment(report.began) + ", not finished")}</p>'
     if report.kind != "incident":
-        yield f'<p class="warn">This was a {_e(report.kind)} run, not an incident.</p>'
-    yield _big(report)
+        yield f'<p class="warn">This was a {escape_html(report.kind)} run, not an incident.</p>'
+    yield _big_figures(report)
     yield chart(report)
     if report.failures:
         yield "<h2>What failed</h2><ul>"
-        yield "".join(f'<li class="bad">{_e(line)}</li>' for line in report.failures) + "</ul>"
-    yield "<h2>The incident</h2>" + _head(report)
-    yield "<h2>Times</h2>" + "".join(_times(report))
-    yield from _runs(report)
-    yield "<h2>Who was told</h2>" + "".join(_told(report))
+        yield (
+            "".join(f'<li class="bad">{escape_html(line)}</li>' for line in report.failures)
+            + "</ul>"
+        )
+    yield "<h2>The incident</h2>" + _head_table(report)
+    yield "<h2>Times</h2>" + "".join(_times_section(report))
+    yield from work_in_html(report, "What happened")
+
+
+def work_in_html(report: IncidentReport, title: str) -> Iterator[str]:
+    """What runs did: stages, whom they told, notes, their story below `title`, artifacts."""
+    yield from _stages_by_run(report)
+    yield "<h2>Who was told</h2>" + "".join(_told_section(report))
     if report.notes:
-        rows = ((f'<span class="t">{clock(t)}</span>', _e(note)) for t, note in report.notes)
-        yield "<h2>Notes</h2>" + _table(("", ""), rows)
-    yield "<h2>What happened</h2>"
-    yield from _story(report)
-    yield "<h2>Artifacts</h2>" + _artifacts(report)
+        rows = (
+            (f'<span class="t">{clock(t)}</span>', escape_html(note)) for t, note in report.notes
+        )
+        yield "<h2>Notes</h2>" + table_in_html(("", ""), rows)
+    yield f"<h2>{escape_html(title)}</h2>"
+    yield from _story_section(report)
+    yield "<h2>Artifacts</h2>" + _artifacts_table(report)
 
 
-def _big(report: Report) -> str:
+def _big_figures(report: IncidentReport) -> str:
     shown = ("time_to_repair", "time_to_first_notice", "drain", "condition_cleared")
     cells = [
-        f"<div><b>{_e(length(m.seconds))}</b><span>{_e(m.label)}</span></div>"
+        f"<div><b>{escape_html(length(m.seconds))}</b><span>{escape_html(m.label)}</span></div>"
         for key in shown
         for m in report.measures
         if m.key == key and m.seconds is not None
     ]
     if report.total_s is not None:
         cells.append(
-            f"<div><b>{_e(length(report.total_s))}</b><span>length of the run</span></div>"
+            f"<div><b>{escape_html(length(report.total_s))}</b><span>length of the run</span></div>"
         )
     return f'<div class="big">{"".join(cells)}</div>' if cells else ""
 
 
-def _head(report: Report) -> str:
+def _head_table(report: IncidentReport) -> str:
     tone = "good" if report.status == "passed" else "bad"
     rows = [
-        ("outcome", f'<b class="{tone}">{_e(report.status)}</b> {_e(report.reason)}'),
-        ("run", _code(report.run_id)),
-        ("runbook", f"{_code(report.runbook)} (#{_e(report.nickname)})"),
-        ("node", f"{_code(report.node)} ({_e(report.alias)})" if report.node else "none"),
-        ("cluster", _code(report.cluster) or "unknown"),
-        ("fired by", _e(report.trigger)),
+        (
+            "outcome",
+            f'<b class="{tone}">{escape_html(report.status)}</b> {escape_html(report.reason)}',
+        ),
+        ("run", code_in_html(report.run_id)),
+        ("runbook", f"{code_in_html(report.runbook)} (#{escape_html(report.nickname)})"),
+        (
+            "node",
+            f"{code_in_html(report.node)} ({escape_html(report.alias)})" if report.node else "none",
+        ),
+        ("cluster", code_in_html(report.cluster) or "unknown"),
+        ("fired by", escape_html(report.trigger)),
     ]
     for fault in report.faults:
         codes = f" {', '.join(fault.error_codes)}" if fault.error_codes else ""
         gpus = ", ".join(f"{kind} {value}" for kind, value in fault.entities)
-        what = f"<b>{_e(fault.check + codes)}</b> {_e(gpus)}"
-        rows.append(("fault", f"{what}<br><span class=dim>{_e(fault.message)}</span>"))
-    return _table(("", ""), rows)
+        what = f"<b>{escape_html(fault.check + codes)}</b> {escape_html(gpus)}"
+        rows.append(("fault", f"{what}<br><span class=dim>{escape_html(fault.message)}</span>"))
+    return table_in_html(("", ""), rows)
 
 
-def _times(report: Report) -> Iterator[str]:
+def _times_section(report: IncidentReport) -> Iterator[str]:
     for one in nodes_of(report):
         if len(report.nodes) > 1:
-            yield f"<h3>{_code(one.node)} ({_e(one.alias)})</h3>"
-        yield _table(
+            yield f"<h3>{code_in_html(one.node)} ({escape_html(one.alias)})</h3>"
+        yield table_in_html(
             ("", ""),
             (
                 (
-                    _e(m.label),
-                    f"<b>{_e(length(m.seconds))}</b>"
+                    escape_html(m.label),
+                    f"<b>{escape_html(length(m.seconds))}</b>"
                     if m.seconds is not None
-                    else f'<span class="dim">unknown: {_e(m.why)}</span>',
+                    else f'<span class="dim">unknown: {escape_html(m.why)}</span>',
                 )
                 for m in one.measures
             ),
         )
         if one.marks:
             yield "<h3>Marks</h3>"
-            yield _table(("", ""), ((_e(m.label), _e(moment(m.at))) for m in one.marks))
+            yield table_in_html(
+                ("", ""), ((escape_html(m.label), escape_html(moment(m.at))) for m in one.marks)
+            )
     if told := clock_words(report):
-        yield f'<p class="warn">{_e(told)}</p>'
+        yield f'<p class="warn">{escape_html(told)}</p>'
 
 
-def _runs(report: Report) -> Iterator[str]:
+def _stages_by_run(report: IncidentReport) -> Iterator[str]:
     """The stages, of each run when several are merged."""
     if not report.parts:
-        yield "<h2>Stages</h2>" + _stages(report.stages)
+        yield "<h2>Stages</h2>" + _stages_table(report.stages)
         return
     yield "<h2>Runs</h2>"
     for part in report.parts:
-        yield f"<h3>{_code(part.run_id)} {_e(part_words(part))}</h3>" + _stages(part.stages)
+        yield (
+            f"<h3>{code_in_html(part.run_id)} {escape_html(part_words(part))}</h3>"
+            + _stages_table(part.stages)
+        )
 
 
-def _stages(stages: Iterable[StageRow]) -> str:
+def _stages_table(stages: Iterable[StageRow]) -> str:
     tones = {"pass": "good", "fail": "bad", "timeout": "bad", "cancelled": "warn"}
     rows = []
     for s in stages:
@@ -190,51 +216,54 @@ def _stages(stages: Iterable[StageRow]) -> str:
         late = ' class="warn"' if s.over_s is not None else ""
         rows.append(
             (
-                f"<b>{_e(s.id)}</b> <span class=dim>{_e(s.title)}</span>",
-                f'<span class="{tones.get(s.status, "dim")}">{_e(s.status)}</span>',
-                _e(took),
-                f"<span{late}>{_e(budget_words(s))}</span>",
-                _e(s.reason),
+                f"<b>{escape_html(s.id)}</b> <span class=dim>{escape_html(s.title)}</span>",
+                f'<span class="{tones.get(s.status, "dim")}">{escape_html(s.status)}</span>',
+                escape_html(took),
+                f"<span{late}>{escape_html(budget_words(s))}</span>",
+                escape_html(s.reason),
             )
         )
-    return _table(("stage", "status", "took", "budget", "reason"), rows)
+    return table_in_html(("stage", "status", "took", "budget", "reason"), rows)
 
 
-def _told(report: Report) -> Iterator[str]:
+def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
         yield "<p>Nobody was told, as far as hooks reported.</p>"
     else:
-        rows = ((clock(t.at), _e(t.target), _code(t.reference), _e(t.stage)) for t in report.told)
-        yield _table(("time (UTC)", "target", "reference", "stage"), rows)
+        rows = (
+            (clock(t.at), escape_html(t.target), code_in_html(t.reference), escape_html(t.stage))
+            for t in report.told
+        )
+        yield table_in_html(("time (UTC)", "target", "reference", "stage"), rows)
     if report.said:
         yield "<h3>What hooks reported</h3>"
-        yield _table(("", ""), ((clock(t), _e(line)) for t, line in report.said))
+        yield table_in_html(("", ""), ((clock(t), escape_html(line)) for t, line in report.said))
 
 
-def _story(report: Report) -> Iterator[str]:
+def _story_section(report: IncidentReport) -> Iterator[str]:
     minute, opened = "", False
     for m in report.moments:
         if (now := moment(m.at)[:16]) != minute:
             yield ("</ul>" if opened else "") + f'<h3>{now} UTC</h3><ul class="story">'
             minute, opened = now, True
-        yield _moment(m)
+        yield _moment_item(m)
     if opened:
         yield "</ul>"
     if report.moments_left_out:
         yield f"<p>{report.moments_left_out} more are in the journal.</p>"
 
 
-def _moment(m: Moment) -> str:
+def _moment_item(m: Moment) -> str:
     origin = m.source if m.source != "nvsx" else m.run
-    tag = f'<span class="tag">{_e(origin)}</span> ' if origin else ""
+    tag = f'<span class="tag">{escape_html(origin)}</span> ' if origin else ""
     more = f"\n… {m.more} more lines" if m.more else ""
-    details = f"<pre>{_e(chr(10).join(m.details) + more)}</pre>" if m.details else ""
-    text = f'<span class="{_e(m.tone)}">{_e(m.text)}</span>'
+    details = f"<pre>{escape_html(chr(10).join(m.details) + more)}</pre>" if m.details else ""
+    text = f'<span class="{escape_html(m.tone)}">{escape_html(m.text)}</span>'
     return f'<li><span class="t">{clock(m.at)}</span>{tag}{text}{details}</li>'
 
 
-def _artifacts(report: Report) -> str:
+def _artifacts_table(report: IncidentReport) -> str:
     if not report.artifacts:
         return "<p>None.</p>"
-    rows = ((_code(a.path), str(a.bytes), _code(a.sha256)) for a in report.artifacts)
-    return _table(("file", "bytes", "SHA-256"), rows)
+    rows = ((code_in_html(a.path), str(a.bytes), code_in_html(a.sha256)) for a in report.artifacts)
+    return table_in_html(("file", "bytes", "SHA-256"), rows)

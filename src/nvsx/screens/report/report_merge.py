@@ -13,17 +13,17 @@ import msgspec
 
 from nvsx.core.incident.session import Times
 from nvsx.core.journal import entries as j
-from nvsx.core.journal.figures import figures, marks
+from nvsx.core.journal.figures import list_marks, measure_figures
 from nvsx.core.journal.fold import RunState
 from nvsx.screens.report.incident_report import (
     MOMENTS,
     Artifact,
-    Mark,
+    IncidentReport,
     Measure,
+    MergedRun,
     Moment,
     NodeTimes,
-    Part,
-    Report,
+    ReportMark,
     build,
     observed,
     story,
@@ -35,25 +35,28 @@ _LAST = frozenset({"node_ready", "healthy", "unquarantined"})
 Told = tuple[Sequence[j.Entry], Sequence[Artifact]]
 
 
-def merge(told: Sequence[Told], run_id: str) -> Report:
+def merge(told: Sequence[Told], run_id: str) -> IncidentReport:
     """One report of the runs whose journals and artifacts are `told`; `run_id` is the one that
     was asked for, whose node's figures are the report's own."""
     reports = {r.run_id: r for r in (build(*one) for one in told)}
     states = {run.run_id: run for run in (RunState.of(entries) for entries, _ in told)}
     order = sorted(reports.values(), key=lambda r: r.began)
     asked, last = reports[run_id], max(order, key=lambda r: (r.finished is None, r.began))
-    by_node = {r.node: _one([s for s in states.values() if s.target_node == r.node]) for r in order}
+    by_node = {
+        r.node: _merge_states([s for s in states.values() if s.target_node == r.node])
+        for r in order
+    }
     nodes = tuple(
         NodeTimes(
             node,
             next(r.alias for r in order if r.node == node),
-            tuple(Measure(*figure) for figure in figures(state)),
-            tuple(Mark(*mark) for mark in marks(state.times)),
+            tuple(Measure(*figure) for figure in measure_figures(state)),
+            tuple(ReportMark(*mark) for mark in list_marks(state.times)),
         )
         for node, state in by_node.items()
     )
     mine = next(n for n in nodes if n.node == asked.node)
-    moments = _moments(told, by_node)
+    moments = _merge_moments(told, by_node)
     done = [r.finished for r in order if r.finished is not None]
     finished = max(done) if len(done) == len(order) else None
     return msgspec.structs.replace(
@@ -80,24 +83,24 @@ def merge(told: Sequence[Told], run_id: str) -> Report:
             for r in order
             for a in r.artifacts
         ),
-        parts=tuple(_part(r) for r in order),
+        parts=tuple(_part_of_report(r) for r in order),
         nodes=nodes,
     )
 
 
-def _part(report: Report) -> Part:
-    fields = {name: getattr(report, name) for name in Part.__struct_fields__}
-    return Part(**fields)
+def _part_of_report(report: IncidentReport) -> MergedRun:
+    fields = {name: getattr(report, name) for name in MergedRun.__struct_fields__}
+    return MergedRun(**fields)
 
 
-def _one(states: Sequence[RunState]) -> RunState:
+def _merge_states(states: Sequence[RunState]) -> RunState:
     """What all runs on one node saw, as one state; its figures are those of the incident."""
     runs = sorted(states, key=lambda s: s.began)
     one = RunState(
         run_id=runs[-1].run_id,
         began=runs[0].began,
         target_node=runs[-1].target_node,
-        times=_times([s.times for s in runs]),
+        times=_merge_times([s.times for s in runs]),
         session=next((s.session for s in reversed(runs) if s.session.known), runs[-1].session),
         reported=sorted((r for s in runs for r in s.reported), key=lambda r: r[0]),
     )
@@ -121,7 +124,7 @@ def _one(states: Sequence[RunState]) -> RunState:
     return one
 
 
-def _times(seen: Iterable[Times]) -> Times:
+def _merge_times(seen: Iterable[Times]) -> Times:
     merged: dict[str, float | None] = {}
     for times in seen:
         for name in Times.__struct_fields__:
@@ -131,7 +134,7 @@ def _times(seen: Iterable[Times]) -> Times:
     return Times(**merged)
 
 
-def _moments(told: Sequence[Told], by_node: dict[str, RunState]) -> list[Moment]:
+def _merge_moments(told: Sequence[Told], by_node: dict[str, RunState]) -> list[Moment]:
     found = []
     for entries, _ in told:
         run = RunState.of(entries)

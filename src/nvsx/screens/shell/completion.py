@@ -37,13 +37,13 @@ def complete(line: str, grammar: Command, names: Names) -> list[Candidate]:
     """The words that can stand where `line` ends in the shell, best first."""
     if line.lstrip().startswith("!"):
         return []
-    words, last = _words(line)
+    words, last = _split_line(line)
     if words is None:
         return []
     if words[:1] == ["nvsx"]:
         words = words[1:]
     found = following(words, last, _with_own(grammar), names)
-    return [Candidate(_quoted(c.text), c.about, c.replaces) for c in found]
+    return [Candidate(_quote_name(c.text), c.about, c.replaces) for c in found]
 
 
 def following(words: Sequence[str], last: str, grammar: Command, names: Names) -> list[Candidate]:
@@ -57,11 +57,11 @@ def following(words: Sequence[str], last: str, grammar: Command, names: Names) -
         if equals:
             found, last = names(option.kind) if option else (), last_value
         else:
-            found = list(_options(at.command, at.given))
+            found = list(_fitting_options(at.command, at.given))
     elif at.command.commands and not at.arguments:
         found = [(c.name, c.help) for c in at.command.commands.values()]
     else:
-        found = _arguments(grammar, at.command, at.arguments, names)
+        found = _fitting_arguments(grammar, at.command, at.arguments, names)
     mark = "#" if last.startswith("#") else ""  # a nickname, written as people write it
     fitting = [(mark + n, about) for n, about in found if (mark + n).startswith(last)]
     return [Candidate(n, about, len(last)) for n, about in fitting]
@@ -72,7 +72,7 @@ def _with_own(grammar: Command) -> Command:
     return Command(grammar.name, options=grammar.options, commands={**grammar.commands, **own})
 
 
-def _words(line: str) -> tuple[list[str] | None, str]:
+def _split_line(line: str) -> tuple[list[str] | None, str]:
     """The finished words of `line`, and the one being typed ("" after a space)."""
     try:
         words = split(line)
@@ -83,17 +83,17 @@ def _words(line: str) -> tuple[list[str] | None, str]:
     return words[:-1], words[-1]
 
 
-def _options(command: Command, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _fitting_options(command: Command, given: Sequence[str]) -> Iterator[tuple[str, str]]:
     for option in command.options:
         if not set(option.names) & set(given):
-            yield _longest(option), option.help
+            yield _longest_name(option), option.help
 
 
-def _longest(option: Option) -> str:
+def _longest_name(option: Option) -> str:
     return max(option.names, key=len)
 
 
-def _arguments(
+def _fitting_arguments(
     root: Command, command: Command, before: int, names: Names
 ) -> Sequence[tuple[str, str]]:
     wanted = command.arguments
@@ -105,5 +105,5 @@ def _arguments(
     return names(kind)
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return name if not any(c.isspace() for c in name) else f'"{name}"'

@@ -13,14 +13,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from nvsx.core.errors import NvsxError
+from nvsx.project import loader
+from nvsx.project.home import Home
 from nvsx.screens.shell.completion import OWN
 from nvsx.screens.shell.grammar import Command, nearest, place, split
-
-if TYPE_CHECKING:
-    from nvsx.project.home import Home
 
 Dispatch = Callable[[list[str]], int]
 """Runs one command of nvsx, given without the word `nvsx`; returns its exit code."""
@@ -42,19 +40,23 @@ class Shell:
         """Do what one line says; returns its exit code. Raises nothing a person caused."""
         text = line.strip()
         if text.startswith("!"):
-            return _system(text[1:].strip())
+            return _run_in_system_shell(text[1:].strip())
         try:
             words = split(text)
         except ValueError:
-            return _tell("a quote is not closed", "close it, or leave it out")
+            return _print_error("a quote is not closed", "close it, or leave it out")
         if words[:1] == ["nvsx"]:  # pasted from somewhere
             words = words[1:]
         if not words:
             return 0
         try:
-            return self._own(words) if words[0] in (*OWN, *_LEAVE) else self._command(words)
+            return (
+                self._run_own_word(words)
+                if words[0] in (*OWN, *_LEAVE)
+                else self._run_command(words)
+            )
         except NvsxError as error:
-            return _tell(error.message, error.hint, error.exit_code)
+            return _print_error(error.message, error.hint, error.exit_code)
 
     @property
     def prompt(self) -> str:
@@ -66,32 +68,30 @@ class Shell:
 
     # --- the shell's own ----------------------------------------------------------------------
 
-    def _own(self, words: list[str]) -> int:
+    def _run_own_word(self, words: list[str]) -> int:
         if words[0] in _LEAVE:
             self.done = True
             return 0
-        return self._use(words[1:]) if words[0] == "use" else self._help(words[1:])
+        return self._use_runbook(words[1:]) if words[0] == "use" else self._show_help(words[1:])
 
-    def _use(self, names: list[str]) -> int:
+    def _use_runbook(self, names: list[str]) -> int:
         if len(names) > 1:
-            return _tell("use takes one runbook", "for example: use gpu-off-bus")
+            return _print_error("use takes one runbook", "for example: use gpu-off-bus")
         if not names:
             print(f"{self.runbook} is no longer in use" if self.runbook else "no runbook is in use")
             self.runbook = ""
             return 0
-        from nvsx.project import loader
-
         found = loader.find(self.home.project.root, names[0])
         self.runbook = found.name
         print(f"{found.name} (#{found.nickname}): {found.runbook.metadata.title}")
         return 0
 
-    def _help(self, names: list[str]) -> int:
+    def _show_help(self, names: list[str]) -> int:
         if names and names[0] in OWN:
             print(OWN[names[0]])
             return 0
         if names:
-            return self._command([*names, "--help"])
+            return self._run_command([*names, "--help"])
         told = {name: c.help for name, c in self.grammar.commands.items()} | OWN
         told["!"] = "The rest of the line goes to your system's shell."
         width = max(map(len, told))
@@ -104,13 +104,13 @@ class Shell:
 
     # --- commands of nvsx ---------------------------------------------------------------------
 
-    def _command(self, words: list[str]) -> int:
+    def _run_command(self, words: list[str]) -> int:
         if words[0] == "shell":
-            return _tell("this is the shell already", "quit leaves it")
+            return _print_error("this is the shell already", "quit leaves it")
         if not words[0].startswith("-") and words[0] not in self.grammar.commands:
             near = nearest(words[0], self.words())
             hint = f"did you mean `{near}`?" if near else "`help` lists what there is"
-            return _tell(f"{words[0]} is not a command", hint)
+            return _print_error(f"{words[0]} is not a command", hint)
         return self._dispatch(self._with_runbook(words))
 
     def _with_runbook(self, words: list[str]) -> list[str]:
@@ -124,10 +124,10 @@ class Shell:
         return [*words[:end], self.runbook, *words[end:]]
 
 
-def _system(command: str) -> int:
+def _run_in_system_shell(command: str) -> int:
     """`!command`: through the user's shell, which has the terminal meanwhile."""
     if not command:
-        return _tell("no command after `!`", "for example: !kubectl get nodes")
+        return _print_error("no command after `!`", "for example: !kubectl get nodes")
     program = os.environ.get("SHELL") or "/bin/sh"
     stdin = None if sys.stdin.isatty() else subprocess.DEVNULL  # a pipe holds our next lines
     sys.stdout.flush()
@@ -136,7 +136,9 @@ def _system(command: str) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        return _tell(f"{program} cannot be run: {error.strerror}", "set SHELL to your shell", 1)
+        return _print_error(
+            f"{program} cannot be run: {error.strerror}", "set SHELL to your shell", 1
+        )
     return 128 - code if code < 0 else code
 
 
@@ -153,7 +155,7 @@ def read_lines(shell: Shell, lines: Iterable[str]) -> int:
     return code
 
 
-def _tell(message: str, hint: str = "", code: int = 2) -> int:
+def _print_error(message: str, hint: str = "", code: int = 2) -> int:
     print(f"nvsx: {message}", file=sys.stderr)
     if hint:
         print(f"  {hint}", file=sys.stderr)

@@ -38,19 +38,21 @@ class QuickNames:
         try:
             match kind:
                 case "runbook":
-                    return list(self._runbooks())
+                    return list(self._find_runbooks())
                 case "run":
                     return [
                         (r.run_id, f"{r.runbook} on {r.node or 'no node yet'} {r.status}")
-                        for r in self._runs()
+                        for r in self._find_runs()
                     ]
+                case "incident":
+                    return [*self._find_incidents(), *self._find_nodes()]
                 case "node":
-                    return list(self._nodes())
+                    return list(self._find_nodes())
         except (NvsxError, OSError):
             return ()
         return self._fixed.get(kind, ())
 
-    def _runbooks(self) -> Iterator[tuple[str, str]]:
+    def _find_runbooks(self) -> Iterator[tuple[str, str]]:
         root = locate.find_project(self._project, self._env, Path.cwd()).root
         nicknames = []
         for path in sorted((root / "runbooks").glob("*.yaml")):
@@ -64,13 +66,19 @@ class QuickNames:
             nicknames.append((nickname[1] if nickname else alias_of(path.stem), path.stem))
         yield from nicknames
 
-    def _runs(self) -> Sequence[Glimpse]:
+    def _find_runs(self) -> Sequence[Glimpse]:
         from nvsx.store import glimpse
 
         return glimpse.newest(locate.state_path(self._env).expanduser())
 
-    def _nodes(self) -> Iterator[tuple[str, str]]:
-        nodes = dict.fromkeys(r.node for r in self._runs() if r.node)
+    def _find_incidents(self) -> Iterator[tuple[str, str]]:
+        from nvsx.store import glimpse
+
+        for found in glimpse.newest_incidents(locate.state_path(self._env).expanduser()):
+            yield found.incident, f"on {found.node} {'open' if found.is_open else 'over'}"
+
+    def _find_nodes(self) -> Iterator[tuple[str, str]]:
+        nodes = dict.fromkeys(r.node for r in self._find_runs() if r.node)
         for node in nodes:
             yield node, alias_of(node)
         for node in nodes:

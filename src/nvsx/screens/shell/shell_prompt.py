@@ -65,7 +65,7 @@ def history_in(folder: Path) -> History:
     return _PrivateHistory(str(path))
 
 
-def _prompt(shell: Shell) -> StyleAndTextTuples:
+def _prompt_text(shell: Shell) -> StyleAndTextTuples:
     if not shell.runbook:
         return [("bold", "nvsx"), ("", "> ")]
     return [("bold", "nvsx"), ("", " ("), ("ansicyan", shell.runbook), ("", ")> ")]
@@ -91,18 +91,18 @@ def converse(shell: Shell) -> int:
         while not shell.done:
             try:
                 with patch_stdout(raw=True):
-                    line = session.prompt(lambda: _prompt(shell))
+                    line = session.prompt(lambda: _prompt_text(shell))
             except KeyboardInterrupt:
                 continue
             except EOFError:
                 break
-            _execute(shell, line)
+            _execute_line(shell, line)
     finally:
         names.close()
     return 0
 
 
-def _execute(shell: Shell, line: str) -> None:
+def _execute_line(shell: Shell, line: str) -> None:
     modes = termios.tcgetattr(sys.stdin)
     try:
         shell.execute(line)

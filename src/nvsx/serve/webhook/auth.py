@@ -13,17 +13,15 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from nvsx.core.routing.sources import Kind
+from nvsx.core.senders import signatures
+from nvsx.core.senders.http_request import RawRequest, unauthorized
+from nvsx.core.senders.sender import Sender
 from nvsx.project.secret_files import Secret
-from nvsx.serve.webhook import signatures
-from nvsx.serve.webhook.http_request import RawRequest
-from nvsx.serve.webhook.keyboard import LOOPBACK, plain_address
+from nvsx.serve.webhook.connections import LOOPBACK, plain_address
 from nvsx.serve.webhook.oauth import TokenEndpoint
-from nvsx.serve.webhook.refusals import unauthorized
 
 _LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
 _ADDED_BY_PROXIES = (
-    "forwarded",
     "via",
     "x-real-ip",
     "x-client-ip",
@@ -46,7 +44,7 @@ _ADDED_BY_PROXIES = (
     "proxy-connection",
 )
 _ADDED_BY_BROWSERS = ("origin", "referer", "cookie", "upgrade-insecure-requests")
-_PREFIXES_OF_PROXIES = ("x-forwarded", "x-envoy-", "x-amzn-", "cf-", "x-azure-", "x-b3-")
+_PREFIXES_OF_PROXIES = ("x-envoy-", "x-amzn-", "cf-", "x-azure-", "x-b3-")
 _PREFIXES_OF_BROWSERS = ("sec-fetch-", "sec-ch-", "access-control-")
 
 
@@ -85,8 +83,13 @@ def _why_not_local(request: RawRequest, caller: Caller) -> str:
         return "not called from this machine"
     if not _LOCAL_NAME.fullmatch(request.headers.get("host")):
         return "the Host is not localhost"
-    for name in request.headers.names():
-        if name in _ADDED_BY_PROXIES or name.startswith(_PREFIXES_OF_PROXIES):
+    for given in request.headers.names():
+        name = given.replace("_", "-")
+        if (
+            "forwarded" in name
+            or name in _ADDED_BY_PROXIES
+            or name.startswith(_PREFIXES_OF_PROXIES)
+        ):
             return f"it was forwarded ({name})"
         if name in _ADDED_BY_BROWSERS or name.startswith(_PREFIXES_OF_BROWSERS):
             return f"it comes from a web page ({name})"
@@ -108,15 +111,18 @@ class Doorman:
         self._operator = operator
         self.endpoint = endpoint
 
-    async def admit(self, request: RawRequest, caller: Caller, kind: Kind, now: float) -> None:
+    async def admit(self, request: RawRequest, caller: Caller, sender: Sender, now: float) -> None:
         """Let in who has the token, an access token for NVSentinel's events, or is the
         operator. Raises Refused (401)."""
         if "authorization" in request.headers:
             presented = signatures.bearer_token(request)
-            own = signatures.check(signatures.Rule("bearer"), request, self._token.values(), now)
+            own = signatures.why_not_authentic(
+                signatures.SignatureRule("bearer"), request, self._token.values(), now
+            )
             if not own:
                 return
-            if kind == "nvsentinel" and self.endpoint and self.endpoint.accepts(presented, now):
+            endpoint = self.endpoint if sender.takes_access_tokens else None
+            if endpoint is not None and endpoint.accepts(presented, now):
                 return
             raise unauthorized("the bearer token is not valid")
         reason = "a token is required"
@@ -133,12 +139,12 @@ class Gate:
 
     def __init__(
         self,
-        kind: Kind,
+        sender: Sender,
         doorman: Doorman,
-        rule: signatures.Rule | None = None,
+        rule: signatures.SignatureRule | None = None,
         secret: Secret | None = None,
     ) -> None:
-        self._kind = kind
+        self._sender = sender
         self._doorman = doorman
         self._rule = rule if secret is not None else None
         self._secret = secret
@@ -147,11 +153,13 @@ class Gate:
     def needs_body(self) -> bool:
         """Whether the signature is over the body; otherwise callers are turned away
         before it is read."""
-        return self._rule is not None and self._rule.scheme not in signatures.HEADER_ONLY
+        return self._rule is not None and signatures.SCHEMES[self._rule.scheme].over_body
 
     async def admit(self, request: RawRequest, caller: Caller, now: float) -> None:
         """Raises Refused (401) with a reason for the log."""
         if self._rule is None or self._secret is None:
-            await self._doorman.admit(request, caller, self._kind, now)
-        elif reason := signatures.check(self._rule, request, self._secret.values(), now):
+            await self._doorman.admit(request, caller, self._sender, now)
+        elif reason := signatures.why_not_authentic(
+            self._rule, request, self._secret.values(), now
+        ):
             raise unauthorized(reason)

@@ -12,19 +12,17 @@ from typing import NamedTuple
 
 from nvsx.core import patterns
 from nvsx.core.errors import NotReady
-from nvsx.core.routing.sources import (
-    DEFAULT_SCHEME,
-    KINDS,
-    Compute,
-    Scheme,
+from nvsx.core.senders import signatures
+from nvsx.core.senders.generic import GENERIC
+from nvsx.core.senders.message_fields import Compute, no_computation
+from nvsx.core.senders.registry import SENDERS
+from nvsx.core.senders.sender import ReadHealthEvent, SourceSetup
+from nvsx.core.senders.sources import (
     Source,
     kind_of,
-    no_computation,
 )
 from nvsx.project.secret_files import open_configured_secret
-from nvsx.serve.webhook import signatures
 from nvsx.serve.webhook.auth import Doorman, Gate
-from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
 
 WEBHOOK = "webhook"
 """The name of `POST /webhook` as a source."""
@@ -33,21 +31,21 @@ WEBHOOK = "webhook"
 class Channel(NamedTuple):
     """One source, ready for requests."""
 
-    setup: Setup
+    setup: SourceSetup
     gate: Gate
 
 
-def with_defaults(sources: Mapping[str, Source]) -> dict[str, Source]:
+def add_default_sources(sources: Mapping[str, Source]) -> dict[str, Source]:
     """The configured sources, and one of each kind whose name is still free."""
-    return {**{kind: Source() for kind in KINDS}, **sources}
+    return {**{kind: Source() for kind in SENDERS}, **sources}
 
 
-def set_up(
+def set_up_source(
     name: str,
     source: Source,
     read_health_event: ReadHealthEvent,
     compute: Compute = no_computation,
-) -> Setup:
+) -> SourceSetup:
     """What a decoder needs of one source; no secret is read. Raises NotReady for a source
     of no kind, which the settings refuse before."""
     kind = kind_of(name, source)
@@ -58,21 +56,22 @@ def set_up(
             patterns.compiled(rule.pattern or "")
         except ValueError as exc:
             raise NotReady(f"source {name}: pattern {rule.pattern}: {exc}") from None
-    return Setup(
+    sender = SENDERS[kind]
+    signed = bool(source.secret_file or source.secret_env)
+    return SourceSetup(
         name=name,
-        kind=kind,
-        source=source,
-        scheme=_scheme(name, source),
+        sender=sender,
+        rules=source.rules(),
+        events=source.events,
+        scheme=signatures.SCHEMES[source.signature or sender.scheme] if signed else None,
         read_health_event=read_health_event,
         compute=compute,
     )
 
 
-def _scheme(name: str, source: Source) -> Scheme | None:
-    kind = kind_of(name, source)
-    if kind is None or not (source.secret_file or source.secret_env):
-        return None
-    return source.signature or DEFAULT_SCHEME[kind]
+def set_up_webhook(read_health_event: ReadHealthEvent) -> SourceSetup:
+    """The set-up of `POST /webhook`."""
+    return SourceSetup(name=WEBHOOK, sender=GENERIC, read_health_event=read_health_event)
 
 
 def open_channels(
@@ -89,8 +88,8 @@ def open_channels(
     Raises NotReady with the source's name when a secret that is named is missing.
     """
     channels = {}
-    for name, source in with_defaults(sources).items():
-        setup = set_up(name, source, read_health_event, compute)
+    for name, source in add_default_sources(sources).items():
+        setup = set_up_source(name, source, read_health_event, compute)
         if source.signature and setup.scheme is None:
             raise NotReady(
                 f"source {name} has a signature but no secret",
@@ -102,13 +101,12 @@ def open_channels(
             raise NotReady(f"source {name}: {exc.message}", exc.hint) from None
         rule = None
         if setup.scheme is not None and secret is not None:
-            rule = signatures.Rule(setup.scheme, source.header or "", source.timestamp_header or "")
-            bad = setup.scheme == "standard-webhooks" and any(
-                signatures.standard_key(value) is None for value in secret.values()
+            rule = signatures.SignatureRule(
+                setup.scheme.name, source.header or "", source.timestamp_header or ""
             )
-            if bad:
-                raise NotReady(f"source {name}: its secret is not base64 after whsec_")
-        channels[name] = Channel(setup, Gate(setup.kind, doorman, rule, secret))
-    own = Setup(name=WEBHOOK, kind="generic", read_health_event=read_health_event)
-    channels[WEBHOOK] = Channel(own, Gate("generic", doorman))
+            for why in filter(None, map(setup.scheme.why_unusable, secret.values())):
+                raise NotReady(f"source {name}: its secret {why}")
+        channels[name] = Channel(setup, Gate(setup.sender, doorman, rule, secret))
+    own = set_up_webhook(read_health_event)
+    channels[WEBHOOK] = Channel(own, Gate(own.sender, doorman))
     return channels

@@ -1,24 +1,34 @@
-"""Who keeps a connection when there are too many: places for all, for one peer, for probes.
+"""What one peer may take of the daemon: places for connections, and requests a second.
 
-Pure bookkeeping over open sockets. A connection waits until a request has come whose caller
-was let in; then it is being answered, and nobody takes its place. Those that wait give
-theirs up, the one that has waited longest first, so connections that send nothing or send it
-slowly cost a flood its own places and nobody else's.
+Pure bookkeeping over open sockets, and over times that come in. A connection waits until a
+request has come whose caller was let in; then it is being answered, and nobody takes its place.
+Those that wait give theirs up, the one that has waited longest first, so connections that send
+nothing or send it slowly cost a flood its own places and nobody else's. Of very many peers the
+rates of the ones not seen for longest are forgotten, which only does them good.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Protocol
 
 import msgspec
 
-from nvsx.serve.webhook.keyboard import plain_address
-
+LOOPBACK = ("127.0.0.1", "::1")
 _ONE_CUSTOMER = 64
 """Bits of an IPv6 address that one customer usually has to herself: she could call from a
 new address each time."""
+
+
+def plain_address(address: str) -> str:
+    """::ffff:127.0.0.1 is 127.0.0.1, on a socket for both families; "" for what is none."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -162,3 +172,49 @@ class Connections:
         for number, guest in [*self._waiting.items(), *self._answered.items()]:
             if guest.connection.fileno() != number:
                 self._forget_number(number)
+
+
+class Bucket:
+    """Up to `burst` at once, `rate` a second in the long run."""
+
+    __slots__ = ("_burst", "_level", "_rate", "_seen")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._level = burst
+        self._seen: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed at `now` (seconds on any clock)."""
+        if self._seen is not None:
+            passed = max(0.0, now - self._seen)
+            self._level = min(self._burst, self._level + passed * self._rate)
+        self._seen = now
+        if self._level < 1.0:
+            return False
+        self._level -= 1.0
+        return True
+
+
+class RateLimit:
+    """First the peer's own limit, then everyone's: one peer cannot use up the others' share
+    faster than its own."""
+
+    def __init__(
+        self, per_peer: tuple[float, float], in_all: tuple[float, float], peers: int = 4096
+    ) -> None:
+        self._per_peer = per_peer
+        self._in_all = Bucket(*in_all)
+        self._peers: OrderedDict[str, Bucket] = OrderedDict()
+        self._most = peers
+
+    def take(self, peer: str, now: float) -> bool:
+        bucket = self._peers.get(peer)
+        if bucket is None:
+            bucket = self._peers[peer] = Bucket(*self._per_peer)
+            if len(self._peers) > self._most:
+                self._peers.popitem(last=False)
+        else:
+            self._peers.move_to_end(peer)
+        return bucket.take(now) and self._in_all.take(now)

@@ -21,15 +21,14 @@ from nvsx.core.routing.route import (
     no_expressions,
     route,
 )
-from nvsx.core.routing.sources import Compute, Source, no_computation
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
-from nvsx.serve.webhook.channels import WEBHOOK, set_up, with_defaults
-from nvsx.serve.webhook.decoders import cloudevents, decode
-from nvsx.serve.webhook.decoders.event_checks import ReadHealthEvent, Setup
-from nvsx.serve.webhook.http_request import Headers, RawRequest
-from nvsx.serve.webhook.json_body import parse
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused
+from nvsx.core.senders.message_fields import Compute, no_computation
+from nvsx.core.senders.registry import decode
+from nvsx.core.senders.sender import ReadHealthEvent, SourceSetup
+from nvsx.core.senders.sources import Source
+from nvsx.serve.webhook.channels import WEBHOOK, add_default_sources, set_up_source, set_up_webhook
 
 NOT_SEEN = (
     "Not looked at here: the signature, earlier deliveries, silences, runs under way, the "
@@ -61,7 +60,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """For a person."""
-        return "\n".join(_lines(self))
+        return "\n".join(_tell_message(self))
 
     def json(self) -> dict[str, Any]:
         """For -o json."""
@@ -84,49 +83,42 @@ def explain_offline(
     `headers` may be empty: a content type that fits the source is assumed then. `sources`
     are those of nvsx.yaml. Raises UsageError for a source that does not exist.
     """
-    setup = _setup(name, sources, read_health_event, compute)
-    request = RawRequest(body=body, headers=_headers(headers, body, setup))
+    setup = _set_up_named_source(name, sources, read_health_event, compute)
+    request = RawRequest(body=body, headers=_complete_headers(headers, body, setup))
     try:
         events = decode(request, setup)
     except Refused as exc:
         text = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
-        return Explained(source=name, kind=setup.kind, status=exc.status, refused=text)
+        return Explained(source=name, kind=setup.sender.name, status=exc.status, refused=text)
     books = list(runbooks)
     return Explained(
         source=name,
-        kind=setup.kind,
-        events=tuple(_event(event, books, evaluate) for event in events),
+        kind=setup.sender.name,
+        events=tuple(_explain_event(event, books, evaluate) for event in events),
     )
 
 
-def _setup(
+def _set_up_named_source(
     name: str, sources: Mapping[str, Source], read: ReadHealthEvent, compute: Compute
-) -> Setup:
+) -> SourceSetup:
     if name == WEBHOOK:
-        return Setup(name=WEBHOOK, kind="generic", read_health_event=read)
-    known = with_defaults(sources)
+        return set_up_webhook(read)
+    known = add_default_sources(sources)
     if name not in known:
         raise UsageError(f"there is no source '{name}'", f"known: webhook, {', '.join(known)}")
-    return set_up(name, known[name], read, compute)
+    return set_up_source(name, known[name], read, compute)
 
 
-def _headers(headers: Mapping[str, str], body: bytes, setup: Setup) -> Headers:
+def _complete_headers(headers: Mapping[str, str], body: bytes, setup: SourceSetup) -> Headers:
     given = {key.lower(): value for key, value in headers.items()}
     if "content-type" not in given:
-        given["content-type"] = "application/json"
-        if setup.kind == "nvsentinel" and "ce-type" not in given:
-            given["content-type"] = cloudevents.BATCH if _is_list(body) else cloudevents.STRUCTURED
+        given["content-type"] = setup.sender.assume_type(given, body)
     return Headers(given)
 
 
-def _is_list(body: bytes) -> bool:
-    try:
-        return isinstance(parse(body), list)
-    except Refused:
-        return False
-
-
-def _event(event: TriggerEvent, runbooks: list[Runbook], evaluate: Evaluate) -> EventExplained:
+def _explain_event(
+    event: TriggerEvent, runbooks: list[Runbook], evaluate: Evaluate
+) -> EventExplained:
     would, reason, runbook = "ignore", event.refusal, ""
     result: RouteResult | None = None
     if not event.resolved and not event.runbook:
@@ -140,7 +132,7 @@ def _event(event: TriggerEvent, runbooks: list[Runbook], evaluate: Evaluate) -> 
         found = [r for r in runbooks if word in (r.name, r.nickname)]
         would = "fire" if len(found) == 1 else "ignore"
         runbook = found[0].name if len(found) == 1 else ""
-        reason = f"runbook {event.runbook} is named" if runbook else _no_runbook(word, found)
+        reason = f"runbook {event.runbook} is named" if runbook else _why_no_runbook(word, found)
     elif result is not None:
         runbook = result.winner.name if result.winner else ""
         would, reason = ("fire" if runbook else "ignore"), result.reason
@@ -156,13 +148,13 @@ def _event(event: TriggerEvent, runbooks: list[Runbook], evaluate: Evaluate) -> 
     )
 
 
-def _no_runbook(word: str, found: list[Runbook]) -> str:
+def _why_no_runbook(word: str, found: list[Runbook]) -> str:
     if found:
         return f"nickname {word} is shared by {', '.join(r.name for r in found)}"
     return f"there is no runbook '{word}'"
 
 
-def _lines(explained: Explained) -> Iterator[str]:
+def _tell_message(explained: Explained) -> Iterator[str]:
     yield f"source {explained.source} ({explained.kind})"
     if explained.refused:
         yield f"refused with {explained.status}: {explained.refused}"
@@ -172,12 +164,12 @@ def _lines(explained: Explained) -> Iterator[str]:
     for number, event in enumerate(explained.events, 1):
         yield ""
         yield f"event {number} of {len(explained.events)}"
-        yield from _event_lines(event)
+        yield from _tell_event(event)
     yield ""
     yield NOT_SEEN
 
 
-def _event_lines(event: EventExplained) -> Iterator[str]:
+def _tell_event(event: EventExplained) -> Iterator[str]:
     facts = event.facts
     said = {
         "node": facts.node,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from nvsx.core.routing.trigger_event import Answer, Outcome
-from nvsx.serve.webhook.refusals import Refused
+from nvsx.core.senders.http_request import Refused
 
 RETRY_AFTER = 5
 """Seconds; a sender with its own pace keeps that."""
@@ -40,18 +40,18 @@ class Reply(msgspec.Struct, frozen=True):
     close: bool = False
 
 
-def decided(answers: Sequence[Answer]) -> Reply:
+def reply_to_answers(answers: Sequence[Answer]) -> Reply:
     """200 for a plan, 202 for everything else that was taken."""
     if not answers:
         return Reply(202, {"status": "ignored", "reason": "there is no event in it"}, "ignored")
     first = min(answers, key=lambda a: _ORDER.index(a.outcome))
-    body: dict[str, Any] = _one(first)
+    body: dict[str, Any] = _tell_answer(first)
     if len(answers) > 1:
-        body = {"status": first.outcome, "events": [_one(answer) for answer in answers]}
+        body = {"status": first.outcome, "events": [_tell_answer(answer) for answer in answers]}
     return Reply(200 if first.outcome == "planned" else 202, body, first.outcome)
 
 
-def _one(answer: Answer) -> dict[str, Any]:
+def _tell_answer(answer: Answer) -> dict[str, Any]:
     said = {
         "runbook": answer.runbook,
         "run_id": answer.run_id,
@@ -62,10 +62,10 @@ def _one(answer: Answer) -> dict[str, Any]:
     return {"status": answer.outcome, **{key: value for key, value in said.items() if value}}
 
 
-def refused(exc: Refused) -> Reply:
+def reply_to_refusal(exc: Refused) -> Reply:
     """The refusal as JSON; for 401 without its reason."""
     if exc.status == 503:
-        return later(exc.message, close=True)
+        return ask_to_come_again(exc.message, close=True)
     if exc.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
         return Reply(401, {"status": "unauthorized"}, "unauthorized", headers)
@@ -75,7 +75,7 @@ def refused(exc: Refused) -> Reply:
     return Reply(exc.status, body, "refused", close=exc.status == 413)
 
 
-def later(reason: str, *, close: bool = False) -> Reply:
+def ask_to_come_again(reason: str, *, close: bool = False) -> Reply:
     """503: the same request can succeed later."""
     return Reply(
         503,

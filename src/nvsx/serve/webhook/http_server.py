@@ -20,19 +20,18 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from nvsx.core.errors import InvalidRunbook, NvsxError, StoreBusy, UsageError
 from nvsx.core.ports import Clock
-from nvsx.core.routing.sources import SOURCE_NAME
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.core.senders.generic import GENERIC
+from nvsx.core.senders.http_request import Headers, RawRequest, Refused, unauthorized
+from nvsx.core.senders.registry import decode
+from nvsx.core.senders.sources import SOURCE_NAME
 from nvsx.serve.webhook import http_answers
 from nvsx.serve.webhook.auth import Caller, Doorman
 from nvsx.serve.webhook.channels import WEBHOOK, Channel
-from nvsx.serve.webhook.connections import Places, peer_group
-from nvsx.serve.webhook.decoders import decode
+from nvsx.serve.webhook.connections import Places, RateLimit, peer_group
 from nvsx.serve.webhook.http_answers import Reply
-from nvsx.serve.webhook.http_request import Headers, RawRequest
 from nvsx.serve.webhook.keyboard import Keyboard
 from nvsx.serve.webhook.listening import Listener, TlsFiles, places_here
-from nvsx.serve.webhook.rates import RateLimit
-from nvsx.serve.webhook.refusals import Refused, unauthorized
 
 log = logging.getLogger("nvsx.webhook")
 _PROBES = ("/healthz", "/readyz", "/metrics")
@@ -55,7 +54,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     in_all: tuple[float, float] = (2000.0, 20_000.0)
 
 
-async def _ready() -> Mapping[str, str]:
+async def _always_ready() -> Mapping[str, str]:
     return {}
 
 
@@ -68,7 +67,7 @@ class Probes(msgspec.Struct, frozen=True):
     """
 
     alive: Callable[[], Mapping[str, str]] = dict
-    ready: Callable[[], Awaitable[Mapping[str, str]]] = _ready
+    ready: Callable[[], Awaitable[Mapping[str, str]]] = _always_ready
     metrics: Callable[[], tuple[bytes, str]] | None = None
     count: Callable[[str, str], None] = lambda source, outcome: None  # noqa: ARG005
 
@@ -103,7 +102,7 @@ class WebhookServer:
         self._offers: set[asyncio.Task[Answer]] = set()
         self._draining = False
         self._listener = Listener(
-            self._application(),
+            self._make_application(),
             places=self._limits.places,
             header_timeout=self._limits.header_timeout,
             tls=tls,
@@ -129,25 +128,25 @@ class WebhookServer:
         if self._offers:
             await asyncio.wait(self._offers, timeout=grace)
 
-    def _application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded])
-        app.on_response_prepare.append(_common_headers)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+    def _make_application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(_add_common_headers)
+        app.router.add_get("/healthz", self._answer_healthz)
+        app.router.add_get("/readyz", self._answer_readyz)
+        app.router.add_get("/metrics", self._answer_metrics)
         if not self._channels:
             return app
-        app.router.add_post("/webhook", self._webhook)
-        app.router.add_post(f"/hooks/{{source:{SOURCE_NAME}}}", self._hook)
-        app.router.add_post("/oauth/token", self._token)
+        app.router.add_post("/webhook", self._receive_own_request)
+        app.router.add_post(f"/hooks/{{source:{SOURCE_NAME}}}", self._receive_hook)
+        app.router.add_post("/oauth/token", self._answer_token_request)
         for path in ("/webhook", f"/hooks/{{source:{SOURCE_NAME}}}"):
-            app.router.add_route("OPTIONS", path, self._options)
+            app.router.add_route("OPTIONS", path, self._answer_handshake)
         return app
 
     # --- every request ------------------------------------------------------------------
 
     @web.middleware
-    async def _guarded(
+    async def _guard(
         self,
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
@@ -156,9 +155,11 @@ class WebhookServer:
         probe = request.path in _PROBES
         guest = self._listener.guest(request.transport)
         if not probe and guest is not None and guest.reserved:
-            return _response(http_answers.later("too many connections at once", close=True))
+            return _make_response(
+                http_answers.ask_to_come_again("too many connections at once", close=True)
+            )
         if not probe and (busy := self._why_busy(request)):
-            return _response(http_answers.later(busy))
+            return _make_response(http_answers.ask_to_come_again(busy))
         if probe:
             self._listener.keep(request.transport)
         self._in_flight += 1
@@ -168,15 +169,15 @@ class WebhookServer:
                 _require_plain(request)
             return await handler(request)
         except Refused as exc:
-            return _response(http_answers.refused(exc))
+            return _make_response(http_answers.reply_to_refusal(exc))
         except web.HTTPException as exc:
-            return _response(_not_here(exc), exc.headers.get("Allow", ""))
+            return _make_response(_reply_to_wrong_path(exc), exc.headers.get("Allow", ""))
         except ConnectionError:  # the caller is gone
             raise
         except Exception as exc:  # a bug, and the sender may still try again
             traceback = log.isEnabledFor(logging.DEBUG)
             log.error("%s failed: %s", request.path, type(exc).__name__, exc_info=traceback)  # noqa: TRY400
-            return _response(Reply(500, {"status": "error"}, "error"))
+            return _make_response(Reply(500, {"status": "error"}, "error"))
         finally:
             self._listener.release(guest)
             self._in_flight -= 1
@@ -194,28 +195,28 @@ class WebhookServer:
 
     # --- sources ------------------------------------------------------------------------
 
-    async def _webhook(self, request: web.Request) -> web.StreamResponse:
-        return await self._receive(request, WEBHOOK)
+    async def _receive_own_request(self, request: web.Request) -> web.StreamResponse:
+        return await self._receive_and_log(request, WEBHOOK)
 
-    async def _hook(self, request: web.Request) -> web.StreamResponse:
+    async def _receive_hook(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["source"]
-        return await self._receive(request, name if name != WEBHOOK else "")
+        return await self._receive_and_log(request, name if name != WEBHOOK else "")
 
-    async def _receive(self, request: web.Request, name: str) -> web.StreamResponse:
+    async def _receive_and_log(self, request: web.Request, name: str) -> web.StreamResponse:
         """One request to one source. Names are looked up only for those let in."""
         channel = self._channels.get(name)
         peer = request.remote or ""
         try:
-            reply = await self._take(request, channel)
+            reply = await self._take_request(request, channel)
         except Refused as exc:
-            reply = http_answers.refused(exc)
+            reply = http_answers.reply_to_refusal(exc)
             log.info("%s: %s from %s: %s", name or "?", exc.status, peer, exc.message)
         else:
             log.info("%s: %s from %s: %s", name, reply.status, peer, reply.outcome)
         self._probes.count(name if channel else "unknown", reply.outcome)
-        return _response(reply)
+        return _make_response(reply)
 
-    async def _take(self, request: web.Request, channel: Channel | None) -> Reply:
+    async def _take_request(self, request: web.Request, channel: Channel | None) -> Reply:
         headers = Headers(request.headers.items())
         now = self._clock.now()
         caller = Caller(
@@ -224,21 +225,23 @@ class WebhookServer:
             self._keyboard.proof(request.transport),
         )
         if channel is None:
-            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, "generic", now)
+            await self._doorman.admit(RawRequest(body=b"", headers=headers), caller, GENERIC, now)
             raise Refused(404, "there is no such source", "nvsx.yaml names them: serve.sources")
         self._require_size(request)
         if not channel.gate.needs_body:
-            await self._admit(channel, RawRequest(body=b"", headers=headers), caller, now)
+            await self._admit_caller(channel, RawRequest(body=b"", headers=headers), caller, now)
             self._listener.keep(request.transport)
-        body = await self._read(request)
+        body = await self._read_body(request)
         raw = RawRequest(body=body, headers=headers, received=now)
         if channel.gate.needs_body:
-            await self._admit(channel, raw, caller, now)
+            await self._admit_caller(channel, raw, caller, now)
             self._listener.keep(request.transport)
         events = decode(raw, channel.setup)
-        return await self._offer(events, strict=channel.setup.kind == "generic")
+        return await self._offer_events(events, strict=channel.setup.sender.reads_answers)
 
-    async def _admit(self, channel: Channel, raw: RawRequest, caller: Caller, now: float) -> None:
+    async def _admit_caller(
+        self, channel: Channel, raw: RawRequest, caller: Caller, now: float
+    ) -> None:
         try:
             await channel.gate.admit(raw, caller, now)
         except Refused as exc:  # two Authorization headers are a 401 as well
@@ -246,14 +249,14 @@ class WebhookServer:
 
     def _require_size(self, request: web.Request) -> None:
         if (request.content_length or 0) > self._limits.body_bytes:
-            raise self._too_large()
+            raise self._refuse_too_large()
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Refused(415, "send the body as it is, without Content-Encoding")
 
-    def _too_large(self) -> Refused:
+    def _refuse_too_large(self) -> Refused:
         return Refused(413, f"the body is larger than {self._limits.body_bytes} bytes")
 
-    async def _read(self, request: web.Request) -> bytes:
+    async def _read_body(self, request: web.Request) -> bytes:
         """The body as sent. Raises Refused (400, 408, 413, 503)."""
         body = bytearray()
         try:
@@ -262,7 +265,7 @@ class WebhookServer:
                     body += chunk
                     self._buffered += len(chunk)
                     if len(body) > self._limits.body_bytes:
-                        raise self._too_large()
+                        raise self._refuse_too_large()
                     if self._buffered > self._limits.buffered_bytes:
                         raise Refused(503, "too many bodies at once")
         except TimeoutError:
@@ -275,7 +278,7 @@ class WebhookServer:
 
     # --- the intake ---------------------------------------------------------------------
 
-    async def _offer(self, events: Sequence[TriggerEvent], *, strict: bool) -> Reply:
+    async def _offer_events(self, events: Sequence[TriggerEvent], *, strict: bool) -> Reply:
         """Offer all, in order; answer when the last has been decided. When one could not be
         stored the sender repeats them all, and those that were are duplicates then.
 
@@ -283,14 +286,14 @@ class WebhookServer:
         """
         tasks = [asyncio.create_task(self._intake.offer(event)) for event in events]
         if not tasks:
-            return http_answers.decided([])
+            return http_answers.reply_to_answers([])
         self._offers.update(tasks)
         for task in tasks:
             task.add_done_callback(self._offers.discard)
-            task.add_done_callback(_retrieve)
+            task.add_done_callback(_retrieve_failure)
         _, pending = await asyncio.wait(tasks, timeout=self._limits.offer_timeout)
         if pending:
-            return http_answers.later("it could not be stored in time")
+            return http_answers.ask_to_come_again("it could not be stored in time")
         failures = [exc for task in tasks if (exc := task.exception()) is not None]
         for exc in failures:
             if not isinstance(exc, UsageError):
@@ -300,28 +303,28 @@ class WebhookServer:
                 log.error("an event could not be stored: %s", text)
                 # Why it is busy, without the addresses and paths that are in the hint.
                 why = f": {exc.message}" if isinstance(exc, StoreBusy) else ""
-                return http_answers.later(f"it cannot be stored now{why}")
+                return http_answers.ask_to_come_again(f"it cannot be stored now{why}")
         if strict and failures:
-            raise _unknown(failures[0])
-        return http_answers.decided([_outcome(task) for task in tasks])
+            raise _refuse_unknown(failures[0])
+        return http_answers.reply_to_answers([_outcome_of(task) for task in tasks])
 
     # --- the rest -----------------------------------------------------------------------
 
-    async def _token(self, request: web.Request) -> web.StreamResponse:
+    async def _answer_token_request(self, request: web.Request) -> web.StreamResponse:
         endpoint = self._doorman.endpoint
         if endpoint is None:
             raise Refused(404, "there is no token endpoint", "serve.oauth in nvsx.yaml makes one")
         self._require_size(request)
-        body = await self._read(request)
+        body = await self._read_body(request)
         now = self._clock.now()
         headers = Headers(request.headers.items())
         status, answer = endpoint.answer(RawRequest(body=body, headers=headers), now)
         if status == 401:
             log.info("token endpoint: client not known, from %s", request.remote)
         extra = {"WWW-Authenticate": "Basic"} if status == 401 else {}
-        return _response(Reply(status, answer, "token", extra))
+        return _make_response(Reply(status, answer, "token", extra))
 
-    async def _options(self, request: web.Request) -> web.StreamResponse:
+    async def _answer_handshake(self, request: web.Request) -> web.StreamResponse:
         """CloudEvents' handshake (http-webhook.md section 4): may this origin send here?
         Saying yes lets nobody in: the request itself is what has to be authentic."""
         origin = request.headers.get("WebHook-Request-Origin", "")
@@ -331,16 +334,16 @@ class WebhookServer:
             headers["WebHook-Allowed-Rate"] = str(int(self._limits.per_peer[0] * 60))
         return web.Response(status=200, headers=headers)
 
-    async def _healthz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
-        return _probe(self._probes.alive(), "alive")
+    async def _answer_healthz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
+        return _answer_probe(self._probes.alive(), "alive")
 
-    async def _readyz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
+    async def _answer_readyz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
         problems = dict(await self._probes.ready())
         if self._draining:
             problems["serve"] = "shutting down"
-        return _probe(problems, "ready")
+        return _answer_probe(problems, "ready")
 
-    async def _metrics(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
+    async def _answer_metrics(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
         if self._probes.metrics is None:
             raise web.HTTPNotFound
         exposition, content_type = self._probes.metrics()
@@ -357,13 +360,13 @@ def _require_plain(request: web.Request) -> None:
         raise Refused(400, "there has to be one Host header")
 
 
-def _unknown(exc: BaseException) -> Refused:
+def _refuse_unknown(exc: BaseException) -> Refused:
     message = exc.message if isinstance(exc, NvsxError) else ""
     hint = exc.hint if isinstance(exc, NvsxError) else ""
     return Refused(422 if isinstance(exc, InvalidRunbook) else 404, message, hint)
 
 
-def _outcome(task: asyncio.Task[Answer]) -> Answer:
+def _outcome_of(task: asyncio.Task[Answer]) -> Answer:
     """What became of one event; a runbook that does not exist is no reason to refuse a
     sender that cannot do anything about it."""
     exc = task.exception()
@@ -372,25 +375,25 @@ def _outcome(task: asyncio.Task[Answer]) -> Answer:
     return task.result()
 
 
-def _retrieve(task: asyncio.Task[Answer]) -> None:
+def _retrieve_failure(task: asyncio.Task[Answer]) -> None:
     """A failure after the answer was given must not become a warning about a lost one."""
     if not task.cancelled():
         task.exception()
 
 
-def _not_here(exc: web.HTTPException) -> Reply:
+def _reply_to_wrong_path(exc: web.HTTPException) -> Reply:
     reason = {404: "there is nothing at this path", 405: "this path has other methods"}
     text = reason.get(exc.status, "the request cannot be taken")
     return Reply(exc.status, {"status": "refused", "reason": text}, "refused")
 
 
-def _probe(problems: Mapping[str, str], well: str) -> web.Response:
+def _answer_probe(problems: Mapping[str, str], well: str) -> web.Response:
     if problems:
-        return _response(Reply(503, {"status": f"not {well}", "problems": dict(problems)}, ""))
-    return _response(Reply(200, {"status": well}, ""))
+        return _make_response(Reply(503, {"status": f"not {well}", "problems": dict(problems)}, ""))
+    return _make_response(Reply(200, {"status": well}, ""))
 
 
-def _response(reply: Reply, allow: str = "") -> web.Response:
+def _make_response(reply: Reply, allow: str = "") -> web.Response:
     headers = {**reply.headers, **({"Allow": allow} if allow else {})}
     response = web.Response(
         status=reply.status,
@@ -402,6 +405,6 @@ def _response(reply: Reply, allow: str = "") -> web.Response:
     return response
 
 
-async def _common_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
+async def _add_common_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
     response.headers["Server"] = "nvsx"
     response.headers["X-Content-Type-Options"] = "nosniff"

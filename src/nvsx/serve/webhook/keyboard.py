@@ -9,7 +9,6 @@ in a reason, and the caller needs a token.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import struct
@@ -21,7 +20,8 @@ from typing import NamedTuple
 
 import psutil
 
-LOOPBACK = ("127.0.0.1", "::1")
+from nvsx.serve.webhook.connections import plain_address
+
 _ESTABLISHED = "01"
 _EVERY_UID = ["0", "0", "4294967295"]
 """The uid map of a process that is in no user namespace of its own."""
@@ -45,16 +45,6 @@ class Ends(NamedTuple):
 
     near: Side
     far: Side
-
-
-def plain_address(address: str) -> str:
-    """::ffff:127.0.0.1 is 127.0.0.1, on a socket for both families; "" for what is none."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
 
 
 def ends_of(transport: asyncio.BaseTransport | None) -> Ends | None:

@@ -77,7 +77,7 @@ class Listener:
             keepalive_timeout=header_timeout,
             lingering_time=1.0,
             shutdown_timeout=0.5,
-            logger=_quiet(),
+            logger=_make_quiet_logger(),
         )
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -88,7 +88,7 @@ class Listener:
         """Raises NotReady when the address cannot be used."""
         await self._runner.setup()
         try:
-            self._sockets = await _listening_sockets(host, port)
+            self._sockets = await _open_sockets(host, port)
         except (OSError, UnicodeError) as exc:
             await self._runner.cleanup()
             reason = getattr(exc, "strerror", None) or str(exc)
@@ -226,7 +226,7 @@ def _no_transport() -> None:
     return None
 
 
-async def _listening_sockets(host: str, port: int) -> list[socket.socket]:
+async def _open_sockets(host: str, port: int) -> list[socket.socket]:
     """A listening socket for each address of the host. Raises OSError when there is none."""
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -250,7 +250,7 @@ async def _listening_sockets(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _quiet() -> logging.Logger:
+def _make_quiet_logger() -> logging.Logger:
     """aiohttp's own log of broken requests: what strangers send is no error of ours, and
     its tracebacks would fill the disk at their will."""
     logger = logging.getLogger("nvsx.webhook.http")
@@ -268,10 +268,10 @@ class Tls:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._marks: tuple[tuple[int, int], ...] = ()
         try:
-            self._load()
+            self._load_certificate()
         except (OSError, ValueError) as exc:
             raise NotReady(
-                f"TLS with {files.certificate} and {files.key}: {_reason(exc)}",
+                f"TLS with {files.certificate} and {files.key}: {_reason_of(exc)}",
                 "give a PEM certificate with its chain, and its key without a passphrase",
             ) from None
 
@@ -282,34 +282,34 @@ class Tls:
             return
         self._checked = now
         try:
-            if self._mark() != self._marks:
-                self._load()
+            if self._mark_files() != self._marks:
+                self._load_certificate()
                 log.info("TLS certificate %s loaded again", self._files.certificate)
         except (OSError, ValueError) as exc:
-            log.warning("TLS certificate stays the old one: %s", _reason(exc))
+            log.warning("TLS certificate stays the old one: %s", _reason_of(exc))
 
-    def _load(self) -> None:
-        marks = self._mark()
-        for context in self._trial(), self.context:
+    def _load_certificate(self) -> None:
+        marks = self._mark_files()
+        for context in self._make_trial_context(), self.context:
             context.load_cert_chain(
-                self._files.certificate, self._files.key, password=_no_passphrase
+                self._files.certificate, self._files.key, password=_refuse_passphrase
             )
         self._marks = marks
 
     @staticmethod
-    def _trial() -> ssl.SSLContext:
+    def _make_trial_context() -> ssl.SSLContext:
         """A half-loaded pair would break the context in use, so it is tried on another."""
         return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
-    def _mark(self) -> tuple[tuple[int, int], ...]:
+    def _mark_files(self) -> tuple[tuple[int, int], ...]:
         paths = (self._files.certificate, self._files.key)
         return tuple((s.st_ino, s.st_mtime_ns) for s in (path.stat() for path in paths))
 
 
-def _no_passphrase() -> str:
+def _refuse_passphrase() -> str:
     """Instead of OpenSSL's question on the terminal."""
     raise ValueError("the key has a passphrase")
 
 
-def _reason(exc: BaseException) -> str:
+def _reason_of(exc: BaseException) -> str:
     return getattr(exc, "strerror", None) or getattr(exc, "reason", None) or str(exc)

@@ -16,10 +16,9 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote_plus
 
+from nvsx.core.senders import signatures
+from nvsx.core.senders.http_request import RawRequest, Refused
 from nvsx.project.secret_files import Secret
-from nvsx.serve.webhook import signatures
-from nvsx.serve.webhook.http_request import RawRequest
-from nvsx.serve.webhook.refusals import Refused
 
 LIFETIME = 3600
 """Seconds. An exporter fetches a new token when its own runs out."""
@@ -40,18 +39,18 @@ class TokenEndpoint:
         try:
             if request.media_type != "application/x-www-form-urlencoded":
                 return 400, {"error": "invalid_request"}
-            form = _form(request.body)
-            identity, secret = _credentials(request, form)
+            form = _parse_form(request.body)
+            identity, secret = _find_credentials(request, form)
         except (Refused, ValueError):
             return 400, {"error": "invalid_request"}
         known = (s.decode("utf-8", "surrogateescape") for s in self._client_secret.values())
-        is_client = signatures.same([identity], [self._client_id])
-        if not (signatures.same([secret], known) and is_client):
+        is_client = signatures.any_matches([identity], [self._client_id])
+        if not (signatures.any_matches([secret], known) and is_client):
             return 401, {"error": "invalid_client"}
         if form.get("grant_type") != "client_credentials":
             return 400, {"error": "unsupported_grant_type"}
         return 200, {
-            "access_token": self._issue(now),
+            "access_token": self._issue_token(now),
             "token_type": "Bearer",
             "expires_in": LIFETIME,
             **({"scope": form["scope"]} if form.get("scope") else {}),
@@ -60,8 +59,8 @@ class TokenEndpoint:
     def accepts(self, token: str, now: float) -> bool:
         """Whether `token` was issued here and has not expired."""
         payload, _, signature = token.partition(".")
-        expected = (_seal(payload, key) for key in self._keys())
-        if not signatures.same([signature], expected):
+        expected = (_sign_payload(payload, key) for key in self._derive_keys())
+        if not signatures.any_matches([signature], expected):
             return False
         try:
             claims = json.loads(base64.urlsafe_b64decode(payload))
@@ -69,12 +68,12 @@ class TokenEndpoint:
         except (ValueError, KeyError, TypeError):
             return False
 
-    def _issue(self, now: float) -> str:
+    def _issue_token(self, now: float) -> str:
         claims = {"aud": _AUDIENCE, "exp": int(now) + LIFETIME, "jti": secrets.token_hex(8)}
         payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
-        return f"{payload}.{_seal(payload, self._keys()[0])}"
+        return f"{payload}.{_sign_payload(payload, self._derive_keys()[0])}"
 
-    def _keys(self) -> list[bytes]:
+    def _derive_keys(self) -> list[bytes]:
         return [
             hmac.digest(token, b"nvsx access tokens\0" + secret, "sha256")
             for token in self._token.values()
@@ -82,12 +81,12 @@ class TokenEndpoint:
         ]
 
 
-def _seal(payload: str, key: bytes) -> str:
+def _sign_payload(payload: str, key: bytes) -> str:
     signature = hmac.digest(key, payload.encode("utf-8", "surrogateescape"), hashlib.sha256)
     return base64.urlsafe_b64encode(signature).decode()
 
 
-def _form(body: bytes) -> dict[str, str]:
+def _parse_form(body: bytes) -> dict[str, str]:
     """Raises ValueError for what is no form, or has a key twice (section 3.2)."""
     pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20)
     form = dict(pairs)
@@ -96,7 +95,7 @@ def _form(body: bytes) -> dict[str, str]:
     return form
 
 
-def _credentials(request: RawRequest, form: Mapping[str, str]) -> tuple[str, str]:
+def _find_credentials(request: RawRequest, form: Mapping[str, str]) -> tuple[str, str]:
     """Client id and secret, from the header (percent-encoded) or the form (section 2.3.1)."""
     pair = signatures.basic_pair(request)
     if pair:

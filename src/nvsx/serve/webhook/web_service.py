@@ -14,10 +14,10 @@ from nvsx.serve.metrics import CONTENT_TYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nvsx.core.routing.sources import OAuth, Token
+    from nvsx.core.senders.sources import OAuth, Token
     from nvsx.project.secret_files import Secret
     from nvsx.serve.daemon import Daemon
-    from nvsx.serve.service_process import ServeOptions
+    from nvsx.serve.serve_options import ServeOptions
     from nvsx.serve.webhook.auth import Doorman
     from nvsx.serve.webhook.channels import Channel
     from nvsx.serve.webhook.http_server import WebhookServer
@@ -38,9 +38,9 @@ class Webhooks:
         self._open = "webhook" in daemon.modes
         #: Without webhooks nobody asked for an address: one that is taken is no reason to stop.
         self._wanted = self._open or options.host is not None or options.port is not None
-        self._token_path = _token_path(daemon, serve.token)
-        self._token = _token(daemon, serve.token) if self._open else _nobodys()
-        self._server = self._make(daemon, options)
+        self._token_path = _find_token_path(daemon, serve.token)
+        self._token = _find_token(daemon, serve.token) if self._open else _make_token_of_nobody()
+        self._server = self._make_server(daemon, options)
 
     async def start(self) -> list[str]:
         """Listen; returns what to tell the operator. Raises NotReady."""
@@ -68,7 +68,7 @@ class Webhooks:
     async def stop(self) -> None:
         await self._server.stop()
 
-    def _make(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
+    def _make_server(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
         from nvsx.serve.webhook.auth import Doorman
         from nvsx.serve.webhook.http_server import Probes, WebhookServer
         from nvsx.serve.webhook.oauth import TokenEndpoint
@@ -78,7 +78,7 @@ class Webhooks:
         strict = serve.require_auth if options.require_auth is None else options.require_auth
         endpoint = None
         if self._open and serve.oauth is not None:
-            secret = _client_secret(daemon, serve.oauth)
+            secret = _find_client_secret(daemon, serve.oauth)
             endpoint = TokenEndpoint(serve.oauth.client_id, secret, self._token)
         doorman = Doorman(
             self._token, operator=not strict and not daemon.world.where.in_pod, endpoint=endpoint
@@ -91,18 +91,18 @@ class Webhooks:
         def metrics() -> tuple[bytes, str]:
             return daemon.metrics.render(), CONTENT_TYPE
 
-        probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.request)
+        probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.count_request)
         return WebhookServer(
             daemon.door,
-            _channels(daemon, doorman) if self._open else {},
+            _open_channels(daemon, doorman) if self._open else {},
             doorman,
             daemon.clock,
             probes=probes,
-            tls=_tls(daemon, options),
+            tls=_find_tls_files(daemon, options),
         )
 
 
-def _channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
+def _open_channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
     from nvsx.serve.webhook.channels import open_channels
 
     home = daemon.world.home
@@ -116,14 +116,14 @@ def _channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
     )
 
 
-def _nobodys() -> Secret:
+def _make_token_of_nobody() -> Secret:
     """A token that nobody has: only probes are served, and no file is made for it."""
     from nvsx.project.secret_files import FixedSecret
 
     return FixedSecret([secrets.token_bytes(32)])
 
 
-def _tls(daemon: Daemon, options: ServeOptions) -> TlsFiles | None:
+def _find_tls_files(daemon: Daemon, options: ServeOptions) -> TlsFiles | None:
     from nvsx.serve.webhook.listening import TlsFiles
 
     serve = daemon.world.home.settings.serve
@@ -136,7 +136,7 @@ def _tls(daemon: Daemon, options: ServeOptions) -> TlsFiles | None:
     return TlsFiles(root / Path(certificate).expanduser(), root / Path(key).expanduser())
 
 
-def _token_path(daemon: Daemon, token: Token | None) -> Path | None:
+def _find_token_path(daemon: Daemon, token: Token | None) -> Path | None:
     """Where callers find the token; None when it is in a variable."""
     from nvsx.project.secret_files import TOKEN_FILE
 
@@ -145,19 +145,19 @@ def _token_path(daemon: Daemon, token: Token | None) -> Path | None:
     return daemon.world.home.project.root / Path(token.file).expanduser() if token.file else None
 
 
-def _token(daemon: Daemon, token: Token | None) -> Secret:
+def _find_token(daemon: Daemon, token: Token | None) -> Secret:
     from nvsx.project.secret_files import open_own_token
 
     if token is None:
         return open_own_token(daemon.world.home.state_dir)
-    return _named(daemon, token.file, token.env)
+    return _read_named_secret(daemon, token.file, token.env)
 
 
-def _client_secret(daemon: Daemon, oauth: OAuth) -> Secret:
-    return _named(daemon, oauth.secret_file, oauth.secret_env)
+def _find_client_secret(daemon: Daemon, oauth: OAuth) -> Secret:
+    return _read_named_secret(daemon, oauth.secret_file, oauth.secret_env)
 
 
-def _named(daemon: Daemon, file: str | None, variable: str | None) -> Secret:
+def _read_named_secret(daemon: Daemon, file: str | None, variable: str | None) -> Secret:
     from nvsx.project.secret_files import open_configured_secret
 
     home = daemon.world.home

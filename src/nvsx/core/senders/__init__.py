@@ -1,0 +1,1 @@
+"""What senders of webhooks post, who they are, and how a body becomes events. Pure."""

@@ -1,0 +1,49 @@
+"""How a keeper lets runs in: the port `IncidentDoor` on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nvsx.core.incident.incident_events import RunJoined
+from nvsx.core.incident.incident_view import IncidentView
+from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
+from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.serve.incident_keeper import IncidentKeeper
+from nvsx.store import incidents_of
+
+
+class KeeperDoor:
+    """Implements core.incident.incident_door.IncidentDoor."""
+
+    def __init__(self, keeper: IncidentKeeper) -> None:
+        self._keeper = keeper
+
+    async def join(self, node: str, joined: RunJoined) -> IncidentView:
+        """See the port. A run that intake has fired belongs to its incident already."""
+        async with self._keeper.at(node):
+            pass  # it is followed from now on, whoever joined it
+        view = await self._keeper.view_of_run(joined.run_id)
+        return view if view is not None else await self._keeper.join_by_hand(node, joined)
+
+
+@asynccontextmanager
+async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
+    """A keeper for one run by hand: it follows that run's node and no other.
+
+    A daemon may keep the same incident in the same store: both then see the same, and whoever is
+    second has nothing to say.
+    """
+    keeper = IncidentKeeper(
+        incidents=incidents_of(workplace.journal),
+        observer=workplace.observer,
+        clock=SystemClock(),
+        cluster=workplace.where.cluster,
+        limits=SANDBOX_LIMITS if workplace.where.sandbox else IncidentLimits(),
+        inspect=workplace.observer.installation,
+    )
+    await keeper.begin_for_one()
+    try:
+        yield KeeperDoor(keeper)
+    finally:
+        await keeper.end()
