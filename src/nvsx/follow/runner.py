@@ -337,6 +337,7 @@ class Runner:
         |-------------------------------------------------------------------|------------|
         | a person cancelled it                                             | cancelled  |
         | it could not begin                                                | failed     |
+        | by hand a stage failed, which ends the run                        | failed     |
         | the node came back, also after two reboots that failed            | passed     |
         | a person closed the incident, the node was removed, nobody ever   | failed     |
         |   confirmed the alert                                             |            |
@@ -351,7 +352,8 @@ class Runner:
         incident = run.incident.current if run.incident is not None else None
         failed = state.failed_stage
         ended = incident.ended if incident is not None else None
-        if ended is not None and ended.how in ("recovered", "replaced"):
+        ends_here = failed is not None and not run.goes_on_after_failure
+        if ended is not None and ended.how in ("recovered", "replaced") and not ends_here:
             replaced = "the node was replaced, not repaired" if ended.how == "replaced" else ""
             return "passed", replaced or state.replaced, 0
         if ended is not None and ended.how in ("closed", "removed", "unconfirmed"):

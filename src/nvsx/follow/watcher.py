@@ -193,6 +193,9 @@ def decide_by_incident(
     if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
         return StaysOpen("again")
     over = incident.ended
+    if came_after_the_end(run, stage, snap):
+        how = snap.session.ending or "over"
+        return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
     joined_after_end = over is not None and not run.seen_before_end
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
@@ -204,6 +207,19 @@ def decide_by_incident(
         return Ended("fail", why)
     cause = next((v for v in verdicts if v.kind == "failed"), None)
     return Ended("fail", cause.detail) if cause is not None else None
+
+
+def came_after_the_end(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
+    """Whether a person started the run when NVSentinel had just released the node: who answers a
+    page often comes too late. What broke then has no incident any more; the run says so, and ends.
+
+    For a run that a fault or an alert has fired the past proves nothing: that is a new incident.
+    """
+    incident = run.incident.current if run.incident is not None else None
+    if incident is None or incident.faults or incident.sessions or stage.id not in CHAIN:
+        return False
+    late = run.request.by_hand and run.trigger is None and not snap.session.open
+    return late and ended_session_is_ours(run, snap.session)
 
 
 def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:

@@ -40,6 +40,7 @@ from nvsx.serve.masked_intake import MaskedIntake
 from nvsx.serve.metrics import Metrics
 from nvsx.serve.poll_source import PollSource
 from nvsx.serve.recovery import Recovery
+from nvsx.serve.run_door import KeeperDoor
 from nvsx.serve.runbook_shelf import RunbookShelf
 from nvsx.serve.watch_source import WatchSource
 from nvsx.store import inbox_of, incidents_of
@@ -263,7 +264,8 @@ class Daemon:
         self, lease: Lease, runbook: str, request: RunRequest
     ) -> tuple[RunContext, Matches]:
         loaded = self.shelf.get(runbook)
-        run, matches = self.world.assemble_run(loaded, lease, request)
+        door = KeeperDoor(self.keeper)
+        run, matches = self.world.assemble_run(loaded, lease, request, door)
         report = self._make_report(self.world.journal, run.artifacts)
         run.views = (self.metrics.make_view(loaded.name), LogView(), report)
         return run, matches

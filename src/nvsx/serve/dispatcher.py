@@ -49,7 +49,7 @@ class Assemble(Protocol):
 
 @dataclass(slots=True)
 class Slot:
-    """A run of this process, queued or being worked."""
+    """A run of this process, queued or being worked. `counts`: it takes one of the turns."""
 
     lease: Lease
     resumed: bool = False
@@ -58,6 +58,7 @@ class Slot:
     task: asyncio.Task[None] | None = None
     cancel: Ask | None = None
     told: set[str] = field(default_factory=set)
+    counts: bool = False
 
 
 class Dispatcher:
@@ -167,6 +168,7 @@ class Dispatcher:
     def _begin(self, run_id: str) -> None:
         slot = self._slots[run_id]
         self._working += 1
+        slot.counts = True
         slot.task = asyncio.create_task(self._work(slot), name=f"run {run_id}")
 
     async def _work(self, slot: Slot) -> None:
@@ -183,9 +185,16 @@ class Dispatcher:
             log.exception("run %s cannot be worked", run_id)
             self._crashed(run_id)
         finally:
-            self._working -= 1
+            self._give_turn_back(slot)
             del self._slots[run_id]
             self._storms.forget(run_id)
+            self._fill()
+
+    def _give_turn_back(self, slot: Slot) -> None:
+        """A run that only watches its incident leaves its turn to the next."""
+        if slot.counts:
+            slot.counts = False
+            self._working -= 1
             self._fill()
 
     async def _to_the_end(self, slot: Slot) -> None:
@@ -243,6 +252,7 @@ class Dispatcher:
                 await run.record(j.NoteMade(stage=stage, text=text, code="taken-up"))
         slot.resumed = False
         slot.run, slot.runner = run, Runner(run, matches=matches)
+        run.only_following = lambda: self._give_turn_back(slot)
         if slot.cancel is not None:
             slot.runner.cancel(slot.cancel.by, slot.cancel.text)
         await slot.runner.work()
