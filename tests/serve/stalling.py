@@ -2,8 +2,8 @@
 
 Run as a program: `python -m tests.serve.stalling HOW [option …]`. HOW is `match` (a match of
 `re` that never ends and holds the interpreter), `wait` (a wait that lets other threads go on
-and that no signal ends), `never` or `held` (C code that works, holds the interpreter and asks for no
-signal).
+and that no signal ends), `never` or `held` (C code that works, holds the interpreter and asks for
+no signal).
 """
 
 from __future__ import annotations
