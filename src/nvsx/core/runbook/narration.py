@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 TOKENS = ("targetNode", "targetAlias", "elapsed", "artifactDir", "artifactCount", "runbook")
 
-_TOKEN = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_TOKEN = re.compile(r"\{\{((?:(?!\{\{).)*?)\}\}", re.DOTALL)
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
