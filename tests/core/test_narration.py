@@ -1,3 +1,5 @@
+import pytest
+
 from nvsx.core.runbook import narration
 
 
@@ -32,3 +34,9 @@ def test_every_documented_token_is_known() -> None:
     everything = "".join(f"{{{{{t}}}}}" for t in narration.TOKENS)
     assert narration.find_unknown_tokens(everything) == ()
     assert len(narration.TOKENS) == 6
+
+
+@pytest.mark.timeout(20)
+def test_a_text_full_of_braces_is_read_at_once() -> None:
+    """A page that was converted may hold anything."""
+    assert narration.find_unknown_tokens("{{ " * 20_000) == ()

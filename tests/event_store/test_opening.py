@@ -21,7 +21,7 @@ from tests.event_store.worlds import MongoWorld, PostgresWorld
 
 from nvsx.core.errors import StoreError
 from nvsx.nvsentinel.event_store.credentials import CredentialSource, Material
-from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError
+from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, strip_secrets
 from nvsx.nvsentinel.event_store.opening import (
     HealthEvents,
     Reach,
@@ -418,3 +418,15 @@ async def test_no_forward_outlives_nvsx(tmp_path: Path, end: signal.Signals) -> 
     program.send_signal(end)
     await asyncio.wait_for(program.wait(), 10)
     await until(lambda: not psutil.pid_exists(pid), 10)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "x" + " " * 1_000_000 + "y", "a+" * 500_000])
+def test_a_megabyte_from_a_server_is_told_at_once(text: str) -> None:
+    """A message may quote a document, and a tenant wrote its text."""
+    assert len(strip_secrets(text)) <= 300
+
+
+def test_no_uri_of_a_message_is_shown() -> None:
+    """Wherever it stands, with whatever scheme."""
+    assert strip_secrets("at mongodb+srv://u:p@h/x and http://y") == "at (a URI) and (a URI)"

@@ -104,11 +104,16 @@ def connection_failure(where: str, said: str, *, in_pod: bool, namespace: str) -
     return store_failure(kind, f"{where} {words}: {said}", hint)
 
 
+_READ = 4000
+"""Characters of a driver's message that are looked at; 300 of them are shown."""
+
+
 def strip_secrets(text: str, secrets: tuple[str, ...] = ()) -> str:
     """A driver's message on one line, without secrets, URIs and its own bookkeeping."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = re.sub(r"\w+(\+\w+)?://\S*", "(a URI)", text)
+    # A server may quote a document, whose text is a tenant's: each pass over it has a limit.
+    text = re.sub(r"\b\w+(\+\w+)?://\S*", "(a URI)", text[:_READ])
     text = re.sub(r"\s*\(configured timeouts:[^)]*\)", "", text)
     text = text.split(", Timeout:")[0].split(", full error:")[0]
     text = text.replace("connection failed: ", "").replace("ERROR:", "").replace("FATAL:", "")
