@@ -130,7 +130,7 @@ async def report_of_runs(home: Home, run_ids: Sequence[str]) -> reports.Incident
 
 async def _read_runs(home: Home, journal: SqliteJournal, run_ids: Sequence[str]) -> list[Told]:
     """Journal and artifacts of each run that began and whose record is there."""
-    told = []
+    told: list[Told] = []
     for run_id in run_ids:
         try:
             row, entries = await journal.run(run_id), await journal.read(run_id)
