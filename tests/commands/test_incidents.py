@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 from tests.commands.conftest import Command
 from tests.core.incident.test_stories import two_attempts
-from tests.core.incident.timelines import NOON, Timeline, quarantined, sent
+from tests.core.incident.timelines import DAY, NOON, Timeline, quarantined, sent
 
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
@@ -28,27 +28,36 @@ ALIAS = "mighty-moose"
 
 
 def state_dir() -> Path:
+    """The state folder of this test."""
     return Path(os.environ["NVSX_STATE_DIR"])
 
 
-def keep(line: Timeline, node: str = "n1", cluster: str = "c1", *, sandbox: bool = False) -> str:
-    """Store the time line as an incident of the node; its id."""
-    return asyncio.run(_keep(line.entries, node, cluster, sandbox=sandbox))
+def keep(
+    line: Timeline,
+    node: str = "n1",
+    cluster: str = "c1",
+    *,
+    sandbox: bool = False,
+    later: float = 0.0,
+) -> str:
+    """Store the time line as an incident of the node, seen `later` by so many seconds; its id."""
 
+    async def do() -> str:
+        with closing(open_store(state_dir())) as journal:
+            store = incidents_of(journal)
+            incident = ""
+            for entry in line.entries:
+                body = entry.body
+                if isinstance(body, IncidentOpened):
+                    body = msgspec.structs.replace(body, node=node, sandbox=sandbox)
+                stored = await store.story(cluster, node)
+                appended = await store.append(
+                    cluster, node, stored.position, [body], entry.t + later
+                )
+                incident = appended.entries[0].incident
+            return incident
 
-async def _keep(entries: Sequence[IncidentEntry], node: str, cluster: str, *, sandbox: bool) -> str:
-    journal = open_store(state_dir())
-    store = incidents_of(journal)
-    incident = ""
-    for entry in entries:
-        body = entry.body
-        if isinstance(body, IncidentOpened):
-            body = msgspec.structs.replace(body, node=node, sandbox=sandbox)
-        stored = await store.story(cluster, node)
-        appended = await store.append(cluster, node, stored.position, [body], entry.t)
-        incident = appended.entries[0].incident
-    journal.close()
-    return incident
+    return asyncio.run(do())
 
 
 def under_way() -> Timeline:
@@ -154,7 +163,7 @@ def test_of_a_node_the_open_one_is_meant(nvsx: Command) -> None:
     assert first in nvsx("incidents", "show", "n1").out
     staged = keep(under_way(), cluster="sandbox-1", sandbox=True)
     assert first in nvsx("incidents", "show", "n1").out
-    second = keep(under_way())
+    second = keep(under_way(), later=DAY)
     assert second in nvsx("incidents", "show", "n1").out
     assert staged in nvsx("report", "n1", "--sandbox").out
 
@@ -170,7 +179,7 @@ def test_a_node_of_two_clusters_has_to_be_named_by_id(nvsx: Command) -> None:
 
 def test_a_note_reaches_one_that_is_over(nvsx: Command) -> None:
     """With the author, in the incident that was named, and no newer one."""
-    old, new = keep(two_attempts()), keep(under_way())
+    old, new = keep(two_attempts()), keep(under_way(), later=DAY)
     noted = nvsx("incidents", "note", old, "vendor", "called")
     assert (noted.code, noted.out) == (0, f"noted on incident {old}, n1 ({ALIAS})\n")
     assert " noted: vendor called\n" in nvsx("incidents", "show", old).out

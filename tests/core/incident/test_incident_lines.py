@@ -68,8 +68,8 @@ LEFT = ev.LeftOver(kind="session", ids=("e1",))
         (
             ev.IncidentOpened(key="k", node="n1", by="fault", late=True, adopted=True),
             (
-                "incident opened: a fault was seen; it was under way when nvsx first looked; nvsx knew "
-                "nothing of this cluster before, so nobody is paged for it"
+                "incident opened: a fault was seen; it was under way when nvsx first looked; nvsx "
+                "knew nothing of this cluster before, so nobody is paged for it"
             ),
         ),
         (
