@@ -27,6 +27,9 @@ ALIAS = "mighty-moose"
 """Of n1."""
 
 
+NONE_OPEN = "no incident is open; those on sandboxes and of drills are under --sandbox\n"
+
+
 def state_dir() -> Path:
     """The state folder of this test."""
     return Path(os.environ["NVSX_STATE_DIR"])
@@ -82,7 +85,7 @@ def test_open_ones_are_listed_and_all_with_open_ones_first(nvsx: Command) -> Non
 def test_the_list_can_be_narrowed_and_speaks_json(nvsx: Command) -> None:
     """By node or alias and by time; nothing found is said and no error."""
     over = keep(two_attempts())
-    assert nvsx("incidents", "list").out == "no incident is open\n"
+    assert nvsx("incidents", "list").out == NONE_OPEN
     (fields,) = json.loads(nvsx("incidents", "list", "--all", "-o", "json").out)
     assert (fields["incident"], fields["alias"], fields["how"]) == (over, ALIAS, "recovered")
     assert (fields["attempts"], fields["failed_attempts"], fields["repair_s"]) == (2, 1, 1720.0)
@@ -93,6 +96,13 @@ def test_the_list_can_be_narrowed_and_speaks_json(nvsx: Command) -> None:
         (("--since", "2026-03-04"), False),
     ):
         assert (over in nvsx("incidents", "list", "--all", *options).out) is found
+
+
+def test_those_of_sandboxes_are_listed_apart(nvsx: Command) -> None:
+    """One on a sandbox is not among the open ones of real clusters."""
+    staged = keep(under_way(), cluster="sandbox-1", sandbox=True)
+    assert nvsx("incidents", "list").out == NONE_OPEN
+    assert staged in nvsx("incidents", "list", "--sandbox").out
 
 
 PAGE_NOW = """\
@@ -203,7 +213,7 @@ def test_a_close_ends_it_with_what_is_left_over(nvsx: Command) -> None:
     out = nvsx("incidents", "show", incident).out
     assert ": to the vendor; left over: SysLogsXIDError 79 GPU:0, NVSentinel's quarantine\n" in out
     assert "attempt 1 (RebootNode maintenance-e1) was not seen to end" in out
-    assert nvsx("incidents", "list").out == "no incident is open\n"
+    assert nvsx("incidents", "list").out == NONE_OPEN
     again = nvsx("incidents", "close", incident, "--reason", "x", "--yes")
     assert (again.code, again.err.splitlines()[0]) == (
         2,
