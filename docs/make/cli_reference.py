@@ -47,8 +47,6 @@ def make(_: Path) -> dict[str, bytes]:
 
 def _walk_commands(group: Any, context: Any) -> Iterator[tuple[Any, Any]]:
     for name, command in group.commands.items():
-        if command.hidden:
-            continue
         ctx = command.make_context(name, [], parent=context, resilient_parsing=True)
         yield command, ctx
         if hasattr(command, "commands"):

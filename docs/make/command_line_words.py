@@ -47,7 +47,6 @@ def make_words(_: Path) -> dict[str, bytes]:
     root = build_application()
     stored = {
         "nvsx": as_data(grammar_of(root)),
-        "hidden": [name for name, command in root.commands.items() if command.hidden],
         "names": fixed_names(),
     }
     text = json.dumps(stored, indent=1) + "\n"

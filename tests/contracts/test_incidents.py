@@ -213,3 +213,27 @@ async def test_a_store_knows_a_cluster_from_its_first_incident_on(kept: Kept) ->
     assert not await kept.store.knows("c2")
     await kept.store.append("c2", "n1", 0, opening(), 100.0)
     assert await kept.again().knows("c2")
+
+
+async def test_a_note_reaches_an_incident_that_is_long_over(kept: Kept) -> None:
+    """It is that incident's last entry; the newer one has none, and its position has moved."""
+    first = await begin(kept.store)
+    over = await kept.store.append("c1", "n1", first.stored.position, (OVER,), 180.0)
+    second = await kept.store.append("c1", "n1", over.stored.position, opening(key="k2"), 300.0)
+    old, new = first.stored.open_id, second.stored.open_id
+    entry = await kept.store.append_note(old, IncidentNoted(text="vendor", author="sam"), 400.0)
+    assert list(await kept.store.entries(old))[-1] == entry
+    assert (entry.seq, entry.body) == (4, IncidentNoted(text="vendor", author="sam"))
+    assert len(await kept.store.entries(new)) == 2
+    with pytest.raises(StoryMoved):
+        await kept.store.append("c1", "n1", second.stored.position, (OVER,), 500.0)
+    moved = await kept.again().story("c1", "n1")
+    assert (moved.open_id, moved.last_id) == (new, old)
+    assert moved.story.last is not None
+    assert [n.text for n in moved.story.last.notes] == ["vendor"]
+
+
+async def test_a_note_on_an_unknown_incident_is_refused(kept: Kept) -> None:
+    """With a UsageError, as for reading it."""
+    with pytest.raises(UsageError):
+        await kept.store.append_note("i-none", IncidentNoted(text="x"), 1.0)

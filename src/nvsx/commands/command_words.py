@@ -24,12 +24,11 @@ def _read_words() -> dict[str, Any]:
 
 
 def read_grammar(*, inside_shell: bool) -> Command:
-    """All that can be typed. Inside the operator shell there is no `shell`, and there are the
-    commands that are hidden elsewhere."""
-    words = _read_words()
-    root = of_data(words["nvsx"])
-    unknown = ["shell"] if inside_shell else words["hidden"]
-    return replace(root, commands={n: c for n, c in root.commands.items() if n not in unknown})
+    """All that can be typed. Inside the operator shell there is no `shell`."""
+    root = of_data(_read_words()["nvsx"])
+    if not inside_shell:
+        return root
+    return replace(root, commands={n: c for n, c in root.commands.items() if n != "shell"})
 
 
 def read_fixed_names() -> Mapping[str, Sequence[tuple[str, str]]]:

@@ -61,14 +61,16 @@ class IncidentDesk:
         return _choose_newest(wanted, preferred or ([] if sandbox else fitting))
 
     async def list_rows(
-        self, node: str, *, only_open: bool, since: float | None, limit: int | None
+        self, node: str, *, only_open: bool, sandbox: bool, since: float | None, limit: int
     ) -> Sequence[IncidentRow]:
-        """Open ones first, each half newest first. `node` is a name or an alias."""
-        wanted = IncidentFilter(only_open=only_open, since=since, limit=None if node else limit)
+        """Open ones first, each half newest first: the real ones, or those on sandboxes and of
+        drills. `node` is a name or an alias."""
+        wanted = IncidentFilter(only_open=only_open, since=since, limit=None)
         rows = [
             row
             for row in await self.store.rows(wanted)
-            if not node or node in (row.node, alias_of(row.node))
+            if (row.sandbox or row.drill) == sandbox
+            and (not node or node in (row.node, alias_of(row.node)))
         ]
         return sorted(rows, key=lambda row: row.ended is not None)[:limit]
 

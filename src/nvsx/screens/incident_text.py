@@ -87,21 +87,21 @@ def state_lines(account: IncidentAccount, now: float) -> Iterator[str]:
     row = account.row
     if row.ended is not None:
         by = f" by {account.closed_by}" if account.closed_by else ""
-        yield f"over: {row.how}{by} at {format_clock(row.ended)}" + _why(row.cause)
+        yield f"over: {row.how}{by} at {format_clock(row.ended)}" + _append_cause(row.cause)
         for still in account.still:
             yield f"still held when it ended: {still}"
         return
     length = durations.format(round(max(0.0, now - account.since)))
     code = f" ({row.code})" if row.code else ""
     yield f"now: {row.state} since {format_clock(account.since)}, {length} ago" + (
-        _why(row.cause) + code
+        _append_cause(row.cause) + code
     )
     if row.remedy:
         yield f"remedy: {row.remedy.strip(' ;')}"
     yield f"last news: {format_clock(account.last_news)}"
 
 
-def _why(cause: str) -> str:
+def _append_cause(cause: str) -> str:
     return f": {cause}" if cause else ""
 
 
@@ -130,28 +130,32 @@ def describe_fault(fault: AccountFault) -> str:
 
 def describe_fault_times(fault: AccountFault, *, is_over: bool) -> str:
     """What is known of its times; nothing is estimated."""
-    began = "began at an unknown time" if fault.generated is None else _at("began", fault.generated)
-    words = [began, _at("seen", fault.seen)]
+    began = (
+        "began at an unknown time"
+        if fault.generated is None
+        else _say_time("began", fault.generated)
+    )
+    words = [began, _say_time("seen", fault.seen)]
     if fault.quarantined is not None:
-        words.append(_at("quarantined", fault.quarantined))
+        words.append(_say_time("quarantined", fault.quarantined))
     if fault.still_there:
         words.append("not seen to clear" if is_over else "still there")
     else:
-        words.append(_at("cleared", fault.cleared))
+        words.append(_say_time("cleared", fault.cleared))
     if fault.released is not None:
-        words.append(_at("released", fault.released))
+        words.append(_say_time("released", fault.released))
     if fault.to_repair_s is not None:
         words.append(f"time to repair {durations.format(fault.to_repair_s)}")
     return ", ".join(words)
 
 
-def _at(word: str, at: float | None) -> str:
+def _say_time(word: str, at: float | None) -> str:
     return f"{word} at an unknown time" if at is None else f"{word} {format_clock(at)}"
 
 
 def describe_attempt(attempt: AccountAttempt) -> str:
     serves = f" for {', '.join(attempt.serves)}" if attempt.serves else ""
-    asked = _at("asked for", attempt.began)
+    asked = _say_time("asked for", attempt.began)
     head = f"{attempt.no}: {attempt.title}{serves} ({attempt.why}), {asked}"
     return f"{head}: {describe_outcome(attempt)}"
 
@@ -160,7 +164,7 @@ def describe_outcome(attempt: AccountAttempt) -> str:
     """`failed at 12:10:00 (timeout: …)`, or how far it is."""
     why = ": ".join(part for part in (attempt.failure, attempt.detail) if part)
     if attempt.outcome in ("succeeded", "failed"):
-        return _at(attempt.outcome, attempt.ended) + (f" ({why})" if why else "")
+        return _say_time(attempt.outcome, attempt.ended) + (f" ({why})" if why else "")
     if attempt.outcome == "taken away":
         return "taken away before it had ended"
     if attempt.outcome:

@@ -1,7 +1,7 @@
 """A quick look at the newest runs and incidents, for completing words.
 
-No database library, no locks. Nothing is made, migrated or waited for. What cannot be read at once
-is simply not there.
+No database library, no locks: nothing is made, migrated or waited for, and what cannot be read at
+once is simply not there.
 """
 
 from __future__ import annotations

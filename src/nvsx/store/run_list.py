@@ -42,7 +42,7 @@ def list_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[Run
 
 
 def _read_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[RunRow]:
-    with closing(_connect(state_dir)) as db:
+    with closing(_open_read_only(state_dir)) as db:
         if db.execute("SELECT MAX(version) FROM migrations").fetchone() != (SCHEMA_VERSION,):
             raise StoreError(f"{state_dir} is not of this nvsx")
         where, values = make_conditions(
@@ -64,11 +64,11 @@ def find_incidents(state_dir: Path, rows: Iterable[RunRow]) -> dict[str, str]:
         "SELECT run_id, incident FROM incident_runs "
         "WHERE run_id IN (SELECT value FROM json_each(?))"
     )
-    with database.translated(state_dir), closing(_connect(state_dir)) as db:
+    with database.translated(state_dir), closing(_open_read_only(state_dir)) as db:
         return dict(db.execute(query, (json.dumps([row.run_id for row in rows]),)))
 
 
-def _connect(state_dir: Path) -> sqlite3.Connection:
+def _open_read_only(state_dir: Path) -> sqlite3.Connection:
     uri = f"{(state_dir / 'nvsx.db').absolute().as_uri()}?mode=ro"
     return sqlite3.connect(uri, BUSY_TIMEOUT_S, uri=True)
 

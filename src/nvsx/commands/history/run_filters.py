@@ -23,7 +23,9 @@ Since = Annotated[
     str, typer.Option(help="Not before: 7d (ago), 2026-11-01, 2026-11-01T08:30.", metavar="WHEN")
 ]
 Until = Annotated[str, typer.Option(help="Before: as --since.", metavar="WHEN")]
-OnlySandbox = Annotated[bool, typer.Option("--sandbox", help="Sandbox and drill runs instead.")]
+OnlySandbox = Annotated[
+    bool, typer.Option("--sandbox", help="Those of sandboxes and drills instead.")
+]
 
 
 def filter_runs(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from nvsx.commands.history.run_filters import Since, parse_time
+from nvsx.commands.history.run_filters import OnlySandbox, Since, parse_time
 from nvsx.commands.incidents_desk import (
     IncidentDesk,
     open_incident_desk,
@@ -70,12 +70,15 @@ def list_incidents(
     ] = False,
     node: Annotated[str, typer.Option(help="A node's name or alias.", metavar="NODE")] = "",
     since: Since = "",
+    sandbox: OnlySandbox = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", help="At most so many.", min=1, max=10_000)
     ] = 50,
     output: Output = None,
 ) -> None:
     """The open incidents, newest first; with --all those that are over below them.
+
+    Those on sandboxes and of drills are kept apart: a sandbox that is gone ends none of its own.
 
     Examples:
       nvsx incidents list
@@ -85,13 +88,16 @@ def list_incidents(
     begun = parse_time(since, time.time()) if since else None
     rows = at_incident_desk(
         ctx.obj,
-        lambda desk: desk.list_rows(node, only_open=not every, since=begun, limit=limit),
+        lambda desk: desk.list_rows(
+            node, only_open=not every, sandbox=sandbox, since=begun, limit=limit
+        ),
     )
     if as_json:
         typer.echo(json.dumps([_row_as_fields(row) for row in rows], indent=2))
         return
     if not rows:
-        typer.echo("no incident is known" if every else "no incident is open")
+        other = "" if sandbox else "; those on sandboxes and of drills are under --sandbox"
+        typer.echo(f"no incident is {'known' if every else 'open'}{other}")
         return
     _print_rows(rows)
     if len(rows) == limit:

@@ -223,17 +223,18 @@ def _describe_session_end(event: ev.SessionEnded, told: _Told) -> str:
 
 _WHY: dict[ev.AttemptReason, str] = {
     "first": "",
-    "retry": " again",
-    "other check": " for another check",
-    "new fault": " for a new fault",
+    "retry": "",
+    "other check": ", because of another check",
+    "new fault": ", because of a new fault",
 }
 
 
 def _describe_attempt(event: ev.AttemptBegan, told: _Told) -> str:
     serves = told.faults(event.serves)
-    return (
-        f"attempt {event.attempt} began: NVSentinel asked{_WHY[event.why]} for {event.kind} "
-        f"{event.name}" + (f", for {serves}" if serves else "") + told.when(event.at)
+    asked = "asked again for" if event.why == "retry" else "asked for"
+    request = f"{event.kind} {event.name}{_WHY[event.why]}"
+    return f"attempt {event.attempt} began: NVSentinel {asked} {request}" + (
+        (f", for {serves}" if serves else "") + told.when(event.at)
     )
 
 

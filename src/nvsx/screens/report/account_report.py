@@ -51,10 +51,10 @@ def account_as_json(account: IncidentAccount, runs: IncidentReport | None) -> di
 
 def account_in_markdown(account: IncidentAccount, runs: IncidentReport | None) -> str:
     """The page, for tickets and pull requests."""
-    parts = [f"# {escape_markdown(_headline(account))}"]
+    parts = [f"# {escape_markdown(_make_headline(account))}"]
     rows = [(word, escape_markdown(text)) for word, text in _head_rows(account)]
     parts.append(table_in_markdown(("", ""), rows))
-    for title, lines in _sections(account):
+    for title, lines in _list_sections(account):
         parts += [f"## {title}", "\n".join(f"- {escape_markdown(line)}" for line in lines)]
     if runs is not None:
         parts += work_in_markdown(runs, _WORK)
@@ -63,20 +63,20 @@ def account_in_markdown(account: IncidentAccount, runs: IncidentReport | None) -
 
 def account_in_html(account: IncidentAccount, runs: IncidentReport | None) -> str:
     """The whole file."""
-    return file_of_html(_headline(account), _html_parts(account, runs))
+    return file_of_html(_make_headline(account), _html_parts(account, runs))
 
 
 def _html_parts(account: IncidentAccount, runs: IncidentReport | None) -> Iterator[str]:
-    yield f"<h1>{escape_html(_headline(account))}</h1>"
+    yield f"<h1>{escape_html(_make_headline(account))}</h1>"
     yield table_in_html(("", ""), [(w, escape_html(text)) for w, text in _head_rows(account)])
-    for title, lines in _sections(account):
+    for title, lines in _list_sections(account):
         items = "".join(f"<li>{escape_html(line)}</li>" for line in lines)
         yield f"<h2>{title}</h2><ul>{items}</ul>"
     if runs is not None:
         yield from work_in_html(runs, _WORK)
 
 
-def _headline(account: IncidentAccount) -> str:
+def _make_headline(account: IncidentAccount) -> str:
     """One sentence: what, where, how it stands."""
     row = account.row
     by = f" by {account.closed_by}" if account.closed_by else ""
@@ -119,7 +119,7 @@ def _format_length(seconds: float | None, without: str = "none") -> str:
     return without if seconds is None else durations.format(seconds)
 
 
-def _sections(account: IncidentAccount) -> Iterator[tuple[str, list[str]]]:
+def _list_sections(account: IncidentAccount) -> Iterator[tuple[str, list[str]]]:
     is_over = account.row.ended is not None
     faults = [
         f"{describe_fault(f)}: {describe_fault_times(f, is_over=is_over)}" for f in account.faults

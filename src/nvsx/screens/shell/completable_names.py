@@ -97,7 +97,7 @@ class KnownNames:
         if kind == "node":
             return self._known_nodes()
         if kind == "incident":
-            return [*self._find_incidents(), *self._known_nodes()]
+            return [*self._find_incidents(), *self._known_nodes(), *self("run")]
         find = self._find.get(kind)
         if find is None:
             return ()

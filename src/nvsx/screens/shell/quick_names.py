@@ -40,12 +40,13 @@ class QuickNames:
                 case "runbook":
                     return list(self._find_runbooks())
                 case "run":
-                    return [
-                        (r.run_id, f"{r.runbook} on {r.node or 'no node yet'} {r.status}")
-                        for r in self._find_runs()
-                    ]
+                    return self._describe_runs()
                 case "incident":
-                    return [*self._find_incidents(), *self._find_nodes()]
+                    return [
+                        *self._find_incidents(),
+                        *self._find_nodes(),
+                        *self._describe_runs(),
+                    ]
                 case "node":
                     return list(self._find_nodes())
         except (NvsxError, OSError):
@@ -65,6 +66,12 @@ class QuickNames:
             yield path.stem, title[1].strip() if title else ""
             nicknames.append((nickname[1] if nickname else alias_of(path.stem), path.stem))
         yield from nicknames
+
+    def _describe_runs(self) -> Found:
+        return [
+            (r.run_id, f"{r.runbook} on {r.node or 'no node yet'} {r.status}")
+            for r in self._find_runs()
+        ]
 
     def _find_runs(self) -> Sequence[Glimpse]:
         from nvsx.store import glimpse
