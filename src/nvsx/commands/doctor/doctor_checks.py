@@ -13,6 +13,8 @@ from functools import wraps
 from nvsx.commands.doctor import doctor_local as local
 from nvsx.commands.doctor.checkup import Check, Outcome, failed, ok, skipped, warning
 from nvsx.commands.doctor.doctor_facts import Installation, Survey
+from nvsx.lint.coverage import WAY_OUT, describe_gaps
+from nvsx.nvsentinel.workloads import MODULES
 
 #: A cordon of one node reaches half of the GPU nodes with so many of them.
 BREAKER_NODES = 2
@@ -278,6 +280,34 @@ def incidents(survey: Survey) -> Outcome:
     return warning(f"{said} now", fix, *lines)
 
 
+# --- the project and this NVSentinel ------------------------------------------------------
+
+
+def coverage(survey: Survey) -> Outcome:
+    """Only faults of monitors that are installed count, where that is known."""
+    seen = survey.project
+    if seen.trouble or not seen.runbooks:
+        return skipped("there are no runbooks")
+    covered = [c for c in seen.coverage if _is_reported_here(c.fault.agent, survey)]
+    gaps: dict[str, list[str]] = {}
+    for gap in (c.fault for c in covered if c.is_gap):
+        gaps.setdefault(gap.check, []).append(gap.code or "any other code")
+    if gaps:
+        fix = f"{WAY_OUT}; all: nvsx doctor --coverage"
+        lines = [f"{check}: {', '.join(codes)}" for check, codes in gaps.items()]
+        return warning(describe_gaps(covered), fix, *lines)
+    return ok("every fatal fault that can be reported here fires a runbook")
+
+
+def _is_reported_here(agent: str, survey: Survey) -> bool:
+    inst = survey.cluster.installation
+    if inst is None or not inst.found.value:
+        return True
+    name = "preflight" if agent.startswith("preflight-") else agent
+    module = inst.modules.get(name)
+    return name not in MODULES or (module is not None and module.desired > 0)
+
+
 MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = (
     "This machine",
     "Cluster",
@@ -307,6 +337,7 @@ CHECKS = (
     Check("project", "folder", PROJECT, local.project),
     Check("settings", "nvsx.yaml", PROJECT, local.settings),
     Check("runbooks", "runbooks", PROJECT, local.runbooks),
+    Check("coverage", "coverage", PROJECT, coverage),
     Check("hooks", "hooks", PROJECT, local.hooks),
     Check("guard", "kubectl guard", PROJECT, local.guard),
 )

@@ -17,6 +17,7 @@ import typer
 from nvsx.commands.runbook_commands import Output, wants_json
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
+from nvsx.screens.text_tables import print_table
 
 if TYPE_CHECKING:
     from nvsx.commands.doctor.checkup import Finding, Outcome, Report
@@ -45,6 +46,10 @@ def doctor(
     open_uis: Annotated[
         bool, typer.Option("--open-uis", help="Forward NVSentinel's metrics ports, until Ctrl-C.")
     ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Print which runbook each fault of NVSentinel fires."),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="All evidence, also of what is well.")
     ] = False,
@@ -57,6 +62,7 @@ def doctor(
     Examples:
       nvsx doctor
       nvsx doctor -o json | jq '.checks[] | select(.status == "failed")'
+      nvsx doctor --coverage
       nvsx doctor --print-rbac > rbac.yaml
     """
     home: Home = ctx.obj
@@ -65,6 +71,9 @@ def doctor(
         from nvsx.nvsentinel import rbac
 
         typer.echo(rbac.render_manifest(home.settings.nvsentinel.namespace), nl=False)
+        return
+    if coverage:
+        _print_coverage(home, as_json=as_json)
         return
     if open_uis:
         _forward(home)
@@ -81,6 +90,21 @@ def doctor(
     else:
         typer.echo("\n".join(lines(report, sys.stdout, verbose=verbose)))
     raise typer.Exit(report.exit_code)
+
+
+def _print_coverage(home: Home, *, as_json: bool) -> None:
+    """The table of faults and runbooks of the project. Contacts no cluster."""
+    from nvsx.commands.doctor.survey import coverage_of
+    from nvsx.lint.coverage import describe_gaps
+    from nvsx.project import loader
+
+    covered = coverage_of(loader.discover(home.project.root))
+    if as_json:
+        typer.echo(json.dumps([c.as_dict() for c in covered], indent=2))
+        return
+    rows = [(c.fault.check, c.fault.code or "any other", c.fault.action, c.shown) for c in covered]
+    print_table(("CHECK", "ERROR CODE", "ACTION", "RUNBOOK"), rows, give_way=(1,))
+    typer.echo(f"\n{describe_gaps(covered) or 'Every fatal fault fires a runbook'}.")
 
 
 def _forward(home: Home) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nvsx.lint.coverage import Coverage
+
 
 class Known(Protocol):
     """A fact: `value` is None when it could not be read, `evidence` says where or why not."""
@@ -191,6 +193,7 @@ class ProjectSeen:
     runbooks: int = 0
     hooks: int = 0
     findings: tuple[Lint, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
     settings_trouble: Trouble | None = None
     trouble: Trouble | None = None
     modes: tuple[str, ...] = ("webhook",)
