@@ -1,3 +1,4 @@
+
 """What hooks say, and whether given words are in it.
 
 A comment says nothing to anybody at run time, so only words of commands and the bodies of
