@@ -8,6 +8,8 @@
 #   fault_progress      drain, …     Slack, Jira comment
 #   overdue_told        onOverdue    a pager alert of its own (warning), Slack, Jira
 #   people_needed       hand-over    a pager alert of its own (critical), Slack, Jira
+#   repair_or_people    remediate    fault_progress or people_needed, whichever is true
+#   planned_told        any          Slack, Jira: planned work pages nobody
 #   failure_told        onFailure    the same, with what nvsx gave as the reason
 #   fault_over          recover      all these alerts resolved, Slack, Jira comment
 #
@@ -74,6 +76,17 @@ impact() {
     echo 'Impact: not recorded.'
   elif ! python3 -I -- "$_lib/impact.py" "$file" 2>/dev/null; then
     echo "Impact: see $file."
+  fi
+}
+
+# fault_name: what the event that fired the run is about, `SysLogsXIDError 110`.
+fault_name() {
+  local name
+  if [[ -n ${NVSX_EVENT_FILE:-} && -s $NVSX_EVENT_FILE ]] &&
+    name=$(python3 -I -- "$_lib/faultname.py" "$NVSX_EVENT_FILE" 2>/dev/null); then
+    printf 'Fault %s' "$name"
+  else
+    printf 'Node fault'
   fi
 }
 
@@ -192,6 +205,51 @@ overdue_told() {
 
 # people_needed TITLE TEXT: NVSentinel will not repair this by itself.
 people_needed() { _alarm critical people "$1" "$2"; }
+
+# repair_or_people TITLE TEXT: which of its two ends NVSentinel's part came to. A finished
+# request is a note; a node left to people is a page, with TEXT as what they can do.
+repair_or_people() {
+  local code=0
+  handed_to_people || code=$?
+  case $code in
+    0)
+      people_needed "$1: handed to people" \
+        "NVSentinel ordered no repair for this. The node stays cordoned and drained. $2"
+      ;;
+    1)
+      fault_progress "$1" \
+        "The repair request finished after $(elapsed). Waiting for the node to be reported healthy."
+      ;;
+    *)
+      people_needed "$1: look at the node" \
+        "NVSentinel's part is over, and this hook could not read from the cluster whether it repaired or gave up. Its label dgxc.nvidia.com/nvsentinel-state tells: remediation-failed means that people repair."
+      ;;
+  esac
+}
+
+# overdue_by_stage TITLE: the reminder that fits the stage which takes long.
+overdue_by_stage() {
+  local what
+  case ${NVSX_STAGE:-} in
+    drain) what="NVSentinel evicts nothing in its default mode (AllowCompletion): it waits for the pods to finish." ;;
+    remediate) what='The repair request has not finished. NVSentinel gives a reboot 25 minutes: look at its status.' ;;
+    *) what='The node is still out of service. Whoever took it over: where does it stand?' ;;
+  esac
+  overdue_told "$1" "$what"
+}
+
+# planned_told TITLE TEXT: about work that somebody planned. A post and a ticket, never a page.
+planned_told() {
+  local head
+  head=$(headline "$1")
+  _slack "$head" "$2"
+  if _ledger_last jira create >/dev/null; then
+    jira_comment "$(mark)$2"
+  else
+    jira_ticket "$head" "$2"$'\n'"Runbook ${NVSX_RUNBOOK:-?}, run ${NVSX_RUN_ID:-?}."
+  fi
+  notify_result
+}
 
 # failure_told TITLE TEXT
 failure_told() {
