@@ -112,8 +112,8 @@ node_value() {
 }
 
 # handed_to_people: 0 when NVSentinel's state label says that no repair was ordered, 1 when
-# it ordered one in this session or says something else, 2 when nobody can tell from here.
-# The label alone does not say it: a fault that joins during a reboot sets it as well. A
+# it ordered one in this session, 2 when nobody can tell from here, 3 when neither shows any
+# more: a node that was released has lost both. The label alone does not say it: a fault that joins during a reboot sets it as well. A
 # repair request is named after the event it answers: maintenance-<node>-<event id>.
 handed_to_people() {
   local values state orders events request id
@@ -122,7 +122,6 @@ handed_to_people() {
   path=$path'{.metadata.annotations.quarantineHealthEvent}{"\n"}'
   values=$(node_value "$path") || return 2
   { IFS= read -r state && IFS= read -r orders && IFS= read -r events; } <<<"$values"$'\n\n' || true
-  [[ $state == remediation-failed ]] || return 1
   while [[ $orders =~ \"maintenanceCR\":[[:space:]]*\"([^\"]+)\" ]]; do
     request=${BASH_REMATCH[1]}
     orders=${orders#*"$request"}
@@ -130,7 +129,7 @@ handed_to_people() {
     # Events of 2025 have no id: then the order can only be believed.
     if [[ $events == *"$id"* || $events != *'"id"'* ]]; then return 1; fi
   done
-  return 0
+  [[ $state == remediation-failed ]] || return 3
 }
 
 # cordon_left: a warning when the node is still unschedulable after NVSentinel let go of it.
@@ -206,8 +205,8 @@ overdue_told() {
 # people_needed TITLE TEXT: NVSentinel will not repair this by itself.
 people_needed() { _alarm critical people "$1" "$2"; }
 
-# repair_or_people TITLE TEXT: which of its two ends NVSentinel's part came to. A finished
-# request is a note; a node left to people is a page, with TEXT as what they can do.
+# repair_or_people TITLE TEXT: which end NVSentinel's part came to. A finished request is a
+# note; a node left to people is a page, with TEXT as what they can do.
 repair_or_people() {
   local code=0
   handed_to_people || code=$?
@@ -219,6 +218,10 @@ repair_or_people() {
     1)
       fault_progress "$1" \
         "The repair request finished after $(elapsed). Waiting for the node to be reported healthy."
+      ;;
+    3)
+      fault_progress "$1" \
+        "NVSentinel's part is over after $(elapsed); the node shows no request and no refusal any more. Waiting for it to be reported healthy."
       ;;
     *)
       people_needed "$1: look at the node" \

@@ -288,7 +288,7 @@ def coverage(survey: Survey) -> Outcome:
     seen = survey.project
     if seen.trouble or not seen.runbooks:
         return skipped("there are no runbooks")
-    covered = [c for c in seen.coverage if _is_reported_here(c.fault.agent, survey)]
+    covered = [c for c in seen.coverage if _is_reported_here(c.fault.module, survey)]
     gaps: dict[str, list[str]] = {}
     for gap in (c.fault for c in covered if c.is_gap):
         gaps.setdefault(gap.check, []).append(gap.code or "any other code")
@@ -299,11 +299,10 @@ def coverage(survey: Survey) -> Outcome:
     return ok("every fatal fault that can be reported here fires a runbook")
 
 
-def _is_reported_here(agent: str, survey: Survey) -> bool:
+def _is_reported_here(name: str, survey: Survey) -> bool:
     inst = survey.cluster.installation
     if inst is None or not inst.found.value:
         return True
-    name = "preflight" if agent.startswith("preflight-") else agent
     module = inst.modules.get(name)
     return name not in MODULES or (module is not None and module.desired > 0)
 

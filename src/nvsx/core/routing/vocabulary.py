@@ -42,6 +42,11 @@ class ReportableFault:
         return self.fatal and self.strategy == "EXECUTE_REMEDIATION"
 
     @property
+    def module(self) -> str:
+        """The module that has to be installed; each preflight check is an agent of its own."""
+        return "preflight" if self.agent.startswith("preflight-") else self.agent
+
+    @property
     def label(self) -> str:
         """`SysLogsXIDError 48`, or the check alone."""
         return f"{self.check} {self.code}".rstrip()
