@@ -303,6 +303,26 @@ async def test_missing_kubectl_is_told(clinic: Clinic, monkeypatch: pytest.Monke
     assert "kubernetes.io/docs/tasks/tools" in said(report, "kubectl").fix
 
 
+@pytest.mark.kubectl
+async def test_faults_that_fire_nothing_are_named(clinic: Clinic, tmp_path: Path) -> None:
+    """Each fatal fault of an installed monitor without a runbook is named, those of a monitor that
+    is not there are left out; with the starters, the catch-all among them, nothing is."""
+    project = tmp_path / "project"
+    (project / "runbooks").mkdir(parents=True)
+    (project / "runbooks" / "one.yaml").write_text(
+        "apiVersion: nvsx/v1\nkind: Runbook\nmetadata: {name: one}\n"
+        "triggers: [{check: SysLogsXIDError}]\nstages: [{id: detect}]\n"
+    )
+    found = said(await clinic.examine(Home(str(project))), "coverage")
+    assert found.status == "warning"
+    assert "fire no runbook" in found.evidence
+    assert "InfiniBandStateCheck: any other code" in found.details
+    mem = "DCGM_FR_VOLATILE_DBE_DETECTED, DCGM_FR_PENDING_ROW_REMAP, DCGM_FR_ROW_REMAP_FAILURE"
+    assert f"GpuMemWatch: {mem}" in found.details
+    assert not any(line.startswith(("SysLogsXIDError", "NCCL")) for line in found.details)
+    assert verdict(await clinic.examine(), "coverage") == "ok"
+
+
 def test_every_check_has_a_name_of_its_own() -> None:
     """Ids are what scripts read: unique, in words joined by dashes."""
     ids = [c.id for c in CHECKS]

@@ -88,6 +88,52 @@ def test_lint_tells_the_same(nvsx: Command, project: Path, kind: str) -> None:
         assert f"{first['line']}:{first['column']}" == place
 
 
+GAPS = "of 50 fatal faults of NVSentinel fire no runbook"
+
+
+def test_lint_counts_the_faults_that_fire_nothing(nvsx: Command, project: Path) -> None:
+    """One warning says how many faults nobody hears of; with names, and with a catch-all, none."""
+    catch = "triggers: [{default: true}]\nstages: [{id: detect}]\n"
+    _put(project, HEAD + catch.replace("default: true", 'check: SysLogsXIDError, errorCode: "79"'))
+    said = nvsx("lint")
+    assert said.code == 0
+    assert f"warning: 49 {GAPS}: SysLogsXIDError 154, " in said.out
+    assert "triggers: [{default: true}]" in said.out
+    assert GAPS not in nvsx("lint", "t").out
+    _put(project, HEAD.replace("name: t", "name: rest") + catch, "rest")
+    # Planned maintenance is left to a runbook that names it.
+    assert "warning: 1 of 50 fatal faults of NVSentinel fires no runbook: CSPM" in nvsx("lint").out
+
+
+def test_two_catch_alls_are_a_lint_error(nvsx: Command, project: Path) -> None:
+    """Each is told of the other: as it is, neither would fire."""
+    for name in ("a", "b"):
+        text = HEAD.replace("name: t", f"name: {name}")
+        _put(project, text + "triggers: [{default: true}]\nstages: [{id: detect}]\n", name)
+    said = nvsx("lint")
+    assert said.code == 1
+    assert "fits b equally well" in said.out
+    assert "fits a equally well" in said.out
+
+
+def test_the_coverage_table_has_a_row_for_each_fault(nvsx: Command, project: Path) -> None:
+    """`doctor --coverage` needs no cluster; every fault has its runbook or nobody, as text and as
+    JSON, and what leaves only an Event is no gap."""
+    _put(project, HEAD + "triggers: [{check: GpuMemWatch}]\nstages: [{id: detect}]\n")
+    said = nvsx("doctor", "--coverage")
+    assert said.code == 0
+    rows = [line.split(maxsplit=3) for line in said.out.splitlines()]
+    assert ["GpuMemWatch", "DCGM_FR_ROW_REMAP_FAILURE", "CONTACT_SUPPORT", "t"] in rows
+    assert ["SysLogsXIDError", "79", "RESTART_BM", "nobody"] in rows
+    assert ["SysLogsXIDError", "31", "NONE", "nobody: it is only an Event"] in rows
+    found = json.loads(nvsx("doctor", "--coverage", "-o", "json").out)
+    assert len(found) == len(rows) - 3  # without head, empty line and sentence
+    gaps = {(f["check"], f["error_code"]): f["gap"] for f in found}
+    assert gaps["SysLogsXIDError", "79"]
+    assert not gaps["SysLogsXIDError", "31"]
+    assert not gaps["GpuMemWatch", "DCGM_FR_ROW_REMAP_FAILURE"]
+
+
 def test_list_shows_broken_files_too(nvsx: Command, project: Path) -> None:
     """list has a row for each file; a broken one says why, and does not hide the others."""
     _put(project, LEAST)

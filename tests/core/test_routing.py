@@ -177,6 +177,61 @@ def test_a_tie_fires_nothing() -> None:
     assert result.reason == "a and b match equally well, so none fires"
 
 
+CATCH_ALL = {"default": True}
+
+
+def test_the_catch_all_takes_what_no_other_matches() -> None:
+    """It fires for a code nobody names, says so, and never before another match, however wide."""
+    wide = book("wide", {"componentClass": "GPU"})
+    assert winner(XID_79, wide, book("rest", CATCH_ALL)) == "wide"
+    other = msgspec.structs.replace(XID_79, component_class="NIC")
+    result = route(other, [wide, book("rest", CATCH_ALL)])
+    assert result.winner is not None
+    assert result.reason == (
+        "rest: triggers[0] is the catch-all (default: true): it takes what no other runbook matches"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken", "why"),
+    [
+        ({}, True, ""),
+        ({"is_fatal": False}, False, "the event is not fatal, and the node is not quarantined for it"),
+        ({"is_fatal": False, "quarantined": True}, True, ""),
+        ({"processing_strategy": "STORE_ONLY"}, False, "its strategy is STORE_ONLY: NVSentinel does not act on it"),
+        ({"processing_strategy": "STORE_ONLY", "quarantined": True}, True, ""),
+        ({"is_healthy": True, "quarantined": True}, False, "the event is healthy"),
+        ({"check_name": "CSPMaintenance", "quarantined": True}, False, "it is planned work, which the catch-all leaves to a runbook that names it"),
+        ({"labels": {"maintenanceRequestName": "m1"}, "quarantined": True}, False, "it is planned work, which the catch-all leaves to a runbook that names it"),
+        ({"labels": {"maintenanceRequestName": ""}}, True, ""),
+        ({"source": "grafana", "catch_all": False}, False, "alerts of grafana go to the catch-all only with serve.sources.grafana.default: true in nvsx.yaml"),
+        ({"source": "grafana", "catch_all": True}, True, ""),
+    ],
+)  # fmt: skip
+def test_the_catch_all_takes_faults_and_quarantines_only(
+    changes: dict[str, Any], taken: bool, why: str
+) -> None:
+    """What NVSentinel acts on is taken; what nothing follows from, planned work and alerts of a
+    source that did not ask for it are left, each with its reason."""
+    event = msgspec.structs.replace(XID_79, **changes)
+    rest = book("rest", CATCH_ALL)
+    assert (winner(event, rest) == "rest") is taken
+    assert taken or reason(event, rest) == why
+
+
+def test_two_catch_alls_are_a_tie() -> None:
+    """Neither of two fires, as for all others."""
+    result = route(XID_79, [book("a", CATCH_ALL), book("b", CATCH_ALL)])
+    assert (result.winner, result.tie) == (None, ("a", "b"))
+
+
+def test_a_runbook_can_have_the_catch_all_beside_a_trigger() -> None:
+    """Its own trigger keeps its weight, and what is left comes to it as well."""
+    both = book("both", {"errorCode": 79}, CATCH_ALL)
+    assert winner(XID_79, book("check", {"check": "SysLogsXIDError"}), both) == "both"
+    assert winner(msgspec.structs.replace(XID_79, error_codes=("48",)), both) == "both"
+
+
 def test_a_runbook_that_causes_faults_never_fires() -> None:
     """A drill is started by people, whatever its tags say."""
     drill = Runbook.model_validate(

@@ -191,6 +191,17 @@ def test_triggers_need_a_criterion() -> None:
         Trigger.model_validate({"fatal": "any"})
 
 
+@pytest.mark.parametrize("beside", [{"check": "X"}, {"fatal": "any"}, {"strategy": "STORE_ONLY"}])
+def test_the_catch_all_stands_alone(beside: dict[str, Any]) -> None:
+    """`default: true` takes what is left, so a key that narrows or widens it is refused; with
+    false it is no criterion."""
+    assert Trigger.model_validate({"default": True}).default
+    with pytest.raises(ValidationError, match="no other key can stand beside it"):
+        Trigger.model_validate({"default": True, **beside})
+    with pytest.raises(ValidationError, match="or `default: true`"):
+        Trigger.model_validate({"default": False})
+
+
 def test_triggers_are_narrow_by_default() -> None:
     """Only fatal events to be remediated fire, unless the entry says otherwise."""
     trigger = Trigger.model_validate({"check": "X", "errorCode": 79})

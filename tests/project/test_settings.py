@@ -59,6 +59,7 @@ history: {keep: 400d}
         ("serve: {sources: {pagerdut: {}}}\n", "nvsx.yaml:1:19: source 'pagerdut' needs a kind (did you mean pagerduty?)"),
         ("serve: {sources: {poll: {kind: generic}}}\n", "nvsx.yaml:1:19: 'poll' is a source of nvsx's own (choose another name)"),
         ("serve: {sources: {grafana: {events: [x]}}}\n", "nvsx.yaml:1:29: a grafana source has no event types"),
+        ("serve: {sources: {nvsentinel: {default: true}}}\n", "nvsx.yaml:1:32: what a nvsentinel source sends always may go to the catch-all"),
         ("serve: {sources: {jira: {timestampHeader: X-T}}}\n", "nvsx.yaml:1:26: signature websub has no timestamp header to name"),
         ("serve: {sources: {opsgenie: {header: X-T}}}\n", "nvsx.yaml:1:30: the header of signature bearer is fixed"),
         ("serve: {sources: {a/b: {kind: generic}}}\n", "nvsx.yaml:1:19: 'a/b' cannot be part of a URL (lower-case letters, digits, . _ -)"),

@@ -268,7 +268,7 @@ def test_a_rehearsal_is_marked_in_every_message(
     assert services.to("/rest/api/3/issue")[0].json["fields"]["summary"].startswith(mark)
 
 
-@pytest.mark.parametrize("runbook", ["nvlink-fault", "driver-hang"])
+@pytest.mark.parametrize("runbook", ["nvlink-fault", "driver-hang", "nvswitch-fault", "any-fault"])
 @pytest.mark.parametrize(
     ("node", "severity"), [(PEOPLE, "critical"), (STALE, "critical"), (REBOOTED, None)]
 )
@@ -282,6 +282,14 @@ def test_people_are_paged_only_when_the_repair_is_theirs(
     severities = [r.json["payload"]["severity"] for r in services.to("/v2/enqueue")]
     assert severities == ([severity] if severity else [])
     assert ("finished" in services.to("/slack")[0].json["text"]) is (severity is None)
+
+
+def test_a_node_that_was_released_meanwhile_pages_nobody(hook: Hook, services: Services) -> None:
+    """Without label and request nothing is claimed: neither a repair nor a hand-over."""
+    hook.kubectl("printf '\\n\\n\\n'")
+    hook.run("nvswitch-fault/on-remediate", **services.channels)
+    assert services.to("/v2/enqueue") == []
+    assert "no request and no refusal any more" in services.to("/slack")[0].json["text"]
 
 
 def test_not_knowing_who_repairs_pages(hook: Hook, services: Services) -> None:
@@ -344,3 +352,32 @@ def test_hostile_facts_stay_inside_their_fields(hook: Hook, services: Services) 
     assert page["routing_key"] == PAGERDUTY_KEY
     assert reason in page["payload"]["custom_details"]["details"]
     assert "<!channel>" not in services.to("/slack")[0].json["text"]
+
+
+@pytest.mark.parametrize(
+    ("event", "title"),
+    [
+        ({"check": "SysLogsXIDError", "error_codes": ["110"]}, "Fault SysLogsXIDError 110"),
+        ({"data": {"healthEvent": {"checkName": "Mine", "errorCode": []}}}, "Fault Mine"),
+        ({"check": "SysLogsXIDError", "error_codes": ["<b>"]}, "Node fault"),
+        ({"alert": {"labels": {}}}, "Node fault"),
+        ([], "Node fault"),
+    ],
+)
+def test_the_catch_all_names_the_fault(
+    hook: Hook, services: Services, event: object, title: str
+) -> None:
+    """Its messages carry check and codes of the event that fired it, and no text of a stranger."""
+    file = hook.artifacts / "event.json"
+    file.write_text(json.dumps(event))
+    hook.run("any-fault/on-detect", NVSX_EVENT_FILE=str(file), **services.channels)
+    assert services.to("/slack")[0].json["text"].startswith(f"{title} on gpu-07")
+
+
+@pytest.mark.parametrize("turn", ["detect", "quarantine", "overdue", "recover", "failure"])
+def test_planned_work_pages_nobody(hook: Hook, services: Services, turn: str) -> None:
+    """Each turn of planned maintenance is posted, and the pager is not touched."""
+    done = hook.run(f"csp-maintenance/on-{turn}", **services.channels)
+    assert done.returncode == 0, done.stderr
+    assert services.to("/v2/") == []
+    assert "Planned maintenance" in services.to("/slack")[0].json["text"]

@@ -8,6 +8,8 @@
 #   fault_progress      drain, …     Slack, Jira comment
 #   overdue_told        onOverdue    a pager alert of its own (warning), Slack, Jira
 #   people_needed       hand-over    a pager alert of its own (critical), Slack, Jira
+#   repair_or_people    remediate    fault_progress or people_needed, whichever is true
+#   planned_told        any          Slack, Jira: planned work pages nobody
 #   failure_told        onFailure    the same, with what nvsx gave as the reason
 #   fault_over          recover      all these alerts resolved, Slack, Jira comment
 #
@@ -77,6 +79,17 @@ impact() {
   fi
 }
 
+# fault_name: what the event that fired the run is about, `SysLogsXIDError 110`.
+fault_name() {
+  local name
+  if [[ -n ${NVSX_EVENT_FILE:-} && -s $NVSX_EVENT_FILE ]] &&
+    name=$(python3 -I -- "$_lib/faultname.py" "$NVSX_EVENT_FILE" 2>/dev/null); then
+    printf 'Fault %s' "$name"
+  else
+    printf 'Node fault'
+  fi
+}
+
 # --- the cluster, read only -------------------------------------------------------------
 
 # bounded SECONDS COMMAND...: stops a command that hangs, with what this machine has.
@@ -99,8 +112,8 @@ node_value() {
 }
 
 # handed_to_people: 0 when NVSentinel's state label says that no repair was ordered, 1 when
-# it ordered one in this session or says something else, 2 when nobody can tell from here.
-# The label alone does not say it: a fault that joins during a reboot sets it as well. A
+# it ordered one in this session, 2 when nobody can tell from here, 3 when neither shows any
+# more: a node that was released has lost both. The label alone does not say it: a fault that joins during a reboot sets it as well. A
 # repair request is named after the event it answers: maintenance-<node>-<event id>.
 handed_to_people() {
   local values state orders events request id
@@ -109,7 +122,6 @@ handed_to_people() {
   path=$path'{.metadata.annotations.quarantineHealthEvent}{"\n"}'
   values=$(node_value "$path") || return 2
   { IFS= read -r state && IFS= read -r orders && IFS= read -r events; } <<<"$values"$'\n\n' || true
-  [[ $state == remediation-failed ]] || return 1
   while [[ $orders =~ \"maintenanceCR\":[[:space:]]*\"([^\"]+)\" ]]; do
     request=${BASH_REMATCH[1]}
     orders=${orders#*"$request"}
@@ -117,7 +129,7 @@ handed_to_people() {
     # Events of 2025 have no id: then the order can only be believed.
     if [[ $events == *"$id"* || $events != *'"id"'* ]]; then return 1; fi
   done
-  return 0
+  [[ $state == remediation-failed ]] || return 3
 }
 
 # cordon_left: a warning when the node is still unschedulable after NVSentinel let go of it.
@@ -192,6 +204,55 @@ overdue_told() {
 
 # people_needed TITLE TEXT: NVSentinel will not repair this by itself.
 people_needed() { _alarm critical people "$1" "$2"; }
+
+# repair_or_people TITLE TEXT: which end NVSentinel's part came to. A finished request is a
+# note; a node left to people is a page, with TEXT as what they can do.
+repair_or_people() {
+  local code=0
+  handed_to_people || code=$?
+  case $code in
+    0)
+      people_needed "$1: handed to people" \
+        "NVSentinel ordered no repair for this. The node stays cordoned and drained. $2"
+      ;;
+    1)
+      fault_progress "$1" \
+        "The repair request finished after $(elapsed). Waiting for the node to be reported healthy."
+      ;;
+    3)
+      fault_progress "$1" \
+        "NVSentinel's part is over after $(elapsed); the node shows no request and no refusal any more. Waiting for it to be reported healthy."
+      ;;
+    *)
+      people_needed "$1: look at the node" \
+        "NVSentinel's part is over, and this hook could not read from the cluster whether it repaired or gave up. Its label dgxc.nvidia.com/nvsentinel-state tells: remediation-failed means that people repair."
+      ;;
+  esac
+}
+
+# overdue_by_stage TITLE: the reminder that fits the stage which takes long.
+overdue_by_stage() {
+  local what
+  case ${NVSX_STAGE:-} in
+    drain) what="NVSentinel evicts nothing in its default mode (AllowCompletion): it waits for the pods to finish." ;;
+    remediate) what='The repair request has not finished. NVSentinel gives a reboot 25 minutes: look at its status.' ;;
+    *) what='The node is still out of service. Whoever took it over: where does it stand?' ;;
+  esac
+  overdue_told "$1" "$what"
+}
+
+# planned_told TITLE TEXT: about work that somebody planned. A post and a ticket, never a page.
+planned_told() {
+  local head
+  head=$(headline "$1")
+  _slack "$head" "$2"
+  if _ledger_last jira create >/dev/null; then
+    jira_comment "$(mark)$2"
+  else
+    jira_ticket "$head" "$2"$'\n'"Runbook ${NVSX_RUNBOOK:-?}, run ${NVSX_RUN_ID:-?}."
+  fi
+  notify_result
+}
 
 # failure_told TITLE TEXT
 failure_told() {

@@ -11,8 +11,9 @@ import typer
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.follow import plan
-from nvsx.lint import linter
+from nvsx.lint import coverage, linter
 from nvsx.nvsentinel.names import VOCABULARY
+from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
 from nvsx.project import cel, loader, schema_document, settings
 from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_lines
@@ -52,6 +53,8 @@ def lint(
 ) -> None:
     """Check runbooks and hooks. Exit code 1 when something is wrong.
 
+    Without names it also says how many faults fire no runbook at all.
+
     Example: nvsx lint gpu-off-bus
     """
     home: Home = ctx.obj
@@ -62,6 +65,7 @@ def lint(
     if not names:
         slow = settings.slow_patterns(home.project.root, home.env)
         findings += [linter.Finding("error", "slow-pattern", problem, "") for problem in slow]
+        findings += coverage.find_gaps(catalog, REPORTABLE_FAULTS, cel.evaluate)
     errors = sum(f.severity == "error" for f in findings)
     if as_json:
         typer.echo(json.dumps([f.as_dict() for f in findings], indent=2))

@@ -28,6 +28,7 @@ from nvsx.core.incident.sight import (
     SeenSession,
     Sight,
 )
+from nvsx.core.routing.vocabulary import PLANNED_METADATA, is_planned_work
 from nvsx.core.watches.snapshot import NOT_INSTALLED, Node, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import ACTING, Installation
@@ -40,7 +41,6 @@ _PASSING_CHECKS = frozenset(
 _PASSING_PREFIXES = ("InfiniBand", "Ethernet")
 
 VALIDATION_PLURAL = "validationrequests"
-_MAINTENANCE_METADATA = "maintenanceRequestName"
 #: The GPU operator's, while it exchanges the driver
 #: (github.com/NVIDIA/k8s-operator-libs, pkg/upgrade/consts.go).
 _UPGRADE_LABEL = "nvidia.com/gpu-driver-upgrade-state"
@@ -161,7 +161,6 @@ def _faults_of_events(snapshot: Snapshot) -> Iterable[SeenFault]:
 
 
 def _fault_of(event: HealthEvent, by: str) -> SeenFault:
-    planned = bool(event.metadata.get(_MAINTENANCE_METADATA)) or event.check == "CSPMaintenance"
     passing = event.check in _PASSING_CHECKS or event.check.startswith(_PASSING_PREFIXES)
     return SeenFault(
         check=event.check,
@@ -171,7 +170,7 @@ def _fault_of(event: HealthEvent, by: str) -> SeenFault:
         by=frozenset({by}),
         action=event.action,
         fatal=event.fatal and event.strategy == names.EXECUTE_REMEDIATION,
-        planned=planned,
+        planned=is_planned_work(event.check, event.metadata),
         passing=passing,
         message=event.message,
         generated_at=event.generated_at,
@@ -318,7 +317,7 @@ def _holds(
     if node.unschedulable and not (theirs or handed_over):
         program, since = cordon_by
         yield SeenHold("cordon", program_of(program), since)
-    planned = [name for e in seen.events if (name := e.metadata.get(_MAINTENANCE_METADATA))]
+    planned = [name for e in seen.events if (name := e.metadata.get(PLANNED_METADATA))]
     for name in dict.fromkeys(planned):
         yield SeenHold("maintenance", "NVSentinel", name=name)
     yield from _validation(snapshot, node)

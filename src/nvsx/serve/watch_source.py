@@ -45,7 +45,7 @@ def event_of(fault: Fault, now: float, *, late: bool = False) -> TriggerEvent:
         delivery="/".join(
             p for p in (fault.node, fault.session_key, identity_of(fault.event)) if p
         ),
-        facts=TriggerFacts.of(fault.event, source=SOURCE),
+        facts=TriggerFacts.of(fault.event, source=SOURCE, quarantined=bool(fault.session_key)),
         received=now,
         event=fault.event,
         session_key=fault.session_key,

@@ -50,6 +50,7 @@ def setup(
         sender=SENDERS[kind],
         rules=source.rules(),
         events=source.events,
+        default=source.default,
         scheme=SCHEMES[scheme] if scheme else None,
         read_health_event=decoding.decode_cloudevent,
         compute=cel.value,

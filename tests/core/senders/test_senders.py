@@ -49,6 +49,23 @@ def test_a_mixed_group_is_read_alert_by_alert() -> None:
     assert [e.resolved for e in events] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("kind", "sample", "settings", "taken"),
+    [
+        ("alertmanager", "alertmanager/fault", {}, False),
+        ("alertmanager", "alertmanager/fault", {"default": True}, True),
+        ("nvsentinel", FAULT, {}, True),
+    ],
+)
+def test_alerts_go_to_the_catch_all_where_their_source_says_so(
+    kind: str, sample: str, settings: dict[str, Any], taken: bool
+) -> None:
+    """A fault that NVSentinel's exporter sends may always be caught, an alert only on request."""
+    headers = STRUCTURED if kind == "nvsentinel" else JSON
+    (event, *_) = read(body(sample), setup(kind, **settings), headers)
+    assert event.facts.catch_all is taken
+
+
 def test_a_rack_storm_tells_what_it_hides() -> None:
     """36 alerts shown and 36 cut off: 36 events, each of which says that 36 more exist."""
     alerts = [{"fingerprint": f"{n}", "labels": {"node": f"n{n}"}} for n in range(36)]

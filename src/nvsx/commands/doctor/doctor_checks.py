@@ -15,6 +15,7 @@ from nvsx.commands.doctor.checkup import (
     CLUSTER,
     NODES,
     NVSENTINEL,
+    PROJECT,
     CheckOutcome,
     Judge,
     all_checks,
@@ -25,7 +26,9 @@ from nvsx.commands.doctor.checkup import (
     warning,
 )
 from nvsx.commands.doctor.doctor_facts import Survey
+from nvsx.lint.coverage import WAY_OUT, describe_gaps
 from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.workloads import MODULES
 
 #: A cordon of one node reaches half of the GPU nodes with so many of them.
 BREAKER_NODES = 2
@@ -299,6 +302,34 @@ def incidents(survey: Survey) -> CheckOutcome:
     said = "1 node" if len(found) == 1 else f"{len(found)} nodes"
     lines = [f"{n.name}: {n.incident}" for n in found]
     return warning(f"{said} now", fix, *lines)
+
+
+# --- the project and this NVSentinel ------------------------------------------------------
+
+
+@check("coverage", "coverage", PROJECT)
+def coverage(survey: Survey) -> CheckOutcome:
+    """Only faults of monitors that are installed count, where that is known."""
+    seen = survey.project
+    if seen.trouble or not seen.runbooks:
+        return skipped("there are no runbooks")
+    covered = [c for c in seen.coverage if _is_reported_here(c.fault.module, survey)]
+    gaps: dict[str, list[str]] = {}
+    for gap in (c.fault for c in covered if c.is_gap):
+        gaps.setdefault(gap.check, []).append(gap.code or "any other code")
+    if gaps:
+        fix = f"{WAY_OUT}; all: nvsx doctor --coverage"
+        lines = [f"{check_name}: {', '.join(codes)}" for check_name, codes in gaps.items()]
+        return warning(describe_gaps(covered), fix, *lines)
+    return ok("every fatal fault that can be reported here fires a runbook")
+
+
+def _is_reported_here(name: str, survey: Survey) -> bool:
+    inst = survey.cluster.installation
+    if inst is None or not inst.found.value:
+        return True
+    module = inst.modules.get(name)
+    return name not in MODULES or (module is not None and module.desired > 0)
 
 
 CHECKS = tuple(all_checks())

@@ -17,12 +17,14 @@ import typer
 from nvsx.cluster import kubeconfig
 from nvsx.commands.doctor.checkup import CheckFinding, CheckOutcome, CheckupReport, examine
 from nvsx.commands.doctor.doctor_checks import CHECKS
-from nvsx.commands.doctor.survey import survey
+from nvsx.commands.doctor.survey import coverage_of, survey
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import UsageError
+from nvsx.lint.coverage import describe_gaps
 from nvsx.nvsentinel import rbac
-from nvsx.project import locate
+from nvsx.project import loader, locate
 from nvsx.project.home import Home
+from nvsx.screens.text_tables import print_table
 
 _WORDS = {
     "ok": ("ok", typer.colors.GREEN),
@@ -48,6 +50,10 @@ def doctor(
     open_uis: Annotated[
         bool, typer.Option("--open-uis", help="Forward NVSentinel's metrics ports, until Ctrl-C.")
     ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Print which runbook each fault of NVSentinel fires."),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="All evidence, also of what is well.")
     ] = False,
@@ -60,12 +66,16 @@ def doctor(
     Examples:
       nvsx doctor
       nvsx doctor -o json | jq '.checks[] | select(.status == "failed")'
+      nvsx doctor --coverage
       nvsx doctor --print-rbac > rbac.yaml
     """
     home: Home = ctx.obj
     as_json = wants_json(output)
     if print_rbac:
         typer.echo(rbac.render_manifest(home.settings.nvsentinel.namespace), nl=False)
+        return
+    if coverage:
+        _print_coverage(home, as_json=as_json)
         return
     if open_uis:
         _forward_ports(home)
@@ -78,6 +88,17 @@ def doctor(
     else:
         typer.echo("\n".join(lines(report, sys.stdout, verbose=verbose)))
     raise typer.Exit(report.exit_code)
+
+
+def _print_coverage(home: Home, *, as_json: bool) -> None:
+    """The table of faults and runbooks of the project. Contacts no cluster."""
+    covered = coverage_of(loader.discover(home.project.root))
+    if as_json:
+        typer.echo(json.dumps([c.as_dict() for c in covered], indent=2))
+        return
+    rows = [(c.fault.check, c.fault.code or "any other", c.fault.action, c.shown) for c in covered]
+    print_table(("CHECK", "ERROR CODE", "ACTION", "RUNBOOK"), rows, give_way=(1,))
+    typer.echo(f"\n{describe_gaps(covered) or 'Every fatal fault fires a runbook'}.")
 
 
 def _forward_ports(home: Home) -> None:

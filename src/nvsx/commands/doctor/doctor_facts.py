@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nvsx.lint.coverage import Coverage
 from nvsx.nvsentinel.installation import Installation
 
 
@@ -122,6 +123,7 @@ class ProjectSeen:
     runbooks: int = 0
     hooks: int = 0
     findings: tuple[Lint, ...] = ()
+    coverage: tuple[Coverage, ...] = ()
     settings_trouble: Trouble | None = None
     trouble: Trouble | None = None
     modes: tuple[str, ...] = ("webhook",)

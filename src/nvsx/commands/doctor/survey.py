@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from nvsx.commands.doctor.doctor_facts import (
 )
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
 from nvsx.core.errors import ClusterError, InvalidRunbook, NvsxError, UsageError
-from nvsx.core.runbook.catalog import LoadedRunbook
+from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.surroundings import (
     refuse_stale_kubeconfig,
@@ -43,7 +44,9 @@ from nvsx.follow.surroundings import (
     uses_service_account,
 )
 from nvsx.lint import lint_hooks, linter
+from nvsx.lint.coverage import Coverage, find_coverage
 from nvsx.nvsentinel.names import VOCABULARY
+from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
 from nvsx.project import cel, loader
 from nvsx.project.home import Home
 
@@ -179,9 +182,16 @@ def survey_project(home: Home) -> ProjectSeen:
         runbooks=len(catalog),
         hooks=len(scripts),
         findings=tuple(findings),
+        coverage=tuple(coverage_of(catalog)),
         guard=_try_guard(),
     )
     return _with_settings(home, seen)
+
+
+def coverage_of(catalog: Sequence[LoadedRunbook | BrokenRunbook]) -> list[Coverage]:
+    """Which runbook of the project each fault of NVSentinel would fire."""
+    books = [entry.runbook for entry in catalog if isinstance(entry, LoadedRunbook)]
+    return find_coverage(books, REPORTABLE_FAULTS, cel.evaluate)
 
 
 def _with_settings(home: Home, seen: ProjectSeen) -> ProjectSeen:

@@ -16,11 +16,11 @@ from typing import Literal
 
 from nvsx.core.runbook.schema import Runbook
 from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
 from nvsx.project.new_files import NewFile
 
-#: Which module reports a check or error code, by how its name begins.
-MONITORS = (("SysLogs", "syslog-health-monitor"), ("Gpu", "gpu-health-monitor"))
-_DCGM_CODE = ("DCGM_", "gpu-health-monitor")
+#: Which module reports a check or an error code.
+_MODULES = {name: f.module for f in REPORTABLE_FAULTS for name in (f.check, f.code) if name}
 
 State = Literal["new", "there", "kept", "conflict"]
 
@@ -70,9 +70,9 @@ def caveat(inst: Installation | None) -> str:
 
 def monitors_of(book: Runbook) -> set[str]:
     """The modules that can report what a runbook's triggers name."""
-    names = [n for t in book.triggers for n in (*t.check, *t.error_code)]
+    names = [n for t in book.triggers for n in (t.check or t.error_code)]
     names += [m for t in book.triggers if t.when for m in re.findall(r'"(\w+)"', t.when)]
-    return {module for n in names for head, module in (*MONITORS, _DCGM_CODE) if n.startswith(head)}
+    return {_MODULES[name] for name in names if name in _MODULES}
 
 
 # --- the project folder -------------------------------------------------------------------

@@ -7,7 +7,8 @@ words. The most specific rule wins; a tie fires nothing.
 
 Specificity, first difference decides: names an error code · names a check or has a
 `when` · number of criteria · triggers before tags before detect watches · fewer
-alternatives.
+alternatives. The catch-all (`default: true`) comes after all of them, so it takes what no
+other rule matches.
 """
 
 from __future__ import annotations
@@ -19,96 +20,26 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from nvsx.core.incident.session import HealthEvent
+from nvsx.core.routing.trigger_facts import EVENT_KEYS, TriggerFacts
+from nvsx.core.routing.vocabulary import is_planned_work
 from nvsx.core.runbook.schema import Runbook, Trigger
 from nvsx.core.watches.node_watches import NodeConditionWatch
 
-#: The keys of `event` in a `when` expression.
-EVENT_KEYS = (
-    "checkName",
-    "errorCode",
-    "isFatal",
-    "isHealthy",
-    "recommendedAction",
-    "processingStrategy",
-    "entities",
-    "nodeName",
-    "message",
-    "agent",
-    "componentClass",
-    "labels",
-    "source",
-    "cluster",
-    "generatedAt",
-)
-
-
-class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as a source decoded it. "" and () stand for "the source did not say".
-
-    `recommended_action` and `processing_strategy` are enum names, `entities` are
-    (type, value) pairs, `generated_at` is Unix seconds.
-    """
-
-    node: str = ""
-    check_name: str = ""
-    error_codes: tuple[str, ...] = ()
-    is_fatal: bool = False
-    is_healthy: bool = False
-    recommended_action: str = ""
-    processing_strategy: str = "EXECUTE_REMEDIATION"
-    entities: tuple[tuple[str, str], ...] = ()
-    message: str = ""
-    agent: str = ""
-    component_class: str = ""
-    labels: Mapping[str, str] = {}
-    source: str = ""
-    cluster: str = ""
-    generated_at: float | None = None
-
-    @classmethod
-    def of(cls, event: HealthEvent, *, source: str = "", cluster: str = "") -> TriggerFacts:
-        """A health event of NVSentinel; its metadata serve as labels."""
-        return cls(
-            node=event.node,
-            check_name=event.check,
-            error_codes=event.error_codes,
-            is_fatal=event.fatal,
-            is_healthy=event.healthy,
-            recommended_action=event.action,
-            processing_strategy=event.strategy,
-            entities=event.entities,
-            message=event.message,
-            agent=event.agent,
-            component_class=event.component_class,
-            labels=event.metadata,
-            source=source,
-            cluster=cluster,
-            generated_at=event.generated_at or None,
-        )
-
-    def event(self) -> dict[str, object]:
-        """The `event` of a `when` expression; what the source did not say is no key of it."""
-        said: dict[str, object] = {
-            "checkName": self.check_name,
-            "recommendedAction": self.recommended_action,
-            "processingStrategy": self.processing_strategy,
-            "nodeName": self.node,
-            "message": self.message,
-            "agent": self.agent,
-            "componentClass": self.component_class,
-            "source": self.source,
-            "cluster": self.cluster,
-            "generatedAt": self.generated_at,
-        }
-        return {
-            **{key: value for key, value in said.items() if value},
-            "errorCode": list(self.error_codes),
-            "isFatal": self.is_fatal,
-            "isHealthy": self.is_healthy,
-            "entities": [{"entityType": t, "entityValue": v} for t, v in self.entities],
-            "labels": dict(self.labels),
-        }
+__all__ = [
+    "EVENT_KEYS",
+    "Evaluate",
+    "Explanation",
+    "Holds",
+    "RouteResult",
+    "Router",
+    "RuleResult",
+    "TriggerFacts",
+    "Truth",
+    "detect_conditions",
+    "find_unknown_event_keys",
+    "no_expressions",
+    "route",
+]
 
 
 class Truth(NamedTuple):
@@ -182,6 +113,10 @@ class Router:
 
         b fires: it names the code, and says so in `triggers`. With a second runbook like b
         neither would: which one is meant is for people to say, not for the order of files.
+
+        A runbook d with `triggers: [{default: true}]` matches each fatal event too, at the
+        lowest rank: it fires for SysLogsXIDError 110, which a, b and c leave alone (a only
+        without its agent), and for 79 never. A second catch-all ties with it.
         """
         said = _Said(event, evaluate)
         explanations = tuple(
@@ -272,7 +207,8 @@ def _make_rules(runbook: Runbook) -> Iterator[_Rule]:
         yield _NeverRule()
     elif runbook.triggers:
         for index, trigger in enumerate(runbook.triggers):
-            yield _TriggerRule(f"triggers[{index}]", trigger)
+            rule = f"triggers[{index}]"
+            yield _CatchAllRule(rule) if trigger.default else _TriggerRule(rule, trigger)
     else:
         yield from map(_TagRule, runbook.metadata.tags)
         yield from map(_DetectRule, detect_conditions(runbook))
@@ -283,6 +219,49 @@ class _NeverRule:
 
     def judge(self, said: _Said) -> RuleResult:  # noqa: ARG002
         return self._result
+
+
+class _CatchAllRule:
+    """An entry `default: true`: takes what is left of faults and quarantines.
+
+    | event                                         | taken | because                         |
+    |-----------------------------------------------|-------|---------------------------------|
+    | fatal, EXECUTE_REMEDIATION                    | yes   | NVSentinel acts on it           |
+    | not fatal, or stored only                     | no    | nothing follows: XID 31         |
+    | the same, and the node is quarantined for it  | yes   | work stops on the node          |
+    | healthy                                       | no    | it is the end of a fault        |
+    | CSPMaintenance, a MaintenanceRequest          | no    | planned work pages nobody       |
+    | an alert of a source without `default: true`  | no    | most alerts are about no fault  |
+    """
+
+    _RANK = (-1,)  # below the lowest rank of every other rule
+
+    def __init__(self, rule: str) -> None:
+        self._rule = rule
+        reason = f"{rule} is the catch-all (default: true): it takes what no other runbook matches"
+        self._match = RuleResult(rule, True, reason, self._RANK)
+
+    def judge(self, said: _Said) -> RuleResult:
+        against = self._find_objection(said.event)
+        return RuleResult(self._rule, False, against) if against else self._match
+
+    def _find_objection(self, event: TriggerFacts) -> str:
+        if event.is_healthy:
+            return "the event is healthy"
+        if is_planned_work(event.check_name, event.labels):
+            return "it is planned work, which the catch-all leaves to a runbook that names it"
+        if not event.catch_all:
+            return (
+                f"alerts of {event.source} go to the catch-all only with "
+                f"serve.sources.{event.source}.default: true in nvsx.yaml"
+            )
+        if event.quarantined:
+            return ""
+        if not event.is_fatal:
+            return "the event is not fatal, and the node is not quarantined for it"
+        if event.processing_strategy != "EXECUTE_REMEDIATION":
+            return f"its strategy is {event.processing_strategy}: NVSentinel does not act on it"
+        return ""
 
 
 class _TriggerRule:

@@ -133,13 +133,22 @@ class Trigger(Model):
         min_length=1,
         description="EXECUTE_REMEDIATION, STORE_ONLY or STORE_AND_ANALYSE.",
     )
+    default: bool = Field(
+        False,
+        description="The catch-all: takes what no other runbook matches. `true` stands alone.",
+    )
 
     @model_validator(mode="after")
     def _require_criteria(self) -> Self:
-        if not self.criteria:
+        if self.default and len(self.model_fields_set) > 1:
+            raise ValueError(
+                "`default: true` takes what no other runbook matches, so no other key can "
+                "stand beside it: give the other keys an entry of their own"
+            )
+        if not self.default and not self.criteria:
             raise ValueError(
                 "a trigger needs at least one of check, errorCode, agent, componentClass, "
-                "recommendedAction, labels, when"
+                "recommendedAction, labels, when, or `default: true`"
             )
         return self
 

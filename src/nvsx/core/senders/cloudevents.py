@@ -206,6 +206,7 @@ NVSENTINEL = Sender(
     scheme="bearer",
     horizon=24 * 3600.0,  # 17 tries with growing pauses, then a restart that sends it again
     takes_access_tokens=True,
+    sends_alerts=False,
     assume_type=_assume_type,
     starts="a health event",
     recovers="`isHealthy: true`",

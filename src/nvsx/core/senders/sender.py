@@ -47,13 +47,14 @@ class SourceSetup(msgspec.Struct, frozen=True, kw_only=True):
     `rules` find values, by the value's name; `events` replaces the sender's event types that
     may start a run. `scheme` is how its requests are signed, None when no secret is configured
     and the caller's token is all there is. `search_time` is for the patterns of one message,
-    whatever the number of its events.
+    whatever the number of its events. `default`: its alerts may go to the catch-all.
     """
 
     name: str
     sender: Sender
     rules: Mapping[str, tuple[Extract, ...]] = {}
     events: tuple[str, ...] = ()
+    default: bool = False
     scheme: SignatureScheme | None = None
     read_health_event: ReadHealthEvent
     compute: Compute = no_computation
@@ -81,7 +82,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     in seconds, it may repeat a delivery. `event_types` are those of its types that start a run,
     for a sender that tells them apart. `reads_answers`: somebody reads what nvsx answers, so
     a runbook that does not exist is an error. `takes_access_tokens`: tokens of /oauth/token
-    let it in. `assume_type` is the content type of a saved body, by the headers (in lower
+    let it in. `sends_alerts`: what it sends is somebody's alert, not NVSentinel's own event.
+    `assume_type` is the content type of a saved body, by the headers (in lower
     case) and the body.
 
     `starts`, `recovers` and `known_by` are its words in docs/webhooks.md: what starts a run,
@@ -95,6 +97,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     event_types: tuple[str, ...] = ()
     reads_answers: bool = False
     takes_access_tokens: bool = False
+    sends_alerts: bool = True
     assume_type: Callable[[Mapping[str, str], bytes], str] = _assume_json
     starts: str
     recovers: str = ""
@@ -119,9 +122,10 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
         facts, health_event = msgspec.structs.replace(facts, node=""), None
     if runbook and not is_runbook_name(runbook):
         refusal, runbook = refusal or f"{quote(runbook)} is no runbook's name", ""
+    catch_all = setup.default or not setup.sender.sends_alerts
     return msgspec.structs.replace(
         event,
-        facts=facts,
+        facts=msgspec.structs.replace(facts, catch_all=catch_all),
         event=health_event,
         horizon=setup.sender.horizon,
         runbook="" if event.resolved else runbook,

@@ -69,6 +69,9 @@ class Source(Model):
     check: Extracts = Field((), description="Where the check's name is.")
     error_code: Extracts = Field((), description="Where the error code is.")
     cluster: Extracts = Field((), description="Where the cluster's name is.")
+    default: bool = Field(
+        False, description="Whether alerts that no runbook matches go to the catch-all."
+    )
 
     @model_validator(mode="after")
     def _refuse_two_places_of_secret(self) -> Source:
@@ -120,6 +123,8 @@ def misplaced_keys(kind: str, source: Source) -> Mapping[str, str]:
     sender = SENDERS[kind]
     if source.events and not sender.event_types:
         found["events"] = f"a {kind} source has no event types"
+    if source.default and not sender.sends_alerts:
+        found["default"] = f"what a {kind} source sends always may go to the catch-all"
     scheme = SCHEMES[source.signature or sender.scheme]
     if source.timestamp_header and not scheme.timestamped:
         found["timestampHeader"] = f"signature {scheme.name} has no timestamp header to name"

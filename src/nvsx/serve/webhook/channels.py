@@ -63,6 +63,7 @@ def set_up_source(
         sender=sender,
         rules=source.rules(),
         events=source.events,
+        default=source.default,
         scheme=signatures.SCHEMES[source.signature or sender.scheme] if signed else None,
         read_health_event=read_health_event,
         compute=compute,
