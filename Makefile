@@ -2,7 +2,7 @@
 # ARGS goes to the program a target runs: make test ARGS='tests/core -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock test test-rest test-all check format format-check lint types imports shell docs docs-check bench mutants clean
+.PHONY: help env lock test test-rest test-all check format format-check lint types imports names shell docs docs-check bench mutants clean
 
 ARGS ?=
 PY := .venv/bin/python
@@ -34,7 +34,7 @@ test-rest: env ## run the others: kubectl, servers, real processes, slow ones
 test-all: env ## run all tests; those that lack kubectl or a server say so and skip
 	$(PYTEST) $(ARGS)
 
-check: format-check lint types imports shell docs-check ## everything CI checks besides the tests
+check: format-check lint types imports names shell docs-check ## everything CI checks besides the tests
 
 format: env ## format the code and fix what ruff can fix
 	$(PY) -m ruff format
@@ -51,6 +51,9 @@ types: env
 
 imports: env
 	.venv/bin/lint-imports --no-logo
+
+names: env
+	$(PY) .ci/check-names
 
 shell: env
 	.venv/bin/shellcheck $(SHELL_SCRIPTS)

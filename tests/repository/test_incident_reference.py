@@ -10,7 +10,7 @@ import pytest
 from docs.make import incident_reference as page
 from tests.core.incident.timelines import repaired
 
-from nvsx.core.incident.incident_document import Job, document_of
+from nvsx.core.incident.incident_document import NodeJob, document_of
 
 
 def test_a_field_that_was_published_is_never_dropped(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_every_field_of_a_file_is_in_the_schema() -> None:
     """The file of an incident with faults, a session, an attempt and jobs has nothing more than
     the schema names, at each of its levels."""
     incident = repaired().incident
-    job = Job(namespace="ml", name="train-4")
+    job = NodeJob(namespace="ml", name="train-4")
     document = json.loads(
         msgspec.json.encode(document_of("i-1", incident, jobs=(job,), daemons=(job,)))
     )
@@ -37,7 +37,7 @@ def test_every_field_of_a_file_is_in_the_schema() -> None:
         ("faults", "DocumentFault"),
         ("sessions", "DocumentSession"),
         ("attempts", "DocumentAttempt"),
-        ("jobs", "Job"),
+        ("jobs", "NodeJob"),
     ):
         assert document[field]
         assert document[field][0].keys() <= definitions[name]["properties"].keys()

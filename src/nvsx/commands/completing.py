@@ -69,7 +69,7 @@ def _words_of_line(env: Mapping[str, str]) -> tuple[list[str], str]:
     return words[:-1], words[-1]
 
 
-def _describe(candidate: Candidate) -> str:
+def _describe_word(candidate: Candidate) -> str:
     return _UNTOLD.sub(" ", candidate.about)[:_ABOUT_CELLS].strip()
 
 
@@ -80,13 +80,13 @@ def _format_for_bash(found: Sequence[Candidate]) -> str:
 def _format_for_zsh(found: Sequence[Candidate]) -> str:
     """`_files` when nothing fits, so that file names are offered as elsewhere."""
     shown = "\n".join(
-        f'"{c.text.replace(":", chr(92) * 2 + ":")}":"{_describe(c) or c.text}"' for c in found
+        f'"{c.text.replace(":", chr(92) * 2 + ":")}":"{_describe_word(c) or c.text}"' for c in found
     )
     return f"_arguments '*: :(({shown}))'" if found else "_files"
 
 
 def _format_for_fish(found: Sequence[Candidate]) -> str:
-    return "\n".join(f"{c.text}\t{_describe(c)}" for c in found)
+    return "\n".join(f"{c.text}\t{_describe_word(c)}" for c in found)
 
 
 _FORMATS = {"bash": _format_for_bash, "zsh": _format_for_zsh, "fish": _format_for_fish}

@@ -76,14 +76,14 @@ _PLAINLY = "write it plainly, one command a line, text in quotes"
 
 def hosts_in(text: str) -> frozenset[str]:
     """The hosts of all addresses in a text."""
-    return frozenset(host for url in _urls(text) if (host := _host(url)))
+    return frozenset(host for url in _find_urls(text) if (host := _host_of(url)))
 
 
-def _urls(text: str) -> list[str]:
+def _find_urls(text: str) -> list[str]:
     return re.findall(URL.pattern, text, re.IGNORECASE)
 
 
-def _host(url: str) -> str:
+def _host_of(url: str) -> str:
     match = re.match(r"\w+://(?:[^/@\s]*@)?([^/\s:?#\"'`<>)\]\\]+)", url)
     return match[1].casefold().rstrip(".,;") if match else ""
 
@@ -111,7 +111,7 @@ def _check_text(text: str, hosts: Collection[str] | None) -> Iterator[Objection]
         message = f"`{write.command}` writes to the cluster"
         yield Objection(write.line, message, "NVSentinel does that")
     for number, line in enumerate(text.split("\n"), 1):
-        for host in (_host(url) for url in _urls(line)):
+        for host in (_host_of(url) for url in _find_urls(line)):
             if hosts is not None and host and "$" not in host and host not in hosts:
                 message = f"names the host {host}, which the page does not"
                 yield Objection(number, message, "use an address of the page, or a variable")

@@ -47,7 +47,7 @@ def judge_by_incident(
     incident, chain = run.incident.current, run.ports.chain
     state = run.state.stage(stage.id)
     repair = state.repair if state is not None and state.begins > 1 else 0
-    proof = _prove(incident, fault, stage.id, repair)
+    proof = _prove_watch(incident, fault, stage.id, repair)
     unseen = _attempt_is_unseen(incident, snap, repair)
     judged = []
     for item, verdict in zip(stage.watch, verdicts, strict=True):
@@ -56,11 +56,11 @@ def judge_by_incident(
         elif unseen and proof is None:
             judged.append(pending(f"the request of attempt {repair} is not to be seen yet"))
         else:
-            judged.append(_judge(incident, fault, proof, verdict))
+            judged.append(_judge_attempts(incident, fault, proof, verdict))
     return judged
 
 
-def _prove(
+def _prove_watch(
     incident: IncidentState, fault: FaultRecord, stage: str, repair: int
 ) -> StageProof | None:
     """What proves the stage. One that a further attempt began anew is not proven by earlier ones:
@@ -87,17 +87,17 @@ def _is_a_mark(chain: Chain, item: Watch | AnyOf) -> bool:
     return all(not w.absent and chain.is_own_mark(w) for w in members)
 
 
-def _judge(
+def _judge_attempts(
     incident: IncidentState, fault: FaultRecord, proof: StageProof | None, verdict: Verdict
 ) -> Verdict:
     if proof is not None and proof.kind == "already":
-        return satisfied(f"already quarantined since {_clock(proof.at)}", proof.at)
+        return satisfied(f"already quarantined since {_format_clock_of(proof.at)}", proof.at)
     if verdict.kind == "satisfied":
         if proof is None and _came_into_a_session(incident, fault):
             return pending(f"{verdict.detail} (from before {fault.short})".strip())
         return verdict
     if proof is not None and verdict.kind != "invalid":
-        return satisfied(f"seen at {_clock(proof.at)}", proof.at)
+        return satisfied(f"seen at {_format_clock_of(proof.at)}", proof.at)
     if verdict.kind == "failed":
         # Whether a repair has failed for good is the incident's word: NVSentinel tries again.
         return pending(verdict.detail)
@@ -112,7 +112,7 @@ def _came_into_a_session(incident: IncidentState, fault: FaultRecord) -> bool:
     return session.order < fault.order
 
 
-def _clock(at: float | None) -> str:
+def _format_clock_of(at: float | None) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}Z" if at else "an unknown time"
 
 

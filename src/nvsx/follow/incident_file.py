@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from nvsx.core.errors import NvsxError
-from nvsx.core.incident.incident_document import Job, document_of
+from nvsx.core.incident.incident_document import NodeJob, document_of
 from nvsx.core.watches.snapshot import Pod
 from nvsx.follow.evidence_keeper import note_lost_evidence
 from nvsx.follow.run_context import RunContext
@@ -53,7 +53,7 @@ def _remember_jobs(run: RunContext) -> None:
     run.jobs_are_final = bool(run.jobs) and snap.session.open
 
 
-def _make_job(pod: Pod) -> Job:
-    return Job(
+def _make_job(pod: Pod) -> NodeJob:
+    return NodeJob(
         namespace=pod.namespace, name=pod.name, owner=pod.owner, phase=pod.phase, gpus=pod.gpus
     )

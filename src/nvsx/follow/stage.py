@@ -201,13 +201,13 @@ def call_people(run: RunContext, stage: Stage) -> None:
     }
     calling = scripts.run_hook(run, stage, path, "failure", repair=run.repair_no, facts=facts)
     # Not the stage's own task: the stage may pass while the hook still runs.
-    task = asyncio.ensure_future(_call(calling, after=run.calling))
+    task = asyncio.ensure_future(_call_hook(calling, after=run.calling))
     run.calling = task
     run.background.add(task)
     task.add_done_callback(run.background.discard)
 
 
-async def _call(calling: Awaitable[bool], *, after: asyncio.Task[None] | None) -> None:
+async def _call_hook(calling: Awaitable[bool], *, after: asyncio.Task[None] | None) -> None:
     """One call after the other."""
     if after is not None:
         await asyncio.wait({after})

@@ -59,7 +59,7 @@ def read_script(text: str, first_line: int = 1) -> BashScript:
 
 
 @cache
-def _parser() -> Parser:
+def _make_parser() -> Parser:
     import tree_sitter_bash
     from tree_sitter import Language, Parser
 
@@ -70,7 +70,7 @@ def _parse_mended(source: bytes) -> tuple[bytes, Node]:
     """The tree, and the text it is of. Now and then the grammar takes `a= b=` and the line
     below for one command; a semicolon says what the line's end says to bash."""
     for _ in range(_MOST_MENDS):
-        root = _parser().parse(source).root_node
+        root = _make_parser().parse(source).root_node
         cut = next(_find_lost_ends(root, source), None)
         if cut is None:
             break
@@ -140,11 +140,11 @@ class _TreeReader(WordReader):
         if first == "((" or node.type == "c_style_for_statement":
             self.take_arithmetic(node, node.children)
             for child in node.children_by_field_name("body"):
-                self.visit(child, _weaken(self.reach))
+                self.visit(child, _weaken_reach(self.reach))
             return
         if node.type == "for_statement":
             self._take_loop(node)
-        inside: Reach = _weaken(self.reach) if node.type == "elif_clause" else self.reach
+        inside: Reach = _weaken_reach(self.reach) if node.type == "elif_clause" else self.reach
         here, truth, judged = inside, None, False
         for index, child in enumerate(node.children):
             if child.type in ("then", "do_group", "&&", *_OTHERWISE):
@@ -152,7 +152,7 @@ class _TreeReader(WordReader):
                 here = _reach_after(inside, truth, wanted=wanted)
                 judged = judged or child.type == "then"
             elif child.type == "case_item":
-                here = _weaken(inside)
+                here = _weaken_reach(inside)
             loop_word = node.type == "for_statement" and child.type != "do_group"
             if child.is_named and not loop_word and node.field_name_for_child(index) != "name":
                 self.visit(child, here)
@@ -300,7 +300,7 @@ class _TreeReader(WordReader):
             elif child.type in _REDIRECTS:
                 self._take_redirect(child, command)
             elif child.is_named and not child.type.startswith(("heredoc", "file_desc")):
-                self.visit(child, _weaken(self.reach))
+                self.visit(child, _weaken_reach(self.reach))
         start, end, body = (parts.get(f"heredoc_{x}") for x in ("start", "end", "body"))
         if start is None or end is None:
             self.leave_unread(node, "has a here-document that nothing ends")
@@ -331,12 +331,12 @@ def _constant_truth(node: Node) -> bool | None:
     return {b"true": True, b":": True, b"false": False}.get(node.text or b"")
 
 
-def _weaken(reach: Reach) -> Reach:
+def _weaken_reach(reach: Reach) -> Reach:
     return "never" if reach == "never" else "maybe"
 
 
 def _reach_after(reach: Reach, truth: bool | None, *, wanted: bool) -> Reach:
     """Whether what hangs on a condition runs, when it runs if the condition is `wanted`."""
     if truth is None:
-        return _weaken(reach)
+        return _weaken_reach(reach)
     return reach if truth == wanted else "never"

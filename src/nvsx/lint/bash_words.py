@@ -118,11 +118,11 @@ class WordReader:
         for child in (c for c in node.children if c.type in _EXPANSIONS):
             text = self.text_of(child)  # some begin with the blank before them
             begin = child.start_byte + len(text) - len(text.lstrip())
-            parts += [self._unescape(node, at, begin, quote), self.make_part(child)]
+            parts += [self._unescape_text(node, at, begin, quote), self.make_part(child)]
             at = child.end_byte
-        return [*parts, self._unescape(node, at, node.end_byte - quote, quote)]
+        return [*parts, self._unescape_text(node, at, node.end_byte - quote, quote)]
 
-    def _unescape(self, node: Node, begin: int, end: int, quote: int) -> WordPart:
+    def _unescape_text(self, node: Node, begin: int, end: int, quote: int) -> WordPart:
         text = self.text_between(begin, end)
         escaped = r"\\([\"\\$`\n])" if quote else r"\\([\\$`\n])"
         left = re.sub(escaped, "", text)

@@ -125,7 +125,7 @@ class _WriteJudge:
         for command in script.commands:
             self._learn_function(command)
         for command in script.commands:
-            self._judge(self._find_program(command), command, depth)
+            self._judge_command(self._find_program(command), command, depth)
         self.unjudged += [ClusterWrite(at, f"what {what}") for at, what in script.unread[:1]]
 
     def _learn_names(self, command: ShellCommand) -> None:
@@ -150,7 +150,7 @@ class _WriteJudge:
 
     def _find_program(self, command: ShellCommand) -> list[str]:
         """The command without prefixes and empty words, variables put in."""
-        left = [w for word in command.words for w in self._expand(word.shown)]
+        left = [w for word in command.words for w in self._expand_words(word.shown)]
         while left:
             head = _base_name(left[0])
             if not left[0] or (left[0].startswith("-") and left[0] != "-"):
@@ -164,7 +164,7 @@ class _WriteJudge:
                 break
         return left
 
-    def _expand(self, word: str) -> list[str]:
+    def _expand_words(self, word: str) -> list[str]:
         """A word with known variables put in; one that is only a variable may become several."""
         whole = _VARIABLE.fullmatch(word)
         text = word
@@ -182,7 +182,7 @@ class _WriteJudge:
             return default
         return "kubectl" if name.upper() in ("KUBECTL", "KUBECTL_BIN") else match[0]
 
-    def _judge(self, words: list[str], command: ShellCommand, depth: int) -> None:
+    def _judge_command(self, words: list[str], command: ShellCommand, depth: int) -> None:
         if not words:
             return
         program, rest = _base_name(words[0]), words[1:]

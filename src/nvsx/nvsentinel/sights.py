@@ -91,7 +91,7 @@ def sight_of(
     intake knows of the node. `cordon_by` is which program set spec.unschedulable, and when
     (managedFields). `routes` says whether a runbook wants a fault that is not fatal."""
     node = snapshot.node
-    unread = _unread(snapshot)
+    unread = _list_unread(snapshot)
     seen = marks.read(node) if node is not None else Marks()
     ready = node.condition("Ready") if node is not None else None
     faults = [*_faults_of_node(node, seen), *_faults_of_events(snapshot)]
@@ -106,20 +106,20 @@ def sight_of(
         ready=node.ready if node is not None else None,
         ready_at=ready.transition if ready is not None else 0.0,
         schedulable=node is not None and not node.unschedulable,
-        session=_session(node, seen),
+        session=_read_session(node, seen),
         faults=tuple(
-            msgspec.structs.replace(f, routed=f.fatal or routes(f)) for f in _merged(faults)
+            msgspec.structs.replace(f, routed=f.fatal or routes(f)) for f in _merge_faults(faults)
         ),
         alerts=tuple(alerts),
-        repairs=tuple(_repairs(snapshot, installation)),
-        holds=tuple(_holds(snapshot, node, seen, cordon_by)),
+        repairs=tuple(_read_repairs(snapshot, installation)),
+        holds=tuple(_read_holds(snapshot, node, seen, cordon_by)),
         causes=tuple(causes),
-        chain=_chain(node, installation),
+        chain=_read_chain(node, installation),
         unread=frozenset(unread),
     )
 
 
-def _unread(snapshot: Snapshot) -> Iterable[str]:
+def _list_unread(snapshot: Snapshot) -> Iterable[str]:
     """A kind that is not installed is read: there is none of it. A Node that is None without a
     reason is certainly gone."""
     for source, why in snapshot.unread.items():
@@ -177,7 +177,7 @@ def _fault_of(event: HealthEvent, by: str) -> SeenFault:
     )
 
 
-def _merged(faults: Iterable[SeenFault]) -> list[SeenFault]:
+def _merge_faults(faults: Iterable[SeenFault]) -> list[SeenFault]:
     """One fault for all that show the same thing; the annotation, which comes first, knows most."""
     merged: list[SeenFault] = []
     for fault in faults:
@@ -212,7 +212,7 @@ def _is_same(one: SeenFault, other: SeenFault) -> bool:
 # --- marks ------------------------------------------------------------------------------------
 
 
-def _session(node: Node | None, seen: Marks) -> SeenSession:
+def _read_session(node: Node | None, seen: Marks) -> SeenSession:
     """A state label alone counts for little: it can be written after the end."""
     if node is None:
         return SeenSession()
@@ -247,7 +247,7 @@ _OUTCOMES: Mapping[str, tuple[RepairOutcome, Failure]] = {
 }
 
 
-def _repairs(snapshot: Snapshot, installation: Installation | None) -> Iterable[SeenRepair]:
+def _read_repairs(snapshot: Snapshot, installation: Installation | None) -> Iterable[SeenRepair]:
     configured = installation.repairs if installation is not None else ()
     pairs = frozenset((r.group, r.kind) for r in configured)
     completes = {(r.group, r.kind): r.complete_condition for r in configured}
@@ -256,10 +256,10 @@ def _repairs(snapshot: Snapshot, installation: Installation | None) -> Iterable[
             continue
         if maintenance.is_maintenance(resource, pairs):
             complete = completes.get((resource.group, resource.kind), "")
-            yield _repair(resource, complete)
+            yield _read_repair(resource, complete)
 
 
-def _repair(resource: Resource, complete_type: str) -> SeenRepair:
+def _read_repair(resource: Resource, complete_type: str) -> SeenRepair:
     word, detail = maintenance.read_outcome(resource, complete_type=complete_type)
     outcome, failure = _OUTCOMES[word]
     signal = resource.condition("SignalSent")
@@ -300,7 +300,7 @@ def _failure_of(resource: Resource, *, refused: bool) -> Failure:
 # --- holds ------------------------------------------------------------------------------------
 
 
-def _holds(
+def _read_holds(
     snapshot: Snapshot, node: Node | None, seen: Marks, cordon_by: tuple[str, float]
 ) -> Iterable[SeenHold]:
     if node is None:
@@ -320,7 +320,7 @@ def _holds(
     planned = [name for e in seen.events if (name := e.metadata.get(PLANNED_METADATA))]
     for name in dict.fromkeys(planned):
         yield SeenHold("maintenance", "NVSentinel", name=name)
-    yield from _validation(snapshot, node)
+    yield from _read_validation(snapshot, node)
     upgrade = node.labels.get(_UPGRADE_LABEL, "")
     if upgrade in _UPGRADE_AT_WORK or node.labels.get(_CLIENT_LABEL) == _CLIENT_PAUSED:
         yield SeenHold("driver upgrade", _GPU_OPERATOR, detail=upgrade)
@@ -331,7 +331,7 @@ def _is_handed_over(node: Node, seen: Marks) -> bool:
     return gone and seen.handed_over and not seen.by_hand
 
 
-def _validation(snapshot: Snapshot, node: Node) -> Iterable[SeenHold]:
+def _read_validation(snapshot: Snapshot, node: Node) -> Iterable[SeenHold]:
     """The newest one. Failed is terminal, and such a request stays for weeks: it holds the node
     only while that is cordoned."""
     of_node = [
@@ -367,7 +367,7 @@ def program_of(manager: str) -> str:
 # --- the installation -------------------------------------------------------------------------
 
 
-def _chain(node: Node | None, installation: Installation | None) -> SeenChain:
+def _read_chain(node: Node | None, installation: Installation | None) -> SeenChain:
     opted_out = marks.opted_out(node) if node is not None else ""
     if installation is None:
         return SeenChain(repairing=names.REPAIRING_ACTIONS, opted_out=opted_out)

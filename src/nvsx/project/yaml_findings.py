@@ -105,7 +105,7 @@ class _Where:
                     self.owner = here[0] if len(here) == 1 else None
                     named = _takes_names(self.owner, part)
                     here = _field_models(here, part)
-                if _contains(self.value, part):
+                if _contains_problem(self.value, part):
                     self.value = self.value[part]
                     self.path = (*self.path, part)
 
@@ -115,7 +115,7 @@ class _Where:
         return next((p for p in reversed(self.path) if isinstance(p, str)), "")
 
 
-def _contains(value: Any, part: str | int) -> bool:
+def _contains_problem(value: Any, part: str | int) -> bool:
     if isinstance(value, list):
         return isinstance(part, int) and 0 <= part < len(value)
     return isinstance(value, Mapping) and part in value

@@ -115,9 +115,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to work; runs submitted before begin now."""
-        heeding = heed(self._inbox, self._clock, self._do)
+        heeding = heed(self._inbox, self._clock, self._carry_out)
         self._pump = asyncio.create_task(heeding, name="asks")
-        self._fill()
+        self._fill_places()
 
     def taken(self, taken: Taken) -> None:
         """What the intake has stored: a new run is queued, a storm is known."""
@@ -134,7 +134,7 @@ class Dispatcher:
             return
         self._slots[lease.run_id] = Slot(lease, resumed)
         self._queue.append(lease.run_id)
-        self._fill()
+        self._fill_places()
 
     async def stop(self, grace: float | None = None) -> None:
         """Begin nothing more; let running scripts end for `grace` seconds; then leave what
@@ -159,19 +159,19 @@ class Dispatcher:
 
     # --- working --------------------------------------------------------------------------
 
-    def _fill(self) -> None:
+    def _fill_places(self) -> None:
         while self._queue and not self._stopping and self._pump is not None:
             if self._working >= self._limits.max_concurrent_runs:
                 return
-            self._begin(self._queue.popleft())
+            self._begin_work(self._queue.popleft())
 
-    def _begin(self, run_id: str) -> None:
+    def _begin_work(self, run_id: str) -> None:
         slot = self._slots[run_id]
         self._working += 1
         slot.counts = True
-        slot.task = asyncio.create_task(self._work(slot), name=f"run {run_id}")
+        slot.task = asyncio.create_task(self._work_run(slot), name=f"run {run_id}")
 
-    async def _work(self, slot: Slot) -> None:
+    async def _work_run(self, slot: Slot) -> None:
         run_id = slot.lease.run_id
         WORKED_RUN.set(run_id)
         try:
@@ -188,21 +188,21 @@ class Dispatcher:
             self._give_turn_back(slot)
             del self._slots[run_id]
             self._storms.forget(run_id)
-            self._fill()
+            self._fill_places()
 
     def _give_turn_back(self, slot: Slot) -> None:
         """A run that only watches its incident leaves its turn to the next."""
         if slot.counts:
             slot.counts = False
             self._working -= 1
-            self._fill()
+            self._fill_places()
 
     async def _to_the_end(self, slot: Slot) -> None:
         """Work the run until it has finished, through crashes and a store that is busy."""
         failures, bugs, last = 0, 0, ""
         while True:
             try:
-                await self._once(slot, last)
+                await self._work_once(slot, last)
             except (StaleOwner, asyncio.CancelledError):
                 raise
             except Exception as error:
@@ -218,14 +218,14 @@ class Dispatcher:
                 )
                 self._crashed(slot.lease.run_id)
                 if bugs >= TRIES:
-                    return await self._end(slot, "failed", last)
+                    return await self._end_run(slot, "failed", last)
             else:
                 return None
             finally:
                 slot.run = slot.runner = None
             await self._clock.sleep(min(LONGEST_PAUSE, 2.0**failures))
 
-    async def _once(self, slot: Slot, last_error: str) -> None:
+    async def _work_once(self, slot: Slot, last_error: str) -> None:
         """Take the run up from its journal and work it."""
         run_id = slot.lease.run_id
         entries = await self._journal.read(run_id)
@@ -233,7 +233,7 @@ class Dispatcher:
         if entries and isinstance(entries[-1].body, j.Finish):
             return
         runbook = start.runbook if start else (await self._journal.run(run_id)).runbook
-        request = await self._request(run_id, start)
+        request = await self._read_request(run_id, start)
         if slot.resumed:
             self._storms.know(run_id, await self._inbox.storm_of(run_id))
         run, matches = self._assemble(slot.lease, runbook, request)
@@ -258,7 +258,7 @@ class Dispatcher:
         await slot.runner.work()
         self._ended(run_id, run.node)
 
-    async def _request(self, run_id: str, start: j.Start | None) -> RunRequest:
+    async def _read_request(self, run_id: str, start: j.Start | None) -> RunRequest:
         """What the run was asked for: as an event asked, else as its journal tells."""
         stored = await self._inbox.request_of(run_id)
         if stored:
@@ -270,7 +270,7 @@ class Dispatcher:
             )
         return msgspec.structs.replace(request_of(start), by_hand=False)
 
-    async def _end(self, slot: Slot, status: j.RunStatus, reason: str) -> None:
+    async def _end_run(self, slot: Slot, status: j.RunStatus, reason: str) -> None:
         """End a run that cannot be worked, with the reason."""
         row = await self._journal.run(slot.lease.run_id)
         total = max(0.0, self._clock.now() - row.created)
@@ -291,22 +291,22 @@ class Dispatcher:
 
     # --- what people ask ------------------------------------------------------------------
 
-    async def _do(self, ask: Ask) -> bool:
+    async def _carry_out(self, ask: Ask) -> bool:
         """Do one ask; whether it is done with. One for a run elsewhere is not ours."""
         slot = self._slots.get(ask.run_id)
         if slot is None:
             return False
         if ask.kind == "cancel":
-            return self._cancel(slot, ask)
+            return self._cancel_run(slot, ask)
         return slot.run is not None and await write_note(slot.run, ask, slot.told)
 
-    def _cancel(self, slot: Slot, ask: Ask) -> bool:
+    def _cancel_run(self, slot: Slot, ask: Ask) -> bool:
         slot.cancel = ask
         if slot.runner is not None:
             slot.runner.cancel(ask.by, ask.text)
         elif slot.task is None and not self._stopping:
             self._queue.remove(slot.lease.run_id)
-            self._begin(slot.lease.run_id)  # it only has to be ended: room or not
+            self._begin_work(slot.lease.run_id)  # it only has to be ended: room or not
         return True
 
 

@@ -147,7 +147,7 @@ class IncidentKeeper:
                 if desk.incident is None:
                     # An alert that an incident has answered may fire on: told after its time.
                     desk.alerts = _left_alerts(desk.stored.story)
-                await self._look(desk)
+                await self._look_once(desk)
 
         await asyncio.gather(*(take_up(node) for node in sorted(nodes | stories.keys())))
         self._inspecting = asyncio.create_task(self._keep_inspecting(), name="installation")
@@ -217,7 +217,7 @@ class IncidentKeeper:
     async def say(self, node: str, events: Sequence[IncidentEvent]) -> None:
         """Append what nobody has to see on the cluster. Raises StoreError."""
         async with self.at(node) as desk:
-            await self._append(desk, lambda _stored, sight: (desk.memory, events, sight))
+            await self._append_decided(desk, lambda _stored, sight: (desk.memory, events, sight))
 
     async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
         """A run on `node` has ended; its incident goes on. Raises StoreError."""
@@ -233,7 +233,7 @@ class IncidentKeeper:
                 made = join_by_hand(stored.story, desk.memory, sight, run, self._limits)
                 return made.memory, made.events, sight
 
-            await self._append(desk, join)
+            await self._append_decided(desk, join)
             incident = desk.stored.open_id or desk.stored.last_id
         return await self.view_of(incident)
 
@@ -247,7 +247,7 @@ class IncidentKeeper:
                 made = close_by_hand(stored.story, desk.memory, sight, by, text, self._limits)
                 return made.memory, made.events, sight
 
-            await self._append(desk, close)
+            await self._append_decided(desk, close)
 
     # --- a node at hand -----------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class IncidentKeeper:
             if desk.feed is None and not desk.users:
                 self._desks.pop(node, None)
             elif desk.task is None and not self._closed:
-                desk.task = asyncio.create_task(self._keep(desk), name=f"incident {node}")
+                desk.task = asyncio.create_task(self._keep_node(desk), name=f"incident {node}")
             desk.nudge.set()
 
     async def _follow_node(self, desk: NodeDesk) -> NodeFeed:
@@ -301,9 +301,9 @@ class IncidentKeeper:
     ) -> NodeLook:
         """The node now. `alerts` were just delivered; `news` is a fault that nvsx was watching
         for and has not seen before, `news_at` when it began, 0 for only now."""
-        desk.stays_until = _monotonic() + LINGER
+        desk.stays_until = _read_monotonic() + LINGER
         held = desk.alerts | {(alert.key, alert.started): alert for alert in alerts}
-        sight = self._see(desk, held.values())
+        sight = self._see_node(desk, held.values())
         memory = desk.memory
         if memory.previous is None and news is not None:
             memory = replace(memory, previous=_sight_without(sight, news, news_at or sight.at))
@@ -321,7 +321,7 @@ class IncidentKeeper:
 
     def faults_seen(self, desk: NodeDesk) -> tuple[SeenFault, ...]:
         """What the node shows now."""
-        return self._see(desk, ()).faults
+        return self._see_node(desk, ()).faults
 
     def health_event(self, node: str, ids: Sequence[str]) -> HealthEvent | None:
         """The event of these ids as NVSentinel's annotation has it, with all that it said."""
@@ -354,7 +354,9 @@ class IncidentKeeper:
             if after is None:
                 continue
             events = tuple(e.body for e in appended.entries if e.incident == incident)
-            self._publish(IncidentNews(incident, desk.node, before.get(incident), after, events))
+            self._publish_news(
+                IncidentNews(incident, desk.node, before.get(incident), after, events)
+            )
 
     def _forget_alerts(self, desk: NodeDesk) -> None:
         """What was taken back, and is known to be, needs no telling again."""
@@ -362,7 +364,7 @@ class IncidentKeeper:
             if not alert.firing:
                 del desk.alerts[name]
 
-    def _publish(self, news: IncidentNews) -> None:
+    def _publish_news(self, news: IncidentNews) -> None:
         view = self._views.get(news.incident)
         if view is None:
             view = self._make_view(news.incident, news.node, news.after)
@@ -380,7 +382,7 @@ class IncidentKeeper:
 
     # --- looking ------------------------------------------------------------------------------
 
-    async def _keep(self, desk: NodeDesk) -> None:
+    async def _keep_node(self, desk: NodeDesk) -> None:
         """Look at one node whenever something can be new, until there is nothing to follow."""
         try:
             while True:
@@ -397,16 +399,16 @@ class IncidentKeeper:
         """One look; whether there is another, and when for time's sake: None for only on news."""
         try:
             async with desk.lock:
-                await self._look(desk)
+                await self._look_once(desk)
                 return await self._plan_next_look(desk)
         except (StoreError, ClusterError) as error:
             log.warning("the incident on %s waits: %s", desk.node, error)
         except Exception:
             log.exception("looking at %s failed; it goes on", desk.node)
-        return True, _monotonic() + PAUSE
+        return True, _read_monotonic() + PAUSE
 
     async def _plan_next_look(self, desk: NodeDesk) -> tuple[bool, float | None]:
-        story, sight, now = desk.stored.story, desk.memory.previous, _monotonic()
+        story, sight, now = desk.stored.story, desk.memory.previous, _read_monotonic()
         wake = find_next_look(story, desk.memory, sight, self._limits) if sight else None
         if desk.incident is not None:
             return True, wake
@@ -422,23 +424,23 @@ class IncidentKeeper:
             await desk.feed.close()
         return False, None
 
-    async def _look(self, desk: NodeDesk) -> None:
+    async def _look_once(self, desk: NodeDesk) -> None:
         def look(
             stored: StoredStory, sight: Sight
         ) -> tuple[WatchMemory, Sequence[IncidentEvent], Sight]:
             made = step(stored.story, desk.memory, sight, self._limits)
             return made.memory, made.events, sight
 
-        await self._append(desk, look)
+        await self._append_decided(desk, look)
 
-    async def _append(
+    async def _append_decided(
         self,
         desk: NodeDesk,
         decide: Callable[[StoredStory, Sight], tuple[WatchMemory, Sequence[IncidentEvent], Sight]],
     ) -> None:
         """Decide and append; decide anew when somebody else was faster. Raises StoreError."""
         for _ in range(MOVED_TRIES):
-            sight = self._see(desk, desk.alerts.values())
+            sight = self._see_node(desk, desk.alerts.values())
             memory, said, sight = decide(desk.stored, sight)
             events = mark_sandbox(said, sandbox=self._sandbox)
             news = StoryNews(self._cluster, desk.stored, desk.stored.story, memory, sight, events)
@@ -456,10 +458,10 @@ class IncidentKeeper:
             return
         raise StoreBusy(f"the incident on {desk.node} moves on all the time", "wait a moment")
 
-    def _see(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
+    def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
         if desk.feed is None:
             raise StoreError(f"node {desk.node} is not followed")
-        mono = _monotonic()
+        mono = _read_monotonic()
         if self._zero is None:
             self._zero = (self._clock.now(), mono)
         now = self._zero[0] + mono - self._zero[1]
@@ -537,7 +539,7 @@ def _left_alerts(story: NodeStory) -> dict[tuple[str, float], SeenAlert]:
     return {(over.name, over.started): SeenAlert(over.name, over.started) for over in left}
 
 
-def _monotonic() -> float:
+def _read_monotonic() -> float:
     return asyncio.get_running_loop().time()
 
 

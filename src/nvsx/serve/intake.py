@@ -130,11 +130,11 @@ class TriggerIntake:
         """See core.intake.Intake."""
         if self._closed:
             raise StoreBusy("nvsx is shutting down", "send it again in a minute")
-        routed = await self._route(event)
+        routed = await self._route_event(event)
         if not routed.needs_a_look:
-            return await self._decide(routed, None)
+            return await self._decide_event(routed, None)
         async with self._looking_at(routed.facts.node) as desk:
-            return await self._decide(routed, desk)
+            return await self._decide_event(routed, desk)
 
     @asynccontextmanager
     async def _looking_at(self, node: str) -> AsyncIterator[NodeDesk]:
@@ -143,18 +143,18 @@ class TriggerIntake:
                 desk = await opened.enter_async_context(self._keeper.at(node))
             yield desk
 
-    async def _decide(self, routed: Routed, desk: NodeDesk | None) -> Answer:
+    async def _decide_event(self, routed: Routed, desk: NodeDesk | None) -> Answer:
         event = routed.event
         if desk is not None and event.source == "watch":
             await self._keeper.until_seen(desk, fault_of_event(event, routed.facts))
-        case = await self._case(routed, desk)
+        case = await self._make_case(routed, desk)
 
         def decide(ledger: Ledger) -> Decision:
             return settle(case, self._limits, ledger)
 
         if event.dry_run:
             decision = await self._inbox.consult(decide)
-            return _planned(case, decision, routed.explanations, routed.runbook)
+            return _make_plan(case, decision, routed.explanations, routed.runbook)
         draft = Draft(
             received=case.now,
             source=event.source,
@@ -170,11 +170,11 @@ class TriggerIntake:
         if desk is not None and taken.decision.news is not None:
             self._keeper.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
-        answer = _answer(taken, routed.explanations)
+        answer = _make_answer(taken, routed.explanations)
         self._told(event, answer, taken.decision)
         return answer
 
-    async def _route(self, event: TriggerEvent) -> Routed:
+    async def _route_event(self, event: TriggerEvent) -> Routed:
         """Which runbook it fires, and whether it is ours."""
         facts = event.facts
         foreign = self._identity.objection(facts.cluster)
@@ -185,7 +185,7 @@ class TriggerIntake:
             if not facts.node and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
-            result = self._router().route(facts, self._evaluate)
+            result = self._current_router().route(facts, self._evaluate)
             runbook, explanations = result.winner, result.explanations
             no_match = matched = result.reason
         if not foreign:
@@ -203,9 +203,9 @@ class TriggerIntake:
     def is_wanted(self, node: str, fault: SeenFault) -> bool:
         """Whether some runbook wants a fault that is not fatal."""
         facts = facts_of_fault(node, fault)
-        return self._router().route(facts, self._evaluate).winner is not None
+        return self._current_router().route(facts, self._evaluate).winner is not None
 
-    async def _case(self, routed: Routed, desk: NodeDesk | None) -> Case:
+    async def _make_case(self, routed: Routed, desk: NodeDesk | None) -> Case:
         event, facts, now = routed.event, routed.facts, self._clock.now()
         runbook = routed.runbook
         age = None if facts.generated_at is None or event.standing else now - facts.generated_at
@@ -214,7 +214,7 @@ class TriggerIntake:
         labels = desk.labels if desk is not None else {}
         return Case(
             now=now,
-            keys=_keys(event),
+            keys=_make_keys(event),
             horizon=max(event.horizon, self._limits.dedupe_horizon),
             cluster=self._identity.uid,
             source=event.source,
@@ -228,21 +228,23 @@ class TriggerIntake:
             resolved=event.resolved,
             age=age,
             late=event.late,
-            look=self._look(routed, desk, too_old=old) if desk is not None else None,
+            look=self._look_at_node(routed, desk, too_old=old) if desk is not None else None,
             domain=labels.get(self._limits.storm_domain, ""),
             gpu_nodes=await self._nodes.count_gpu_nodes(),
             run=NewRun(
                 runbook=name,
                 cluster=self._identity.uid,
                 node=facts.node,
-                trigger=_trigger(event),
+                trigger=_name_trigger(event),
                 sandbox=self._identity.sandbox,
                 project=self._identity.project,
             ),
-            request=self._request(event, facts.node, late=event.late or old) if runbook else None,
+            request=self._make_request(event, facts.node, late=event.late or old)
+            if runbook
+            else None,
         )
 
-    def _look(self, routed: Routed, desk: NodeDesk, *, too_old: bool) -> NodeLook:
+    def _look_at_node(self, routed: Routed, desk: NodeDesk, *, too_old: bool) -> NodeLook:
         """The node now, with what the event itself is evidence of."""
         event, facts = routed.event, routed.facts
         news, news_at = None, 0.0
@@ -272,19 +274,19 @@ class TriggerIntake:
             for f in self._keeper.faults_seen(desk)
         )
 
-    def _router(self) -> Router:
+    def _current_router(self) -> Router:
         """The runbooks as they are now, made ready again only when they have changed."""
         books = list(self._shelf.runbooks())
         if books != self._routed[0]:
             self._routed = (books, Router(books))
         return self._routed[1]
 
-    def _request(self, event: TriggerEvent, node: str, *, late: bool) -> RunRequest:
+    def _make_request(self, event: TriggerEvent, node: str, *, late: bool) -> RunRequest:
         return RunRequest(
             node=node,
-            trigger=_trigger(event),
+            trigger=_name_trigger(event),
             event=event.event,
-            payload=_bounded(event.payload),
+            payload=_bound_payload(event.payload),
             cluster=self._identity.uid,
             context=self._identity.context,
             project=self._identity.project,
@@ -382,7 +384,7 @@ def alert_of_event(
     A delivery that names a runbook and no fault (the README's curl) is one of its own.
     """
     names_fault = bool(facts.check_name or facts.error_codes)
-    said = "\0".join((facts.check_name, *sorted(facts.error_codes), *_entities(facts)))
+    said = "\0".join((facts.check_name, *sorted(facts.error_codes), *_read_entities(facts)))
     if event.event is not None and event.event.id:
         key = event.event.id
     elif event.alert:
@@ -404,7 +406,7 @@ def alert_of_event(
     )
 
 
-def _entities(facts: TriggerFacts) -> list[str]:
+def _read_entities(facts: TriggerFacts) -> list[str]:
     return sorted("=".join(entity) for entity in facts.entities)
 
 
@@ -423,19 +425,19 @@ def _taken_back(event: TriggerEvent, facts: TriggerFacts, desk: NodeDesk) -> Ite
             yield msgspec.structs.replace(alert, firing=False)
 
 
-def _trigger(event: TriggerEvent) -> str:
+def _name_trigger(event: TriggerEvent) -> str:
     """Who fired the run, as its sender says; `cli` is for people at a terminal alone."""
     said = event.facts.source
     return said if said and said != "cli" else event.source
 
 
-def _keys(event: TriggerEvent) -> tuple[str, ...]:
+def _make_keys(event: TriggerEvent) -> tuple[str, ...]:
     delivery = f"{event.source}:{event.delivery}" if event.delivery else ""
     named = f"{event.source}:key:{event.idempotency_key}" if event.idempotency_key else ""
     return tuple(k for k in (delivery, named) if k)
 
 
-def _bounded(payload: Any) -> dict[str, Any] | None:
+def _bound_payload(payload: Any) -> dict[str, Any] | None:
     """The payload as a hook may read it; one that is too big is left out and says so."""
     if not payload:
         return None
@@ -444,7 +446,7 @@ def _bounded(payload: Any) -> dict[str, Any] | None:
     return dict(payload)
 
 
-def _answer(taken: Taken, explanations: tuple[Explanation, ...]) -> Answer:
+def _make_answer(taken: Taken, explanations: tuple[Explanation, ...]) -> Answer:
     decision, event = taken.decision, taken.event
     return Answer(
         outcome=decision.outcome,
@@ -456,7 +458,7 @@ def _answer(taken: Taken, explanations: tuple[Explanation, ...]) -> Answer:
     )
 
 
-def _planned(
+def _make_plan(
     case: Case,
     decision: Decision,
     explanations: tuple[Explanation, ...],

@@ -71,7 +71,7 @@ class Lookout:
         self._offered: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
         self._reason = asyncio.Event()
-        keeper.listen(self._hear)
+        keeper.listen(self._hear_news)
 
     def note_offered(self, event: TriggerEvent) -> None:
         """Somebody has offered it, and the intake has decided: that is not asked again before
@@ -114,7 +114,7 @@ class Lookout:
         self._nodes |= nodes
         self._reason.set()
 
-    def _hear(self, news: IncidentNews) -> None:
+    def _hear_news(self, news: IncidentNews) -> None:
         if news.after.ended is not None:
             for offers in (self._offered, self._again):
                 offers -= {offer for offer in offers if offer[0] == news.incident}

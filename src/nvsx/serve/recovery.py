@@ -60,7 +60,7 @@ class Recovery:
 
         async def one(row: RunRow) -> bool:
             async with gate:
-                return await self._take(row.run_id)
+                return await self._take_run(row.run_id)
 
         return sum(await asyncio.gather(*(one(row) for row in ours)))
 
@@ -80,7 +80,7 @@ class Recovery:
         if self._dispatcher.has(run_id):
             return False
         row = await self._journal.run(run_id)
-        return self._is_ours(row) and self._may_go_on(row) and await self._take(run_id)
+        return self._is_ours(row) and self._may_go_on(row) and await self._take_run(run_id)
 
     def _is_ours(self, row: RunRow) -> bool:
         """Whether to go on with a run. One by hand that was still armed ended with its
@@ -105,7 +105,7 @@ class Recovery:
         )
         return False
 
-    async def _take(self, run_id: str) -> bool:
+    async def _take_run(self, run_id: str) -> bool:
         while True:
             try:
                 lease = await self._journal.take_over(run_id)

@@ -119,11 +119,11 @@ def settle(case: Case, limits: Limits, ledger: Ledger) -> Decision:
     news = None
     if case.look is not None:
         news = step_look(case.look, ledger.story(case.cluster, case.look.stored))
-    decision = _decide(case, limits, ledger, news)
+    decision = _decide_case(case, limits, ledger, news)
     return msgspec.structs.replace(decision, news=news)
 
 
-def _decide(case: Case, limits: Limits, ledger: Ledger, news: StoryNews | None) -> Decision:
+def _decide_case(case: Case, limits: Limits, ledger: Ledger, news: StoryNews | None) -> Decision:
     before = ledger.seen(case.keys, case.now - case.horizon)
     if before is not None and before.outcome in SETTLED:
         return Decision(
@@ -143,24 +143,32 @@ def _decide(case: Case, limits: Limits, ledger: Ledger, news: StoryNews | None) 
 
 def _decide_anew(case: Case, limits: Limits, ledger: Ledger, news: StoryNews | None) -> Decision:
     if case.unwanted:
-        return _ignored(case.unwanted)
+        return _ignore_case(case.unwanted)
     story = news.story if news is not None else NodeStory(case.node)
     if case.resolved or case.facts.is_healthy:
-        return _recovery(case, ledger, news)
+        return _take_recovery(case, ledger, news)
     age = case.age
-    if age is not None and age > limits.max_event_age and not _belongs(case, story.open):
+    if (
+        age is not None
+        and age > limits.max_event_age
+        and not _belongs_to_incident(case, story.open)
+    ):
         reason = f"it is {durations.format(round(age))} old, and its incident is over"
         return Decision(outcome="missed", reason=reason, runbook=case.runbook)
     if not case.runbook:
         return _no_runbook(case, ledger, story.open)
     if not case.node:
-        return _armed(case, ledger) or _limited(case, limits, ledger) or _fires(case, Joining())
+        return (
+            _join_armed_run(case, ledger)
+            or _limit_case(case, limits, ledger)
+            or _fire_run(case, Joining())
+        )
     if news is None or story.open is None:
-        return _answered(case, story)
+        return _answer_alert(case, story)
     return _in_incident(case, limits, ledger, news, story.open)
 
 
-def _ignored(reason: str, runbook: str = "") -> Decision:
+def _ignore_case(reason: str, runbook: str = "") -> Decision:
     return Decision(outcome="ignored", reason=reason, runbook=runbook)
 
 
@@ -172,10 +180,10 @@ def _no_runbook(case: Case, ledger: Ledger, incident: IncidentState | None) -> D
     run does not speak for it.
     """
     if not case.is_serious:
-        return _ignored(case.no_match)
+        return _ignore_case(case.no_match)
     row = _heavy_run(ledger, incident) if incident is not None else None
     if row is None:
-        return msgspec.structs.replace(_ignored(case.no_match), unrouted=True)
+        return msgspec.structs.replace(_ignore_case(case.no_match), unrouted=True)
     return Decision(
         outcome="attached",
         reason=f"no runbook is for it; run {row.run_id} is on {case.node}",
@@ -197,13 +205,15 @@ def _joined_note(case: Case, row: RunRow) -> Ask:
     return Ask(run_id=row.run_id, kind="note", text=text, code="joined")
 
 
-def _recovery(case: Case, ledger: Ledger, news: StoryNews | None) -> Decision:
+def _take_recovery(case: Case, ledger: Ledger, news: StoryNews | None) -> Decision:
     """A recovery notice is a note: the cluster ends incidents. It ends one of alerts alone."""
     story = news.story if news is not None else NodeStory(case.node)
     ended = news is not None and any(isinstance(e, IncidentEnded) for e in news.events)
     incident = story.last if ended else story.open
     if incident is None:
-        return _ignored(f"a recovery notice, and no incident is open on {case.node or 'a node'}")
+        return _ignore_case(
+            f"a recovery notice, and no incident is open on {case.node or 'a node'}"
+        )
     working = _runs_at_work(ledger, incident)
     text = f"{case.source} reports recovery of {case.what}"
     if ended:
@@ -226,7 +236,7 @@ def _runs_at_work(ledger: Ledger, incident: IncidentState) -> list[RunRow]:
     return [row for row in rows if row is not None and row.finished is None]
 
 
-def _belongs(case: Case, incident: IncidentState | None) -> bool:
+def _belongs_to_incident(case: Case, incident: IncidentState | None) -> bool:
     """Whether an old event is part of what is open on its node now."""
     if case.late or case.explicit:
         return True
@@ -242,11 +252,11 @@ def _belongs(case: Case, incident: IncidentState | None) -> bool:
     return at >= min([t for t in known if t is not None] or [incident.began.at]) - SLACK
 
 
-def _answered(case: Case, story: NodeStory) -> Decision:
+def _answer_alert(case: Case, story: NodeStory) -> Decision:
     """Nothing is open on the node: an earlier incident has answered this, or it has gone."""
     last = story.last
     if last is None or last.ended is None:
-        return _ignored(f"{case.node} does not show it", case.runbook)
+        return _ignore_case(f"{case.node} does not show it", case.runbook)
     run_id = next((j.run_id for j, _ in reversed(last.runs) if j.runbook == case.runbook), "")
     text = last.ended.text or last.ended.how
     reason = f"its incident is over: {text}" + (f" (run {run_id})" if run_id else "")
@@ -262,10 +272,10 @@ def _in_incident(
     stored = "" if opened_now else news.stored.open_id
     row = ledger.at_work(case.cluster, case.node, case.runbook, stored)
     if row is not None:
-        return _joins(case, row, incident, faults)
+        return _join_run(case, row, incident, faults)
     if not case.explicit and faults and all(f.is_side_effect for f in faults):
         reason = "the repair that is under way explains it; it is news if it outlives that"
-        return _ignored(reason, case.runbook)
+        return _ignore_case(reason, case.runbook)
     if not case.explicit:
         had = _had_its_run(case, news, incident, faults)
         if had is not None:
@@ -275,8 +285,8 @@ def _in_incident(
                 "it was open when nvsx first looked at this cluster, and nobody is paged for it; "
                 f"`nvsx incidents adopt {case.node}` does"
             )
-            return _ignored(reason, case.runbook)
-    limited = _limited(case, limits, ledger)
+            return _ignore_case(reason, case.runbook)
+    limited = _limit_case(case, limits, ledger)
     if limited is not None:
         return limited
     fault = _storm_fault(case, faults)
@@ -286,11 +296,11 @@ def _in_incident(
         size = max(storm.size, ledger.storm_size(storm.leader) + 1)
         storm = msgspec.structs.replace(storm, size=size)
     joins = RunJoined(run_id="", runbook=case.runbook, faults=tuple(f.no for f in faults))
-    decision = _fires(case, storm, late=incident.opened.late)
+    decision = _fire_run(case, storm, late=incident.opened.late)
     return msgspec.structs.replace(decision, joins=joins, fault=fault)
 
 
-def _joins(
+def _join_run(
     case: Case, row: RunRow, incident: IncidentState, faults: tuple[FaultRecord, ...]
 ) -> Decision:
     """A fault for a runbook at work joins its run."""
@@ -359,7 +369,7 @@ def _storm_fault(case: Case, faults: tuple[FaultRecord, ...]) -> StormFault:
     )
 
 
-def _armed(case: Case, ledger: Ledger) -> Decision | None:
+def _join_armed_run(case: Case, ledger: Ledger) -> Decision | None:
     run = ledger.armed(case.cluster, case.runbook)
     if run is None:
         return None
@@ -367,12 +377,12 @@ def _armed(case: Case, ledger: Ledger) -> Decision | None:
     return Decision(outcome="attached", reason=reason, runbook=run.runbook, run_id=run.run_id)
 
 
-def _limited(case: Case, limits: Limits, ledger: Ledger) -> Decision | None:
+def _limit_case(case: Case, limits: Limits, ledger: Ledger) -> Decision | None:
     silence = ledger.silence(case.cluster, case.node, case.now) if case.node else None
     if silence is not None:
         until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M UTC}"
         reason = f"{case.node} is silenced by {silence.by} until {until}: {silence.reason}"
-        return _ignored(reason, case.runbook)
+        return _ignore_case(reason, case.runbook)
     if limits.throttle_runs is None or case.explicit:
         return None
     since = case.now - limits.throttle_window
@@ -381,10 +391,10 @@ def _limited(case: Case, limits: Limits, ledger: Ledger) -> Decision | None:
         return None
     window = durations.format(limits.throttle_window)
     reason = f"{case.runbook} is throttled: {fired} runs within {window}"
-    return msgspec.structs.replace(_ignored(reason, case.runbook), throttled=True)
+    return msgspec.structs.replace(_ignore_case(reason, case.runbook), throttled=True)
 
 
-def _fires(case: Case, storm: Joining, *, late: bool = False) -> Decision:
+def _fire_run(case: Case, storm: Joining, *, late: bool = False) -> Decision:
     asks: tuple[Ask, ...] = ()
     if storm.leader:
         text = f"a storm: {storm.size} nodes within a short time; run {storm.leader} was first"

@@ -77,14 +77,16 @@ def _new_storm(
     near = [k for k in free if fault.domain and k.domain == fault.domain]
     needed = max(limits.storm_nodes, math.ceil(SHARE * gpu_nodes))
     for group, least in ((free, needed), (near, OF_ONE_DOMAIN)):
-        together = _within(fault, group, limits.storm_window)
+        together = _joined_within(fault, group, limits.storm_window)
         if len(together) + 1 >= least:
             runs = tuple(k.run_id for k in together)
             return Joining(runs[0], runs, len(runs) + 1)
     return Joining()
 
 
-def _within(fault: StormFault, group: Iterable[StormFault], window: float) -> list[StormFault]:
+def _joined_within(
+    fault: StormFault, group: Iterable[StormFault], window: float
+) -> list[StormFault]:
     """The most nodes whose faults lie within one window with this one, by time, one a node."""
     first_of: dict[str, StormFault] = {}
     for one in sorted(group, key=lambda k: (k.at, k.run_id)):

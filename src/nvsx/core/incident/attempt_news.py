@@ -40,7 +40,7 @@ def tell_new_attempts(d: Deciding, *, only_known_faults: bool = False) -> None:
         if only_known_faults and repair.event_id not in told:
             continue
         if repair_is_ours(d, incident, repair):
-            d.say(_begun(d, incident, repair))
+            d.say(_make_began(d, incident, repair))
     tell_known_attempts(d)
 
 
@@ -91,7 +91,7 @@ def _record_of(incident: IncidentState, repair: SeenRepair) -> AttemptRecord | N
     )
 
 
-def _begun(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptBegan:
+def _make_began(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptBegan:
     before = d.previous
     looked = before is not None and before.was_read(REPAIRS)
     earliest = before.at if before is not None and looked else None
@@ -102,8 +102,8 @@ def _begun(d: Deciding, incident: IncidentState, repair: SeenRepair) -> AttemptB
         name=repair.name,
         uid=repair.uid,
         event_id=repair.event_id,
-        serves=_served(incident, repair),
-        why=_why(incident, repair),
+        serves=_find_served_faults(incident, repair),
+        why=_why_it_came(incident, repair),
         at=hold_between(repair.created_at, earliest, d.sight.at),
         boot_before=boot,
         effect=repair.effect,
@@ -126,14 +126,14 @@ def _boot_before(d: Deciding, incident: IncidentState, repair: SeenRepair) -> st
     return boot if boot or repair.signal == "sent" else d.sight.boot_id
 
 
-def _served(incident: IncidentState, repair: SeenRepair) -> tuple[int, ...]:
+def _find_served_faults(incident: IncidentState, repair: SeenRepair) -> tuple[int, ...]:
     """The fault it was made for; where the request names none, all that were there."""
     if repair.event_id:
         return tuple(f.no for f in incident.faults if repair.event_id in f.latest.ids)
     return tuple(f.no for f in incident.faults if f.is_serious)
 
 
-def _why(incident: IncidentState, repair: SeenRepair) -> AttemptReason:
+def _why_it_came(incident: IncidentState, repair: SeenRepair) -> AttemptReason:
     """Only a `retry` is "again".
 
     12:00 XID 48 (event a) and DCGM's memory error (event b); RebootNode for a: `first`, done

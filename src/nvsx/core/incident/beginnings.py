@@ -34,13 +34,13 @@ def tell_beginning(d: Deciding) -> None:
         say_end(d, "recovered", at_release=True)
     faults = [f for f in d.sight.faults if opens(f) and counts_now(d, f)]
     if d.session_marked:
-        _open(d, "quarantine", faults[0] if faults else None)
+        _open_incident(d, "quarantine", faults[0] if faults else None)
     elif faults:
-        _open(d, "fault", faults[0])
+        _open_incident(d, "fault", faults[0])
     else:
         alert = next((a for a in d.sight.alerts if alert_is_news(d, a)), None)
         if alert is not None:
-            _open(d, "alert", alert)
+            _open_incident(d, "alert", alert)
 
 
 def opens(seen: SeenFault) -> bool:
@@ -60,7 +60,7 @@ def _is_released_for_good(d: Deciding, incident: IncidentState) -> bool:
     return not any(reboot_is_due(a, d.sight) for a in incident.attempts)
 
 
-def _open(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None:
+def _open_incident(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None:
     sight, before = d.sight, d.previous
     late = by in ("quarantine", "fault") and (before is None or not before.node_is_there)
     ids = d.fresh_ids
@@ -71,7 +71,7 @@ def _open(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None
     else:
         start = sight.session.cordoned_at if by == "quarantine" else sight.at
         key = key_of_fault(sight.cluster_uid, sight.node_uid, by, (), (), start)
-    again_of, thread, after = _continued(d, seen)
+    again_of, thread, after = _find_continued_incident(d, seen)
     d.say(
         IncidentOpened(
             key=key,
@@ -92,7 +92,9 @@ def _open(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None
     )
 
 
-def _continued(d: Deciding, seen: SeenFault | SeenAlert | None) -> tuple[str, str, float | None]:
+def _find_continued_incident(
+    d: Deciding, seen: SeenFault | SeenAlert | None
+) -> tuple[str, str, float | None]:
     """The incident it continues, that one's thread, and how long after its end."""
     last = d.story.last
     if last is None or last.ended is None or last.ended_seen is None or seen is None:
@@ -117,7 +119,7 @@ def open_by_hand(d: Deciding, run: RunJoined) -> None:
     if d.incident is None:
         tell_beginning(d)
     if d.incident is None:
-        _open(d, "by hand", None)
+        _open_incident(d, "by hand", None)
     d.say(run)
 
 

@@ -61,38 +61,38 @@ def tell_so_far(incident: IncidentState, now: float) -> str:
     """The catch-up note."""
     times = times_of(incident)
     since = f", {durations.format(now - times.began)} after its first fault" if times.began else ""
-    so_far = "; ".join(_happened(incident)) or "nothing that was seen"
-    text = f"joined late, at {_clock(now)}{since}. So far: {so_far}."
+    so_far = "; ".join(_say_what_happened(incident)) or "nothing that was seen"
+    text = f"joined late, at {_clock_of(now)}{since}. So far: {so_far}."
     if incident.ended is not None:
         return f"{text} It is over: {incident.ended.text or incident.ended.how}"
     awaited = _AWAITED[stage_of_incident(incident)]
     return f"{text} Awaited: {awaited}"
 
 
-def _happened(incident: IncidentState) -> Iterator[str]:
+def _say_what_happened(incident: IncidentState) -> Iterator[str]:
     times = times_of(incident)
     for fault in incident.faults:
         if not fault.is_side_effect:
-            yield f"{fault.short} at {_clock(fault.latest.at)}"
+            yield f"{fault.short} at {_clock_of(fault.latest.at)}"
     if incident.sessions:
         if incident.was_quarantined:
-            yield f"quarantined at {_clock(times.quarantined)}"
+            yield f"quarantined at {_clock_of(times.quarantined)}"
         else:
             yield "NVSentinel is in dry run and did nothing"
     if times.drained is not None:
-        yield f"NVSentinel reports the drain as finished, seen at {_clock(times.drained)}"
+        yield f"NVSentinel reports the drain as finished, seen at {_clock_of(times.drained)}"
     for attempt in incident.attempts:
-        yield f"{attempt.title} asked for at {_clock(attempt.began.at)} ({_how(attempt)})"
+        yield f"{attempt.title} asked for at {_clock_of(attempt.began.at)} ({_say_how(attempt)})"
     if times.released is not None:
-        yield f"released at {_clock(times.released)}"
+        yield f"released at {_clock_of(times.released)}"
 
 
-def _how(attempt: AttemptRecord) -> str:
+def _say_how(attempt: AttemptRecord) -> str:
     if attempt.ready_at is not None and attempt.has_worked:
-        return f"node back at {_clock(attempt.ready_at)}"
+        return f"node back at {_clock_of(attempt.ready_at)}"
     return attempt.ended.outcome if attempt.ended is not None else "at work"
 
 
-def _clock(at: float | None) -> str:
+def _clock_of(at: float | None) -> str:
     """UTC, as all of nvsx's times; "an unknown time" where it was not seen."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}Z" if at else "an unknown time"

@@ -147,7 +147,7 @@ def _node_gone(view: CauseView) -> Found:
     )
 
 
-def _replacement(view: CauseView) -> Found:
+def _find_replacement(view: CauseView) -> Found:
     if not view.sight.node_is_gone:
         return None
     return CauseWords(
@@ -157,7 +157,7 @@ def _replacement(view: CauseView) -> Found:
     )
 
 
-def _uncordoned(view: CauseView) -> Found:
+def _find_uncordoned(view: CauseView) -> Found:
     session = view.incident.session
     if session is None or session.ended is None or session.ended_seen is None or not view.serious:
         return None
@@ -200,7 +200,7 @@ def _not_ready(view: CauseView) -> Found:
     )
 
 
-def _unreadable(view: CauseView) -> Found:
+def _find_unreadable(view: CauseView) -> Found:
     if view.sight.was_read(NODE):
         return None
     return CauseWords("the node cannot be read now, so nothing is known of it", "nvsx doctor")
@@ -236,7 +236,7 @@ _REMEDIES: dict[str, Callable[[CauseView, AttemptRecord], str]] = {
 }
 
 
-def _manual(view: CauseView) -> Found:
+def _find_manual_mode(view: CauseView) -> Found:
     attempt = view.incident.attempt
     waits = attempt is not None and attempt.ended is None and attempt.request == "manual"
     configured = view.sight.chain.manual is True and view.unserved
@@ -265,7 +265,7 @@ def _taken_away(view: CauseView) -> Found:
     )
 
 
-def _unsupported(view: CauseView) -> Found:
+def _find_unsupported_action(view: CauseView) -> Found:
     repairing = view.sight.chain.repairing
     faults = view.unserved
     if repairing is None or not faults or view.incident.open_session is None:
@@ -310,7 +310,7 @@ def _drain_failed(view: CauseView) -> Found:
 # --- the installation -------------------------------------------------------------------------
 
 
-def _breaker(view: CauseView) -> Found:
+def _find_tripped_breaker(view: CauseView) -> Found:
     if view.sight.chain.breaker_tripped is not True or not view.serious:
         return None
     return CauseWords(
@@ -387,7 +387,7 @@ def _not_quarantined(view: CauseView) -> Found:
 # --- holds ------------------------------------------------------------------------------------
 
 
-def _held(
+def _find_hold(
     kind: str, text: str, remedy: str, *, failed: bool = False
 ) -> Callable[[CauseView], Found]:
     def find(view: CauseView) -> Found:
@@ -408,15 +408,15 @@ _BEFORE_REPAIR = frozenset({"detect", "quarantine", "drain"})
 _VALIDATIONS = "kubectl get validationrequests {name}"
 
 CAUSES: tuple[CauseRule, ...] = (
-    CauseRule("node-unreadable", "later", _ANYWHERE, _unreadable, in_flight=True),
+    CauseRule("node-unreadable", "later", _ANYWHERE, _find_unreadable, in_flight=True),
     CauseRule("node-taken-away", "now", _ANYWHERE, _node_gone, in_flight=True),
-    CauseRule("replacement-awaited", "never", _ANYWHERE, _replacement, in_flight=True),
-    CauseRule("uncordoned-while-faulty", "now", _ANYWHERE, _uncordoned),
+    CauseRule("replacement-awaited", "never", _ANYWHERE, _find_replacement, in_flight=True),
+    CauseRule("uncordoned-while-faulty", "now", _ANYWHERE, _find_uncordoned),
     CauseRule(
         "validation-failed",
         "now",
         frozenset({"detect"}),
-        _held(
+        _find_hold(
             "validation",
             "validation {name} has failed, which is final: NVSentinel keeps the node",
             _VALIDATIONS + " -o yaml; repair {node}, then have it validated anew",
@@ -426,15 +426,19 @@ CAUSES: tuple[CauseRule, ...] = (
     ),
     CauseRule("dry-run", "now", _ANYWHERE, _dry_run),
     CauseRule("monitor-only", "now", _ANYWHERE, _monitor_only),
-    CauseRule("breaker-tripped", "now", _ANYWHERE, _breaker),
+    CauseRule("breaker-tripped", "now", _ANYWHERE, _find_tripped_breaker),
     CauseRule("signal-refused", "now", _BEFORE_REPAIR, _attempt_failed("refused")),
     CauseRule("repair-timed-out", "now", _BEFORE_REPAIR, _attempt_failed("timeout")),
     CauseRule("provider-poll-error", "later", _BEFORE_REPAIR, _attempt_failed("poll error")),
     CauseRule("repair-escalated", "later", _BEFORE_REPAIR, _attempt_failed("escalated")),
     CauseRule("repair-failed", "now", _BEFORE_REPAIR, _attempt_failed("other", "")),
     CauseRule("repair-taken-away", "now", _BEFORE_REPAIR, _taken_away),
-    CauseRule("manual-mode", "now", frozenset({"detect", "recover"}), _manual, in_flight=True),
-    CauseRule("unsupported-action", "now", frozenset({"detect", "quarantine"}), _unsupported),
+    CauseRule(
+        "manual-mode", "now", frozenset({"detect", "recover"}), _find_manual_mode, in_flight=True
+    ),
+    CauseRule(
+        "unsupported-action", "now", frozenset({"detect", "quarantine"}), _find_unsupported_action
+    ),
     CauseRule("request-not-made", "later", _BEFORE_REPAIR, _not_requested),
     CauseRule("module-missing", "now", frozenset({"detect"}), _module_missing),
     CauseRule("drain-failed", "now", frozenset({"detect", "quarantine"}), _drain_failed),
@@ -450,7 +454,7 @@ CAUSES: tuple[CauseRule, ...] = (
         "driver-upgrade",
         "never",
         _ANYWHERE,
-        _held(
+        _find_hold(
             "driver upgrade",
             "{who} upgrades the driver of the node",
             "see the state of the upgrade: kubectl get node {node} --show-labels",
@@ -461,13 +465,13 @@ CAUSES: tuple[CauseRule, ...] = (
         "validation",
         "never",
         frozenset({"detect"}),
-        _held("validation", "validation {name} is under way", _VALIDATIONS),
+        _find_hold("validation", "validation {name} is under way", _VALIDATIONS),
     ),
     CauseRule(
         "handed-over",
         "never",
         frozenset({"detect"}),
-        _held(
+        _find_hold(
             "handed over",
             "NVSentinel has handed the node over and keeps it cordoned until a validation succeeds",
             "kubectl get validationrequests",
@@ -477,7 +481,7 @@ CAUSES: tuple[CauseRule, ...] = (
         "maintenance",
         "never",
         _ANYWHERE,
-        _held(
+        _find_hold(
             "maintenance",
             "planned maintenance {name}",
             "it ends when its request is deleted, not by an uncordon",

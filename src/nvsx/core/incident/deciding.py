@@ -145,12 +145,12 @@ def is_same_fault(one: SeenFault, other: SeenFault) -> bool:
     if set(one.ids) & set(other.ids):
         return True
     cut = one.truncated or other.truncated
-    return _agree(one.error_codes, other.error_codes, cut) and _agree(
+    return _values_agree(one.error_codes, other.error_codes, cut) and _values_agree(
         one.entities, other.entities, cut
     )
 
 
-def _agree(one: tuple[object, ...], other: tuple[object, ...], cut: bool) -> bool:
+def _values_agree(one: tuple[object, ...], other: tuple[object, ...], cut: bool) -> bool:
     if not cut:
         return set(one) == set(other)
     shared = min(len(one), len(other))

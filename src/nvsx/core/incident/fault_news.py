@@ -82,12 +82,12 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
         )
         return
     anew = record.cleared is not None
-    grown = _grown(record, seen, anew)
+    grown = _with_more(record, seen, anew)
     if anew or grown != replace(record.latest, anew=False):
         d.say(grown)
 
 
-def _grown(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
+def _with_more(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:
     known = record.latest
     at = known.at
     finer = seen.ids and not known.ids and int(seen.generated_at) == int(known.generated or 0.0)
@@ -157,7 +157,7 @@ def tell_cleared_faults(d: Deciding) -> None:
         if _has_gone(d, record):
             earliest = d.previous.at if d.previous is not None else None
             d.say(FaultCleared(fault=record.no, at=hold_between(0.0, earliest, d.sight.at)))
-        elif record.is_side_effect and _outlived(incident, record, d.sight):
+        elif record.is_side_effect and _has_outlived(incident, record, d.sight):
             d.say(SideEffectOutlived(fault=record.no))
 
 
@@ -172,7 +172,7 @@ def _has_gone(d: Deciding, record: FaultRecord) -> bool:
     return d.sight.node_is_there and all(f.only_event for f in shown)
 
 
-def _outlived(incident: IncidentState, record: FaultRecord, sight: Sight) -> bool:
+def _has_outlived(incident: IncidentState, record: FaultRecord, sight: Sight) -> bool:
     attempt = next((a for a in incident.attempts if a.no == record.latest.side_effect_of), None)
     back = back_since(attempt) if attempt is not None else None
     return back is not None and back.age(sight) > SIDE_EFFECTS_AFTER_READY

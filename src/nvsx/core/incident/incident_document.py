@@ -86,7 +86,7 @@ class DocumentRun(msgspec.Struct, frozen=True, kw_only=True):
     status: str = ""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class NodeJob(msgspec.Struct, frozen=True, kw_only=True):
     """A pod that was on the node when it was quarantined."""
 
     namespace: str
@@ -118,8 +118,8 @@ class IncidentDocument(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[DocumentAttempt, ...] = ()
     holds: tuple[HoldBegan, ...] = ()
     times: IncidentTimes = IncidentTimes()
-    jobs: tuple[Job, ...] = ()
-    daemons: tuple[Job, ...] = ()
+    jobs: tuple[NodeJob, ...] = ()
+    daemons: tuple[NodeJob, ...] = ()
     runs: tuple[DocumentRun, ...] = ()
     told: tuple[PeopleTold, ...] = ()
     how: str = ""
@@ -131,8 +131,8 @@ def document_of(
     incident_id: str,
     incident: IncidentState,
     *,
-    jobs: tuple[Job, ...] = (),
-    daemons: tuple[Job, ...] = (),
+    jobs: tuple[NodeJob, ...] = (),
+    daemons: tuple[NodeJob, ...] = (),
 ) -> IncidentDocument:
     """What hooks read of an incident."""
     opened, cause, ended = incident.opened, incident.cause, incident.ended
@@ -149,9 +149,9 @@ def document_of(
         sandbox=opened.sandbox,
         drill=opened.drill,
         again_of=opened.again_of,
-        faults=_faults(incident),
-        sessions=_sessions(incident),
-        attempts=_attempts(incident),
+        faults=_list_faults(incident),
+        sessions=_list_sessions(incident),
+        attempts=_list_attempts(incident),
         holds=incident.holds,
         times=times_of(incident),
         jobs=jobs,
@@ -167,7 +167,7 @@ def document_of(
     )
 
 
-def _faults(incident: IncidentState) -> tuple[DocumentFault, ...]:
+def _list_faults(incident: IncidentState) -> tuple[DocumentFault, ...]:
     return tuple(
         DocumentFault(
             no=f.no,
@@ -189,7 +189,7 @@ def _faults(incident: IncidentState) -> tuple[DocumentFault, ...]:
     )
 
 
-def _sessions(incident: IncidentState) -> tuple[DocumentSession, ...]:
+def _list_sessions(incident: IncidentState) -> tuple[DocumentSession, ...]:
     return tuple(
         DocumentSession(
             no=s.no,
@@ -205,7 +205,7 @@ def _sessions(incident: IncidentState) -> tuple[DocumentSession, ...]:
     )
 
 
-def _attempts(incident: IncidentState) -> tuple[DocumentAttempt, ...]:
+def _list_attempts(incident: IncidentState) -> tuple[DocumentAttempt, ...]:
     return tuple(
         DocumentAttempt(
             no=a.no,

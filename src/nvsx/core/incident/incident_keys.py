@@ -21,7 +21,7 @@ Entities = Iterable[tuple[str, str]]
 
 
 def key_of_event(cluster_uid: str, node_uid: str, event_id: str) -> str:
-    return _digest(cluster_uid, node_uid, "event", event_id)
+    return _digest_of(cluster_uid, node_uid, "event", event_id)
 
 
 def key_of_fault(
@@ -34,7 +34,7 @@ def key_of_fault(
 ) -> str:
     """`start` counts in whole seconds: one source has nanoseconds, the other has not."""
     about = fault_name(check, codes, entities)
-    return _digest(cluster_uid, node_uid, "fault", about, f"{int(start)}")
+    return _digest_of(cluster_uid, node_uid, "fault", about, f"{int(start)}")
 
 
 def key_of_seen(cluster_uid: str, node_uid: str, seen: SeenFault | SeenAlert) -> str:
@@ -59,6 +59,6 @@ def fault_name(check: str, codes: Iterable[str], entities: Entities) -> str:
     return " ".join(part for part in listed if part)
 
 
-def _digest(*parts: str) -> str:
+def _digest_of(*parts: str) -> str:
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return f"inc-{hashlib.sha256(text).hexdigest()[:20]}"

@@ -201,7 +201,7 @@ class NodeStory(msgspec.Struct, frozen=True):
         """The story with one event more. Events before an `opened` or for no incident that is
         known are passed over, so that a cut journal can still be read."""
         if isinstance(event, ev.IncidentOpened):
-            return replace(self, open=_opened(event, stamp))
+            return replace(self, open=_fold_opened(event, stamp))
         if isinstance(event, ev.LeftOverGone):
             left_overs = tuple(left for left in self.left_overs if left != event.left_over)
             counted = self.last and replace(self.last, events=self.last.events + 1)
@@ -223,7 +223,7 @@ class NodeStory(msgspec.Struct, frozen=True):
         return story
 
 
-def _opened(event: ev.IncidentOpened, stamp: Stamp) -> IncidentState:
+def _fold_opened(event: ev.IncidentOpened, stamp: Stamp) -> IncidentState:
     return IncidentState(
         opened=event, began=stamp, key=event.key, aliases=(event.key,), state_since=stamp
     )
@@ -236,7 +236,9 @@ def fold_event(state: IncidentState, event: ev.IncidentEvent, stamp: Stamp) -> I
     return replace(state, events=state.events + 1, **fields)
 
 
-def _identified(state: IncidentState, event: ev.IncidentIdentified, _: Stamp) -> dict[str, Any]:
+def _fold_identified(
+    state: IncidentState, event: ev.IncidentIdentified, _: Stamp
+) -> dict[str, Any]:
     aliases = tuple(dict.fromkeys((*state.aliases, event.key)))
     return {"aliases": aliases, "key": event.key if event.main else state.key}
 
@@ -256,15 +258,15 @@ def _fault_seen(state: IncidentState, event: ev.FaultSeen, stamp: Stamp) -> dict
     cleared = None if event.anew else known.cleared
     renewed = stamp if event.anew else known.renewed
     changed = replace(known, latest=event, cleared=cleared, renewed=renewed)
-    return {"faults": _put(state.faults, changed)}
+    return {"faults": _replace_record(state.faults, changed)}
 
 
 def _fault_cleared(state: IncidentState, event: ev.FaultCleared, _: Stamp) -> dict[str, Any]:
-    return {"faults": _with(state.faults, event.fault, cleared=event)}
+    return {"faults": _change_record(state.faults, event.fault, cleared=event)}
 
 
-def _outlived(state: IncidentState, event: ev.SideEffectOutlived, _: Stamp) -> dict[str, Any]:
-    return {"faults": _with(state.faults, event.fault, outlived=True)}
+def _fold_outlived(state: IncidentState, event: ev.SideEffectOutlived, _: Stamp) -> dict[str, Any]:
+    return {"faults": _change_record(state.faults, event.fault, outlived=True)}
 
 
 def _session_began(state: IncidentState, event: ev.SessionBegan, stamp: Stamp) -> dict[str, Any]:
@@ -300,11 +302,11 @@ def _session_changed(
         dry_run=event.dry_run,
         planned=event.planned,
     )
-    return {"sessions": _put(state.sessions, changed)}
+    return {"sessions": _replace_record(state.sessions, changed)}
 
 
 def _session_ended(state: IncidentState, event: ev.SessionEnded, at: Stamp) -> dict[str, Any]:
-    return {"sessions": _with(state.sessions, event.session, ended=event, ended_seen=at)}
+    return {"sessions": _change_record(state.sessions, event.session, ended=event, ended_seen=at)}
 
 
 def _alert_attached(state: IncidentState, event: ev.AlertAttached, at: Stamp) -> dict[str, Any]:
@@ -355,11 +357,11 @@ def _attempt_changed(
         ready=stamp if event.ready and known.ready is None else known.ready,
         ready_at=event.ready_at if event.ready and known.ready is None else known.ready_at,
     )
-    return {"attempts": _put(state.attempts, changed)}
+    return {"attempts": _replace_record(state.attempts, changed)}
 
 
 def _attempt_ended(state: IncidentState, event: ev.AttemptEnded, at: Stamp) -> dict[str, Any]:
-    return {"attempts": _with(state.attempts, event.attempt, ended=event, ended_seen=at)}
+    return {"attempts": _change_record(state.attempts, event.attempt, ended=event, ended_seen=at)}
 
 
 def _hold_began(state: IncidentState, event: ev.HoldBegan, _: Stamp) -> dict[str, Any]:
@@ -400,24 +402,24 @@ def _state_changed(state: IncidentState, event: ev.StateChanged, at: Stamp) -> d
     return {"cause": event, "state_since": state.state_since if same else at}
 
 
-def _ended(_: IncidentState, event: ev.IncidentEnded, stamp: Stamp) -> dict[str, Any]:
+def _fold_ended(_: IncidentState, event: ev.IncidentEnded, stamp: Stamp) -> dict[str, Any]:
     over = ev.StateChanged(state="over", code=event.how, text=event.text)
     return {"ended": event, "ended_seen": stamp, "cause": over, "state_since": stamp}
 
 
-def _put(records: tuple[Any, ...], changed: Any) -> tuple[Any, ...]:
+def _replace_record(records: tuple[Any, ...], changed: Any) -> tuple[Any, ...]:
     return tuple(changed if r.no == changed.no else r for r in records)
 
 
-def _with(records: tuple[Any, ...], number: int, **fields: Any) -> tuple[Any, ...]:
+def _change_record(records: tuple[Any, ...], number: int, **fields: Any) -> tuple[Any, ...]:
     return tuple(replace(r, **fields) if r.no == number else r for r in records)
 
 
 _CHANGES: dict[type, Callable[[IncidentState, Any, Stamp], dict[str, Any]]] = {
-    ev.IncidentIdentified: _identified,
+    ev.IncidentIdentified: _fold_identified,
     ev.FaultSeen: _fault_seen,
     ev.FaultCleared: _fault_cleared,
-    ev.SideEffectOutlived: _outlived,
+    ev.SideEffectOutlived: _fold_outlived,
     ev.SessionBegan: _session_began,
     ev.SessionChanged: _session_changed,
     ev.SessionEnded: _session_ended,
@@ -434,5 +436,5 @@ _CHANGES: dict[type, Callable[[IncidentState, Any, Stamp], dict[str, Any]]] = {
     ev.RunEnded: _run_ended,
     ev.PeopleTold: lambda state, event, _: {"told": (*state.told, event)},
     ev.IncidentNoted: lambda state, event, _: {"notes": (*state.notes, event)},
-    ev.IncidentEnded: _ended,
+    ev.IncidentEnded: _fold_ended,
 }

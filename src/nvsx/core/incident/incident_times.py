@@ -50,7 +50,7 @@ def times_of(incident: IncidentState) -> IncidentTimes:
     """All times of an incident as far as it has been seen."""
     held = [s for s in incident.sessions if not s.dry_run]
     states = [(state, at) for s in held for state, at, _ in s.states]
-    began = _began(incident)
+    began = _find_beginning(incident)
     ended = incident.ended.at if incident.ended is not None else None
     return IncidentTimes(
         began=began,
@@ -63,12 +63,12 @@ def times_of(incident: IncidentState) -> IncidentTimes:
         back=incident.attempts[-1].ready_at if incident.attempts else None,
         released=held[-1].ended.at if held and held[-1].ended is not None else None,
         ended=ended,
-        total_s=_between(began, ended),
+        total_s=_seconds_between(began, ended),
         faults=tuple(times_of_fault(incident, f) for f in incident.faults),
     )
 
 
-def _began(incident: IncidentState) -> float | None:
+def _find_beginning(incident: IncidentState) -> float | None:
     """Planned work is not what broke. None as soon as one fault's time is not known."""
     broke = [f for f in incident.faults if not f.latest.planned] or list(incident.faults)
     if not broke:
@@ -83,7 +83,7 @@ def times_of_fault(incident: IncidentState, fault: FaultRecord) -> FaultTimes:
     for one that NVSentinel never held the node for, none to repair."""
     held = prove_stage(incident, fault, "quarantine")
     own = held.at if held is not None and held.kind == "own" else None
-    released = None if fault.latest.planned else _released(incident, fault)
+    released = None if fault.latest.planned else _find_release(incident, fault)
     return FaultTimes(
         fault=fault.no,
         generated=fault.latest.at,
@@ -91,13 +91,13 @@ def times_of_fault(incident: IncidentState, fault: FaultRecord) -> FaultTimes:
         quarantined=held.at if held is not None else None,
         cleared=fault.cleared.at if fault.cleared is not None else None,
         released=released,
-        to_detect_s=_between(fault.latest.at, fault.seen.at),
-        to_quarantine_s=_between(fault.latest.at, own),
-        to_repair_s=_between(fault.latest.at, released),
+        to_detect_s=_seconds_between(fault.latest.at, fault.seen.at),
+        to_quarantine_s=_seconds_between(fault.latest.at, own),
+        to_repair_s=_seconds_between(fault.latest.at, released),
     )
 
 
-def _released(incident: IncidentState, fault: FaultRecord) -> float | None:
+def _find_release(incident: IncidentState, fault: FaultRecord) -> float | None:
     """When the node was back from this fault: the release of the last session that listed it, or
     the new node; nobody says that of a repair which did not end so."""
     if incident.ended is None or incident.ended.how not in ("recovered", "replaced"):
@@ -111,7 +111,7 @@ def _released(incident: IncidentState, fault: FaultRecord) -> float | None:
     return last.at if last is not None and last.how == "released" else incident.ended.at
 
 
-def _between(start: float | None, end: float | None) -> float | None:
+def _seconds_between(start: float | None, end: float | None) -> float | None:
     if start is None or end is None:
         return None
     return max(0.0, end - start)

@@ -29,8 +29,8 @@ def find_next_look(
     """
     waits = (*_fixed_waits(), limits.quiet, limits.clear, limits.unseen)
     waits = (*waits, limits.replacement, limits.gone)
-    ages = [stamp.age(sight) for stamp in _stamps(story)]
-    ages += [sight.mono - since for since in _memories(memory)]
+    ages = [stamp.age(sight) for stamp in _times_of_stamps(story)]
+    ages += [sight.mono - since for since in _times_of_memory(memory)]
     coming = [wait - age for age in ages for wait in waits if wait - age > -JUST_AFTER]
     return sight.mono + max(0.0, min(coming)) + JUST_AFTER if coming else None
 
@@ -47,14 +47,14 @@ def _fixed_waits() -> tuple[float, ...]:
     )
 
 
-def _memories(memory: WatchMemory) -> Iterator[float]:
+def _times_of_memory(memory: WatchMemory) -> Iterator[float]:
     if memory.calm_since is not None:
         yield memory.calm_since
     for _, since in memory.marks.values():
         yield since
 
 
-def _stamps(story: NodeStory) -> Iterator[Stamp]:
+def _times_of_stamps(story: NodeStory) -> Iterator[Stamp]:
     if story.open is not None:
         yield from _stamps_of(story.open)
         return

@@ -28,9 +28,9 @@ def prove_stage(incident: IncidentState, fault: FaultRecord, stage: str) -> Stag
     """What is proven of `stage` (quarantine, drain, remediate, recover) for `fault`; None for
     nothing yet."""
     if stage == "quarantine":
-        return _quarantine(incident, fault)
+        return _prove_quarantine(incident, fault)
     if stage == "drain":
-        return _drain(incident, fault)
+        return _prove_drain(incident, fault)
     if stage == "remediate":
         for attempt in incident.attempts:
             if fault.no in incident.served_by(attempt) and attempt.has_worked:
@@ -42,7 +42,7 @@ def prove_stage(incident: IncidentState, fault: FaultRecord, stage: str) -> Stag
     return None
 
 
-def _quarantine(incident: IncidentState, fault: FaultRecord) -> StageProof | None:
+def _prove_quarantine(incident: IncidentState, fault: FaultRecord) -> StageProof | None:
     for session in incident.sessions:
         if session.dry_run:
             continue
@@ -54,7 +54,7 @@ def _quarantine(incident: IncidentState, fault: FaultRecord) -> StageProof | Non
     return None
 
 
-def _drain(incident: IncidentState, fault: FaultRecord) -> StageProof | None:
+def _prove_drain(incident: IncidentState, fault: FaultRecord) -> StageProof | None:
     for session in incident.sessions:
         if session.dry_run or not (set(fault.latest.ids) & set(session.ids)):
             continue

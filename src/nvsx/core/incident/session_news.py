@@ -32,12 +32,14 @@ def tell_session_end(d: Deciding) -> None:
         d.say(SessionEnded(session=session.no, how="node gone", at=d.sight.at))
     elif d.sight.node_is_there and not d.session_goes_on:
         d.say(
-            SessionEnded(session=session.no, how=_how_it_ended(d, session), at=_release(d, session))
+            SessionEnded(
+                session=session.no, how=_how_it_ended(d, session), at=_tell_release(d, session)
+            )
         )
     elif d.sight.node_is_there and is_another_session(session, d.sight.session):
         released = d.sight.session.release_mark != session.began.release_mark
         how: SessionEnding = "released" if released else "unwatched"
-        at = _release(d, session) if released else None
+        at = _tell_release(d, session) if released else None
         d.say(SessionEnded(session=session.no, how=how, at=at))
 
 
@@ -72,7 +74,7 @@ def _how_it_ended(d: Deciding, session: SessionRecord) -> SessionEnding:
     return "marks removed" if any("condition" in f.by for f in d.standing_faults()) else "released"
 
 
-def _release(d: Deciding, session: SessionRecord) -> float | None:
+def _tell_release(d: Deciding, session: SessionRecord) -> float | None:
     seen, before = d.sight.session, d.previous
     new = seen.release_mark != session.began.release_mark
     held = before is not None and before.node_is_there and before.session.marked

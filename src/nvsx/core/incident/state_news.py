@@ -30,7 +30,7 @@ def tell_state(d: Deciding, *, calm: bool) -> None:
         cause = find_cause(CauseView(incident, d.sight, stage_of_incident(incident)))
     if cause is None and _stays_with_people(incident):
         return
-    state = _state(incident, calm=calm)
+    state = _decide_state(incident, calm=calm)
     if cause is not None and _people_are_needed(d, incident, cause):
         state = "needs people"
     told = StateChanged(
@@ -58,7 +58,7 @@ def _people_are_needed(d: Deciding, incident: IncidentState, cause: FoundCause) 
     return before.state == "needs people" or incident.state_since.age(d.sight) >= PATIENCE
 
 
-def _state(incident: IncidentState, *, calm: bool) -> IncidentPhase:
+def _decide_state(incident: IncidentState, *, calm: bool) -> IncidentPhase:
     attempt = incident.attempt
     if not (incident.sessions or incident.attempts):
         return "observing"

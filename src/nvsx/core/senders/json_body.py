@@ -39,7 +39,7 @@ def parse_json(raw: bytes) -> Any:
         )
     except ValueError as exc:
         raise bad_json(f"the body is not JSON: {exc}") from None
-    if re.search(r"\\u[dD][89a-fA-F]", text) and _SURROGATE.search(_dump(value)):
+    if re.search(r"\\u[dD][89a-fA-F]", text) and _SURROGATE.search(_dump_numbers(value)):
         raise bad_json("the body has half a surrogate pair")
     return value
 
@@ -52,7 +52,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _dump(value: object) -> str:
+def _dump_numbers(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

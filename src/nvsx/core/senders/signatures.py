@@ -72,15 +72,15 @@ def hex_mac(secret: bytes, *parts: bytes, method: str = "sha256") -> str:
 
 def any_matches(candidates: Iterable[str], expected: Iterable[str]) -> bool:
     """Whether a candidate is among the expected. Compares each with each."""
-    wanted = [_encode(text) for text in expected]
+    wanted = [_encode_text(text) for text in expected]
     found = False
     for candidate in list(candidates)[:_MAX_CANDIDATES]:
         for want in wanted:
-            found |= hmac.compare_digest(_encode(candidate), want)
+            found |= hmac.compare_digest(_encode_text(candidate), want)
     return found
 
 
-def _encode(text: str) -> bytes:
+def _encode_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -141,7 +141,9 @@ def _check_standard_webhooks(claim: Claim) -> str:
         key = _standard_key(secret)
         if key is None:
             return "the secret is not base64"
-        signed = hmac.digest(key, _encode(f"{identity}.{stamp}.") + claim.request.body, "sha256")
+        signed = hmac.digest(
+            key, _encode_text(f"{identity}.{stamp}.") + claim.request.body, "sha256"
+        )
         expected.append(base64.b64encode(signed).decode())
     return "" if any_matches(candidates, expected) else "webhook-signature does not match"
 

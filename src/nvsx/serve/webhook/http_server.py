@@ -129,7 +129,7 @@ class WebhookServer:
             await asyncio.wait(self._offers, timeout=grace)
 
     def _make_application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard_handler])
         app.on_response_prepare.append(_add_common_headers)
         app.router.add_get("/healthz", self._answer_healthz)
         app.router.add_get("/readyz", self._answer_readyz)
@@ -146,7 +146,7 @@ class WebhookServer:
     # --- every request ------------------------------------------------------------------
 
     @web.middleware
-    async def _guard(
+    async def _guard_handler(
         self,
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
