@@ -67,7 +67,7 @@ def test_overlapping_values_leave_no_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["p/ss w&rd+é=", 'quo"te\\back', "plain-Secret_0123", 'é"quoted-ü']
+    "secret", ["p/ss w&rd+é=", 'quo"te\\back', "plain-Secret_0123", "é\tquoted-ü"]
 )
 def test_encoded_forms(secret: str) -> None:
     """Percent-encoded, JSON-escaped and base64 forms go too."""

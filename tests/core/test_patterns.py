@@ -185,9 +185,9 @@ def test_lint_tries_twelve_letters_of_a_pattern() -> None:
 def test_lint_tries_six_literals_of_a_pattern() -> None:
     """In the order in which they stand."""
     words = ["aa", "bb", "cc", "dd", "ee", "ff", "gg"]
-    said = {told for told, _ in patterns._make_repetitive_texts("(?!!)" + "(x|y)?".join(words))}
+    said = {told for told, _ in patterns._make_repetitive_texts(".*".join(words))}
     tried = {word for word in words if any(repr(word) in told for told in said)}
-    assert tried <= set(words[:6])
+    assert tried == set(words[:6])
 
 
 def test_a_rule_goes_on_working_for_other_texts() -> None:

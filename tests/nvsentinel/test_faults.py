@@ -1,4 +1,5 @@
 import msgspec
+import pytest
 from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 
@@ -89,3 +90,19 @@ async def test_an_event_counts_again_after_a_pause() -> None:
     ]
     assert stream._queue.empty()
     await hub.close()
+
+
+async def test_a_hub_gives_back_what_it_had_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed after the nodes were listed and before the Events were."""
+    cluster = Cluster(DirectGateway("http://127.0.0.1:9", ""))
+    given_back: list[object] = []
+
+    async def release(reflector: object) -> None:
+        given_back.append(reflector)
+
+    monkeypatch.setattr(cluster, "release", release)
+    hub = new_faults.FaultHub(cluster, lambda _: "")
+    nodes = object()
+    monkeypatch.setattr(hub, "_nodes", nodes)
+    await hub.close()
+    assert given_back == [nodes]
