@@ -13,6 +13,7 @@ from tests.fakes.virtual_clock import VirtualClock
 from tests.serve.hall import CLUSTER, Hall, book
 
 from nvsx.core.errors import StoreBusy, UsageError
+from nvsx.core.incident.incident_events import ADOPTED_BY_HAND, IncidentNoted, IncidentOpened
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Fault
@@ -117,6 +118,26 @@ async def test_session_that_was_silenced_is_adopted_afterwards() -> None:
     await hall.clock.sleep(61)
     hall.watch.forget()
     assert await hall.watch.adopt() == 1
+    await hall.close()
+
+
+async def test_what_a_person_adopts_has_its_run() -> None:
+    """Open when nvsx first looked at the cluster: no run, until a note adopts it; then late."""
+    hall = Hall("n1")
+    hall.break_("n1", "s1")
+    opened = IncidentOpened(key="k", node="n1", by="quarantine", late=True, adopted=True)
+    await hall.incidents.append(CLUSTER, "n1", 0, [opened], hall.clock.now())
+    assert await hall.begin() == (0, 0)
+    assert await hall.rows() == []
+    [(incident, _)] = hall.keeper.open_incidents
+    note = IncidentNoted(text="page", code=ADOPTED_BY_HAND, author="sam")
+    await hall.incidents.append_note(incident, note, hall.clock.now())
+    assert await hall.keeper.take_in_what_people_wrote() == ["n1"]
+    hall.watch.forget()
+    assert await hall.watch.adopt() == 1
+    [row] = await hall.rows()
+    start = (await hall.state(row.run_id)).start
+    assert start is None or start.late
     await hall.close()
 
 

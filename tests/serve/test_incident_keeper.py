@@ -15,6 +15,7 @@ from tests.fakes.virtual_clock import VirtualClock
 from nvsx.core.errors import StoreBusy
 from nvsx.core.incident import incident_events as ev
 from nvsx.core.incident.incident_store import IncidentFilter
+from nvsx.core.incident.last_known import close_as_known
 from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
@@ -255,3 +256,42 @@ async def test_a_person_closes_what_stays_and_it_opens_nothing_by_itself() -> No
     await later.clock.sleep(300)
     assert await later.rows() == ["closed"]
     await later.keeper.end()
+
+
+async def test_one_that_a_person_closed_elsewhere_is_over_here_too() -> None:
+    """The next look at the store tells it, and the quarantine that stays opens no other."""
+    ward = Ward()
+    await ward.keeper.begin()
+    ward.show("a")
+    await ward.keeper.begin_for_one()
+    ward.show("a")
+    async with ward.keeper.at("n1"):
+        pass
+    await ward.clock.sleep(1)
+    stored = await ward.incidents.story(CLUSTER, "n1")
+    at = ward.clock.now()
+    closing = close_as_known(stored.story, "sam", "to the vendor", at)
+    await ward.incidents.append(CLUSTER, "n1", stored.position, closing, at)
+    assert len(ward.keeper.open_incidents) == 1
+    assert await ward.keeper.take_in_what_people_wrote() == []
+    assert ward.keeper.open_incidents == []
+    assert ward.news[-1].after.ended is not None
+    assert ward.news[-1].events == closing
+    await ward.clock.sleep(600)
+    assert len(ward.said(ev.IncidentOpened)) == 1
+    await ward.keeper.end()
+
+
+async def test_one_that_a_person_adopts_is_named_once() -> None:
+    """Open at the first look at a cluster: its node is told at the next look, and not again."""
+    ward = Ward()
+    ward.show("a")
+    await ward.keeper.begin()
+    assert await ward.keeper.take_in_what_people_wrote() == []
+    [(incident, state)] = ward.keeper.open_incidents
+    assert state.is_left_alone
+    note = ev.IncidentNoted(text="page", code=ev.ADOPTED_BY_HAND, author="sam")
+    await ward.incidents.append_note(incident, note, ward.clock.now())
+    assert await ward.keeper.take_in_what_people_wrote() == ["n1"]
+    assert await ward.keeper.take_in_what_people_wrote() == []
+    await ward.keeper.end()

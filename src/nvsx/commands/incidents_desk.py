@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
 from nvsx.core.incident.incident_account import IncidentAccount, give_account
-from nvsx.core.incident.incident_events import IncidentNoted
+from nvsx.core.incident.incident_events import ADOPTED_BY_HAND, IncidentNoted
 from nvsx.core.incident.incident_store import (
     IncidentFilter,
     IncidentRow,
@@ -84,6 +84,23 @@ class IncidentDesk:
     async def note(self, row: IncidentRow, text: str, author: str) -> None:
         """Write a person's note, also on one that is over."""
         note = IncidentNoted(text=self.masker.mask(text), author=author)
+        await self.store.append_note(row.incident, note, time.time())
+
+    async def refuse_to_adopt(self, row: IncidentRow) -> None:
+        """Raises UsageError for one that is over, or that runs and pages are made for anyway."""
+        if row.ended is not None:
+            raise refuse_closed(row)
+        stored = await self.store.story(row.cluster, row.node)
+        if stored.story.open is None or not stored.story.open.is_left_alone:
+            raise UsageError(
+                f"incident {row.incident} on {row.node} needs no adopting: it has runs and pages "
+                "like any other",
+                f"nvsx incidents show {row.incident}",
+            )
+
+    async def adopt(self, row: IncidentRow, author: str) -> None:
+        """Mark it for the daemon that serves its cluster."""
+        note = IncidentNoted(text="have runs and pages for it", code=ADOPTED_BY_HAND, author=author)
         await self.store.append_note(row.incident, note, time.time())
 
     async def close(self, row: IncidentRow, reason: str, author: str) -> None:

@@ -352,11 +352,12 @@ class Daemon:
         changed = await self.shelf.refresh()
         silent = await self._list_silences()
         ended, self._silent = self._silent - silent, silent
-        if changed or ended:
+        adopted = await self.keeper.take_in_what_people_wrote()
+        if changed or ended or adopted:
             self.watch.forget()
             self.lookout.start_over()
-        if "watch" in self.modes or ended:
-            await self._adopt_open_faults(all_ages=bool(changed or ended))
+        if "watch" in self.modes or ended or adopted:
+            await self._adopt_open_faults(all_ages=bool(changed or ended or adopted))
         self.lookout.again()
         await self.recovery.note_ended_runs()
         now = self.clock.now()

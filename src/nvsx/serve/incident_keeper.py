@@ -249,6 +249,42 @@ class IncidentKeeper:
 
             await self._append_decided(desk, close)
 
+    async def take_in_what_people_wrote(self) -> list[str]:
+        """Read the incidents anew that somebody closed or adopted in another process; the nodes of
+        those that were adopted. Raises StoreError.
+
+        12:00:10 `nvsx incidents close n1` · 12:00:30 i-1 of n1 is not among the open ones of the
+        store: its story is read, and that it is over is told. Asked each half minute, so only what
+        one query can tell, and those that nobody has adopted yet, are looked at.
+        """
+        wanted = IncidentFilter(cluster=self._cluster, only_open=True, limit=None)
+        still_open = {row.incident for row in await self._incidents.rows(wanted)}
+        adopted = []
+        for desk in tuple(self._desks.values()):
+            async with desk.lock:
+                state = desk.incident
+                left_alone = state is not None and state.is_left_alone
+                if state is None or (desk.stored.open_id in still_open and not left_alone):
+                    continue
+                await self._read_anew(desk, state)
+                if left_alone and desk.incident is not None and not desk.incident.is_left_alone:
+                    adopted.append(desk.node)
+        return adopted
+
+    async def _read_anew(self, desk: NodeDesk, before: IncidentState) -> None:
+        """Take what another process appended, and tell of it."""
+        incident = desk.stored.open_id
+        stored = await self._incidents.story(self._cluster, desk.node)
+        if stored.position == desk.stored.position:
+            return
+        desk.stored = stored
+        after = stored.story.open if incident == stored.open_id else stored.story.last
+        if after is not None:
+            entries = await self._incidents.entries(incident)
+            events = tuple(e.body for e in entries if e.seq > before.events)
+            self._publish(IncidentNews(incident, desk.node, before, after, events))
+        desk.nudge.set()
+
     # --- a node at hand -----------------------------------------------------------------------
 
     @asynccontextmanager

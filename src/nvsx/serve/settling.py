@@ -280,7 +280,7 @@ def _in_incident(
         had = _had_its_run(case, news, incident, faults)
         if had is not None:
             return had
-        if incident.opened.adopted and all(f.seen.at == incident.began.at for f in faults):
+        if incident.is_left_alone and all(f.seen.at == incident.began.at for f in faults):
             reason = (
                 "it was open when nvsx first looked at this cluster, and nobody is paged for it; "
                 f"`nvsx incidents adopt {case.node}` does"

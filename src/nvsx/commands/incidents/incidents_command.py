@@ -1,4 +1,4 @@
-"""`nvsx incidents`: list, show, note, close.
+"""`nvsx incidents`: list, show, note, close, adopt.
 
 These commands work on the store in the state folder, whether a daemon runs or not.
 """
@@ -33,7 +33,7 @@ from nvsx.screens.text_tables import print_lines, print_table
 T = TypeVar("T")
 
 incidents_app = typer.Typer(
-    help="Incidents, from the first fault on a node to its return: list, show, note, close.",
+    help="Incidents, from the first fault on a node to its return: list, show, note, close, adopt.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -180,6 +180,37 @@ def close(
     _agree_to_close(row, yes=yes)
     at_incident_desk(ctx.obj, lambda desk: desk.close(row, reason.strip(), who()))
     typer.echo(f"closed incident {row.incident}, {row.node} ({alias_of(row.node)})")
+
+
+@incidents_app.command()
+def adopt(
+    ctx: typer.Context,
+    node: Annotated[
+        list[str],
+        typer.Argument(help="Nodes by name or alias, or incidents by id.", metavar="NODE..."),
+    ],
+) -> None:
+    """Have runs and pages for incidents that were open when nvsx first looked at their cluster.
+
+    nvsx follows such incidents and pages nobody for them. The daemon that serves their cluster
+    from this state folder takes up within half a minute those that are adopted.
+
+    Example: nvsx incidents adopt brave-gazelle gpu-node-a1
+    """
+
+    async def work(desk: IncidentDesk) -> list[IncidentRow]:
+        rows = [await desk.find(each) for each in node]
+        for row in rows:
+            await desk.refuse_to_adopt(row)
+        for row in rows:
+            await desk.adopt(row, who())
+        return rows
+
+    for row in at_incident_desk(ctx.obj, work):
+        typer.echo(
+            f"adopted incident {row.incident}, {row.node} ({alias_of(row.node)}): a daemon that "
+            "serves its cluster starts the runbook of its fault, and pages"
+        )
 
 
 def _agree_to_close(row: IncidentRow, *, yes: bool) -> None:

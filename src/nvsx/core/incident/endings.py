@@ -36,7 +36,8 @@ def what_keeps_open(d: Deciding, incident: IncidentState) -> list[str]:
 
 def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
     sight = d.sight
-    if d.session_marked or (incident.open_session is not None and d.session_goes_on):
+    held = d.session_marked or (incident.open_session is not None and d.session_goes_on)
+    if held:
         yield "NVSentinel releases the node"
     for seen in d.standing_faults():
         if "condition" in seen.by and seen.fatal:
@@ -44,7 +45,7 @@ def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
     if sight.ready is not True:
         yield "the node is Ready"
     for hold in incident.holds:  # those of a source that cannot be read just now too
-        if hold.keeps_open:
+        if hold.keeps_open and not (held and hold.kind == "quarantine"):
             yield f"{hold.kind} {hold.name}".strip() + " is over"
     for attempt in incident.attempts:
         if reboot_is_due(attempt, sight):

@@ -29,6 +29,11 @@ IncidentEnding = Literal["recovered", "cleared", "replaced", "removed", "closed"
 OpenedBy = Literal["quarantine", "fault", "alert", "by hand"]
 
 
+ADOPTED_BY_HAND = "adopted-by-hand"
+"""The code of a note with which a person takes on an incident that nvsx found open at its first
+look at a cluster: from then on it has runs and pages like any other."""
+
+
 class IncidentBody(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Base of all; the tag is the `event` of a line."""
 

@@ -185,6 +185,12 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
     def working_runs(self) -> tuple[str, ...]:
         return tuple(joined.run_id for joined, status in self.runs if not status)
 
+    @property
+    def is_left_alone(self) -> bool:
+        """It was open when nvsx first looked at its cluster: nobody is paged for it until a person
+        adopts it."""
+        return self.opened.adopted and not self.has_note(ev.ADOPTED_BY_HAND)
+
     def has_note(self, code: str) -> bool:
         return any(note.code == code for note in self.notes)
 
