@@ -282,7 +282,7 @@ class IncidentKeeper:
         if after is not None:
             entries = await self._incidents.entries(incident)
             events = tuple(e.body for e in entries if e.seq > before.events)
-            self._publish(IncidentNews(incident, desk.node, before, after, events))
+            self._publish_news(IncidentNews(incident, desk.node, before, after, events))
         desk.nudge.set()
 
     # --- a node at hand -----------------------------------------------------------------------
