@@ -29,7 +29,7 @@ def patience(seconds: float) -> float:
 
 
 async def until(
-    holds: Callable[[], T], what: str | Callable[[], str] = "", within: float = USUAL
+    holds: Callable[[], T | None], what: str | Callable[[], str] = "", within: float = USUAL
 ) -> T:
     """What `holds` gives as soon as it is true; fails with `what` when that never comes."""
     deadline = time.monotonic() + patience(within)
@@ -41,7 +41,7 @@ async def until(
 
 
 def wait_until(
-    holds: Callable[[], T], what: str | Callable[[], str] = "", within: float = USUAL
+    holds: Callable[[], T | None], what: str | Callable[[], str] = "", within: float = USUAL
 ) -> T:
     """`until` for tests without a loop."""
     deadline = time.monotonic() + patience(within)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsx.core.runbook import schema
 from nvsx.core.runbook.catalog import LoadedRunbook
@@ -118,6 +119,6 @@ def test_shell_is_clean() -> None:
         pytest.skip("shellcheck is not installed here")
     assert len(SHELL) > 40
     done = subprocess.run(
-        [program, "-x", *SHELL], capture_output=True, text=True, timeout=50, check=False
+        [program, "-x", *SHELL], capture_output=True, text=True, timeout=patience(50), check=False
     )
     assert done.returncode == 0, done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.patience import until
+from tests.patience import patience, until
 
 from nvsx.core.ports import ProcessIdentity, Script, ScriptResult
 from nvsx.follow.processes import process_groups, script_output
@@ -373,7 +373,7 @@ async def test_orphan_by_identity(bench: Bench) -> None:
     with orphan(bench, "exec sleep 3600", "") as process:
         identity = process_groups.identify(process.pid, 0)
         assert await bench.scripts().stop_orphan(identity, "")
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(patience(5)) == -signal.SIGTERM
 
 
 async def test_reused_pid_is_spared(bench: Bench) -> None:
@@ -390,7 +390,7 @@ async def test_orphan_by_key(bench: Bench) -> None:
     """Without an identity an orphan is found by its key, as is a child that outlived it."""
     key = f"run-1/detect/hook {os.getpid()}"
     with orphan(bench, "trap '' TERM\nsleep 3600 & \nexit 0", key) as process:
-        process.wait(5)
+        process.wait(patience(5))
         assert process_groups.find_orphans(None, key) == {process.pid}
         assert process_groups.find_orphans(None, key + "0") == set()
         assert await bench.scripts().stop_orphan(None, key)
