@@ -3,7 +3,8 @@
 Starts a small program under a pseudo-terminal that flies the deck over a run that has just
 begun, and reads the terminal until the runbook's name is on it; in turns with it the real
 `nvsx run --sandbox`, which reads and checks the runbook first. Prints each time, the
-medians, and the time that Python needs to import what the deck is built on.
+medians, and the time that Python needs to import what the deck is built on. Then what a run
+pays for each entry that it shows to a deck which does not get to drawing.
 
 Usage: python benchmarks/deck_start.py [RUNS]
 """
@@ -22,10 +23,13 @@ import tempfile
 import termios
 import time
 
+from nvsx.core.journal import entries as j
+from nvsx.screens.deck.deck_view import DeckView
+
 AIM_S = 0.7
 PROGRAM = """
 import asyncio
-from nvsx.core import journal as j
+from nvsx.core.journal import entries as j
 from nvsx.screens.deck.flight import fly
 
 async def run(view):
@@ -74,6 +78,23 @@ def imports() -> float:
     return time.perf_counter() - began
 
 
+def microseconds_an_entry(lines: int = 100_000) -> float:
+    """What `DeckView.show` takes for each line of a talkative hook."""
+    stage = j.StagePlan(id="drain", title="drain", watches=("the node is empty",))
+    start = j.Start("talkative", "quick-quail", target_node="n1", stages=(stage,))
+    view = DeckView()
+    view.show(j.Entry("r-1", 1, 1.0, start))
+    view.show(j.Entry("r-1", 2, 1.0, j.StageBegin("drain")))
+    entries = [
+        j.Entry("r-1", number, 2.0, j.Output("drain", "hook", "stdout", f"checkpoint {number:06d}"))
+        for number in range(3, lines + 3)
+    ]
+    began = time.perf_counter()
+    for entry in entries:
+        view.show(entry)
+    return (time.perf_counter() - began) / lines * 1e6
+
+
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     times: dict[str, list[float]] = {name: [] for name in PROGRAMS}
@@ -93,6 +114,7 @@ def main() -> None:
             f"  median {median:.2f} s, best {min(found):.2f} s, {median / base:.1f} x the imports"
         )
     print(f"aim: the first frame of nvsx run within {AIM_S} s on a quiet machine")
+    print(f"an entry shown to a deck that never draws: {microseconds_an_entry():.1f} µs, aim < 50")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.patience import FACTOR, patience
 
 # How fast a busy machine makes examples says nothing about the code.
 settings.register_profile("nvsx", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,13 +87,26 @@ def _own_environment(_homes_folder: Path) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts real programs in every test of its folder."""
+    """Mark what starts real programs in every test of its folder, and scale each test's limit."""
     for item in items:
+        if FACTOR != 1 and (seconds := limit_of(item)):
+            # First among the item's markers: pytest-timeout takes the closest one.
+            item.add_marker(pytest.mark.timeout(patience(seconds)), append=False)
         if (
             item.path.is_relative_to(_HERE)
             and item.path.relative_to(_HERE).parts[0] in OF_PROCESSES
         ):
             item.add_marker("processes")
+
+
+def limit_of(item: pytest.Item) -> float:
+    """The seconds a test may take before the factor: its marker's, else those of pyproject.toml.
+    A --timeout on the command line is meant as it is said, so it is left alone (0)."""
+    if marker := item.get_closest_marker("timeout"):
+        return float(marker.args[0])
+    if item.config.getoption("timeout") is not None:
+        return 0.0
+    return float(item.config.getini("timeout"))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -32,14 +31,6 @@ class Sleeps:
 
     def pace(self) -> Pace:
         return Pace(time.time, self)
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.002)
 
 
 def node(name: str, **labels: str) -> Body:

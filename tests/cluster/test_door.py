@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from tests.cluster.scripted import Sleeps, until
+from tests.cluster.scripted import Sleeps
+from tests.patience import until
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore

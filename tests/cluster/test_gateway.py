@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from tests.cluster.conftest import Tls
 from tests.cluster.scripted import TinyServer
+from tests.patience import patience
 
 from nvsx import __version__
 from nvsx.cluster import api_answers
@@ -177,7 +178,7 @@ async def test_a_stream_ends_with_its_own_time(monkeypatch: pytest.MonkeyPatch) 
                 pass
 
     with pytest.raises(api_answers.Broken, match="sent nothing in time"):
-        await asyncio.wait_for(read(), 5)
+        await asyncio.wait_for(read(), patience(5))
     await gateway.close()
     await server.stop()
 

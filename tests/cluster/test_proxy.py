@@ -18,7 +18,8 @@ import psutil
 import pytest
 from aiohttp import web
 from tests.cluster.conftest import Tls
-from tests.cluster.scripted import Sleeps, until
+from tests.cluster.scripted import Sleeps
+from tests.patience import patience, until
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
@@ -152,9 +153,9 @@ async def test_a_watch_streams_through_and_survives_a_killed_proxy(behind: Behin
     first = behind.gateway.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    await until(lambda: behind.gateway.pid not in (None, first), 15)
+    await until(lambda: behind.gateway.pid not in (None, first), within=15)
     behind.store.create("nodes", {"metadata": {"name": "c"}})
-    await until(lambda: len(nodes) == 3, 15)
+    await until(lambda: len(nodes) == 3, within=15)
     assert nodes.error == ""
     assert any("kubectl proxy was killed by signal 9" in e for e in errors)
     await nodes.stop()
@@ -202,13 +203,13 @@ async def test_no_proxy_outlives_nvsx(behind: Behind, guard: str, end: str) -> N
         stderr=subprocess.DEVNULL,
     )
     assert program.stdout is not None
-    pid, folder = (await asyncio.wait_for(program.stdout.readline(), 20)).decode().split()
+    pid, folder = (await asyncio.wait_for(program.stdout.readline(), patience(20))).decode().split()
     if end.startswith("SIG"):
         assert alive(int(pid))
         program.send_signal(getattr(signal, end))
-    await asyncio.wait_for(program.wait(), 20)
-    await until(lambda: not alive(int(pid)), 10)
-    await until(lambda: not Path(folder).exists(), 10)
+    await asyncio.wait_for(program.wait(), patience(20))
+    await until(lambda: not alive(int(pid)), within=10)
+    await until(lambda: not Path(folder).exists(), within=10)
 
 
 async def test_no_kubectl_on_path(tmp_path: Path) -> None:
@@ -365,7 +366,7 @@ async def test_a_proxy_that_dies_while_its_plugin_hangs(plugged: Plugged, tmp_pa
     assert first is not None
     hang.unlink()
     os.kill(first, signal.SIGKILL)
-    await until(lambda: gateway.pid not in (None, first) and gateway._down is None, 15)
+    await until(lambda: gateway.pid not in (None, first) and gateway._down is None, within=15)
     assert json.loads(await gateway.get("/version")) == {"gitVersion": "v1"}
     hung = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     await until(lambda: not any(alive(pid) for pid in hung))

@@ -8,7 +8,8 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.cluster.scripted import Sleeps, TinyServer, node, until
+from tests.cluster.scripted import Sleeps, TinyServer, node
+from tests.patience import patience, until
 
 from nvsx.cluster import projections
 from nvsx.cluster.gateway import DirectGateway
@@ -31,7 +32,7 @@ class Bench:
 
     async def settle(self) -> None:
         await self.nodes.start()
-        await asyncio.wait_for(self.nodes.settled(), 5)
+        await asyncio.wait_for(self.nodes.settled(), patience(5))
         await until(lambda: self.server.open)
 
     async def close(self) -> None:
@@ -56,7 +57,7 @@ async def test_events_survive_any_chunking(bench: Bench, size: int) -> None:
     await bench.settle()
     bench.server.put(node("knoten-ä", place="Köln – Süd 雪"))
     bench.server.put(node("big", text="x" * 3000))
-    await until(lambda: len(bench.nodes) == 2, 10)
+    await until(lambda: len(bench.nodes) == 2, within=10)
     found, big = bench.nodes.get("knoten-ä"), bench.nodes.get("big")
     assert found is not None
     assert big is not None
@@ -170,7 +171,7 @@ async def test_a_list_that_is_no_json_is_reported(bench: Bench) -> None:
     """A login page instead of a list is one clear error, not a crash."""
     bench.server.refusals.append(("list", 200, {"items": "none"}, {}))
     await bench.nodes.start()
-    await asyncio.wait_for(bench.nodes.settled(), 5)
+    await asyncio.wait_for(bench.nodes.settled(), patience(5))
     assert "is not a list" in bench.nodes.error
     await until(lambda: bench.nodes.synced and not bench.nodes.error)
 

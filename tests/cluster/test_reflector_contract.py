@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import psutil
 import pytest
-from tests.cluster.scripted import Sleeps, TinyServer, node, until
+from tests.cluster.scripted import Sleeps, TinyServer, node
+from tests.patience import patience, until
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore
@@ -170,7 +171,7 @@ class World:
     async def settle(self, nodes: Reflector[Node] | None = None) -> None:
         self.nodes = nodes or self.nodes
         await self.nodes.start()
-        await asyncio.wait_for(self.nodes.settled(), 5)
+        await asyncio.wait_for(self.nodes.settled(), patience(5))
 
     async def watching(self) -> None:
         before = self.rig.watches()

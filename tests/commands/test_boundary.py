@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands.conftest import Command
+from tests.patience import patience
 from tests.screens import incidents
 
 from nvsx.core.journal.run_rows import NewRun
@@ -82,7 +83,7 @@ def run_without_reader(state: Path, *command: str) -> tuple[int, str]:
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=240,
+        timeout=patience(240),
         check=False,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "NVSX_STATE_DIR": str(state), "KUBECONFIG": os.devnull},
@@ -163,7 +164,7 @@ def test_output_that_cannot_be_written_is_told(
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=240,
+            timeout=patience(240),
             check=False,
             cwd=Path(__file__).parents[2],
             env={**os.environ, "NVSX_STATE_DIR": str(past[0])},
@@ -177,7 +178,7 @@ def test_without_an_output_commands_work_all_the_same() -> None:
     for command, code in (("list", 0), ("nosuch", 2), ("--version", 0)):
         done = subprocess.run(
             ["sh", "-c", f'"{sys.executable}" -m nvsx {command} >&- 2>&-'],
-            timeout=240,
+            timeout=patience(240),
             check=False,
             cwd=Path(__file__).parents[2],
         )

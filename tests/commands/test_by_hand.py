@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsx.commands.run.by_hand import run_by_hand
@@ -105,7 +106,7 @@ async def test_another_terminal_notes_and_cancels(tmp_path: Path) -> None:
     """What `nvsx runs note` and `cancel` ask of a run by hand from elsewhere is done."""
     home = _project(tmp_path, "echo begin; sleep 60")
     view = Begun()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patience(30)):
         running = asyncio.create_task(run_by_hand(home, RunOptions("t", sandbox=True), [view]))
         run_id = await view.run_id
         async with open_desk(home) as desk:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsentinel_sandbox.kube.requests import target_of
@@ -126,7 +127,11 @@ def test_systemd_accepts_the_unit_as_hardened(tmp_path: Path) -> None:
 
 def _systemd(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["systemd-analyze", *args], capture_output=True, text=True, check=False, timeout=30
+        ["systemd-analyze", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patience(30),
     )
 
 
@@ -289,7 +294,7 @@ def _read_only_but(state: Path) -> list[str]:
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
     """Whether a URL answers 200 before the process ends or half a minute is over."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patience(30)):
         while process.returncode is None:
             try:
                 if await asyncio.to_thread(_status, url) == 200:
@@ -302,7 +307,7 @@ async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
 
 def _status(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=patience(5)) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.commands.kinds import on_postgresql, without_nvsentinel, without_permission
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsx.cluster.gateway import DirectGateway
@@ -349,7 +350,7 @@ def type_at(sandbox: Sandbox, cwd: Path, typed: list[tuple[bytes, bytes]]) -> tu
         cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     ) as process:  # fmt: skip
         os.close(slave)
-        said, at, deadline = b"", 0, time.monotonic() + 40
+        said, at, deadline = b"", 0, time.monotonic() + patience(40)
         while time.monotonic() < deadline:
             try:
                 said += os.read(master, 65536)
@@ -359,4 +360,4 @@ def type_at(sandbox: Sandbox, cwd: Path, typed: list[tuple[bytes, bytes]]) -> tu
                 at = said.index(typed[0][0], at) + len(typed[0][0])
                 os.write(master, typed.pop(0)[1])
         os.close(master)
-        return said, process.wait(timeout=10)
+        return said, process.wait(timeout=patience(10))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.store import glimpse, open_store
@@ -32,7 +33,7 @@ def _script(folder: Path, shell: str) -> Path:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=patience(30),
     )
     path = folder / f"completion.{shell}"
     path.write_text(done.stdout)
@@ -41,7 +42,9 @@ def _script(folder: Path, shell: str) -> Path:
 
 def _run(folder: Path, *command: str) -> str:
     env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=patience(30)
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -155,7 +158,7 @@ def test_an_answer_costs_no_library_and_no_cluster(folder: Path, project: Path) 
     }
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "nvsx"],
-        env=env, capture_output=True, text=True, check=True, timeout=30,
+        env=env, capture_output=True, text=True, check=True, timeout=patience(30),
     )  # fmt: skip
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "nvsx.screens.shell.quick_names" in loaded

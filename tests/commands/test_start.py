@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands.conftest import Command
+from tests.patience import patience
 
 from nvsx.commands.app import COMMANDS, CommandsOnDemand, build_application
 
@@ -35,7 +36,7 @@ def _imported(*args: str) -> set[str]:
         [sys.executable, "-c", PROGRAM.format(args=list(args))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=True,
         env=env,
         cwd=ROOT,

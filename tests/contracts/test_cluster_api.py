@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.nvsentinel_sandbox.conftest import Client
+from tests.patience import patience
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore
@@ -28,7 +29,7 @@ from nvsentinel_sandbox.kube.objects import ObjectStore
 KUBECONFIG = os.environ.get("NVSX_TEST_KUBECONFIG")
 PREFIX = "nvsx-test"
 GROUP = "nvsx-test.example"
-DEADLINE = 20.0
+DEADLINE = patience(20.0)
 
 Object = dict[str, Any]
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from tests.fakes.fake_journal import FakeJournal
 from tests.fakes.virtual_clock import VirtualClock
+from tests.patience import patience
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, UsageError
 from nvsx.core.incident.session import Session
@@ -285,10 +286,10 @@ async def test_follow_sees_other_processes(world: World) -> None:
             first_seen.set()
 
     follower = asyncio.create_task(follow())
-    await asyncio.wait_for(first_seen.wait(), 5)
+    await asyncio.wait_for(first_seen.wait(), patience(5))
     await one.append(lease, [StageBegin(stage="detect")])
     await one.append(lease, [DONE])
-    await asyncio.wait_for(follower, 5)
+    await asyncio.wait_for(follower, patience(5))
     assert seen == list(await one.read(lease.run_id))
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 from tests.fakes.fake_scripts import Behaviour, FakeScripts
 from tests.fakes.virtual_clock import VirtualClock
+from tests.patience import patience
 
 from nvsx.core.journal.entries import ScriptKind
 from nvsx.core.ports import ProcessIdentity, Script, ScriptResult, Scripts
@@ -118,7 +119,7 @@ async def test_cancel(stage: Stage) -> None:
     """Cancelling a call ends it, and leaves nothing that could be stopped as an orphan."""
     stage.write("slow.sh", Behaviour(hang=True))
     running = asyncio.create_task(stage.run("slow.sh", key="cancelled"))
-    await asyncio.wait_for(stage.running.wait(), 5)
+    await asyncio.wait_for(stage.running.wait(), patience(5))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

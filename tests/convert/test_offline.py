@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.convert.conftest import PAGES, SAMPLE
+from tests.patience import patience
 
 from nvsx.convert import conversion
 from nvsx.lint import linter
@@ -55,7 +56,7 @@ def test_nothing_of_a_page_is_ever_run(project: Project, page: Path, tmp_path: P
             env={"PATH": f"{tools}:{os.environ['PATH']}", "NVSX_TARGET_NODE": "gpu-07"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=patience(30),
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.patience import patience
 
 from nvsx.convert import safety
 
@@ -193,7 +194,7 @@ def test_bash_runs_nothing_in_a_script_that_passes(parts: list[str], hidden: boo
             env={"PATH": str(canary.parent)},
             cwd=folder,
             capture_output=True,
-            timeout=20,
+            timeout=patience(20),
             check=False,
         )
         assert not ran.exists(), script

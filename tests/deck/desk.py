@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from tests.patience import patience, wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 40.0
@@ -36,7 +36,13 @@ class Desk:
     def _tmux(self, *words: str) -> str:
         command = ["tmux", "-u", "-S", str(self._socket), *words]
         return subprocess.run(
-            command, env=self._env, cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
+            command,
+            env=self._env,
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=patience(30),
         ).stdout
 
     def close(self) -> None:
@@ -67,10 +73,14 @@ class Desk:
 
     def until(self, holds: Callable[[str], bool], what: str) -> str:
         """The screen as soon as it holds; fails after PATIENCE_S."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not holds(screen := self.screen()):
-            assert time.monotonic() < deadline, f"never saw {what}:\n{screen}"
-            time.sleep(0.05)
+        screen = ""
+
+        def shows() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return holds(screen)
+
+        wait_until(shows, lambda: f"{what} on\n{screen}", PATIENCE_S)
         return screen
 
     def sees(self, text: str) -> str:
@@ -93,9 +103,7 @@ class Desk:
         The modes come back a moment after the screen, so they are asked for until they are right.
         """
         self.until(lambda _: not self.in_alternate_screen(), "the normal screen")
-        deadline = time.monotonic() + PATIENCE_S
-        while (modes := self.modes()) != "echo icanon isig":
-            assert time.monotonic() < deadline, f"the terminal's modes stay {modes}"
+        wait_until(lambda: self.modes() == "echo icanon isig", "the usual modes", PATIENCE_S)
 
     def modes(self) -> str:
         """What the shell says of the terminal. Every question has a number of its own, because

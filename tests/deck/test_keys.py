@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 from tests.deck import journals
 from tests.deck.conftest import DeckOf, screen_text
+from tests.patience import until
 
 from nvsx.core.journal import entries as j
 from nvsx.core.watches.snapshot import Condition, Node, Snapshot
-
-DEADLINE = 20.0
-"""How long a screen may take to be drawn on a machine with other work to do."""
 
 
 async def test_j_and_k_move_between_stages_and_esc_follows_again(deck_of: DeckOf) -> None:
@@ -208,10 +205,7 @@ async def test_resizing_keeps_every_cell_in_place(deck_of: DeckOf) -> None:
         for size in ((40, 10), (20, 5), (120, 40), (80, 24)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-        deadline = time.monotonic() + DEADLINE
-        while screen_text(deck) != expected and time.monotonic() < deadline:
-            await pilot.pause(0.02)
-        assert screen_text(deck) == expected
+        await until(lambda: screen_text(deck) == expected, lambda: screen_text(deck))
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

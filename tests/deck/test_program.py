@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.deck.desk import Desk
+from tests.patience import patience
 
 pytestmark = [pytest.mark.server("tmux", "bash"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -101,7 +102,7 @@ def test_ctrl_c_and_kill_9_leave_a_usable_terminal(desk: Desk, project: Path) ->
     desk.sees("nvsx was killed; the terminal is restored.")
     assert _ended(desk) == 137
     desk.is_plain_again()
-    _, alive = psutil.wait_procs(family, timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=patience(30))
     assert alive == []
     desk.runs(f"clear; {NVSX} --project {project} runs list")
     desk.sees("interrupted")

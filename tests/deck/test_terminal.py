@@ -11,12 +11,12 @@ import pty
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.deck.desk import PATIENCE_S, ROOT, Desk
+from tests.patience import patience, wait_until
 
 pytestmark = [pytest.mark.server("tmux", "bash"), pytest.mark.timeout(120)]
 
@@ -104,7 +104,7 @@ def test_kill_9_leaves_a_usable_terminal(desk: Desk) -> None:
     desk.sees("nvsx was killed; the terminal is restored.")
     desk.is_plain_again()
     assert len(guardians) == 1
-    _, alive = psutil.wait_procs(guardians, timeout=10)
+    _, alive = psutil.wait_procs(guardians, timeout=patience(10))
     assert not alive
 
 
@@ -204,10 +204,7 @@ def test_a_terminal_that_nobody_reads_does_not_slow_the_run(tmp_path: Path) -> N
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, "-m", "tests.deck.flying", "running", "3"])
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (told.exists() and told.read_text()):
-            assert time.monotonic() < deadline, "the run did not end"
-            time.sleep(0.05)
+        wait_until(lambda: told.exists() and told.read_text(), "the run ends", PATIENCE_S)
         assert int(told.read_text()) >= 20
     finally:
         os.kill(pid, signal.SIGKILL)

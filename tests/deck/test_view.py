@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from tests.deck import journals
 
@@ -27,14 +25,12 @@ class Remembers:
         return
 
 
-def test_a_deck_that_never_draws_costs_the_run_nothing() -> None:
-    """A hundred thousand entries are taken in well under 50 µs each, in bounded memory."""
+def test_a_deck_that_never_draws_keeps_the_newest_lines() -> None:
+    """Of a hundred thousand entries as many wait as the view has room for; the rest is counted."""
     entries = journals.flood().entries
     view = DeckView()
-    began = time.perf_counter()
     for entry in entries:
         view.show(entry)
-    assert (time.perf_counter() - began) / len(entries) < 50e-6
     taken = view.take()
     assert len(taken) == PENDING
     assert taken[-1] is entries[-1]

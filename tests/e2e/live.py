@@ -13,14 +13,16 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from tests.patience import patience
+from tests.patience import until as wait_until_true
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsentinel_sandbox.kube.apiserver import ApiServer
@@ -28,6 +30,7 @@ from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
 
 #: Seconds; generous, since a busy machine takes ten times as long as an idle one.
 DEADLINE = 90.0
+until = partial(wait_until_true, within=DEADLINE)
 SPEED = 12.0
 ROOT = Path(__file__).resolve().parents[2]
 NODE = "gpu-node-a1"
@@ -77,16 +80,6 @@ CHAIN: list[dict[str, Any]] = [
 def pass_for_real(sandbox: Sandbox) -> None:
     """From now on the sandbox answers as a real cluster: its version has no mark."""
     sandbox.server.version = {"major": "1", "minor": "32", "gitVersion": "v1.32.4"}
-
-
-async def until(holds: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """Wait until `holds()` is truthy, and give that; fail naming `what` at the deadline."""
-    end = time.monotonic() + deadline
-    while not (found := holds()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:g}s: {what}")
-        await asyncio.sleep(0.01)
-    return found
 
 
 def running(pid: int) -> bool:
@@ -226,7 +219,7 @@ class Nvsx:
     def finish(self) -> Event:
         return self.of("finish")[-1]
 
-    async def until(self, event: str, deadline: float = DEADLINE, **fields: Any) -> Event:
+    async def until(self, event: str, **fields: Any) -> Event:
         """The first fresh event of a kind with these fields."""
 
         def seen() -> Event | None:
@@ -236,16 +229,16 @@ class Nvsx:
             return found[0] if found else None
 
         try:
-            found: Event = await until(seen, f"{event} {fields}", deadline)
+            found: Event = await until(seen, f"{event} {fields}")
         except AssertionError as error:
             last = "\n".join(str(e) for e in self.events[-5:])
             raise AssertionError(f"{error}\n{self.err}\n{last}") from None
         return found
 
-    async def end(self, deadline: float = DEADLINE) -> int:
+    async def end(self) -> int:
         """Its exit code, once it has ended and everything it wrote was read."""
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(patience(DEADLINE)):
                 code = await self.process.wait()
                 await asyncio.gather(*self._readers)
         except TimeoutError:

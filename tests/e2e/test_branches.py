@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.e2e.sandboxed import SPEED, Seen, play
+from tests.patience import patience
 
 from nvsx.commands.run.by_hand import run_by_hand
 from nvsx.commands.run.run_options import RunOptions
@@ -85,7 +86,7 @@ async def test_branches_end_as_promised(turns: asyncio.Semaphore) -> None:
     """Each branch has its exit code, status and reason, and a time to repair only if repaired."""
 
     async def ended(case: Case) -> str:
-        async with turns, asyncio.timeout(240):
+        async with turns, asyncio.timeout(patience(240)):
             finish = (await play(case.runbook, case.variant)).finish
         assert finish is not None
         as_promised = (
@@ -122,7 +123,7 @@ async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunSt
     options = RunOptions(runbook=runbook, sandbox=True, variant=variant, speed=speed)
     run = asyncio.create_task(run_by_hand(Home(), options, [view]))
     try:
-        async with asyncio.timeout(200):
+        async with asyncio.timeout(patience(200)):
             await view.said.wait()
     finally:
         run.cancel()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.live import HOOK, Project
 from tests.e2e.sandboxed import Seen
+from tests.patience import patience
 
 from nvsx.commands.run.by_hand import run_by_hand
 from nvsx.commands.run.run_options import RunOptions
@@ -78,7 +79,12 @@ def test_dry_run_needs_no_state_and_no_cluster(tmp_path: Path) -> None:
     env |= {k: v for k, v in os.environ.items() if k in ("PYTHONPATH", "COVERAGE_PROCESS_START")}
     command = [sys.executable, "-m", "nvsx", "--project", str(project.root), "run", book]
     done = subprocess.run(
-        [*command, "--dry-run"], env=env, capture_output=True, text=True, timeout=30, check=False
+        [*command, "--dry-run"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=patience(30),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "hooks/t/hook.sh (missing)" in done.stdout

@@ -16,7 +16,7 @@ async def _incident(live: Live) -> Nvsx:
     run = await live.run("t")
     await run.until("stage_begin", stage="detect")
     await live.inject(live.node)
-    assert await run.end(60) == 0
+    assert await run.end() == 0
     return run
 
 

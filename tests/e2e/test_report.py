@@ -112,7 +112,7 @@ async def test_the_figures_are_those_of_the_clusters_own_log(live: Live) -> None
     run = await live.run("t")
     await run.until("stage_begin", stage="detect")
     await live.inject()
-    assert await run.end(60) == 0
+    assert await run.end() == 0
     shown = live.folder / "report.json"
     await live.done("report", run.run_id, "-o", "json", "--file", str(shown))
     report = json.loads(shown.read_text())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.live import DEADLINE, FAULT, NODE, ROOT, Nvsx, living, until
+from tests.patience import patience
 
 from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
 
@@ -114,7 +115,7 @@ class Desk:
 
     async def ended(self) -> None:
         """Wait until the one run has ended."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(patience(DEADLINE)):
             while not any(run["finished"] for run in await self.runs("--sandbox")):
                 pass  # each look is a process, which takes its time
 

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.patience import patience
+
 _UNTIL_EOF = 'stop=$1; shift; "$@" & server=$!; read -r _; kill -s "$stop" "$server"; wait'
 
 
@@ -69,7 +71,7 @@ class Server:
                 user=self.user,
                 cwd="/",
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience(30)
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -82,7 +84,7 @@ class Server:
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
             process.stdin.close()
-            process.wait(20)
+            process.wait(patience(20))
 
 
 class Postgres(Server):

@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.cluster.scripted import until
 from tests.event_store.conftest import IGNORE_LOST_SOCKETS, StillClock
 from tests.event_store.stored import NODE, NOW, document
 from tests.event_store.test_feed_contract import START
 from tests.event_store.worlds import MongoWorld, PostgresWorld
+from tests.patience import patience, until
 
 from nvsx.core.errors import StoreError
 from nvsx.nvsentinel.event_store.credentials import CredentialSource, Material
@@ -413,11 +413,11 @@ async def test_no_forward_outlives_nvsx(tmp_path: Path, end: signal.Signals) -> 
         *(sys.executable, "-c", PROGRAM), env=fake.environ, stdout=subprocess.PIPE
     )
     assert program.stdout is not None
-    pid = int(await asyncio.wait_for(program.stdout.readline(), 20))
+    pid = int(await asyncio.wait_for(program.stdout.readline(), patience(20)))
     assert psutil.pid_exists(pid)
     program.send_signal(end)
-    await asyncio.wait_for(program.wait(), 10)
-    await until(lambda: not psutil.pid_exists(pid), 10)
+    await asyncio.wait_for(program.wait(), patience(10))
+    await until(lambda: not psutil.pid_exists(pid), within=10)
 
 
 @pytest.mark.timeout(20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -287,10 +286,8 @@ async def test_a_server_that_does_not_answer(
     monkeypatch.setattr("nvsx.nvsentinel.event_store.postgres._WITHIN", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        began = time.monotonic()
         error = await _error(postgres.another(uri=f"postgresql://u@127.0.0.1:{port}/x"))
     assert error.kind == "timeout"
-    assert time.monotonic() - began < 10
 
 
 async def test_a_uri_that_is_none(postgres: PostgresWorld) -> None:

@@ -1,17 +1,14 @@
 import asyncio
-import time
 
 import pytest
 from tests.fakes.virtual_clock import EPOCH, VirtualClock
 
 
-async def test_hours_pass_in_milliseconds() -> None:
-    """Sleeping for ten hours moves the clock by exactly that and takes next to no time."""
+async def test_hours_pass_within_the_test() -> None:
+    """Sleeping for ten hours, far longer than a test may take, moves the clock by exactly that."""
     clock = VirtualClock()
-    began = time.perf_counter()
     await clock.sleep(36000)
     assert clock.now() == EPOCH + 36000
-    assert time.perf_counter() - began < 1
 
 
 async def test_sleepers_wake_in_order() -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox.chain.simulator import Simulator
 from nvsentinel_sandbox.kube.apiserver import ApiServer
@@ -21,7 +22,7 @@ from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, Snapshot
 from nvsx.nvsentinel import maintenance, names, times
 from nvsx.nvsentinel.observer import NvsentinelObserver
 
-DEADLINE = 20.0
+DEADLINE = patience(20.0)
 
 
 class Wall:

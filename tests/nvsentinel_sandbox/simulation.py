@@ -11,11 +11,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.patience import patience
+
 from nvsentinel_sandbox.chain.simulator import Simulator
 from nvsentinel_sandbox.world.timing import FASTEST
 
 STATE = "dgxc.nvidia.com/nvsentinel-state"
-DEADLINE = 60.0
+DEADLINE = patience(60.0)
 BEGAN = 1755706530.12
 
 Object = dict[str, Any]

@@ -9,8 +9,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.patience import patience
+
 from nvsentinel_sandbox.kube.objects import ObjectStore
 
+DEADLINE = patience(20.0)
 REBOOT = "maintenance-gpu-0-68a5f2e71c9d4b0012ab34cd"
 
 
@@ -83,7 +86,7 @@ def fill(store: ObjectStore) -> None:
     store.create("rebootnodes", {**reboot, "status": done})
 
 
-async def run(kubeconfig: Path, *words: str, seconds: float = 20) -> Done:
+async def run(kubeconfig: Path, *words: str, seconds: float = DEADLINE) -> Done:
     """Run kubectl with that kubeconfig; past its time it is interrupted, as by Ctrl-C."""
     process = await asyncio.create_subprocess_exec(
         "kubectl",
@@ -107,10 +110,3 @@ def write(path: Path, *objects: dict[str, Any]) -> str:
     """A manifest file with a List of these objects."""
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
     return str(path)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, at most ten seconds."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - it comes about in another process
-            await asyncio.sleep(0.02)

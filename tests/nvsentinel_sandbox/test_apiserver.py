@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore
@@ -404,6 +405,6 @@ async def test_followed_log_ends_with_its_pod(store: ObjectStore, client: Any, p
     async with client.session.get(path, headers=client.headers) as answer:
         assert await answer.content.readline() == b"line 4\n"
         store.append_log("default", "p", "main", "fresh")
-        assert await asyncio.wait_for(answer.content.readline(), 5) == b"fresh\n"
+        assert await asyncio.wait_for(answer.content.readline(), patience(5)) == b"fresh\n"
         store.delete("pods", "p")
-        assert await asyncio.wait_for(answer.content.read(), 5) == b""
+        assert await asyncio.wait_for(answer.content.read(), patience(5)) == b""

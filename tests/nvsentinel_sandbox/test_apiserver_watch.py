@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore
@@ -31,7 +32,7 @@ async def collect(client: Any, path: str, count: int) -> list[tuple[str, str]]:
             if len(found) == count:
                 return
 
-    await asyncio.wait_for(read(), 10)
+    await asyncio.wait_for(read(), patience(10))
     return found
 
 
@@ -41,7 +42,7 @@ async def rest(client: Any, path: str) -> list[dict[str, Any]]:
     async def read() -> list[dict[str, Any]]:
         return [event async for event in client.watch(path)]
 
-    return await asyncio.wait_for(read(), 10)
+    return await asyncio.wait_for(read(), patience(10))
 
 
 async def test_replay_from_a_version(store: ObjectStore, client: Any) -> None:
@@ -172,7 +173,7 @@ async def test_a_stalled_watcher_holds_nobody_up(store: ObjectStore, client: Any
             await change(1)
             await asyncio.sleep(0.01)
         assert (await brisk)[0][0] == "MODIFIED"
-        last = (await asyncio.wait_for(stalled.content.read(), 10)).splitlines()[-1]
+        last = (await asyncio.wait_for(stalled.content.read(), patience(10))).splitlines()[-1]
     assert json.loads(last)["object"]["reason"] == "Expired"
 
 
@@ -195,7 +196,7 @@ async def test_a_burst_reaches_many_watchers(store: ObjectStore, session: Any) -
     answers = [await session.get(url, headers=headers) for _ in range(20)]
     for number in range(500):
         label(store, "n", step=str(number))
-    counts = await asyncio.wait_for(asyncio.gather(*map(count, answers)), 20)
+    counts = await asyncio.wait_for(asyncio.gather(*map(count, answers)), patience(20))
     for answer in answers:
         answer.close()
     await server.stop()
@@ -247,7 +248,7 @@ async def test_silence(api: ApiServer, store: ObjectStore, client: Any) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(answer.content.readany(), 0.3)
         api.end_watches()
-        assert await asyncio.wait_for(answer.content.read(), 5) == b""
+        assert await asyncio.wait_for(answer.content.read(), patience(5)) == b""
 
 
 async def test_gone_in_the_stream(api: ApiServer, client: Any) -> None:
@@ -308,6 +309,6 @@ async def test_stop_ends_open_watches(store: ObjectStore, session: Any) -> None:
     await server.start()
     headers = {"Authorization": f"Bearer {server.token}"}
     answer = await session.get(f"{server.url}{NODES}?watch=true", headers=headers)
-    await asyncio.wait_for(server.stop(), 5)
+    await asyncio.wait_for(server.stop(), patience(5))
     assert await answer.content.read() == b""
     answer.close()

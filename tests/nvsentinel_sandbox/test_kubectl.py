@@ -9,7 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.nvsentinel_sandbox.stock_kubectl import REBOOT, Kubectl, run, until, write
+from tests.nvsentinel_sandbox.stock_kubectl import REBOOT, Kubectl, run, write
+from tests.patience import patience, until
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
@@ -223,7 +224,7 @@ async def test_raw_and_proxy(kubectl: Kubectl, api: ApiServer, tmp_path: Path) -
     missing = await kubectl("get", "--raw", "/nothing")
     assert "(NotFound): the server could not find the requested resource" in missing.err
     socket = tmp_path / "proxy"
-    task = asyncio.create_task(kubectl("proxy", f"--unix-socket={socket}", seconds=3))
+    task = asyncio.create_task(kubectl("proxy", f"--unix-socket={socket}", seconds=patience(3)))
     await until(socket.exists)
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
         answer = await session.get("http://localhost/api/v1/nodes?limit=1")

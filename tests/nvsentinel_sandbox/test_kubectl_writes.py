@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.nvsentinel_sandbox.stock_kubectl import REBOOT as EXISTING
-from tests.nvsentinel_sandbox.stock_kubectl import Kubectl, until, write
+from tests.nvsentinel_sandbox.stock_kubectl import Kubectl, write
+from tests.patience import until
 
 from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsentinel_sandbox.kube.objects import ObjectStore

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.nvsentinel_sandbox.simulation import Simulation
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 
@@ -56,7 +57,7 @@ async def test_metrics_are_served_behind_the_pod_proxy(sandbox: Sandbox) -> None
     """Every module's pod answers on its metrics port; other pods, ports and paths refuse."""
     headers = {"Authorization": f"Bearer {sandbox.read_only_token}"}
     pods = sandbox.store.list("pods", namespace="nvsentinel")
-    async with asyncio.timeout(30), aiohttp.ClientSession(headers=headers) as session:
+    async with asyncio.timeout(patience(30)), aiohttp.ClientSession(headers=headers) as session:
 
         async def ask(pod: str, rest: str) -> tuple[int, str]:
             url = f"{sandbox.url}/api/v1/namespaces/nvsentinel/pods/{pod}{rest}"

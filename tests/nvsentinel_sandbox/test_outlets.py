@@ -20,6 +20,7 @@ from aiohttp import web
 from tests.event_store import servers
 from tests.nvsentinel.fixtures import load
 from tests.nvsentinel_sandbox.likeness import LIFECYCLE, plain
+from tests.patience import patience
 
 from nvsentinel_sandbox.chain import exporter, stored
 from nvsentinel_sandbox.chain.exporter import Destination
@@ -76,7 +77,7 @@ async def played(sandbox: Sandbox) -> str:
 
     forget = sandbox.store.on_change(look)
     node = await sandbox.inject("xid-79")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(patience(15)):
         await over.wait()
     forget()
     return node
@@ -289,9 +290,13 @@ async def test_postgresql_tells_of_each_change(
     ):
         await db.execute(f"LISTEN {LIFECYCLE['notify']['channel']}")
         await sandbox.inject("xid-94")
-        told = [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
+        told = [
+            json.loads(n.payload) async for n in db.notifies(timeout=patience(30), stop_after=1)
+        ]
         await sandbox.inject("xid-94")
-        told += [json.loads(n.payload) async for n in db.notifies(timeout=30, stop_after=1)]
+        told += [
+            json.loads(n.payload) async for n in db.notifies(timeout=patience(30), stop_after=1)
+        ]
         await sandbox.stored.wait_until_written()
         query = "SELECT id, processed FROM datastore_changelog ORDER BY id"
         entries = await (await db.execute(query)).fetchall()
@@ -385,7 +390,7 @@ async def test_events_are_sent_with_a_token_and_tried_again(tmp_path: Path) -> N
         outlets = Outlets(events=Destination(f"{url}/events", token="tok"))
         async with sandboxed(tmp_path, outlets) as sandbox:
             await played(sandbox)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(patience(15)):
                 await sandbox.exporter.wait_until_sent()
             assert sandbox.exporter.restarts == 0
     assert set(receiver.headers) == {("application/cloudevents+json", "Bearer tok")}
@@ -405,7 +410,7 @@ async def test_an_event_nobody_took_comes_again_with_another_id(
         outlets = Outlets(events=Destination(f"{url}/events", token="tok"))
         async with sandboxed(tmp_path, outlets) as sandbox:
             await sandbox.inject("xid-94")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patience(30)):
                 await receiver.first.wait()
                 await sandbox.exporter.wait_until_sent()
             assert (sandbox.exporter.sent, sandbox.exporter.restarts) == (1, 1)
@@ -423,7 +428,7 @@ async def test_events_go_out_with_an_oauth_token_and_the_past_first(tmp_path: Pa
             f"{url}/events", token_url=f"{url}/token", client_id="exporter", client_secret="s3cret"
         )
         async with sandboxed(tmp_path, Outlets(events=to, backfill=True)) as sandbox:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(patience(15)):
                 await sandbox.exporter.wait_until_sent()
     assert receiver.tokens == 1
     assert {bearer for _, bearer in receiver.headers} == {"Bearer token-1"}

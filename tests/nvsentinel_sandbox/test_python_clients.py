@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 from tests.nvsentinel_sandbox.python_clients import CLIENTS
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 
 PYTHON = os.environ.get("NVSX_TEST_CLIENTS", sys.executable)
 PROGRAM = Path(__file__).with_name("python_clients.py")
-DEADLINE = 50.0
+DEADLINE = patience(50.0)
 
 
 async def ended(*words: str, kubeconfig: str = "") -> tuple[int | None, str]:

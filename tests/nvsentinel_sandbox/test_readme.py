@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from docs.make.sandbox_tables import README, renew_tables
+from tests.patience import patience
 
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.variants import VARIANTS
@@ -17,7 +18,7 @@ from nvsentinel_sandbox.world.variants import VARIANTS
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / README).read_text("utf-8")
 EXAMPLES = re.findall(r"```(python|sh)\n(.*?)```", PAGE, re.DOTALL)
-DEADLINE = 60
+DEADLINE = patience(60)
 
 
 @pytest.mark.processes

@@ -16,12 +16,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox import control
 from nvsentinel_sandbox.errors import AlreadyRunning, NotRunning, SandboxError, WrongCall
 from nvsentinel_sandbox.host import Sandbox
 
-DEADLINE = 20.0
+DEADLINE = patience(20.0)
 
 
 @pytest.fixture

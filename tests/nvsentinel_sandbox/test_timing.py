@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.nvsentinel_sandbox.simulation import BEGAN, Simulation
+from tests.patience import patience
 
 from nvsentinel_sandbox.chain.simulator import Simulator
 from nvsentinel_sandbox.kube.objects import Change
@@ -90,7 +91,7 @@ def test_another_process_tells_the_same_story(tmp_path: Path) -> None:
             [sys.executable, "-m", "nvsx", "sandbox", "start", "--seed", "7", "--speed", "1000",
              "--nodes", "12", "--scenario", str(scenario)],
             env={**os.environ, "NVSX_STATE_DIR": str(tmp_path), "PYTHONHASHSEED": hash_seed},
-            capture_output=True, text=True, timeout=60, check=True, cwd=ROOT,
+            capture_output=True, text=True, timeout=patience(60), check=True, cwd=ROOT,
         )  # fmt: skip
         return [line[10:] for line in done.stderr.splitlines() if line[2:3] == ":"]
 

@@ -8,16 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import patience, wait_until
 
 REPO = Path(__file__).parents[2]
 TOOLS = ("bash", "cat", "mkdir", "mv", "rm", "ln", "awk", "readlink", "sleep", "env")
 LOCKS = ("base", "build", "convert", "dev")
-DEADLINE = 20.0
+DEADLINE = patience(20.0)
 
 # What a stand-in installs as .venv/bin/nvsx.
 NVSX = r"""#!/usr/bin/env bash
@@ -153,10 +153,7 @@ class Clone:
         return process.returncode, out, err
 
     def wait_for(self, path: Path) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not path.exists():
-            assert time.monotonic() < deadline, f"{path} did not appear"
-            time.sleep(0.01)
+        wait_until(path.exists, f"{path} appears")
 
     def close(self) -> None:
         for process in self.running:

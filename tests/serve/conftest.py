@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
+from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
 from nvsx.core.incident.incident_store import IncidentFilter
@@ -206,7 +207,7 @@ class Daemon:
     async def stop(self) -> int:
         """SIGTERM; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(patience(40)):
             code = await self.process.wait()
         await self._reading
         return code
@@ -214,13 +215,13 @@ class Daemon:
 
 async def until(look: Callable[[], Awaitable[T | None]], within: float = 20.0) -> T:
     """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patience(within)
     while True:
         found = await look()
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            pytest.fail(f"nothing was found within {within} s")
+            pytest.fail(f"nothing was found within {patience(within):g} s")
         await asyncio.sleep(0.1)
 
 

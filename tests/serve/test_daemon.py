@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_observer import FakeObserver
+from tests.patience import patience
 
 from nvsx.commands.serve_command import collect_modes
 from nvsx.core.errors import ClusterError, UsageError
@@ -97,7 +98,7 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
         now = daemon.clock.now()
         await asyncio.gather(*(daemon.intake.offer(_cut(number, now)) for number in range(100)))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience(10)):
             while not await late():  # noqa: ASYNC110 - what is awaited has no event of its own
                 await asyncio.sleep(0.01)
         assert observer.listed < 50

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.patience import patience
 from tests.serve.conftest import until
 from tests.serve.test_operating import get, post, url_of
 
@@ -24,7 +25,7 @@ def small_disk(folder: Path) -> list[str]:
     script = 'mount --make-rprivate / && mount -t tmpfs -o size=8m,mode=700 tmpfs "$0" && exec "$@"'
     words = [shutil.which("unshare") or "unshare", "-m", "sh", "-c", script, str(folder)]
     try:
-        subprocess.run([*words, "true"], check=True, capture_output=True, timeout=10)
+        subprocess.run([*words, "true"], check=True, capture_output=True, timeout=patience(10))
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"no file system can be mounted here: {error}")
     return words

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.patience import patience
 from tests.serve.conftest import until
 
 from nvsx.core.journal import entries as j
@@ -49,7 +50,7 @@ def only(site: Site, watch: dict[str, Any]) -> None:
 async def _probe(site: Site, port: int) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         answer = await reader.read()
     writer.close()
     return int(answer.split()[1])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsx.core.errors import UsageError
 from nvsx.project.home import Home
@@ -237,7 +238,7 @@ def test_the_first_tab_has_nodes_with_their_aliases(monkeypatch: pytest.MonkeyPa
     both = [("gpu-node-a1", "cheerful-cobra"), ("cheerful-cobra", "gpu-node-a1")]
     assert names("node") == both
     assert names("node") == both
-    names.close(timeout=10)
+    names.close(timeout=patience(10))
     assert len(asked) == 1
 
 
@@ -255,5 +256,5 @@ def test_a_cluster_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.Monk
     names = KnownNames(Home())
     assert names("node") == []
     assert began.wait(60)
-    names.close(timeout=60)
+    names.close(timeout=patience(60))
     assert not [t for t in threading.enumerate() if t.name == "nvsx-nodes"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.patience import patience, wait_until
 
 pytestmark = pytest.mark.server("tmux")
 
@@ -29,7 +30,7 @@ class Terminal:
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
-            [*self._tmux, *words], check=True, capture_output=True, text=True, timeout=10
+            [*self._tmux, *words], check=True, capture_output=True, text=True, timeout=patience(10)
         )
         return done.stdout
 
@@ -43,15 +44,20 @@ class Terminal:
 
     def until(self, text: str, within: float = 20.0, *, count: int = 1) -> str:
         """The screen once it shows `text` (`count` times); fails with the screen."""
-        deadline = time.monotonic() + within
-        while (screen := self.screen()).count(text) < count:
-            if time.monotonic() > deadline:
-                pytest.fail(f"{text!r} did not show within {within:g}s:\n{screen}")
-            time.sleep(0.05)
+        screen = ""
+
+        def shows() -> bool:
+            nonlocal screen
+            screen = self.screen()
+            return screen.count(text) >= count
+
+        wait_until(shows, lambda: f"{text!r} on\n{screen}", within)
         return screen
 
     def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True, timeout=10)
+        subprocess.run(
+            [*self._tmux, "kill-server"], check=False, capture_output=True, timeout=patience(10)
+        )
 
 
 @contextmanager
@@ -154,7 +160,7 @@ def test_nodes_complete_once_they_were_fetched(tmp_path: Path) -> None:
     """Tab offers the cluster's nodes by name and alias."""
     with _cluster() as kubeconfig, _opened(tmp_path, KUBECONFIG=kubeconfig) as terminal:
         terminal.type("run gpu-off-bus --target-node ")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patience(20)
         while "gpu-node-a1" not in terminal.screen():
             assert time.monotonic() < deadline, terminal.screen()
             terminal.type("Tab")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import patience
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = ROOT / "runbooks" / "hooks"
@@ -134,7 +135,7 @@ class Hook:
             env={**os.environ, "PATH": path, **facts, **variables},
             capture_output=True,
             text=True,
-            timeout=35,
+            timeout=patience(35),
             check=False,
         )
 
@@ -169,7 +170,7 @@ def lib() -> Callable[..., str]:
             ["bash", "-c", code, "bash", function, *arguments],
             env={**os.environ, **variables},
             capture_output=True,
-            timeout=20,
+            timeout=patience(20),
             check=True,
         )
         return done.stdout.decode("utf-8")

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect-metrics.sh"
 TOOLS = (
@@ -77,7 +78,7 @@ def collect(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         check=False,
     )
     return done, tmp_path / "artifacts" / "cluster"

@@ -4,12 +4,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.patience import patience, wait_until
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "port-forward-all.sh"
 
@@ -29,14 +29,6 @@ PODS = (
     r"syslog-health-monitor\tslm-a\tgpu-07\n"
     r"syslog-health-monitor\tslm-b\tgpu-08\n"
 )
-
-
-def until(done: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.02)
 
 
 class Forwards:
@@ -76,7 +68,7 @@ class Forwards:
         return [(int(pid), rest) for pid, _, rest in (line.partition(" ") for line in lines)]
 
     def ready(self) -> None:
-        until(lambda: "Ctrl-C" in self.text, f"ready: {self.text}")
+        wait_until(lambda: "Ctrl-C" in self.text, lambda: f"ready: {self.text}")
 
     def nothing_left(self) -> bool:
         session = self.process.pid
@@ -84,7 +76,7 @@ class Forwards:
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(patience(5))
         for pid, _ in self.children if self.record.exists() else []:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -138,8 +130,8 @@ def test_a_signal_stops_every_forward(start: Callable[..., Forwards], how: signa
     forwards = start()
     forwards.ready()
     os.kill(forwards.process.pid, how)
-    assert forwards.process.wait(10) == 0
-    until(forwards.nothing_left, "all forwards gone")
+    assert forwards.process.wait(patience(10)) == 0
+    wait_until(forwards.nothing_left, "all forwards gone")
     assert "ended" not in forwards.text
     assert list(forwards.temp.iterdir()) == []
 
@@ -150,8 +142,8 @@ def test_a_killed_script_leaves_no_orphan(start: Callable[..., Forwards]) -> Non
     forwards.ready()
     assert len(forwards.children) == 3
     forwards.process.kill()
-    forwards.process.wait(5)
-    until(forwards.nothing_left, "all forwards gone")
+    forwards.process.wait(patience(5))
+    wait_until(forwards.nothing_left, "all forwards gone")
 
 
 def test_a_forward_that_ends_is_told(start: Callable[..., Forwards]) -> None:
@@ -159,12 +151,12 @@ def test_a_forward_that_ends_is_told(start: Callable[..., Forwards]) -> None:
     forwards = start()
     forwards.ready()
     os.kill(forwards.children[0][0], signal.SIGKILL)
-    until(lambda: "forward ended" in forwards.text, "told")
+    wait_until(lambda: "forward ended" in forwards.text, "told")
     assert forwards.process.poll() is None
 
 
 def test_no_nvsentinel_is_told(start: Callable[..., Forwards]) -> None:
     """Without NVSentinel's pods it says where it looked, and ends with 1."""
     forwards = start(pods="")
-    assert forwards.process.wait(10) == 1
+    assert forwards.process.wait(patience(10)) == 1
     assert "no running NVSentinel pods in namespace nvsentinel" in forwards.text

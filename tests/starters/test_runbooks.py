@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsx.core.runbook import schema
 from nvsx.core.runbook.catalog import LoadedRunbook
@@ -135,6 +136,6 @@ def test_shell_is_clean(folder: Path) -> None:
         pytest.skip("shellcheck is not installed here")
     files = [p for p in SHELL if p.parent == folder]
     done = subprocess.run(
-        [program, "-x", *files], capture_output=True, text=True, timeout=50, check=False
+        [program, "-x", *files], capture_output=True, text=True, timeout=patience(50), check=False
     )
     assert done.returncode == 0, done.stdout

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from tests.core.senders.bodies import NOW, encoded
 from tests.fakes.fake_intake import FakeIntake
+from tests.patience import patience
 
 from nvsx.core.routing.trigger_event import Intake
 from nvsx.core.senders.sources import Source
@@ -28,7 +29,7 @@ from nvsx.serve.webhook.oauth import TokenEndpoint
 TOKEN = "a-token-that-is-long-enough"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 CLIENT_SECRET = "the-exporter's secret"
-DEADLINE = 10.0
+DEADLINE = patience(10.0)
 
 
 class StillClock:

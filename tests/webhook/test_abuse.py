@@ -5,10 +5,9 @@ import asyncio
 import contextlib
 import json
 import re
-import time
 
 import pytest
-from tests.webhook.serving import BEARER, StillClock, serving
+from tests.webhook.serving import BEARER, DEADLINE, StillClock, serving
 
 from nvsx.serve.webhook.http_server import HttpLimits
 
@@ -69,16 +68,14 @@ async def test_a_slow_head_is_cut_off() -> None:
     having sent something."""
     async with serving(limits=HttpLimits(header_timeout=0.5)) as daemon:
         reader, writer = await asyncio.open_connection("127.0.0.1", daemon.port)
-        began = time.monotonic()
         writer.write(b"POST /webhook HTTP/1.1\r\nX: ")
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE):
                 while not reader.at_eof():
                     writer.write(b"a")
                     with contextlib.suppress(TimeoutError):
                         assert await asyncio.wait_for(reader.read(1), 0.1) == b""
         writer.close()
-        assert 0.4 < time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(
@@ -91,9 +88,7 @@ async def test_a_slow_head_is_cut_off() -> None:
 async def test_a_slow_body_is_cut_off(start: bytes) -> None:
     """408 and the end of the connection, with a length and in chunks without an end."""
     async with serving(limits=HttpLimits(body_timeout=0.3)) as daemon:
-        began = time.monotonic()
         assert statuses(await daemon.raw(start)) == [408]
-        assert time.monotonic() - began < 5
         assert daemon.server._in_flight == 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import until
 from tests.webhook.serving import BEARER, DEADLINE, Daemon, serving
 from tests.webhook.test_tls import make
 
@@ -101,9 +102,7 @@ class Flood:
     async def running(self) -> AsyncIterator[Flood]:
         tasks = [asyncio.create_task(self._keep_open(source)) for source in self.sources]
         try:
-            async with asyncio.timeout(2 * DEADLINE):
-                while self.opened < len(tasks):  # noqa: ASYNC110 - the deadline bounds it
-                    await asyncio.sleep(0.01)
+            await until(lambda: self.opened >= len(tasks))
             yield self
         finally:
             for task in tasks:
@@ -184,9 +183,7 @@ async def test_probes_have_places_that_requests_do_not_get() -> None:
     async with serving(limits=limits) as daemon:
         daemon.intake.gate = asyncio.Event()
         calls = [asyncio.create_task(answer(daemon, AUTHENTICATED, CALLER)) for _ in range(3)]
-        async with asyncio.timeout(DEADLINE):
-            while len(daemon.server._listener._connections._answered) < 3:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len(daemon.server._listener._connections._answered) == 3)
         for _ in range(5):
             assert await answer(daemon, PROBE, KUBELET) == 200
             assert await answer(daemon, AUTHENTICATED, KUBELET) == 503
@@ -202,9 +199,7 @@ async def test_one_that_waits_in_the_reserve_gives_way_to_the_next() -> None:
     async with serving(limits=limits) as daemon:
         daemon.intake.gate = asyncio.Event()
         call = asyncio.create_task(answer(daemon, AUTHENTICATED, CALLER))
-        async with asyncio.timeout(DEADLINE):
-            while not daemon.server._listener._connections._answered:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: daemon.server._listener._connections._answered)
         silent = [await asyncio.open_connection("127.0.0.1", daemon.port) for _ in range(3)]
         assert await answer(daemon, PROBE, KUBELET) == 200
         daemon.intake.gate.set()

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import until
 from tests.webhook.serving import BEARER, DEADLINE, Daemon, serving
 from tests.webhook.test_tls import make
 
@@ -214,9 +215,7 @@ async def test_a_request_left_behind_by_another_account_is_not_the_daemons() -> 
             stdin=asyncio.subprocess.PIPE,
         )
         await process.communicate((head + BODY).encode())
-        async with asyncio.timeout(DEADLINE):
-            while not daemon.counted:  # noqa: ASYNC110 - the deadline bounds it
-                await asyncio.sleep(0.01)
+        await until(lambda: daemon.counted)
         assert daemon.counted == [("webhook", "unauthorized")]
         assert daemon.intake.offered == []
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
+from tests.patience import patience
 from tests.webhook.serving import TOKEN, serving
 
 HERE, THERE = "198.18.113.1", "198.18.113.2"  # RFC 2544's range for tests
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=patience(10))
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def _curl(elsewhere: list[str], port: int, *words: str) -> str:
         f"http://{HERE}:{port}/webhook",
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 15)
+    out, _ = await asyncio.wait_for(process.communicate(), patience(15))
     return out.decode()
 
 

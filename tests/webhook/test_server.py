@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.core.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
+from tests.patience import until
 from tests.webhook.serving import BEARER, CLIENT_SECRET, TOKEN, StillClock, serving
 
 from nvsx.core.errors import InvalidRunbook, NotReady
@@ -259,9 +260,7 @@ async def test_no_202_before_the_intake_has_answered() -> None:
         assert reply.status == 503
         assert daemon.intake.offered == []
         daemon.intake.gate.set()
-        async with asyncio.timeout(5):
-            while not daemon.intake.offered:  # noqa: ASYNC110 - the fake has no event for it
-                await asyncio.sleep(0.01)
+        await until(lambda: daemon.intake.offered)
 
 
 async def test_rates_are_limited_for_each_peer() -> None:
@@ -281,9 +280,7 @@ async def test_stopping_finishes_what_was_begun_and_takes_nothing_new() -> None:
     async with serving() as daemon:
         daemon.intake.gate = asyncio.Event()
         under_way = asyncio.create_task(daemon.post("/webhook", RUN))
-        async with asyncio.timeout(5):
-            while not daemon.server._offers:  # noqa: ASYNC110 - nothing outside shows it
-                await asyncio.sleep(0.01)
+        await until(lambda: daemon.server._offers)
         stopping = asyncio.create_task(daemon.server.stop(grace=5))
         await asyncio.sleep(0)
         daemon.intake.gate.set()

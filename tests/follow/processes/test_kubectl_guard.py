@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.patience import patience
 
 from nvsx.core.ports import Script
 from nvsx.follow.processes.kubectl_guard import install_guard
@@ -28,7 +29,7 @@ def kubectl(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=patience(10),
     )
 
 

@@ -4,18 +4,19 @@ import os
 import resource
 import signal
 import subprocess
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.patience import patience, until
 
 from nvsx.core.ports import ProcessIdentity, Script, ScriptResult
 from nvsx.follow.processes import process_groups, script_output
 from nvsx.follow.processes.local_scripts import LocalScripts
 
 PATH = "/usr/bin:/bin"
+#: Seconds of grace that are over after the test's own limit: who waits for them has failed.
+NEVER = 3600.0
 Lines = list[tuple[str, str]]
 
 
@@ -62,14 +63,6 @@ class Bench:
 def bench(tmp_path: Path) -> Bench:
     """A bench in an empty project."""
     return Bench(tmp_path)
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait for `condition`, ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        await asyncio.sleep(0.02)
 
 
 def runs(pid: int) -> bool:
@@ -157,10 +150,8 @@ async def test_death_by_signal(bench: Bench) -> None:
 
 async def test_timeout_while_it_prints(bench: Bench) -> None:
     """The limit holds for a script that never stops printing, and memory stays bounded."""
-    began = time.monotonic()
     result = await bench.hook("yes 'still at it'", timeout=1)
     assert result.timed_out
-    assert time.monotonic() - began < 5
     assert len(bench.lines) <= script_output.MAX_LINES + script_output.TAIL_LINES + 1
 
 
@@ -177,13 +168,12 @@ async def test_deaf_script_and_its_children_are_killed(bench: Bench) -> None:
 
 
 async def test_term_lets_it_clean_up(bench: Bench) -> None:
-    """A script that handles TERM gets the time to, and its last words are heard."""
-    bench.grace = 10
-    began = time.monotonic()
+    """A script that handles TERM gets the time to, its last words are heard, and what is left
+    of the grace time is not waited for."""
+    bench.grace = NEVER
     result = await bench.hook("trap 'echo cleaned; exit 0' TERM\nsleep 3600 & wait", timeout=0.5)
     assert result.timed_out
     assert bench.out == ["cleaned"]
-    assert time.monotonic() - began < 5
 
 
 async def test_cancel_kills_the_group(bench: Bench) -> None:
@@ -201,17 +191,15 @@ async def test_cancel_kills_the_group(bench: Bench) -> None:
 
 async def test_second_cancel_does_not_wait(bench: Bench) -> None:
     """A second cancel skips the grace time."""
-    bench.grace = 30
+    bench.grace = NEVER
     path = bench.write("trap '' TERM; echo deaf; while :; do sleep 0.1; done")
     task = asyncio.create_task(bench.run(Script(kind="hook", path=str(path))))
     await until(lambda: bool(bench.out))
-    began = time.monotonic()
     task.cancel()
     await asyncio.sleep(0.1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 5
     assert bench.identity is not None
     assert not runs(bench.identity.pid)
 
@@ -336,21 +324,17 @@ async def test_flood_is_cut_and_the_end_is_kept(bench: Bench) -> None:
     assert f" {lost} bytes" in cuts[0]
 
 
-async def test_flood_does_not_starve_the_loop(bench: Bench) -> None:
-    """While a script floods its output, other work in the loop goes on."""
-    worst = 0.0
-
-    async def heartbeat() -> None:
-        nonlocal worst
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0.005)
-            worst = max(worst, time.monotonic() - began)
-
-    beat = asyncio.create_task(heartbeat())
-    await bench.hook("head -c 30000000 /dev/zero | tr '\\0' '\\n'; yes | head -c 30000000")
-    beat.cancel()
-    assert worst < 1
+@pytest.mark.parametrize("flood", ["yes", "tr '\\0' '\\n' < /dev/zero"])
+async def test_flood_does_not_starve_the_loop(bench: Bench, flood: str) -> None:
+    """While a script floods its output without end, other work in the loop gets its turns."""
+    task = asyncio.create_task(bench.hook(flood, timeout=None))
+    await until(lambda: any(line.startswith("y") or not line for line in bench.out))
+    for _ in range(200):
+        await asyncio.sleep(0.001)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_secrets_are_masked(bench: Bench) -> None:
@@ -389,7 +373,7 @@ async def test_orphan_by_identity(bench: Bench) -> None:
     with orphan(bench, "exec sleep 3600", "") as process:
         identity = process_groups.identify(process.pid, 0)
         assert await bench.scripts().stop_orphan(identity, "")
-        assert process.wait(5) == -signal.SIGTERM
+        assert process.wait(patience(5)) == -signal.SIGTERM
 
 
 async def test_reused_pid_is_spared(bench: Bench) -> None:
@@ -406,7 +390,7 @@ async def test_orphan_by_key(bench: Bench) -> None:
     """Without an identity an orphan is found by its key, as is a child that outlived it."""
     key = f"run-1/detect/hook {os.getpid()}"
     with orphan(bench, "trap '' TERM\nsleep 3600 & \nexit 0", key) as process:
-        process.wait(5)
+        process.wait(patience(5))
         assert process_groups.find_orphans(None, key) == {process.pid}
         assert process_groups.find_orphans(None, key + "0") == set()
         assert await bench.scripts().stop_orphan(None, key)
