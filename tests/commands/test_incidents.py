@@ -363,8 +363,8 @@ def test_an_adopted_one_is_marked_once(nvsx: Command) -> None:
     assert (adopted.code, adopted.out) == (
         0,
         (
-            f"adopted incident {incident}, n1 ({ALIAS}): a daemon that serves its cluster starts the "
-            "runbook of its fault, and pages\n"
+            f"adopted incident {incident}, n1 ({ALIAS}): a daemon that serves its cluster "
+            "starts the runbook of its fault, and pages\n"
         ),
     )
     shown = nvsx("incidents", "show", incident).out
