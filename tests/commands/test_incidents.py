@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.commands.conftest import Command
 from tests.core.incident.test_stories import two_attempts
 from tests.core.incident.timelines import DAY, NOON, Timeline, quarantined, sent
 
+from nvsx.commands.status_command import status_lines
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentOpened,
@@ -21,6 +23,7 @@ from nvsx.core.incident.incident_events import (
     RunJoined,
 )
 from nvsx.core.journal.run_rows import NewRun
+from nvsx.follow.situation import ClusterSituation
 from nvsx.store import incidents_of, open_store
 
 ALIAS = "mighty-moose"
@@ -311,6 +314,62 @@ def test_status_tells_what_the_store_knows_without_a_cluster(
         "NVSentinel releases the node",
     )
     assert fields["daemon"] is None
+
+
+@pytest.mark.parametrize(
+    ("daemon", "words"),
+    [
+        ("4711", "a daemon serves this cluster (pid 4711)"),
+        ("", "no daemon serves this cluster from this state folder"),
+    ],
+)
+def test_status_says_where_it_is_and_who_serves_there(daemon: str, words: str) -> None:
+    """Context, sandbox or real, cluster, and the daemon; what is open elsewhere is counted."""
+    found = ClusterSituation(
+        context="lab", cluster="uid-1", sandbox=True, daemon=daemon, open_elsewhere=2
+    )
+    lines = status_lines(found, NOON)
+    assert lines[:2] == ["context lab · sandbox · cluster uid-1", words]
+    assert "open incidents: none" in lines
+    assert "open on other clusters: 2 (nvsx incidents list)" in lines
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        (two_attempts, "is over already: recovered"),
+        (under_way, "needs no adopting: it has runs and pages like any other"),
+    ],
+)
+def test_adopting_is_for_what_is_left_alone(
+    line: Callable[[], Timeline], refusal: str, nvsx: Command
+) -> None:
+    """One that is over, or that nvsx saw begin, is refused with exit code 2."""
+    keep(line())
+    refused = nvsx("incidents", "adopt", "n1")
+    assert (refused.code, refused.out) == (2, "")
+    assert refusal in refused.err
+
+
+def test_an_adopted_one_is_marked_once(nvsx: Command) -> None:
+    """The note has the person's name and a code that the daemon heeds; a second is refused."""
+    line = under_way()
+    first = line.entries[0]
+    assert isinstance(first.body, IncidentOpened)
+    opened = msgspec.structs.replace(first.body, late=True, adopted=True)
+    line.entries[0] = msgspec.structs.replace(first, body=opened)
+    incident = keep(line)
+    adopted = nvsx("incidents", "adopt", ALIAS)
+    assert (adopted.code, adopted.out) == (
+        0,
+        (
+            f"adopted incident {incident}, n1 ({ALIAS}): a daemon that serves its cluster "
+            "starts the runbook of its fault, and pages\n"
+        ),
+    )
+    shown = nvsx("incidents", "show", incident).out
+    assert " noted: have runs and pages for it (adopted-by-hand)\n" in shown
+    assert nvsx("incidents", "adopt", incident).code == 2
 
 
 def test_ids_of_incidents_complete(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
