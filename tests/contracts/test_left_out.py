@@ -38,6 +38,7 @@ GIVEN = {
     "Sight.exists": True,
     "Sight.schedulable": True,
     "StageBegin.repair": 1,
+    "TriggerFacts.catch_all": True,
     "StageEnd.repair": 1,
     "StormFault.open": True,
     "Trigger.fatal": True,

@@ -12,6 +12,15 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 
+
+def lend_suite(folder: Path) -> None:
+    """Give a folder what every test of the project gets: conftest.py, what that needs, settings."""
+    shutil.copy(REPO / "tests" / "conftest.py", folder)
+    shutil.copy(REPO / "pyproject.toml", folder)
+    (folder / "tests").mkdir()
+    shutil.copy(REPO / "tests" / "patience.py", folder / "tests")
+
+
 MARKED = """
 import pytest
 
@@ -53,8 +62,7 @@ def test_git_does_not_ignore_a_new_runbook(tmp_path: Path, path: str) -> None:
 )
 def test_marked_tests_cannot_skip_in_ci(tmp_path: Path, ci: str, summary: str) -> None:
     """A missing server is a skip on a laptop and a failure in CI, with its name either way."""
-    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
-    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    lend_suite(tmp_path)
     (tmp_path / "test_marked.py").write_text(MARKED)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "test_marked.py"],
@@ -71,8 +79,7 @@ def test_marked_tests_cannot_skip_in_ci(tmp_path: Path, ci: str, summary: str) -
 
 def test_tests_do_not_see_the_developers_environment(tmp_path: Path) -> None:
     """The home, kubeconfig, state folder and webhooks of whoever runs pytest are out of reach."""
-    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
-    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    lend_suite(tmp_path)
     (tmp_path / "test_env.py").write_text(
         "import os\n"
         "def test_env():\n"
@@ -98,8 +105,7 @@ def test_tests_do_not_see_the_developers_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_what_is_left_out_is_said(tmp_path: Path, workers: str) -> None:
     """A run of some tests counts the others by their marker, with pytest-xdist and without."""
-    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
-    shutil.copy(REPO / "pyproject.toml", tmp_path)
+    lend_suite(tmp_path)
     (tmp_path / "test_marked.py").write_text(MARKED)
     (tmp_path / "serve").mkdir()
     (tmp_path / "serve" / "test_daemon.py").write_text("def test_one(): ...\ndef test_two(): ...\n")

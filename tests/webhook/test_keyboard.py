@@ -67,7 +67,11 @@ async def curl(url: str, *words: str, account: list[str] | None = None) -> int:
 async def running(*command: object, port: int) -> AsyncIterator[None]:
     """A program while the block runs, from when it listens on its port."""
     process = await asyncio.create_subprocess_exec(
-        *map(str, command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        # Another account need not be let into the folder that we stand in.
+        *map(str, command),
+        cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(DEADLINE):

@@ -224,7 +224,7 @@ async def test_a_bug_does_not_end_it(world: World) -> None:
         ("inserted", {}, "gpu-off-bus"),
         ("layout_2025", {}, "gpu-off-bus"),
         ("inserted", {"errorcode": ["31"], "isfatal": False, "recommendedaction": 0}, None),
-        ("inserted", {"errorcode": ["31"]}, None),
+        ("inserted", {"errorcode": ["31"]}, "any-fault"),
         ("inserted", {"processingstrategy": 2}, None),
         ("inserted", {"isfatal": False}, None),
         ("store_only", {}, None),
@@ -233,8 +233,8 @@ async def test_a_bug_does_not_end_it(world: World) -> None:
     ],
 )
 def test_what_fires(case: str, changes: dict[str, Any], fires: str | None) -> None:
-    """The shipped runbooks: XID 79 fires gpu-off-bus; XID 31, STORE_ONLY, healthy and
-    non-fatal events fire nothing; a thermal event fires the runbook that asks for such."""
+    """The shipped runbooks: XID 79 fires gpu-off-bus; a fatal fault of nobody's the catch-all;
+    STORE_ONLY, healthy and non-fatal events nothing; a thermal one what asks for such."""
     stored = load("documents")[case]
     stored = {**stored, "healthevent": {**stored["healthevent"], **changes}}
     event = decoding.decode_document(stored).event
