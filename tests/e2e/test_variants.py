@@ -65,10 +65,12 @@ async def test_a_long_drain_is_overdue_and_names_the_pod() -> None:
 
 @pytest.mark.slow
 async def test_stale_reboot_is_not_taken_for_this_one() -> None:
-    """stale-cr: the resource that satisfied remediate was created in this incident."""
+    """stale-cr: the request that satisfied remediate was made in this incident, and is its only
+    attempt."""
     state = await play("gpu-off-bus", "stale-cr")
     remediate = state.stage("remediate")
     assert remediate is not None
     assert state.times.remediation_created is not None
     assert state.times.remediation_created >= state.began - 1
-    assert state.session.key in remediate.watches[0].detail
+    assert state.finish is not None
+    assert state.finish.attempts == 1

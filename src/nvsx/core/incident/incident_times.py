@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nvsx.core.incident.incident_state import FaultRecord, IncidentState
+from nvsx.core.incident.incident_state import FaultRecord, IncidentState, SessionRecord
 from nvsx.core.incident.proofs import prove_stage
 
 
@@ -102,13 +102,25 @@ def _find_release(incident: IncidentState, fault: FaultRecord) -> float | None:
     the new node; nobody says that of a repair which did not end so."""
     if incident.ended is None or incident.ended.how not in ("recovered", "replaced"):
         return None
-    listed = [s for s in incident.sessions if set(fault.latest.ids) & set(s.ids) and not s.dry_run]
+    listed = [s for s in incident.sessions if _lists_fault(s, fault) and not s.dry_run]
     if not listed:
         return None
     if incident.ended.how == "replaced":
         return incident.ended.at
     last = listed[-1].ended
     return last.at if last is not None and last.how == "released" else incident.ended.at
+
+
+def _lists_fault(session: SessionRecord, fault: FaultRecord) -> bool:
+    """By the id of its event. Annotations of 2025 have no ids, and list what they show.
+
+    session [a, b]   fault a, of the annotation         listed
+    session [a, b]   fault c, of a condition alone      not
+    session []       fault without an id, of the annotation   listed
+    """
+    if session.ids or fault.latest.ids:
+        return bool(set(fault.latest.ids) & set(session.ids))
+    return "annotation" in fault.latest.by
 
 
 def _seconds_between(start: float | None, end: float | None) -> float | None:
