@@ -158,7 +158,7 @@ class Site:
         finally:
             journal.close()
 
-    async def finished(self, count: int = 1, within: float = 45.0) -> list[RunRow]:
+    async def finished(self, count: int = 1, within: float = 100.0) -> list[RunRow]:
         """All runs, once `count` of them have ended."""
 
         async def look() -> list[RunRow] | None:

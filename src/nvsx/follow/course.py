@@ -147,10 +147,12 @@ class Course:
         if run.incident is None or not self._stages:
             return False
         limit = None
+        recover = run.state.stage("recover")
+        recovered = recover is not None and recover.status == "pass"
+        if recovered and not run.incident.current.was_quarantined:
+            return False  # a warning went away: no repair can come again, and quiet takes minutes
         if not run.goes_on_after_failure:
-            recover = run.state.stage("recover")
-            incident = run.incident.current
-            if recover is None or recover.status != "pass" or not incident.was_quarantined:
+            if not recovered:
                 return False
             item = next(s for s in self._stages if s.id == "recover")
             limit = run.now + (item.effective_timeout or DEFAULT_TIMEOUTS["recover"] or 0.0)

@@ -220,8 +220,22 @@ class IncidentKeeper:
             await self._append_decided(desk, lambda _stored, sight: (desk.memory, events, sight))
 
     async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
-        """A run on `node` has ended; its incident goes on. Raises StoreError."""
-        await self.say(node, [RunEnded(run_id=run_id, status=status)])
+        """A run on `node` has ended; its incident goes on. Says nothing where the run has said it
+        itself. Raises StoreError."""
+        async with self.at(node) as desk:
+
+            def tell(
+                stored: StoredStory, sight: Sight
+            ) -> tuple[WatchMemory, Sequence[IncidentEvent], Sight]:
+                known = [s for s in (stored.story.open, stored.story.last) if s is not None]
+                told = [RunEnded(run_id=run_id, status=status)]
+                return (
+                    desk.memory,
+                    told if any(run_id in s.working_runs for s in known) else [],
+                    sight,
+                )
+
+            await self._append_decided(desk, tell)
 
     async def join_by_hand(self, node: str, run: RunJoined) -> IncidentView:
         """A person's run joins the node's incident, or begins one. Raises StoreError, NotFound."""
