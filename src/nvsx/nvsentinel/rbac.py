@@ -55,6 +55,13 @@ RIGHTS = (
     Right("rebootnodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("terminatenodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("gpuresets", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
+    Right(
+        "validationrequests",
+        "nvsentinel.nvidia.com",
+        "v1alpha1",
+        _FOLLOW,
+        "whether a validation holds a node",
+    ),
     Right("externalremediationrequests", "nvsentinel.dgxc.nvidia.com", "v1", _FOLLOW, _REPAIRS),
     _apps_right("deployments", "which modules are installed, prerequisites"),
     _apps_right("daemonsets", "which modules are installed, prerequisites"),
