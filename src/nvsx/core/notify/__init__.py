@@ -1,0 +1,1 @@
+"""What people are told: messages, what becomes of them at each target, and who decides it. Pure."""

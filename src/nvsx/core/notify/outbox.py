@@ -1,0 +1,137 @@
+"""The port to the outbox: messages and what became of them at each target, durable.
+
+A message is accepted once, with one delivery for each of its targets, in one transaction; what is
+accepted is delivered by whoever owns the incident, or by any later nvsx of the state folder.
+
+    accepted   waiting, due at once
+    a try      begun: on disk before the request leaves; after a kill -9 the next owner finds a
+               delivery that was begun and not settled: its next try is `unsure`
+    settled    delivered (with a receipt) · waiting again (due later, with the reason) · given up
+               (with the reason) · dropped (with the reason: what it said is over) · would (a
+               rehearsal: the receipt has the text, nothing was sent)
+
+Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from nvsx.core.notify.message import Message
+from nvsx.core.notify.order import OrderAction, Receipt
+
+DeliveryState = Literal["waiting", "delivered", "given up", "dropped", "would"]
+PageRole = Literal["", "watch", "people"]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One message at one target.
+
+    `number` grows with each accepted one and is never used again. `fallback`: the target is one of
+    `pageFallback`, and gets it only when no page of the list could be delivered in time. `begun` is
+    when the try that is not settled began, None for none. `role` is which of the incident's two
+    pages it opened, noted or closed, `action` what was done, both as of the last try.
+    """
+
+    number: int
+    target: str
+    kind: str
+    message: Message
+    state: DeliveryState = "waiting"
+    fallback: bool = False
+    due: float = 0.0
+    tries: int = 0
+    begun: float | None = None
+    reason: str = ""
+    role: PageRole = ""
+    action: OrderAction | Literal[""] = ""
+    receipt: Receipt | None = None
+    settled: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == "waiting"
+
+
+class Addressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A message with the targets that it goes to: (name, kind, fallback)."""
+
+    message: Message
+    targets: tuple[tuple[str, str, bool], ...] = ()
+
+
+class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How a try ended, or that there will be none. See `Delivery` for the fields."""
+
+    number: int
+    state: DeliveryState
+    due: float = 0.0
+    reason: str = ""
+    role: PageRole = ""
+    action: OrderAction | Literal[""] = ""
+    receipt: Receipt | None = None
+    unsure: bool = False
+
+
+class OutboxFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries are asked for; what is left out asks for nothing."""
+
+    incident: str = ""
+    only_open: bool = False
+    since: float | None = None
+    limit: int | None = 500
+
+
+class Outbox(Protocol):
+    """Durable across kill -9, shared by the processes of one state folder."""
+
+    async def accept(self, addressed: Sequence[Addressed], at: float) -> Sequence[Delivery]:
+        """Store messages with their deliveries, flushed to disk; those of the whole list, in
+        order. A call that is known gives the deliveries that it has already, unchanged.
+        Raises StoreError.
+        """
+        ...
+
+    async def due(self, now: float, limit: int = 200) -> Sequence[Delivery]:
+        """Waiting deliveries that are due, oldest first, those that nobody is trying. Raises
+        StoreError."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """When the next waiting delivery is due; None for none. Raises StoreError."""
+        ...
+
+    async def begin_try(self, numbers: Sequence[int], owner: str, at: float) -> Sequence[Delivery]:
+        """Take deliveries for a try, flushed to disk; those that are waiting and that no other
+        living owner is trying. An owner that began a try more than TRY_LIMIT ago is dead.
+        The rows come back as they stood before: `begun` is not None for one whose try was cut.
+        Raises StoreError.
+        """
+        ...
+
+    async def settle(self, changes: Sequence[DeliveryChange], at: float) -> Sequence[Delivery]:
+        """Write down how tries ended, flushed to disk; a delivered or would-be one is also told to
+        its incident (`PeopleTold`), in the same transaction. Raises StoreError.
+        """
+        ...
+
+    async def deliveries(self, wanted: OutboxFilter) -> Sequence[Delivery]:
+        """In the order of their numbers, the newest `limit`. Raises StoreError."""
+        ...
+
+    async def of_call(self, call: str) -> Sequence[Delivery]:
+        """What became of one call; empty for one that is not known. Raises StoreError."""
+        ...
+
+    async def open_incidents(self) -> Sequence[str]:
+        """Incidents that have a page or a ticket open at some target, by what was delivered: to be
+        closed when the incident is over, or orphans. Raises StoreError."""
+        ...
+
+
+TRY_LIMIT = 120.0
+"""Seconds. No try lasts so long (a target's request is cut after 30), so who began one earlier and
+has not settled it was killed."""
