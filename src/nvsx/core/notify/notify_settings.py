@@ -105,7 +105,7 @@ class WebhookTarget(_TargetSettings):
     secret_env: Text | None = None
 
     @model_validator(mode="after")
-    def _place(self) -> WebhookTarget:
+    def _needs_url(self) -> WebhookTarget:
         if self.url is None:
             raise ValueError("webhook needs a url")
         return self

@@ -36,7 +36,7 @@ class DeliveryRefused(NvsxError):
         self.gone = gone
 
 
-class Target(Protocol):
+class MessageTarget(Protocol):
     """One target of nvsx.yaml. Safe to use from several tasks; makes its client when it is first
     needed, in the event loop that asks."""
 

@@ -19,7 +19,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from nvsx.screens.deck.screen_terminal import Guardian
 
 
-class Outbox:
+class DeckQueue:
     """Bytes for a descriptor, written by a thread; `behind` while some are not written."""
 
     def __init__(self, fd: int) -> None:
@@ -81,7 +81,7 @@ class DeckDriver(LinuxDriver):
     guardian: ClassVar[Guardian | None] = None
 
     def __init__(self, app: App[Any], **options: Any) -> None:
-        self._outbox: Outbox | None = None
+        self._outbox: DeckQueue | None = None
         super().__init__(app, **options)
         self.input_tty = os.isatty(self.fileno)
         if not self.input_tty:
@@ -107,7 +107,7 @@ class DeckDriver(LinuxDriver):
         return width or 80, height or 24
 
     def start_application_mode(self) -> None:
-        self._outbox = Outbox(self.tty)
+        self._outbox = DeckQueue(self.tty)
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self.guardian is not None:
             self.guardian.say("up")
