@@ -26,10 +26,13 @@ DEADLINE = patience(20.0)
 
 
 class Wall:
-    """The real clock."""
+    """The real clock, or one that is so many seconds ahead of it."""
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._ahead = ahead
 
     def now(self) -> float:
-        return time.time()
+        return time.time() + self._ahead
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -38,19 +41,22 @@ class Wall:
 class World:
     """A simulated NVSentinel, served, and an observer that may only read it."""
 
-    def __init__(self, variant: str, speed: float, store: HealthEventStore | None) -> None:
+    def __init__(
+        self, variant: str, speed: float, store: HealthEventStore | None, ahead: float
+    ) -> None:
         self.simulator = Simulator(variant=variant, seed=7, speed=speed)
         self.node = self.simulator.default_node
         self.server = ApiServer(self.simulator.store)
         self.health_events = store
+        self.clock = Wall(ahead)
 
     async def start(self) -> None:
         await self.server.start()
         gateway = DirectGateway(self.server.url, self.server.read_only_token)
-        self.cluster = Cluster(gateway)
+        self.cluster = Cluster(gateway, now=self.clock.now)
         await self.cluster.start()
         self.observer = NvsentinelObserver(
-            self.cluster, clock=Wall(), health_events=self.health_events
+            self.cluster, clock=self.clock, health_events=self.health_events
         )
 
     async def stop(self) -> None:
@@ -69,9 +75,13 @@ async def start() -> AsyncIterator[Start]:
     made: list[World] = []
 
     async def make(
-        variant: str = "", *, speed: float = 60.0, store: HealthEventStore | None = None
+        variant: str = "",
+        *,
+        speed: float = 60.0,
+        store: HealthEventStore | None = None,
+        ahead: float = 0.0,
     ) -> World:
-        world = World(variant, speed, store)
+        world = World(variant, speed, store, ahead)
         made.append(world)
         await world.start()
         return world
@@ -342,6 +352,19 @@ async def test_pods_logs_and_events_as_needed(start: Start) -> None:
     )
     snap = (await until(feed, lambda s: any(e.reason == "Killing" for e in s.events)))[-1]
     assert snap.node_name == world.node
+
+
+async def test_a_line_of_just_before_is_read(start: Start) -> None:
+    """What a program logged of a fault almost two minutes before nvsx followed the node is read;
+    whether it counts is for the watch to say."""
+    world = await start(ahead=110)
+    source = LogSource("ml", selector="app=train", pattern="fell off")
+    store = world.simulator.store
+    job = store.list("pods", namespace="ml")[0]["metadata"]["name"]
+    store.append_log("ml", job, "train", "it fell off before")
+    feed = await world.observer.follow(world.node, Needs(logs=(source,)))
+    snap = (await until(feed, lambda s: bool(s.logs.get(source))))[-1]
+    assert [line.text for line in snap.logs[source]] == ["it fell off before"]
 
 
 async def test_a_pod_that_has_gone_is_remembered(start: Start) -> None:

@@ -192,6 +192,26 @@ async def test_two_keepers_on_one_store_say_everything_once() -> None:
     await two.keeper.end()
 
 
+async def test_a_run_beside_a_daemon_sees_what_the_daemon_has_told() -> None:
+    """Whichever of two keepers is the faster, the views of both show every step and the end."""
+    one = Ward()
+    two = Ward(one)
+    one.show("a")
+    await one.keeper.begin()
+    await two.keeper.begin()
+    [(incident, _)] = one.keeper.open_incidents
+    views = [await ward.keeper.view_of(incident) for ward in (one, two)]
+    one.show("a", ready=False)
+    await one.clock.sleep(10)
+    assert [view.current.node.ready for view in views] == [False, False]
+    one.show()
+    await one.clock.sleep(60)
+    assert [view.current.state for view in views] == ["over", "over"]
+    assert two.keeper.open_incidents == []
+    await one.keeper.end()
+    await two.keeper.end()
+
+
 async def test_a_store_that_is_busy_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be appended nothing is told; afterwards all of it is."""
     ward = Ward()

@@ -37,6 +37,7 @@ from nvsx.core.watches.snapshot import (
     ResourceSource,
     Snapshot,
 )
+from nvsx.core.watches.watch_base import TOLERANCE
 from nvsx.nvsentinel.sessions import SessionTracker
 
 NOT_YET = "not read yet"
@@ -201,6 +202,14 @@ class Feed:
             self._resources.pop((source, key), None)
 
     def _follow_logs(self, source: LogSource) -> None:
+        """Read from where a watch counts: a program tells of a fault before nvsx looks at it.
+
+        | time     | what happens                                              |
+        |----------|-----------------------------------------------------------|
+        | 03:00:00 | the GPU fails, and a job logs it                          |
+        | 03:00:01 | NVSentinel's condition is seen: a run begins, and follows |
+        | 03:00:03 | the session begins: lines count from 02:58:03 on          |
+        """
         told_slow = False
 
         def on_line(line: LogLine) -> None:
@@ -214,8 +223,9 @@ class Feed:
                 self._logs[source] = (*self._logs.get(source, ()), line)[-LOG_LINES:]
                 self._mark_due()
 
+        began = min(self._started, self._tracker.session.began or math.inf)
         follower: LogFollower = self._cluster.logs(
-            source, self._node, on_line, since=self._tracker.session.began
+            source, self._node, on_line, since=began - TOLERANCE
         )
         self._ends.append(follower.close)
         self._add_source(f"logs/{source.namespace}/{source.selector or source.pod}", follower)

@@ -197,7 +197,8 @@ class IncidentKeeper:
             state = story.open or story.last
             if state is None:
                 raise StoreError(f"the journal of incident {incident} does not begin")
-            view = self._make_view(incident, row.node, state)
+            # While that was read, the keeper may have made one, which is newer.
+            view = self._views.get(incident) or self._make_view(incident, row.node, state)
         return view
 
     async def view_of_run(self, run_id: str) -> IncidentView | None:
@@ -280,20 +281,21 @@ class IncidentKeeper:
                 left_alone = state is not None and state.is_left_alone
                 if state is None or (desk.stored.open_id in still_open and not left_alone):
                     continue
-                await self._read_anew(desk, state)
+                await self._read_anew(desk)
                 if left_alone and desk.incident is not None and not desk.incident.is_left_alone:
                     adopted.append(desk.node)
         return adopted
 
-    async def _read_anew(self, desk: NodeDesk, before: IncidentState) -> None:
-        """Take what another process appended, and tell of it."""
-        incident = desk.stored.open_id
+    async def _read_anew(self, desk: NodeDesk) -> None:
+        """Take what another process appended, and tell of it where it is of an incident known
+        here."""
+        incident, before = desk.stored.open_id, desk.incident
         stored = await self._incidents.story(self._cluster, desk.node)
         if stored.position == desk.stored.position:
             return
         desk.stored = stored
         after = stored.story.open if incident == stored.open_id else stored.story.last
-        if after is not None:
+        if before is not None and after is not None:
             entries = await self._incidents.entries(incident)
             events = tuple(e.body for e in entries if e.seq > before.events)
             self._publish_news(IncidentNews(incident, desk.node, before, after, events))
@@ -502,7 +504,8 @@ class IncidentKeeper:
                     self._cluster, desk.node, desk.stored.position, events, sight.at
                 )
             except StoryMoved:
-                desk.stored = await self._incidents.story(self._cluster, desk.node)
+                # What the faster one has told is news here too: runs wait for it.
+                await self._read_anew(desk)
                 continue
             self.take_in(desk, news, appended)
             return
