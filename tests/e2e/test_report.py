@@ -173,11 +173,6 @@ async def test_all_faults_of_an_incident_are_reported() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    run=False,
-    strict=False,
-    reason="known fault: a run by hand on a monitor-only node waits too long at its end",
-)
 async def test_monitors_alone_tell_when_the_condition_cleared(tmp_path: Path) -> None:
     """Where NVSentinel quarantines nothing there is no repair, but the time until the condition
     was gone."""

@@ -17,7 +17,7 @@ import msgspec
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NodeClaimed, NotReady, NvsxError, StoreError
 from nvsx.core.incident.incident_times import times_of_fault
-from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
+from nvsx.core.incident.run_share import find_attempts_of_run
 from nvsx.core.incident.stage_times import find_stage_time
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import Fault
@@ -360,7 +360,7 @@ class Runner:
             return "failed", f"{ended.how}: {ended.text}" if ended.text else ended.how, 1
         if failed is not None:
             return "failed", f"{failed.id}: {failed.reason}", 1
-        if incident is not None and needs_people_for_run(incident, run.run_id):
+        if incident is not None and run.needs_people:
             return "failed", incident.cause.text, 1
         return "passed", state.replaced, 0
 
