@@ -21,7 +21,13 @@ from nvsx.core.incident.incident_door import IncidentDoor
 from nvsx.core.incident.incident_events import StateChanged
 from nvsx.core.incident.incident_state import FaultRecord
 from nvsx.core.incident.incident_view import IncidentView
-from nvsx.core.incident.run_share import find_attempts_of_run, find_fault_of_run
+from nvsx.core.incident.run_share import (
+    find_attempts_of_run,
+    find_fault_of_run,
+    needs_people_for_run,
+    only_waits_for_quiet,
+    waits_for_this_run,
+)
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
@@ -122,6 +128,19 @@ class RunContext:
         """A failed stage is no end of the incident. Only a person's run ends with it: people's CI
         waits for the exit code."""
         return self.incident is not None and not self.request.by_hand
+
+    @property
+    def needs_people(self) -> bool:
+        """Whether the incident needs people for something that concerns the run. A person's run,
+        and one that its incident waits for, is done when the fault is gone: the ten minutes of
+        quiet after it are the incident's affair."""
+        if self.incident is None:
+            return False
+        incident = self.incident.current
+        may_end_first = self.request.by_hand or waits_for_this_run(incident)
+        if may_end_first and only_waits_for_quiet(incident):
+            return False
+        return needs_people_for_run(incident, self.run_id)
 
     @property
     def fault(self) -> FaultRecord | None:

@@ -16,7 +16,6 @@ from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, StoreError
 from nvsx.core.incident.incident_state import IncidentState
-from nvsx.core.incident.run_share import needs_people_for_run
 from nvsx.core.incident.stage_times import CHAIN_STAGES, find_stage_time
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
@@ -183,12 +182,7 @@ def call_people(run: RunContext, stage: Stage) -> None:
     """
     path = stage.on_failure or run.runbook.on_failure
     view = run.incident
-    if (
-        view is None
-        or not path
-        or not run.goes_on_after_failure
-        or not needs_people_for_run(view.current, run.run_id)
-    ):
+    if view is None or not path or not run.goes_on_after_failure or not run.needs_people:
         return
     cause, reason = view.current.cause, (view.current.cause.code, run.repair_no)
     if reason in run.people_called:

@@ -26,6 +26,7 @@ from nvsx.core.patterns import TooSlow, search
 from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.watches.snapshot import (
     NOT_INSTALLED,
+    NOT_YET,
     Event,
     LogLine,
     LogSource,
@@ -40,7 +41,6 @@ from nvsx.core.watches.snapshot import (
 from nvsx.core.watches.watch_base import TOLERANCE
 from nvsx.nvsentinel.sessions import SessionTracker
 
-NOT_YET = "not read yet"
 NO_STORE = "no store of health events is configured (healthEvents.uri in nvsx.yaml)"
 #: Lines kept for each `log` watch; only those that match its pattern count.
 #: Fifty are enough for a watch that counts, and for a person who reads them.

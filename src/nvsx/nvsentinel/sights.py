@@ -7,6 +7,7 @@ snapshot could not read is `unread` in the sight.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -29,7 +30,7 @@ from nvsx.core.incident.sight import (
     Sight,
 )
 from nvsx.core.routing.vocabulary import PLANNED_METADATA, is_planned_work
-from nvsx.core.watches.snapshot import NOT_INSTALLED, Node, Resource, Snapshot
+from nvsx.core.watches.snapshot import NOT_INSTALLED, NOT_YET, Node, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import ACTING, Installation
 from nvsx.nvsentinel.marks import Marks
@@ -72,6 +73,9 @@ _PROGRAMS = {
     "kured": "kured",
     "node-problem-detector": "node-problem-detector",
 }
+
+#: Where a connection began, in the words of Go.
+_OWN_PORT = re.compile(r"[0-9a-fA-F.:\[\]]+:\d+->")
 
 Routes = Callable[[SeenFault], bool]
 
@@ -116,6 +120,7 @@ def sight_of(
         causes=tuple(causes),
         chain=_read_chain(node, installation),
         unread=frozenset(unread),
+        node_unread=_explain_unread(snapshot),
     )
 
 
@@ -129,6 +134,13 @@ def _list_unread(snapshot: Snapshot) -> Iterable[str]:
         if plural == source or why.startswith(NOT_INSTALLED):
             continue
         yield VALIDATIONS if plural == VALIDATION_PLURAL else REPAIRS
+
+
+def _explain_unread(snapshot: Snapshot) -> str:
+    """Why the node cannot be read; the same words at each try, though each has a port of its own:
+    `read udp 10.1.2.3:45122->10.0.0.10:53: i/o timeout`."""
+    why = snapshot.unread.get(NODE, "")
+    return "" if why == NOT_YET else _OWN_PORT.sub("", why)
 
 
 # --- faults -----------------------------------------------------------------------------------

@@ -49,9 +49,8 @@ from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import close_by_hand, join_by_hand, step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.ports import Clock, NodeFeed, Observer
-from nvsx.core.watches.snapshot import Needs, ResourceSource, Snapshot
+from nvsx.core.watches.snapshot import NOT_YET, Needs, ResourceSource, Snapshot
 from nvsx.nvsentinel.installation import Installation
-from nvsx.nvsentinel.node_feed import NOT_YET
 from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
 from nvsx.serve.node_desk import IncidentNews, LiveIncident, NodeDesk
 

@@ -185,6 +185,15 @@ def test_while_a_repair_is_in_flight_nobody_is_needed_for_anything_else(
     assert (line.incident.state, line.incident.cause.code) == ("repairing", code)
 
 
+def test_a_node_that_cannot_be_read_says_why() -> None:
+    """What the API server answered is in the text; where that is not known nothing stands in."""
+    line = quarantined().at(10, unread=frozenset({NODE}), node_unread="c cannot be reached")
+    said = "the node cannot be read now, so nothing is known of it"
+    assert line.incident.cause.text == f"{said}: c cannot be reached"
+    line.at(20, node_unread="")
+    assert line.incident.cause.text == said
+
+
 def test_from_needs_people_back_to_repairing_is_told() -> None:
     """NVSentinel's next request came."""
     line = quarantined().at(10, repairs=(failed("e1", "timeout"),))

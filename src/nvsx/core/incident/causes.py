@@ -203,7 +203,8 @@ def _not_ready(view: CauseView) -> Found:
 def _find_unreadable(view: CauseView) -> Found:
     if view.sight.was_read(NODE):
         return None
-    return CauseWords("the node cannot be read now, so nothing is known of it", "nvsx doctor")
+    why = f": {view.sight.node_unread}" if view.sight.node_unread else ""
+    return CauseWords(f"the node cannot be read now, so nothing is known of it{why}", "nvsx doctor")
 
 
 # --- the repair -------------------------------------------------------------------------------

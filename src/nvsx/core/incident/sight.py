@@ -176,7 +176,8 @@ class SeenChain(msgspec.Struct, frozen=True):
 
 
 class Sight(msgspec.Struct, frozen=True):
-    """All of it. With `exists` false the Node object is certainly gone."""
+    """All of it. With `exists` false the Node object is certainly gone. `node_unread` says why the
+    node cannot be read, "" where that is not known."""
 
     at: float
     mono: float
@@ -196,6 +197,7 @@ class Sight(msgspec.Struct, frozen=True):
     causes: tuple[SeenCause, ...] = ()
     chain: SeenChain = SeenChain()
     unread: frozenset[str] = frozenset()
+    node_unread: str = ""
 
     def was_read(self, source: str) -> bool:
         return source not in self.unread

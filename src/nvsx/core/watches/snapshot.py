@@ -17,6 +17,8 @@ from nvsx.core.incident.session import NO_SESSION, HealthEvent, Session
 
 #: In the reason why a source is unread: there is nothing of the kind, and nothing to wait for.
 NOT_INSTALLED = "not installed"
+#: In the same place: it has not answered for the first time, which takes a moment.
+NOT_YET = "not read yet"
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
