@@ -19,7 +19,9 @@ from tests.core.incident.timelines import (
     session,
 )
 
-from nvsx.core.incident.causes import CAUSES, CauseView, find_cause, stage_of_incident
+from nvsx.core.incident.cause_view import CauseView
+from nvsx.core.incident.causes import CAUSES, find_cause
+from nvsx.core.incident.incident_stage import stage_of_incident
 from nvsx.core.incident.sight import NODE, SeenCause, SeenChain, SeenHold, SeenRepair
 
 CONTACT = fault("SysLogsXIDError", "74", "e1", action="CONTACT_SUPPORT")
