@@ -16,7 +16,17 @@ from typing import Any
 
 import msgspec
 
-from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, Resource, Taint, raw_mapping
+from nvsx.core.watches.snapshot import (
+    Budget,
+    Condition,
+    Event,
+    Node,
+    Pod,
+    Requirement,
+    Resource,
+    Taint,
+    raw_mapping,
+)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _GPU = ("nvidia.com/gpu", "nvidia.com/mig-")
@@ -169,6 +179,31 @@ class _Event(_Wire):
     last_timestamp: str | None = None
 
 
+class _Expression(_Wire):
+    key: str | None = None
+    operator: str | None = None
+    values: list[str] | None = None
+
+
+class _Selector(_Wire):
+    match_labels: dict[str, str | None] | None = None
+    match_expressions: list[_Expression] | None = None
+
+
+class _BudgetSpec(_Wire):
+    selector: _Selector | None = None
+
+
+class _BudgetStatus(_Wire):
+    disruptions_allowed: int | None = None
+
+
+class _Budget(_Wire):
+    metadata: _Meta | None = None
+    spec: _BudgetSpec | None = None
+    status: _BudgetStatus | None = None
+
+
 class _Resource(_Wire):
     """Of a custom resource only the metadata has a shape one can rely on."""
 
@@ -181,6 +216,7 @@ class _Resource(_Wire):
 _nodes = msgspec.json.Decoder(_Node)
 _pods = msgspec.json.Decoder(_Pod)
 _event_objects = msgspec.json.Decoder(_Event)
+_budgets = msgspec.json.Decoder(_Budget)
 _resources = msgspec.json.Decoder(_Resource)
 
 
@@ -256,6 +292,31 @@ def decode_event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
         ),
     )
     return f"{found.namespace}/{found.name}", found
+
+
+def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
+    """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
+    wire = _budgets.decode(raw)
+    meta = _require_name(wire.metadata)
+    status = wire.status or _BudgetStatus()
+    found = Budget(
+        namespace=share_text(meta.namespace),
+        name=meta.name or "",
+        allowed=status.disruptions_allowed or 0,
+        selector=_decode_selector(wire.spec.selector if wire.spec else None),
+    )
+    return f"{found.namespace}/{found.name}", found
+
+
+def _decode_selector(wire: _Selector | None) -> tuple[Requirement, ...] | None:
+    if wire is None:
+        return None
+    equal = [Requirement(k, "In", (v or "",)) for k, v in (wire.match_labels or {}).items()]
+    listed = [
+        Requirement(e.key or "", e.operator or "", tuple(e.values or ()))
+        for e in wire.match_expressions or ()
+    ]
+    return (*equal, *listed)
 
 
 def make_resource_decoder(

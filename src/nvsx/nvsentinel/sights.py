@@ -20,7 +20,6 @@ from nvsx.core.incident.sight import (
     Failure,
     RepairOutcome,
     SeenAlert,
-    SeenCause,
     SeenChain,
     SeenFault,
     SeenHold,
@@ -33,6 +32,7 @@ from nvsx.core.watches.snapshot import NOT_INSTALLED, Node, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import ACTING, Installation
 from nvsx.nvsentinel.marks import Marks
+from nvsx.nvsentinel.seen_causes import find_seen_causes
 
 #: What a reboot itself causes: connectivity, not-ready and link faults.
 _PASSING_CHECKS = frozenset(
@@ -83,7 +83,6 @@ def sight_of(
     cluster_uid: str = "",
     installation: Installation | None = None,
     alerts: Sequence[SeenAlert] = (),
-    causes: Sequence[SeenCause] = (),
     cordon_by: tuple[str, float] = ("", 0.0),
     routes: Routes = lambda _fault: False,
 ) -> Sight:
@@ -105,6 +104,7 @@ def sight_of(
         boot_id=node.boot_id if node is not None else "",
         ready=node.ready if node is not None else None,
         ready_at=ready.transition if ready is not None else 0.0,
+        ready_why=(ready.message or ready.reason) if ready is not None else "",
         schedulable=node is not None and not node.unschedulable,
         session=_read_session(node, seen),
         faults=tuple(
@@ -113,7 +113,7 @@ def sight_of(
         alerts=tuple(alerts),
         repairs=tuple(_read_repairs(snapshot, installation)),
         holds=tuple(_read_holds(snapshot, node, seen, cordon_by)),
-        causes=tuple(causes),
+        causes=find_seen_causes(snapshot, installation, snapshot.at),
         chain=_read_chain(node, installation),
         unread=frozenset(unread),
     )
@@ -383,11 +383,23 @@ def _read_chain(node: Node | None, installation: Installation | None) -> SeenCha
         manual=_yes_or_no(installation.manual.value),
         monitor_only=monitor_only,
         missing=tuple(m for m in ACTING if not monitor_only and installation.missing(m)),
+        unwell=() if monitor_only else tuple(_list_unwell_modules(installation)),
         repairing=repairing,
         replacing=frozenset(r.action for r in installation.repairs if r.kind == "TerminateNode")
         or frozenset({"REPLACE_VM"}),
         opted_out=opted_out,
+        namespace=installation.namespace,
     )
+
+
+def _list_unwell_modules(installation: Installation) -> Iterable[tuple[str, str]]:
+    """Deployments with too few pods. A DaemonSet lacks some for many reasons."""
+    for name in ACTING:
+        module = installation.modules.get(name)
+        if module is None or module.kind != "Deployment" or installation.missing(name):
+            continue
+        if not module.works:
+            yield name, module.evidence
 
 
 def _yes_or_no(value: object) -> bool | None:

@@ -21,6 +21,7 @@ ASK_AGAIN = 30.0
 _SOURCES = frozenset({"node", "events", "resources"})
 NEEDS = Needs(
     resources=(ResourceSource(VALIDATION_PLURAL, "nvsentinel.nvidia.com", "v1alpha1"),),
+    budgets=True,
 )
 
 

@@ -420,7 +420,7 @@ def test_a_failed_validation_is_named_and_keeps_the_incident_open() -> None:
 
 def test_a_cause_that_others_found_is_told_with_its_object() -> None:
     """18: a PDB blocks the eviction; people after five minutes."""
-    pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait", people=True)
+    pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait")
     line = quarantined(0, "e1").at(10, causes=(pdb,)).at(309)
     assert (line.incident.state, line.incident.cause.text) == ("repairing", pdb.text)
     assert line.at(310).incident.state == "needs people"

@@ -34,6 +34,11 @@ class CauseView(NamedTuple):
         held = self.incident.open_session is not None or bool(self.serious)
         return attempt if attempt and attempt.failed and not attempt.has_worked and held else None
 
+    def logs_of(self, module: str) -> str:
+        """The command that shows what a module of NVSentinel's says of the node."""
+        where = self.sight.chain.namespace
+        return f"kubectl -n {where} logs deploy/{module} | grep {self.sight.node}"
+
     def hold(self, kind: str, *, failed: bool = False) -> SeenHold | None:
         return next((h for h in self.sight.holds if h.kind == kind and h.failed == failed), None)
 

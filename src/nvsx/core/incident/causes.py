@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from nvsx.core.incident import installation_causes, node_causes, repair_causes
 from nvsx.core.incident.cause_view import CauseFound, CauseView
 from nvsx.core.incident.incident_stage import is_in_flight
+from nvsx.core.incident.node_causes import make_seen_finding
 
 Urgency = Literal["now", "later", "never"]
 
@@ -37,7 +38,7 @@ class FoundCause(NamedTuple):
 
 
 def find_cause(view: CauseView) -> FoundCause | None:
-    """The first cause of the list that holds; those that others found come last."""
+    """The first cause of the list that holds."""
     in_flight = is_in_flight(view.incident)
     for rule in CAUSES:
         if view.stage in rule.not_in or (in_flight and not rule.in_flight):
@@ -45,14 +46,13 @@ def find_cause(view: CauseView) -> FoundCause | None:
         found = rule.find(view)
         if found is not None:
             return FoundCause(rule.code, rule.people, *found)
-    for seen in view.sight.causes:
-        people: Urgency = "later" if seen.people and not in_flight else "never"
-        return FoundCause(seen.code, people, seen.text, seen.remedy)
     return None
 
 
 _ANYWHERE = frozenset[str]()
 _BEFORE_REPAIR = frozenset({"detect", "quarantine", "drain"})
+_AFTER_QUARANTINE = frozenset({"drain", "remediate", "recover"})
+_OUTSIDE_DRAIN = frozenset({"detect", "quarantine", "remediate", "recover"})
 _VALIDATIONS = "kubectl get validationrequests {name}"
 
 CAUSES: tuple[CauseRule, ...] = (
@@ -76,7 +76,12 @@ CAUSES: tuple[CauseRule, ...] = (
     ),
     CauseRule("dry-run", "now", _ANYWHERE, installation_causes.find_dry_run),
     CauseRule("monitor-only", "now", _ANYWHERE, installation_causes.find_monitor_only),
-    CauseRule("breaker-tripped", "now", _ANYWHERE, installation_causes.find_tripped_breaker),
+    CauseRule(
+        "breaker-tripped",
+        "now",
+        frozenset({"drain", "remediate"}),
+        installation_causes.find_tripped_breaker,
+    ),
     CauseRule(
         "signal-refused", "now", _BEFORE_REPAIR, repair_causes.make_failure_finding("refused")
     ),
@@ -97,6 +102,13 @@ CAUSES: tuple[CauseRule, ...] = (
     ),
     CauseRule("repair-taken-away", "now", _BEFORE_REPAIR, repair_causes.find_repair_taken_away),
     CauseRule(
+        "external-repair",
+        "never",
+        _BEFORE_REPAIR | {"recover"},
+        repair_causes.find_external_repair,
+        in_flight=True,
+    ),
+    CauseRule(
         "manual-mode",
         "now",
         frozenset({"detect", "recover"}),
@@ -114,9 +126,13 @@ CAUSES: tuple[CauseRule, ...] = (
         "module-missing", "now", frozenset({"detect"}), installation_causes.find_module_missing
     ),
     CauseRule(
+        "module-not-ready", "later", frozenset({"detect"}), installation_causes.find_module_unwell
+    ),
+    CauseRule(
         "drain-failed", "now", frozenset({"detect", "quarantine"}), repair_causes.find_drain_failed
     ),
     CauseRule("opted-out", "later", _ANYWHERE, installation_causes.find_opted_out, in_flight=True),
+    CauseRule("no-rule", "later", _AFTER_QUARANTINE, make_seen_finding("no-rule")),
     CauseRule(
         "not-quarantined",
         "later",
@@ -140,6 +156,8 @@ CAUSES: tuple[CauseRule, ...] = (
         ),
     ),
     CauseRule("node-not-ready", "later", _ANYWHERE, node_causes.find_not_ready),
+    CauseRule("drain-blocked", "later", _OUTSIDE_DRAIN, make_seen_finding("drain-blocked")),
+    CauseRule("drain-waits", "never", _OUTSIDE_DRAIN, make_seen_finding("drain-waits")),
     CauseRule(
         "validation",
         "never",
@@ -166,4 +184,19 @@ CAUSES: tuple[CauseRule, ...] = (
             "it ends when its request is deleted, not by an uncordon",
         ),
     ),
+    CauseRule(
+        "healthy-but-cordoned",
+        "later",
+        frozenset({"detect", "quarantine"}),
+        make_seen_finding("healthy-but-cordoned"),
+    ),
+    CauseRule(
+        "pods-left",
+        "never",
+        frozenset({"detect", "quarantine", "drain", "recover"}),
+        make_seen_finding("pods-left"),
+        in_flight=True,
+    ),
+    CauseRule("store-only", "never", _AFTER_QUARANTINE, make_seen_finding("store-only")),
+    CauseRule("action-none", "never", _AFTER_QUARANTINE, make_seen_finding("action-none")),
 )

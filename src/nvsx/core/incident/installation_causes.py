@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nvsx.core.incident.cause_view import CauseFound, CauseView, CauseWords
 from nvsx.core.incident.tolerances import QUARANTINED_WITHIN
 
 
 def find_tripped_breaker(view: CauseView) -> CauseFound:
-    if view.sight.chain.breaker_tripped is not True or not view.serious:
+    held = view.incident.open_session is not None
+    if view.sight.chain.breaker_tripped is not True or not (view.serious or held):
         return None
+    effect = (
+        "recoveries are blocked too, so the node stays cordoned"
+        if held
+        else "no node is cordoned until it is reset"
+    )
+    where = view.sight.chain.namespace
     return CauseWords(
-        "NVSentinel's circuit breaker is TRIPPED: no node is cordoned, and none is released",
-        "find out why so many nodes failed; then set data.status of ConfigMap circuit-breaker "
-        "to CLOSED and restart fault-quarantine",
+        f"NVSentinel's circuit breaker is TRIPPED: {effect}",
+        "find out why so many nodes failed; then set data.status to CLOSED and restart "
+        f"fault-quarantine: kubectl -n {where} edit cm circuit-breaker",
     )
 
 
@@ -28,7 +37,7 @@ def find_monitor_only(view: CauseView) -> CauseFound:
 def find_dry_run(view: CauseView) -> CauseFound:
     session = view.incident.open_session
     dry = view.sight.chain.dry_run is True or (session is not None and session.dry_run)
-    if not dry or not view.serious:
+    if not dry or not (view.serious or session is not None):
         return None
     return CauseWords(
         "NVSentinel runs dry: its labels move, nothing is cordoned, drained or repaired",
@@ -45,15 +54,34 @@ _MODULES = {
 
 
 def find_module_missing(view: CauseView) -> CauseFound:
-    if not view.serious:
-        return None
-    for name, (work, not_in) in _MODULES.items():
-        if name in view.sight.chain.missing and view.stage not in not_in:
+    where = view.sight.chain.namespace
+    for name, work in _modules_with_work(view):
+        if name in view.sight.chain.missing:
             return CauseWords(
                 f"{name} is not there, so NVSentinel does not {work}",
-                f"do it by hand, or bring it back: kubectl -n nvsentinel get deploy {name}",
+                f"do it by hand, or bring it back: kubectl -n {where} get deploy {name}",
             )
     return None
+
+
+def find_module_unwell(view: CauseView) -> CauseFound:
+    """It is there, and too few of its pods are ready: it may come back by itself."""
+    unwell, where = dict(view.sight.chain.unwell), view.sight.chain.namespace
+    for name, work in _modules_with_work(view):
+        if name in unwell:
+            return CauseWords(
+                f"{name} is not ready ({unwell[name]}), so NVSentinel does not {work}",
+                f"kubectl -n {where} describe deploy {name}",
+            )
+    return None
+
+
+def _modules_with_work(view: CauseView) -> Iterator[tuple[str, str]]:
+    """Those that still have something to do for the node, and what."""
+    if view.serious or view.incident.open_session is not None:
+        for name, (work, not_in) in _MODULES.items():
+            if view.stage not in not_in:
+                yield name, work
 
 
 def find_opted_out(view: CauseView) -> CauseFound:
@@ -76,5 +104,5 @@ def find_not_quarantined(view: CauseView) -> CauseFound:
     return CauseWords(
         f"{view.listed(view.serious)} is there, and fault-quarantine has not cordoned the "
         "node: perhaps none of its rule sets matches",
-        f"kubectl -n nvsentinel logs deploy/fault-quarantine | grep {view.sight.node}",
+        view.logs_of("fault-quarantine"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nvsx.core.incident.attempt_news import was_to_be_replaced
-from nvsx.core.incident.cause_view import CauseFound, CauseView, CauseWords
+from nvsx.core.incident.cause_view import CauseFound, CauseView, CauseWords, tell_clock
 from nvsx.core.incident.incident_state import Stamp
 from nvsx.core.incident.sight import NODE
 from nvsx.core.incident.tolerances import CLEARED_AFTER_RELEASE
@@ -70,10 +70,24 @@ def find_not_ready(view: CauseView) -> CauseFound:
     if not view.sight.node_is_there or view.sight.ready is True:
         return None
     word = "unknown" if view.sight.ready is None else "not Ready"
+    at, now = view.sight.ready_at, view.sight.at
+    since = f" since {tell_clock(at, now)}" if at else ""
+    why = f" ({view.sight.ready_why.rstrip('.')})" if view.sight.ready_why else ""
     return CauseWords(
-        f"the kubelet of node {view.sight.node} is {word}: nothing moves there until it is back",
+        f"the kubelet of node {view.sight.node} is {word}{since}{why}: nothing moves there until "
+        "it is back",
         f"kubectl describe node {view.sight.node}; if it does not come back, look at its console",
     )
+
+
+def make_seen_finding(code: str) -> Callable[[CauseView], CauseFound]:
+    """What those who know the cluster better have found."""
+
+    def find(view: CauseView) -> CauseFound:
+        seen = next((s for s in view.sight.causes if s.code == code), None)
+        return CauseWords(seen.text, seen.remedy) if seen is not None else None
+
+    return find
 
 
 def find_unreadable(view: CauseView) -> CauseFound:

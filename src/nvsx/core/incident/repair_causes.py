@@ -8,6 +8,19 @@ from nvsx.core.incident.cause_view import CauseFound, CauseView, CauseWords
 from nvsx.core.incident.incident_stage import DRAIN_FAILED, REQUEST_FAILED, REQUESTING
 from nvsx.core.incident.incident_state import AttemptRecord
 
+_JANITORS_KINDS = frozenset({"RebootNode", "GPUReset", "TerminateNode"})
+#: What people do where NVSentinel recommends an action and makes no request for it.
+_PEOPLES_PART = {
+    "CONTACT_SUPPORT": "open a case with the vendor, with the evidence kept here",
+    "RUN_FIELDDIAG": "run the vendor's field diagnostics on the node",
+    "RUN_DCGMEUD": "run the DCGM end-user diagnostics on the node",
+    "CUSTOM": (
+        "the event names the custom action: carry it out by hand, or map it in "
+        "fault-remediation's remediationActions"
+    ),
+    "NONE": "decide by hand whether the node needs a repair",
+}
+
 
 def make_failure_finding(*failures: str) -> Callable[[CauseView], CauseFound]:
     def find(view: CauseView) -> CauseFound:
@@ -34,6 +47,19 @@ _REMEDIES: dict[str, Callable[[CauseView, AttemptRecord], str]] = {
     "other": lambda view, a: f"look at {view.sight.node} before another try; {a.began.look}",
     "": lambda _view, a: a.began.look,
 }
+
+
+def find_external_repair(view: CauseView) -> CauseFound:
+    """A request that NVSentinel has handed to somebody outside it."""
+    attempt = view.incident.attempt
+    if attempt is None or attempt.ended is not None or attempt.request != "manual":
+        return None
+    if attempt.began.kind in _JANITORS_KINDS:
+        return None
+    return CauseWords(
+        f"{attempt.title}: {attempt.detail or 'an external system has it'}",
+        f"ask those who repair it; {attempt.began.look}",
+    )
 
 
 def find_manual_mode(view: CauseView) -> CauseFound:
@@ -72,12 +98,15 @@ def find_unsupported_action(view: CauseView) -> CauseFound:
         return None
     if any(f.latest.action in repairing or f.latest.action in ("", "UNKNOWN") for f in faults):
         return None
-    actions = ", ".join(sorted({f.latest.action for f in faults}))
+    wanted = sorted({f.latest.action for f in faults})
+    actions = ", ".join(wanted)
+    parts = dict.fromkeys(
+        _PEOPLES_PART.get(a, "look at the event and decide by hand") for a in wanted
+    )
     return CauseWords(
         f"the recommended action for {view.listed(faults)} is {actions}: NVSentinel makes no "
         "request for it, people have to act",
-        f"node {view.sight.node} stays cordoned until its checks are healthy; the event says "
-        "what to do, the evidence is kept",
+        f"{'; '.join(parts)}; node {view.sight.node} stays cordoned until its checks are healthy",
     )
 
 
@@ -93,7 +122,7 @@ def find_request_failed(view: CauseView) -> CauseFound:
         "NVSentinel reports that it could not ask for a repair of "
         f"{view.listed(view.unserved)}; it tries again by itself, with growing pauses of up "
         "to 16 minutes",
-        f"kubectl -n nvsentinel logs deploy/fault-remediation | grep {view.sight.node}",
+        view.logs_of("fault-remediation"),
     )
 
 
@@ -103,5 +132,5 @@ def find_drain_failed(view: CauseView) -> CauseFound:
         return None
     return CauseWords(
         "NVSentinel reports that the drain failed, and goes no further by itself",
-        f"kubectl -n nvsentinel logs deploy/node-drainer | grep {view.sight.node}",
+        view.logs_of("node-drainer"),
     )
