@@ -5,11 +5,10 @@ from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 from tests.nvsentinel.diagnosing import INSTALLED, NOW, causes, install, notes, sick
 
-from nvsx.core.watches.snapshot import Snapshot
+from nvsx.core.watches.snapshot import Budget, Requirement, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation
-from nvsx.nvsentinel.workloads import Fact
 
 
 def test_store_only() -> None:
@@ -85,11 +84,6 @@ def test_healthy_but_cordoned_only_after_ten_minutes() -> None:
     ("snap", "inst", "words"),
     [
         (
-            healthy_node(NOW - 700),
-            install(breaker=Fact("TRIPPED", "x")),
-            "circuit breaker",
-        ),
-        (
             healthy_node(
                 NOW - 700,
                 node={
@@ -116,15 +110,10 @@ def test_healthy_but_cordoned_only_after_ten_minutes() -> None:
             INSTALLED,
             "state label is still draining",
         ),
-        (
-            healthy_node(NOW - 700, node={"labels": {"k8saas.nvidia.com/cordon-by": "NVSentinel"}}),
-            INSTALLED,
-            "waits for a validation",
-        ),
     ],
 )
 def test_who_holds_the_cordon(snap: Snapshot, inst: Installation, words: str) -> None:
-    """Breaker, other faults, a cordon found, the label, or a validation."""
+    """Other faults, a cordon found, or the label."""
     note = causes(snap, inst)["healthy-but-cordoned"]
     assert words in note.text
     assert note.remedy
@@ -155,3 +144,83 @@ def test_something_is_always_said(stage: str) -> None:
 def test_other_stages_are_not_nvsentinels() -> None:
     """Preflight and postmortem wait for nothing of NVSentinel's."""
     assert explain(sick(), "preflight", INSTALLED, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"state": "quarantined"}, False),
+        ({"state": "drain-succeeded"}, False),
+        ({"budget": {"allowed": 1}}, False),
+        ({"budget": {"namespace": "other"}}, False),
+        ({"budget": {"selector": (Requirement("app", "In", ("web",)),)}}, False),
+        ({"budget": {"selector": ()}}, True),
+        ({"budget": {"selector": None}}, False),
+        ({"pod": {"owner": "DaemonSet/train"}}, False),
+        ({"pod": {"phase": "Succeeded"}}, False),
+        ({"pod": {"deleting": NOW - 5}}, False),
+        ({"modes": {"*": "Immediate"}}, True),
+        ({"modes": {"*": "AllowCompletion"}}, False),
+        ({"modes": {"*": "AllowCompletion", "m*": "Immediate"}}, True),
+        ({"modes": {"*": "AllowCompletion", "x*": "Immediate"}}, False),
+        ({"events": (f.event("AwaitingPodCompletion", last=NOW),)}, False),
+    ],
+)
+def test_a_budget_that_refuses_an_eviction(changes: dict[str, Any], told: bool) -> None:
+    """Draining, a pod that is evicted and still runs, and a budget of its own that allows none."""
+    wanted = {"selector": (Requirement("app", "In", ("train",)),)} | changes.get("budget", {})
+    pod = fake.pod("train-1", **({"labels": {"app": "train"}} | changes.get("pod", {})))
+    budget = Budget(**({"namespace": "ml", "name": "train"} | wanted))
+    session = fake.session("quarantined", changes.get("state", "draining"))
+    snap = sick(session=session, pods=(pod,), events=changes.get("events", ()), budgets=(budget,))
+    found = causes(snap, install(drain_modes=changes.get("modes", {})))
+    assert ("drain-blocked" in found) == told
+    if told:
+        assert found["drain-blocked"].text == (
+            "PodDisruptionBudget ml/train allows no disruption now, so the eviction of pod "
+            "ml/train-1 is refused"
+        )
+        assert found["drain-blocked"].remedy.endswith("kubectl -n ml describe pdb train")
+
+
+@pytest.mark.parametrize(
+    ("expression", "labels", "meets"),
+    [
+        (("app", "In", ("a", "b")), {"app": "b"}, True),
+        (("app", "In", ("a", "b")), {"app": "c"}, False),
+        (("app", "In", ("a",)), {}, False),
+        (("app", "NotIn", ("a",)), {"app": "a"}, False),
+        (("app", "NotIn", ("a",)), {}, True),
+        (("app", "Exists", ()), {"app": ""}, True),
+        (("app", "Exists", ()), {}, False),
+        (("app", "DoesNotExist", ()), {}, True),
+        (("app", "DoesNotExist", ()), {"app": ""}, False),
+    ],
+)
+def test_what_a_selector_means(expression: Any, labels: dict[str, str], meets: bool) -> None:
+    """As Kubernetes has it."""
+    assert Requirement(*expression).admits(labels) is meets
+
+
+@pytest.mark.parametrize(
+    ("state", "pod", "told"),
+    [
+        ("drain-succeeded", {}, True),
+        ("remediating", {}, True),
+        ("draining", {}, False),
+        ("drain-succeeded", {"owner": "DaemonSet/x"}, False),
+        ("drain-succeeded", {"owner": "Node/gpu-node-01"}, False),
+        ("drain-succeeded", {"namespace": "kube-system"}, False),
+        ("drain-succeeded", {"phase": "Failed"}, False),
+    ],
+)
+def test_pods_that_a_finished_drain_left(state: str, pod: dict[str, Any], told: bool) -> None:
+    """NVSentinel's word, and what is seen beside it."""
+    snap = sick(session=fake.session("quarantined", state), pods=(fake.pod("train-4", **pod),))
+    found = causes(snap)
+    assert ("pods-left" in found) == told
+    if told:
+        assert found["pods-left"].text == (
+            "NVSentinel reports the drain as finished; still running there: pod ml/train-4"
+        )

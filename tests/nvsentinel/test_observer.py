@@ -16,13 +16,21 @@ from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.core.errors import NotFound, StoreError
+from nvsx.core.incident.deciding import WatchMemory
+from nvsx.core.incident.incident_state import NodeStory
 from nvsx.core.incident.session import HealthEvent, Times
+from nvsx.core.incident.stepping import step
 from nvsx.core.ports import Fault, HealthEventStore, NodeFeed, Observer
-from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, Snapshot
+from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, ResourceSource, Snapshot
 from nvsx.nvsentinel import maintenance, names, times
 from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
 
 DEADLINE = patience(20.0)
+NEEDS = Needs(
+    resources=(ResourceSource(VALIDATION_PLURAL, "nvsentinel.nvidia.com", "v1alpha1"),),
+    budgets=True,
+)
 
 
 class Wall:
@@ -428,51 +436,48 @@ async def test_evidence_says_what_is_missing(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "stage", "code"),
+    ("variant", "code", "words", "remedy"),
     [
-        ("breaker-tripped", "quarantine", "breaker-tripped"),
-        ("dry-run", "quarantine", "dry-run"),
-        ("monitor-only", "quarantine", "module-missing:fault-quarantine"),
-        ("opted-out", "quarantine", "opted-out"),
-    ],
-)
-async def test_why_nothing_happens_from_the_start(
-    start: Start, variant: str, stage: str, code: str
-) -> None:
-    """The installation and the node tell why no quarantine comes."""
-    world = await start(variant)
-    feed = await world.observer.follow(world.node, Needs())
-    if variant == "opted-out":
-        world.simulator.inject("xid-79")
-        await until(feed, _sick)
-    await until(feed, read)
-    assert next(n.code for n in await world.observer.why(feed.current, stage)) == code
-
-
-@pytest.mark.parametrize(
-    ("variant", "stage", "code", "words"),
-    [
-        ("drain-waits", "drain", "drain-waits", "ml/train"),
-        ("signal-refused", "remediate", "cr-refused", "signal refused"),
-        ("reboot-timeout", "remediate", "cr-timeout", "timed out"),
-        ("manual-mode", "remediate", "manual-mode", "person"),
+        ("breaker-tripped", "breaker-tripped", "no node is cordoned", "edit cm circuit-breaker"),
+        ("dry-run", "dry-run", "runs dry", "global.dryRun"),
+        ("monitor-only", "monitor-only", "only monitors", "kubectl cordon {node}"),
+        ("opted-out", "opted-out", "keeps NVSentinel away", "kubectl label node {node} "),
+        ("drain-waits", "drain-waits", "the drain waits for pod ml/train", "delete pod train"),
+        ("drain-failed", "drain-failed", "the drain failed", "logs deploy/node-drainer"),
+        (
+            "budget-blocks",
+            "drain-blocked",
+            "PodDisruptionBudget ml/train allows no disruption now, so the eviction of pod ml/",
+            "kubectl -n ml describe pdb train",
+        ),
+        ("signal-refused", "signal-refused", "signal refused", "repair {node} by hand"),
+        ("reboot-timeout", "repair-timed-out", "timed out", "console of {node}"),
+        ("manual-mode", "manual-mode", "person", "on {node} by hand"),
+        ("repair-refused", "request-not-made", "could not ask", "logs deploy/fault-remediation"),
+        ("external-repair", "external-repair", "external system", "ask those who repair it"),
+        ("validation-fails", "validation-failed", "validation", "repair {node}, then"),
     ],
 )
 async def test_why_the_chain_stops(
-    start: Start, variant: str, stage: str, code: str, words: str
+    start: Start, variant: str, code: str, words: str, remedy: str
 ) -> None:
-    """What the chain waits for, or why it failed, read off the live objects."""
+    """What the incident says of itself, read off the live objects: code, text and remedy."""
     world = await start(variant, speed=30.0)
-    feed = await world.observer.follow(world.node, Needs())
+    feed = await world.observer.follow(world.node, NEEDS)
+    story, memory = NodeStory(world.node), WatchMemory()
     world.simulator.inject("xid-79")
     async with asyncio.timeout(DEADLINE):
         while True:
             snap = feed.current
-            found = {n.code: n.text for n in await world.observer.why(snap, stage)}
-            if words in found.get(code, ""):
+            inst = await world.observer.installation()
+            sight = sight_of(snap, asyncio.get_running_loop().time(), installation=inst)
+            story, memory, _ = step(story, memory, sight)
+            incident = story.open or story.last
+            cause = incident.cause if incident is not None else None
+            if cause is not None and cause.code == code and words in cause.text:
                 break
             await feed.changed(snap)
-    assert code in found
+    assert remedy.format(node=world.node) in cause.remedy
 
 
 async def test_prerequisites(start: Start) -> None:
