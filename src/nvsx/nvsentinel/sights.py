@@ -83,12 +83,10 @@ def sight_of(
     cluster_uid: str = "",
     installation: Installation | None = None,
     alerts: Sequence[SeenAlert] = (),
-    cordon_by: tuple[str, float] = ("", 0.0),
     routes: Routes = lambda _fault: False,
 ) -> Sight:
     """What `snapshot` shows. `mono` is the monotonic clock at that moment. `alerts` are those that
-    intake knows of the node. `cordon_by` is which program set spec.unschedulable, and when
-    (managedFields). `routes` says whether a runbook wants a fault that is not fatal."""
+    intake knows of the node. `routes` says whether a runbook wants a fault that is not fatal."""
     node = snapshot.node
     unread = _list_unread(snapshot)
     seen = marks.read(node) if node is not None else Marks()
@@ -112,7 +110,7 @@ def sight_of(
         ),
         alerts=tuple(alerts),
         repairs=tuple(_read_repairs(snapshot, installation)),
-        holds=tuple(_read_holds(snapshot, node, seen, cordon_by)),
+        holds=tuple(_read_holds(snapshot, node, seen)),
         causes=find_seen_causes(snapshot, installation, snapshot.at),
         chain=_read_chain(node, installation),
         unread=frozenset(unread),
@@ -300,9 +298,7 @@ def _failure_of(resource: Resource, *, refused: bool) -> Failure:
 # --- holds ------------------------------------------------------------------------------------
 
 
-def _read_holds(
-    snapshot: Snapshot, node: Node | None, seen: Marks, cordon_by: tuple[str, float]
-) -> Iterable[SeenHold]:
+def _read_holds(snapshot: Snapshot, node: Node | None, seen: Marks) -> Iterable[SeenHold]:
     if node is None:
         return
     # While the annotation is there the label is this quarantine's, however close the last release.
@@ -315,8 +311,7 @@ def _read_holds(
     elif (seen.annotated and not seen.dry_run) or (node.unschedulable and theirs):
         yield SeenHold("quarantine", "NVSentinel", seen.cordoned_at, keeps_open=seen.annotated)
     if node.unschedulable and not (theirs or handed_over):
-        program, since = cordon_by
-        yield SeenHold("cordon", program_of(program), since)
+        yield SeenHold("cordon", program_of(node.cordoned_with), node.cordoned_at)
     planned = [name for e in seen.events if (name := e.metadata.get(PLANNED_METADATA))]
     for name in dict.fromkeys(planned):
         yield SeenHold("maintenance", "NVSentinel", name=name)

@@ -37,6 +37,9 @@ class Taint(msgspec.Struct, frozen=True, gc=False):
 
 
 class Node(msgspec.Struct, frozen=True):
+    """`cordoned_with` is the program that made the node unschedulable, as managedFields name it,
+    "" where nothing does; `cordoned_at` when, 0 where that is not known."""
+
     name: str
     uid: str = ""
     created: float = 0.0
@@ -46,6 +49,8 @@ class Node(msgspec.Struct, frozen=True):
     taints: tuple[Taint, ...] = ()
     conditions: tuple[Condition, ...] = ()
     boot_id: str = ""
+    cordoned_with: str = ""
+    cordoned_at: float = 0.0
 
     def condition(self, type_: str) -> Condition | None:
         return next((c for c in self.conditions if c.type == type_), None)
