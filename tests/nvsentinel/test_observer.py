@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.patience import patience
 
@@ -521,3 +522,38 @@ async def test_everything_was_only_read(start: Start) -> None:
     await until(feed, lambda s: s.session.ending != "")
     await world.observer.evidence(world.node)
     assert world.server.requests.methods() == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("manager", "who"),
+    [
+        ("kubectl-cordon", "somebody with kubectl"),
+        ("karpenter", "Karpenter"),
+        ("node-fixer", "node-fixer"),
+        ("", "somebody or something"),
+    ],
+)
+async def test_a_cordon_over_the_api_is_told_with_its_program(
+    start: Start, manager: str, who: str
+) -> None:
+    """As kubectl and controllers write it, and as something from before managedFields did."""
+    world = await start()
+    feed = await world.observer.follow(world.node, NEEDS)
+    if manager:
+        url = f"{world.server.url}/api/v1/nodes/{world.node}?fieldManager={manager}"
+        headers = {
+            "Authorization": f"Bearer {world.server.token}",
+            "Content-Type": "application/strategic-merge-patch+json",
+        }
+        async with aiohttp.ClientSession() as session:
+            patch = {"spec": {"unschedulable": True}}
+            async with session.patch(url, json=patch, headers=headers) as answer:
+                assert answer.status == 200
+    else:
+        world.simulator.store.update(
+            "nodes", world.node, lambda node: node["spec"].update(unschedulable=True)
+        )
+    *_, snap = await until(feed, lambda s: s.node is not None and s.node.unschedulable)
+    (hold,) = [h for h in sight_of(snap, 0.0).holds if h.kind == "cordon"]
+    assert hold.who == who
+    assert (hold.since > 0) == bool(manager)
