@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from tests.patience import patience
 
@@ -25,6 +26,7 @@ from nvsx.core.ports import Fault, HealthEventStore, NodeFeed, Observer
 from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, ResourceSource, Snapshot
 from nvsx.nvsentinel import maintenance, names, times
 from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.nvsentinel.pipeline import is_pipeline_current
 from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
 
 DEADLINE = patience(20.0)
@@ -557,3 +559,33 @@ async def test_a_cordon_over_the_api_is_told_with_its_program(
     (hold,) = [h for h in sight_of(snap, 0.0).holds if h.kind == "cordon"]
     assert hold.who == who
     assert (hold.since > 0) == bool(manager)
+
+
+@pytest.mark.parametrize(("ready", "current"), [(True, True), (False, False)])
+async def test_reporters_on_the_node_tell_whether_the_pipeline_is_current(
+    start: Start, ready: bool, current: bool
+) -> None:
+    """Read off the pods of the simulated DaemonSets, two minutes after their start."""
+    world = await start()
+    feed = await world.observer.follow(world.node, NEEDS)
+    if not ready:
+        of_node = (p for p in world.simulator.store.list("pods", namespace=names.NAMESPACE))
+        connector = next(
+            p["metadata"]["name"]
+            for p in of_node
+            if p["spec"].get("nodeName") == world.node
+            and p["metadata"]["name"].startswith("platform-connectors")
+        )
+
+        def fail(pod: dict[str, Any]) -> None:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+        world.simulator.store.update("pods", connector, fail, namespace=names.NAMESPACE)
+    *_, snap = await until(feed, lambda s: read(s) and (ready or _has_unready_connector(s)))
+    inst = await world.observer.installation()
+    later = msgspec.structs.replace(snap, at=snap.at + 120)
+    assert is_pipeline_current(later, inst) is current
+
+
+def _has_unready_connector(snap: Snapshot) -> bool:
+    return any(p.name.startswith("platform-connectors") and not p.ready for p in snap.pods)

@@ -32,6 +32,7 @@ from nvsx.core.watches.snapshot import NOT_INSTALLED, Node, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import ACTING, Installation
 from nvsx.nvsentinel.marks import Marks
+from nvsx.nvsentinel.pipeline import is_pipeline_current
 from nvsx.nvsentinel.seen_causes import find_seen_causes
 
 #: What a reboot itself causes: connectivity, not-ready and link faults.
@@ -112,7 +113,7 @@ def sight_of(
         repairs=tuple(_read_repairs(snapshot, installation)),
         holds=tuple(_read_holds(snapshot, node, seen)),
         causes=find_seen_causes(snapshot, installation, snapshot.at),
-        chain=_read_chain(node, installation),
+        chain=_read_chain(snapshot, installation),
         unread=frozenset(unread),
     )
 
@@ -362,7 +363,8 @@ def program_of(manager: str) -> str:
 # --- the installation -------------------------------------------------------------------------
 
 
-def _read_chain(node: Node | None, installation: Installation | None) -> SeenChain:
+def _read_chain(snapshot: Snapshot, installation: Installation | None) -> SeenChain:
+    node = snapshot.node
     opted_out = marks.opted_out(node) if node is not None else ""
     if installation is None:
         return SeenChain(repairing=names.REPAIRING_ACTIONS, opted_out=opted_out)
@@ -384,6 +386,7 @@ def _read_chain(node: Node | None, installation: Installation | None) -> SeenCha
         or frozenset({"REPLACE_VM"}),
         opted_out=opted_out,
         namespace=installation.namespace,
+        current=is_pipeline_current(snapshot, installation),
     )
 
 

@@ -11,6 +11,7 @@ from tests.core.incident.timelines import (
     MINUTE,
     NOON,
     Timeline,
+    alert,
     done,
     failed,
     fault,
@@ -146,6 +147,10 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
     "pods-left": (
         "never",
         lambda: explained("pods-left", session=session("e1", state="drain-succeeded")),
+    ),
+    "nothing-shown": (
+        "never",
+        lambda: Timeline().at(0, alerts=(alert(),), chain=SeenChain(current=True)).at(130),
     ),
     "store-only": (
         "never",

@@ -197,6 +197,7 @@ CAUSES: tuple[CauseRule, ...] = (
         make_seen_finding("pods-left"),
         in_flight=True,
     ),
+    CauseRule("nothing-shown", "never", _AFTER_QUARANTINE, installation_causes.find_nothing_shown),
     CauseRule("store-only", "never", _AFTER_QUARANTINE, make_seen_finding("store-only")),
     CauseRule("action-none", "never", _AFTER_QUARANTINE, make_seen_finding("action-none")),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nvsx.core.incident.cause_view import CauseFound, CauseView, CauseWords
-from nvsx.core.incident.tolerances import QUARANTINED_WITHIN
+from nvsx.core.incident.tolerances import NOTHING_SHOWN, QUARANTINED_WITHIN
 
 
 def find_tripped_breaker(view: CauseView) -> CauseFound:
@@ -92,6 +92,18 @@ def find_opted_out(view: CauseView) -> CauseFound:
     return CauseWords(
         f"label {label} keeps NVSentinel away from this node: it also stops recoveries",
         f"kubectl label node {view.sight.node} {key}-",
+    )
+
+
+def find_nothing_shown(view: CauseView) -> CauseFound:
+    """NVSentinel's reporters on the node are at work, and two minutes have shown nothing."""
+    incident = view.incident
+    if incident.faults or incident.sessions or not incident.has_note(NOTHING_SHOWN):
+        return None
+    return CauseWords(
+        "NVSentinel shows nothing so far",
+        f"look at node {view.sight.node} yourself: kubectl describe node {view.sight.node}; what "
+        "started this is all there is",
     )
 
 
