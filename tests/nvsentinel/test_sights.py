@@ -203,7 +203,8 @@ def test_nvsentinel_s_cordon_is_its_own_though_it_came_in_the_second_of_the_last
 
 def test_somebody_s_cordon_is_told_with_the_program_that_made_it() -> None:
     """managedFields name a program."""
-    (hold,) = sight(node(unschedulable=True), seen={"cordon_by": ("kubectl-cordon", AT - 60)}).holds
+    cordoned = node(unschedulable=True, cordoned_with="kubectl-cordon", cordoned_at=AT - 60)
+    (hold,) = sight(cordoned).holds
     assert (hold.kind, hold.who, hold.since, hold.keeps_open) == (
         "cordon",
         "somebody with kubectl",

@@ -20,7 +20,7 @@ from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.serve.incident_keeper import IncidentKeeper
-from nvsx.serve.node_desk import IncidentNews
+from nvsx.serve.incident_publisher import IncidentNews
 
 CLUSTER = "uid-1"
 
@@ -285,7 +285,7 @@ async def test_one_that_a_person_closed_elsewhere_is_over_here_too() -> None:
     ward.show("a")
     await ward.keeper.begin_for_one()
     ward.show("a")
-    async with ward.keeper.at("n1"):
+    async with ward.keeper.desks.at("n1"):
         pass
     await ward.clock.sleep(1)
     stored = await ward.incidents.story(CLUSTER, "n1")

@@ -33,7 +33,16 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
-from nvsx.core.ports import Artifacts, Clock, Journal, NodeFeed, Observer, Scripts, View
+from nvsx.core.ports import (
+    ActionTurns,
+    Artifacts,
+    Clock,
+    Journal,
+    NodeFeed,
+    Observer,
+    Scripts,
+    View,
+)
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Pod
 from nvsx.core.watches.watch_base import Chain
@@ -45,13 +54,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a run needs of the world."""
+    """What a run needs of the world. `turns` to act on a node are taken where other runs may act
+    there too."""
 
     clock: Clock
     observer: Observer
     chain: Chain
     journal: Journal
     scripts: Scripts
+    turns: ActionTurns | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +115,7 @@ class RunContext:
     lines_reported: int = 0
     event_told: bool = False
     over_since: float | None = None
+    waited_to_act: float = 0.0
     _pending: list[j.RunEvent] = field(default_factory=list)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

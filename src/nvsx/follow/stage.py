@@ -76,9 +76,11 @@ async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> 
     limit = stage.effective_timeout
     anew = state is not None and state.begins > 1
     follows = run.goes_on_after_failure and bool(run.state.failures) and not anew
-    deadline = began + limit if limit is not None and not follows else None
     # A resumed stage may be beyond its deadline: its action still gets the time it needs.
+    run.waited_to_act = 0.0
     why = "" if anew else await scripts.run_action(run, stage, limit)
+    began += run.waited_to_act
+    deadline = began + limit if limit is not None and not follows else None
     if why:
         return Ended("fail", why)
     beside = _Beside(run, stage, began, has_limits=not follows)

@@ -27,6 +27,7 @@ from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.watches.snapshot import (
     NOT_INSTALLED,
     NOT_YET,
+    Budget,
     Event,
     LogLine,
     LogSource,
@@ -92,6 +93,7 @@ class Feed:
         self._sources: list[tuple[str, Followed]] = []
         self._pods: list[tuple[PodSource, Any]] = []
         self._events: list[Any] = []
+        self._budgets: Reflector[Budget] | None = None
         self._resources: dict[tuple[ResourceSource, str], Resource] = {}
         self._logs: dict[LogSource, tuple[LogLine, ...]] = {}
         self._health: tuple[HealthEvent, ...] = ()
@@ -127,6 +129,8 @@ class Feed:
         await self._follow_events()
         for source in dict.fromkeys((*maintenance, *self._needs.resources)):
             await self._follow_resources(source)
+        if self._needs.budgets:
+            await self._follow_budgets()
         for logs in self._needs.logs:
             self._follow_logs(logs)
         if self._needs.health_events and self._store is not None:
@@ -177,6 +181,19 @@ class Feed:
             self._undo.append(reflector.subscribe(self._event_changed))
             self._add_source("events", reflector)
             self._events.append(reflector)
+
+    async def _follow_budgets(self) -> None:
+        """Whoever may not read them learns less, and is told so by doctor."""
+        self._budgets = reflector = await self._cluster.budgets()
+        self._release_at_close(reflector)
+
+        def changed(_key: str, old: Budget | None, new: Budget | None) -> None:
+            where = {b.namespace for b in (old, new) if b is not None}
+            if any(namespace in where for namespace, _ in self._seen_pods):
+                self._mark_due()
+
+        self._undo.append(reflector.subscribe(changed))
+        self._add_source("budgets", reflector)
 
     async def _follow_resources(self, source: ResourceSource) -> None:
         reflector = await self._cluster.resources(source)
@@ -296,11 +313,17 @@ class Feed:
             departed=tuple(p for key, p in self._seen_pods.items() if key not in here),
             events=tuple(sorted(events.values(), key=lambda e: (e.last, e.namespace, e.name))),
             resources=tuple(sorted(self._resources.values(), key=lambda r: (r.created, r.name))),
+            budgets=self._list_refusing_budgets(here.values()),
             logs=dict(self._logs),
             health_events=self._health,
             session=self._tracker.session,
             unread=self._list_unread(),
         )
+
+    def _list_refusing_budgets(self, pods: Iterable[Pod]) -> tuple[Budget, ...]:
+        strict = [b for b in self._budgets.items() if b.allowed < 1] if self._budgets else []
+        found = {(b.namespace, b.name): b for b in strict for p in pods if b.covers(p)}
+        return tuple(found[key] for key in sorted(found))
 
     def _remember_pods(self, here: dict[tuple[str, str], Pod]) -> None:
         """A pod that is evicted goes, often before anybody looks at the Event that says so."""
