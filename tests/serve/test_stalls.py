@@ -53,6 +53,7 @@ async def _probe(site: Site, port: int) -> int:
     async with asyncio.timeout(patience(10)):
         answer = await reader.read()
     writer.close()
+    await writer.wait_closed()
     return int(answer.split()[1])
 
 
@@ -70,15 +71,14 @@ async def test_a_killing_pattern_ends_its_run_and_no_other(site: Site, kind: str
         await site.sandbox.inject("xid-79", nodes[turn])
         for pod in store.list("pods", namespace="ml") if kind == "log" else ():
             store.append_log("ml", pod["metadata"]["name"], "train", HOSTILE)
-        await site.finished(2 * turn + 1)
         await site.sandbox.inject("thermal", nodes[2 + turn])
         rows = await site.finished(2 * turn + 2)
         slow = [r for r in rows if r.runbook == "slow"]
         assert len(slow) == turn + 1
+        assert [r.node for r in rows if r.runbook == "thermal-throttle"] == nodes[2 : 3 + turn]
         ends = [e for e in await site.entries(slow[-1].run_id) if isinstance(e, j.StageEnd)]
         assert [e.status for e in ends if e.stage == "detect"] == ["fail"]
         assert f"pattern /{KILLER}/ takes too long" in ends[0].reason
-        assert rows[-1].runbook == "thermal-throttle"
         port = re.search(r"127\.0\.0\.1:(\d+)", daemon.output)
         assert port is not None
         assert await _probe(site, int(port[1])) == 200
