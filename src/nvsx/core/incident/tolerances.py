@@ -18,6 +18,8 @@ QUARANTINED_WITHIN = 120.0
 CONFIRMED_WITHIN = 120.0
 #: The code of the note that says so.
 NOTHING_SHOWN = "nothing-shown"
+#: The code of the cause that no quarantine will come, by fault-quarantine's configuration.
+NO_RULE = "no-rule"
 #: A fault of the same check and entity so soon after an end belongs in the same thread.
 AGAIN_WITHIN = 3600.0
 #: An alert that an ended incident has answered, and that fires on, gets one post after it.
