@@ -570,3 +570,22 @@ async def test_story_8_a_quarantine_for_what_is_not_fatal_is_not_nobodys(
     await hall.clock.sleep(30)
     assert sorted(row.runbook for row in await hall.journal.runs()) == fired
     await hall.close()
+
+
+@pytest.mark.parametrize("by", [3600.0, -86_400.0])
+async def test_story_12_a_wall_clock_that_is_set_stalls_no_alert(by: float) -> None:
+    """Set while nvsx was down: an alert alone is closed a day after the new start at the latest,
+    and nothing is closed at the start."""
+    hall = Hall("n1")
+    await hall.begin()
+    await hall.offer("n1", source="alertmanager", delivery="d", alert="f")
+    await hall.clock.sleep(60)
+    await hall.die()
+    hall.clock.set_wall_clock(by)
+    again = hall.another()
+    await again.begin()
+    await again.clock.sleep(60)
+    assert [row.how for row in await rows(again)] == [""]
+    await again.clock.sleep(86_400)
+    assert [row.how for row in await rows(again)] == ["unconfirmed"]
+    await again.close()

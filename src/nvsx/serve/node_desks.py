@@ -28,6 +28,7 @@ from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
+from nvsx.core.incident.wrong_clock import hold_in_the_past
 from nvsx.core.ports import Clock, NodeFeed, Observer
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.sights import sight_of
@@ -127,7 +128,7 @@ class NodeDesks:
         try:
             async with desk.lock:
                 if desk.feed is None:
-                    desk.stored = await self._incidents.story(self._cluster.uid, node)
+                    desk.stored = await self._read_story(node)
                     desk.feed = await self._follow_node(desk)
                     await until_read(desk.feed)
                     desk.alerts = find_unanswered_alerts(desk.incident)
@@ -139,6 +140,11 @@ class NodeDesks:
             elif desk.task is None and not self._closed:
                 desk.task = asyncio.create_task(self._keep_node(desk), name=f"incident {node}")
             desk.nudge.set()
+
+    async def _read_story(self, node: str) -> StoredStory:
+        stored = await self._incidents.story(self._cluster.uid, node)
+        story = hold_in_the_past(stored.story, self._tell_time(), read_monotonic())
+        return replace(stored, story=story)
 
     async def _follow_node(self, desk: NodeDesk) -> NodeFeed:
         """A node that is gone is followed too while its incident is open: it may come back."""
@@ -304,23 +310,26 @@ class NodeDesks:
                     self._cluster.uid, desk.node, desk.stored.position, events, sight.at
                 )
             except StoryMoved:
-                desk.stored = await self._incidents.story(self._cluster.uid, desk.node)
+                desk.stored = await self._read_story(desk.node)
                 continue
             self.take_in(desk, news, appended)
             return
         raise StoreBusy(f"the incident on {desk.node} moves on all the time", "wait a moment")
 
-    def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
-        if desk.feed is None:
-            raise StoreError(f"node {desk.node} is not followed")
+    def _tell_time(self) -> float:
+        """Wall time at the start, and the monotonic clock from then on."""
         mono = read_monotonic()
         if self._zero is None:
             self._zero = (self._clock.now(), mono)
-        now = self._zero[0] + mono - self._zero[1]
+        return self._zero[0] + mono - self._zero[1]
+
+    def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
+        if desk.feed is None:
+            raise StoreError(f"node {desk.node} is not followed")
         desk.looked_at = desk.feed.current
         return sight_of(
-            replace(desk.looked_at, at=now),
-            mono,
+            replace(desk.looked_at, at=self._tell_time()),
+            read_monotonic(),
             cluster_uid=self._cluster.uid,
             installation=self.installation,
             alerts=tuple(alerts),

@@ -29,6 +29,8 @@ STILL_FIRING = 1800.0
 SHOWN_WITHIN = 10.0
 #: A sender's clock that is off by less is not worth a word: conditions have whole seconds.
 SKEW_WORTH_A_NOTE = 2.0
+#: The code of the note that a node's clock is off by more.
+NODE_CLOCK = "node-clock"
 
 
 class IncidentLimits(msgspec.Struct, frozen=True):
