@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.e2e.sandboxed import play, said
+from tests.e2e.sandboxed import SPEED, play, said
 
 from nvsx.core.journal.fold import RunState
 
@@ -74,3 +74,25 @@ async def test_stale_reboot_is_not_taken_for_this_one() -> None:
     assert state.times.remediation_created >= state.began - 1
     assert state.finish is not None
     assert state.finish.attempts == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variant", "speed", "words"),
+    [
+        (
+            "budget-blocks",
+            0.5,
+            (
+                r"PodDisruptionBudget ml/train allows no disruption now, so the eviction of "
+                r"(pod|\d pods) ml/train-\d.* is refused"
+            ),
+        ),
+        ("drain-failed", SPEED, r"the drain failed, and goes no further by itself"),
+    ],
+)
+async def test_what_stands_in_the_way_is_named(variant: str, speed: float, words: str) -> None:
+    """18: the note of the run is the incident's cause, with the object's name, and no other text
+    stands beside it."""
+    state = await play("gpu-off-bus", variant, speed=speed)
+    assert said(state, words)

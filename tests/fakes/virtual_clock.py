@@ -44,6 +44,11 @@ class VirtualClock:
         """Unix seconds, virtual."""
         return self._start if self._time is None else self._start + self._time.now - self._zero
 
+    def set_wall_clock(self, by: float) -> None:
+        """Somebody sets the machine's clock: processes that start from now on tell another time.
+        Those that live must be dead by now, since a process' own time does not jump."""
+        self._start += by
+
     async def sleep(self, seconds: float) -> None:
         self._install()
         await asyncio.sleep(seconds)

@@ -18,6 +18,7 @@ from tests.fakes.fake_observer import EVENT_ID
 from tests.follow.harness import CHAIN, STATES, Story, runbook, statuses
 
 from nvsx.core.incident.incident_events import RunEnded
+from nvsx.core.incident.sight import SeenCause
 from nvsx.core.journal import entries as j
 from nvsx.core.watches.snapshot import Note, Resource, Snapshot
 
@@ -635,3 +636,25 @@ async def test_a_later_stage_passes_by_one_that_never_came_true(tmp_path: Path) 
     assert len(story.scripts.ran("on-remediate.sh")) == len(story.scripts.ran("on-recover.sh")) == 1
     assert state.finish is not None
     assert state.finish.status == "passed"
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_a_fault_without_a_rule_set_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+) -> None:
+    """No quarantine can come by fault-quarantine's configuration: said at once, not after 15
+    minutes."""
+    why = "SlurmHealthCheck: no rule set of fault-quarantine is for events of slurm"
+    found = (SeenCause("no-rule", why, "decide by hand: kubectl cordon n1"),)
+    monkeypatch.setattr("nvsx.nvsentinel.sights.find_seen_causes", lambda *_: found)
+    story = kept(tmp_path, by_hand=by_hand)
+    await story.begin()
+    await story.at(5, story.fault)
+    await story.at(60, story.fault)
+    state = await story.state()
+    stage = state.stage("quarantine")
+    assert stage is not None
+    assert (stage.status, stage.reason) == ("fail", why)
+    assert story.clock.now() - story.begin_at <= 60
+    assert ("on-failure.sh" in str(hooks(story))) is True
+    story.task.cancel()  # type: ignore[union-attr]

@@ -382,3 +382,22 @@ async def test_an_action_that_ended_meanwhile_is_not_cut(tmp_path: Path) -> None
     state = await story.finish()
     assert statuses(state) == {"inject": "pass"}
     assert len(story.scripts.calls) == 1
+
+
+@pytest.mark.parametrize("by", [3600.0, -86_400.0])
+async def test_a_wall_clock_that_was_set_meanwhile_stalls_no_limit(
+    tmp_path: Path, by: float
+) -> None:
+    """A stage with a limit of 30 s, begun a day in the future: it ends 30 s after the resume at
+    the latest."""
+    wait = {"kind": "node-annotation", "key": "quarantineHealthEvent"}
+    story = Story(tmp_path, runbook([{"id": "quarantine", "timeout": "30s", "watch": [wait]}]))
+    await story.begin()
+    await story.clock.sleep(10)
+    story.journal = await story.die()
+    story.clock.set_wall_clock(by)
+    resumed = story.clock.now()
+    await story.resume(story.journal)
+    state = await story.finish()
+    assert statuses(state)["quarantine"] == "timeout"
+    assert story.clock.now() - resumed <= 31

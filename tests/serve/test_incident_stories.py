@@ -549,3 +549,43 @@ async def test_story_20_three_unrelated_faults_are_no_storm() -> None:
         await hall.clock.sleep(30)
     assert [await hall.inbox.storm_of(r.run_id) for r in await hall.rows()] == [None] * 3
     await hall.close()
+
+
+@pytest.mark.parametrize(
+    ("planned", "fired"), [(False, ["any-fault", "gpu-off-bus"]), (True, ["gpu-off-bus"])]
+)
+async def test_story_8_a_quarantine_for_what_is_not_fatal_is_not_nobodys(
+    planned: bool, fired: list[str]
+) -> None:
+    """It joins the session, no source has offered it as quarantined, and the catch-all takes it;
+    planned work it leaves alone."""
+    hall = Hall("n1", books=(book(), book("any-fault", triggers=[{"default": True}])))
+    await hall.begin()
+    node = Cluster(hall)
+    node.breaks("a")
+    await hall.clock.sleep(5)
+    more = {"metadata": {"maintenanceRequestName": "m-1"}} if planned else {}
+    node.listed.append(LISTED | {"id": "b", "checkName": "FabricCheck", "isFatal": False} | more)
+    node.show()
+    await hall.clock.sleep(30)
+    assert sorted(row.runbook for row in await hall.journal.runs()) == fired
+    await hall.close()
+
+
+@pytest.mark.parametrize("by", [3600.0, -86_400.0])
+async def test_story_12_a_wall_clock_that_is_set_stalls_no_alert(by: float) -> None:
+    """Set while nvsx was down: an alert alone is closed a day after the new start at the latest,
+    and nothing is closed at the start."""
+    hall = Hall("n1")
+    await hall.begin()
+    await hall.offer("n1", source="alertmanager", delivery="d", alert="f")
+    await hall.clock.sleep(60)
+    await hall.die()
+    hall.clock.set_wall_clock(by)
+    again = hall.another()
+    await again.begin()
+    await again.clock.sleep(60)
+    assert [row.how for row in await rows(again)] == [""]
+    await again.clock.sleep(86_400)
+    assert [row.how for row in await rows(again)] == ["unconfirmed"]
+    await again.close()

@@ -242,3 +242,21 @@ def test_what_fires(case: str, changes: dict[str, Any], fires: str | None) -> No
     runbooks = [e.runbook for e in loader.discover(CLONE) if isinstance(e, LoadedRunbook)]
     winner = route(event_of(event, EPOCH).facts, runbooks, cel.evaluate).winner
     assert (winner.name if winner else None) == fires
+
+
+@pytest.mark.parametrize(
+    ("word", "held"),
+    [
+        ("Quarantined", True),
+        ("AlreadyQuarantined", True),
+        ("UnQuarantined", False),
+        ("Cancelled", False),
+        (None, False),
+    ],
+)
+def test_what_nvsentinel_wrote_says_whether_it_holds_the_node(word: str | None, held: bool) -> None:
+    """A fault that is not fatal goes to the catch-all only where the node is quarantined for it."""
+    document = {"healtheventstatus": {"nodequarantined": word}}
+    told = event_of(fault(fatal=False, document=document), EPOCH)
+    assert told.facts.quarantined is held
+    assert event_of(fault(document={}), EPOCH).facts.quarantined is False

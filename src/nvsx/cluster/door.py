@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from nvsx.core.watches.snapshot import (
     Resource,
     ResourceSource,
 )
+from nvsx.project.steady_time import read_time
 
 T = TypeVar("T")
 _PODS = "/api/v1/pods"
@@ -77,7 +77,7 @@ class Cluster:
         self,
         gateway: Gateway,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = read_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
         node_limit: int = LIMIT,

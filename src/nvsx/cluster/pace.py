@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from nvsx.project.steady_time import read_time
 
 # Bounds the exponent: an API server may be away for days.
 _DOUBLINGS = 20
@@ -21,7 +22,7 @@ _DOUBLINGS = 20
 class Pace:
     """`now` gives Unix seconds, `sleep` takes seconds, `rng` gives 0 ≤ x < 1."""
 
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = read_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     rng: Callable[[], float] = random.random
 

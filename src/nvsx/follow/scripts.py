@@ -287,7 +287,11 @@ async def _find_action_end(
     never believed: what it printed is lost."""
     seen = begun.process
     identity = ProcessIdentity(seen.pid, seen.started) if seen else None
-    left = None if script.timeout is None else max(0.0, begun.began + script.timeout - run.now)
+    left = (
+        None
+        if script.timeout is None
+        else max(0.0, min(begun.began, run.now) + script.timeout - run.now)
+    )
     result = await run.ports.scripts.find_end(script, identity, left)
     return None if result is None or (result.ok and stage.expect) else result
 

@@ -73,6 +73,8 @@ async def run_stage(
 async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> Ended | StaysOpen:
     state = run.state.stage(stage.id)
     began = state.began if state is not None and state.began is not None else run.now
+    # Begun in the future: the wall clock was set back since, and its limit counts from now.
+    began = min(began, run.now)
     limit = stage.effective_timeout
     anew = state is not None and state.begins > 1
     follows = run.goes_on_after_failure and bool(run.state.failures) and not anew

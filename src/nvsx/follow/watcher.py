@@ -14,7 +14,12 @@ from typing import Any, Literal, NamedTuple
 from nvsx.core import durations
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.proofs import prove_stage
-from nvsx.core.incident.run_share import find_attempts_of_run, only_waits_for_quiet
+from nvsx.core.incident.run_share import (
+    find_attempts_of_run,
+    needs_people_for_run,
+    only_waits_for_quiet,
+)
+from nvsx.core.incident.tolerances import NO_RULE
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
 from nvsx.core.runbook.schema import STAGE_ORDER, Stage
@@ -228,8 +233,13 @@ def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
     """Why the stage cannot come true any more, in the incident's words; "" while it can.
 
     A failed request is no such reason while NVSentinel tries again by itself: then the incident
-    does not need people. By hand what somebody else has ended is over at once.
+    does not need people. By hand what somebody else has ended is over at once. A fault for which
+    fault-quarantine has no rule set is known to bring no quarantine, and nothing is waited for.
     """
+    if stage.id == "quarantine" and run.incident is not None:
+        incident = run.incident.current
+        if incident.cause.code == NO_RULE and needs_people_for_run(incident, run.run_id):
+            return incident.cause.text
     dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is None or run.incident is None:
         return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +50,7 @@ from nvsx.nvsentinel.observer import NvsentinelObserver
 from nvsx.project import cel
 from nvsx.project.home import Home
 from nvsx.project.secret_masker import secret_variables
+from nvsx.project.steady_time import read_time
 from nvsx.store import open_store
 from nvsx.store.artifacts import file_artifacts
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
 
 
 class SystemClock:
-    """The real clock."""
+    """The real clock; it does not jump while the process lives."""
 
     def now(self) -> float:
-        return time.time()
+        return read_time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -68,6 +68,9 @@ ACTIONS = MappingProxyType(
 #: What fault-remediation maps to a custom resource by default; the rest ends with people.
 REPAIRING_ACTIONS = frozenset({"COMPONENT_RESET", "RESTART_VM", "RESTART_BM", "REPLACE_VM"})
 
+#: What fault-quarantine writes on a stored event, as far as it says that the node is held for it.
+QUARANTINED, ALREADY_QUARANTINED = "Quarantined", "AlreadyQuarantined"
+
 EXECUTE_REMEDIATION = "EXECUTE_REMEDIATION"
 STORE_ONLY = "STORE_ONLY"
 STORE_AND_ANALYSE = "STORE_AND_ANALYSE"

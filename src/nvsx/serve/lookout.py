@@ -44,9 +44,14 @@ def faults_without_run(incident: IncidentState) -> Iterator[FaultRecord]:
     """
     served = {no for joined, _ in incident.runs for no in joined.faults}
     for fault in incident.faults:
-        wanted = fault.latest.fatal or fault.latest.routed
+        wanted = fault.latest.fatal or fault.latest.routed or is_held_for(fault)
         if wanted and fault.cleared is None and not fault.is_side_effect and fault.no not in served:
             yield fault
+
+
+def is_held_for(fault: FaultRecord) -> bool:
+    """Whether NVSentinel's quarantine lists it; what is planned is nobody's to be called for."""
+    return "annotation" in fault.latest.by and not fault.latest.planned
 
 
 def alerts_without_run(incident: IncidentState) -> Iterator[AlertRecord]:
@@ -163,7 +168,9 @@ class Lookout:
                     node, fault
                 )
                 late = found_late or offer in self._again
-                told = event_of(Fault(node, event), self._clock.now(), late=late)
+                told = event_of(
+                    Fault(node, event), self._clock.now(), late=late, quarantined=is_held_for(fault)
+                )
                 await self._watch.offer(told)
         for alert in alerts_without_run(state):
             offer = (incident, f"alert {alert.attached.key}")

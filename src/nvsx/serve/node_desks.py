@@ -28,6 +28,7 @@ from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
+from nvsx.core.incident.wrong_clock import hold_in_the_past
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Clock, NodeFeed, Observer
 from nvsx.nvsentinel.installation import Installation
@@ -129,7 +130,7 @@ class NodeDesks:
         try:
             async with desk.lock:
                 if desk.feed is None:
-                    desk.stored = await self._incidents.story(self._cluster.uid, node)
+                    desk.stored = await self._read_story(node)
                     desk.feed = await self._follow_node(desk)
                     await until_read(desk.feed)
                     desk.alerts = find_unanswered_alerts(desk.incident)
@@ -141,6 +142,11 @@ class NodeDesks:
             elif desk.task is None and not self._closed:
                 desk.task = asyncio.create_task(self._keep_node(desk), name=f"incident {node}")
             desk.nudge.set()
+
+    async def _read_story(self, node: str) -> StoredStory:
+        stored = await self._incidents.story(self._cluster.uid, node)
+        story = hold_in_the_past(stored.story, self._tell_time(), read_monotonic())
+        return replace(stored, story=story)
 
     async def _follow_node(self, desk: NodeDesk) -> NodeFeed:
         """A node that is gone is followed too while its incident is open: it may come back."""
@@ -298,7 +304,7 @@ class NodeDesks:
         incident is over. The daemon's word is stored, the other one is refused and read anew: over.
         """
         before = desk.stored
-        desk.stored = await self._incidents.story(self._cluster.uid, desk.node)
+        desk.stored = await self._read_story(desk.node)
         desk.is_behind = False
         known = {before.last_id: before.story.last, before.open_id: before.story.open}
         now = {
@@ -340,19 +346,22 @@ class NodeDesks:
             return
         raise StoreBusy(f"the incident on {desk.node} moves on all the time", "wait a moment")
 
+    def _tell_time(self) -> float:
+        """Wall time at the start, and the monotonic clock from then on."""
+        mono = read_monotonic()
+        if self._zero is None:
+            self._zero = (self._clock.now(), mono)
+        return self._zero[0] + mono - self._zero[1]
+
     def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
         """The node now, without secrets: masked before anything is decided, and not only before
         it is stored, since what is seen next is compared with what is stored."""
         if desk.feed is None:
             raise StoreError(f"node {desk.node} is not followed")
-        mono = read_monotonic()
-        if self._zero is None:
-            self._zero = (self._clock.now(), mono)
-        now = self._zero[0] + mono - self._zero[1]
         desk.looked_at = desk.feed.current
         sight = sight_of(
-            replace(desk.looked_at, at=now),
-            mono,
+            replace(desk.looked_at, at=self._tell_time()),
+            read_monotonic(),
             cluster_uid=self._cluster.uid,
             installation=self.installation,
             alerts=tuple(alerts),

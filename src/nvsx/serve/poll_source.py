@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from nvsx.cluster.pace import Backoff
@@ -21,6 +21,7 @@ from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import Intake, TriggerEvent
+from nvsx.nvsentinel import names
 from nvsx.nvsentinel.event_store.event_feed import FeedPosition, HealthEventFeed
 from nvsx.serve.watch_source import TOGETHER, identity_of
 
@@ -41,12 +42,24 @@ class CursorStore(Protocol):
     async def set_cursor(self, source: str, value: Any) -> None: ...
 
 
+def was_quarantined_for(event: HealthEvent) -> bool:
+    """Whether fault-quarantine has written on the event that the node is quarantined for it.
+
+    12:00:00.1 stored, polled at once: nothing is written yet (the lookout offers it later)
+    12:00:00.3 `Quarantined`; `AlreadyQuarantined` for one that joined
+    12:31      `UnQuarantined`, `Cancelled`: no longer
+    """
+    status = event.document.get("healtheventstatus")
+    word = status.get("nodequarantined") if isinstance(status, Mapping) else None
+    return word in (names.QUARANTINED, names.ALREADY_QUARANTINED)
+
+
 def event_of(event: HealthEvent, now: float) -> TriggerEvent:
     """A stored event as a trigger; a healthy one is a recovery notice. `now`: Unix seconds."""
     return TriggerEvent(
         source=SOURCE,
         delivery=identity_of(event),
-        facts=TriggerFacts.of(event, source=SOURCE),
+        facts=TriggerFacts.of(event, source=SOURCE, quarantined=was_quarantined_for(event)),
         received=now,
         event=event,
         resolved=event.healthy,

@@ -38,14 +38,19 @@ def identity_of(event: HealthEvent) -> str:
     return hashlib.sha256("\0".join(said).encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def event_of(fault: Fault, now: float, *, late: bool = False) -> TriggerEvent:
-    """A fault as a trigger. `now` is in Unix seconds."""
+def event_of(
+    fault: Fault, now: float, *, late: bool = False, quarantined: bool = False
+) -> TriggerEvent:
+    """A fault as a trigger. `now` is in Unix seconds. `quarantined`: NVSentinel holds the node for
+    it, though the fault was not found by its session."""
     return TriggerEvent(
         source=SOURCE,
         delivery="/".join(
             p for p in (fault.node, fault.session_key, identity_of(fault.event)) if p
         ),
-        facts=TriggerFacts.of(fault.event, source=SOURCE, quarantined=bool(fault.session_key)),
+        facts=TriggerFacts.of(
+            fault.event, source=SOURCE, quarantined=quarantined or bool(fault.session_key)
+        ),
         received=now,
         event=fault.event,
         session_key=fault.session_key,

@@ -6,7 +6,6 @@ when a store is opened.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +16,13 @@ if TYPE_CHECKING:
     from nvsx.store.sqlite_inbox import SqliteInbox
     from nvsx.store.sqlite_incidents import SqliteIncidents
     from nvsx.store.sqlite_journal import SqliteJournal
+from nvsx.project.steady_time import read_time
 
 __all__ = ["file_artifacts", "inbox_of", "incidents_of", "open_store"]
 
 
 def open_store(
-    state_dir: Path, now: Callable[[], float] = time.time, *, busy_timeout: float = 5.0
+    state_dir: Path, now: Callable[[], float] = read_time, *, busy_timeout: float = 5.0
 ) -> SqliteJournal:
     """The journal in `state_dir`, which is made if missing (0700; files 0600).
 

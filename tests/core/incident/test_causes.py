@@ -130,7 +130,7 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
         lambda: quarantined().at(10, session=session("e1", state="drain-failed")),
     ),
     "opted-out": ("later", lambda: chain(opted_out="managed=false")),
-    "no-rule": ("later", lambda: explained("no-rule", line=Timeline(), faults=(fault(),))),
+    "no-rule": ("now", lambda: explained("no-rule", line=Timeline(), faults=(fault(),))),
     "not-quarantined": ("later", lambda: Timeline().at(0, faults=(fault(),)).at(130)),
     "released-while-faulty": (
         "later",

@@ -36,6 +36,7 @@ from nvsx.core.incident.incident_store import incident_row
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.sight import REPAIRS, SeenCause, SeenChain, SeenHold, SeenRepair
+from nvsx.core.incident.wrong_clock import hold_in_the_past
 
 
 def two_attempts() -> Timeline:
@@ -268,6 +269,11 @@ def test_a_node_s_clock_invents_no_time(off: float) -> None:
     assert NOON <= told.at <= NOON + 15
     assert told.skew_s is not None
     assert told.skew_s == pytest.approx(off, abs=15)
+    other = fault("GpuMemWatch", "48", "e2", generated_at=NOON + 25 + off)
+    line.at(30, faults=(*line.sight.faults, other))
+    (note,) = [n for n in line.incident.notes if n.code == "node-clock"]
+    assert ("ahead of nvsx's" in note.text) is (off > 0)
+    assert ("is behind, or it is late" in note.text) is (off < 0)
 
 
 def test_where_nvsx_was_not_looking_a_time_in_the_future_is_not_known() -> None:
@@ -276,6 +282,30 @@ def test_where_nvsx_was_not_looking_a_time_in_the_future_is_not_known() -> None:
     line.at(0, faults=(fault("SysLogsXIDError", "79", "e1", generated_at=NOON + 2 * HOUR),))
     assert times_of(line.incident).faults[0].generated is None
     assert times_of(line.incident).faults[0].to_detect_s is None
+
+
+@pytest.mark.parametrize("off", [0.0, 2.0, -2.0])
+def test_a_clock_that_is_nearly_right_is_not_worth_a_note(off: float) -> None:
+    """12: whole seconds, and the way to the cluster."""
+    line = Timeline().at(0)
+    line.at(1, faults=(fault("SysLogsXIDError", "79", "e1", generated_at=NOON + 1 + off),))
+    assert line.incident.notes == ()
+
+
+@pytest.mark.parametrize("shift", [HOUR, -DAY])
+def test_a_wall_clock_that_was_set_while_nvsx_was_down_ends_and_stalls_nothing(
+    shift: float,
+) -> None:
+    """12: the release's thirty seconds, and a reboot that is due, count from the new start."""
+    line = quarantined().at(5, repairs=(sent("e1"),)).at(6, repairs=(done("e1"),)).restarted()
+    line.story = hold_in_the_past(line.story, NOON + 20 + shift, 20)
+    line.at(20, at=NOON + 20 + shift)
+    line.at(30, at=NOON + 30 + shift, faults=(), session=released(at=30)).at(
+        31, at=NOON + 31 + shift
+    )
+    assert line.ending == ""
+    line.at(330, at=NOON + 330 + shift).at(361, at=NOON + 361 + shift)
+    assert (line.opened, line.ending) == (1, "recovered")
 
 
 def test_a_release_and_a_new_quarantine_between_two_looks_are_two_incidents() -> None:

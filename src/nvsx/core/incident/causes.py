@@ -18,6 +18,7 @@ from nvsx.core.incident import installation_causes, node_causes, repair_causes
 from nvsx.core.incident.cause_view import CauseFound, CauseView
 from nvsx.core.incident.incident_stage import is_in_flight
 from nvsx.core.incident.node_causes import make_seen_finding
+from nvsx.core.incident.tolerances import NO_RULE
 
 Urgency = Literal["now", "later", "never"]
 
@@ -132,7 +133,7 @@ CAUSES: tuple[CauseRule, ...] = (
         "drain-failed", "now", frozenset({"detect", "quarantine"}), repair_causes.find_drain_failed
     ),
     CauseRule("opted-out", "later", _ANYWHERE, installation_causes.find_opted_out, in_flight=True),
-    CauseRule("no-rule", "later", _AFTER_QUARANTINE, make_seen_finding("no-rule")),
+    CauseRule(NO_RULE, "now", _AFTER_QUARANTINE, make_seen_finding(NO_RULE)),
     CauseRule(
         "not-quarantined",
         "later",

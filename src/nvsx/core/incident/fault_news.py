@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from nvsx.core import durations
 from nvsx.core.incident.deciding import Deciding, hold_between, is_same_fault, name_of
 from nvsx.core.incident.incident_events import (
     AlertAttached,
@@ -21,6 +22,7 @@ from nvsx.core.incident.incident_state import AttemptRecord, FaultRecord, Incide
 from nvsx.core.incident.sight import EVENTS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.tolerances import (
     CONFIRMED_WITHIN,
+    NODE_CLOCK,
     NOTHING_SHOWN,
     SHOWN_WITHIN,
     SIDE_EFFECTS_AFTER_READY,
@@ -81,11 +83,28 @@ def _tell_fault(d: Deciding, incident: IncidentState, seen: SeenFault) -> None:
                 side_effect_of=reboot_that_explains(incident, seen, d.sight),
             )
         )
+        _tell_skew(d, incident, skew)
         return
     anew = record.cleared is not None
     grown = _with_more(record, seen, anew)
     if anew or grown != replace(record.latest, anew=False):
         d.say(grown)
+
+
+def _tell_skew(d: Deciding, incident: IncidentState, skew: float | None) -> None:
+    """Once an incident: a clock that is off is the node's, whichever fault showed it.
+
+    12:00:15 a fault of n1 says that it began at 14:00:03: the clock of n1 is ahead by 1h59m48s
+    """
+    if skew is None or incident.has_note(NODE_CLOCK):
+        return
+    node, off = d.sight.node, durations.format(abs(skew))
+    text = f"the clock of node {node} is at least {off} ahead of nvsx's"
+    if skew < 0:
+        text = (
+            f"times of node {node} are {off} old when they come: its clock is behind, or it is late"
+        )
+    d.say(IncidentNoted(code=NODE_CLOCK, text=text))
 
 
 def _with_more(record: FaultRecord, seen: SeenFault, anew: bool) -> FaultSeen:

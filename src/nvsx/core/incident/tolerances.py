@@ -18,6 +18,8 @@ QUARANTINED_WITHIN = 120.0
 CONFIRMED_WITHIN = 120.0
 #: The code of the note that says so.
 NOTHING_SHOWN = "nothing-shown"
+#: The code of the cause that no quarantine will come, by fault-quarantine's configuration.
+NO_RULE = "no-rule"
 #: A fault of the same check and entity so soon after an end belongs in the same thread.
 AGAIN_WITHIN = 3600.0
 #: An alert that an ended incident has answered, and that fires on, gets one post after it.
@@ -27,6 +29,8 @@ STILL_FIRING = 1800.0
 SHOWN_WITHIN = 10.0
 #: A sender's clock that is off by less is not worth a word: conditions have whole seconds.
 SKEW_WORTH_A_NOTE = 2.0
+#: The code of the note that a node's clock is off by more.
+NODE_CLOCK = "node-clock"
 
 
 class IncidentLimits(msgspec.Struct, frozen=True):
