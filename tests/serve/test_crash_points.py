@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.live import Steps
 from tests.serve.conftest import ROOT, until
 
 from nvsx.core.incident import incident_events as ev
@@ -43,8 +42,7 @@ async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeat
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    steps = Steps(site.sandbox)
-    steps.hold("drain_pickup")
+    site.steps.hold("drain_pickup")
     try:
         await site.sandbox.inject("xid-79", variant="drain-waits")
 
@@ -53,7 +51,7 @@ async def test_killed_at_every_point_nothing_is_lost_and_no_finished_hook_repeat
 
         # The first lives are short: on a busy machine the whole repair is shorter.
         await until(fired, 60.0)
-        steps.go("drain_pickup")
+        site.steps.go("drain_pickup")
         [row] = await site.finished(within=180)
 
         async def over() -> bool | None:
