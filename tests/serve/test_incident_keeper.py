@@ -16,6 +16,7 @@ from nvsx.core.errors import StoreBusy
 from nvsx.core.incident import incident_events as ev
 from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.incident.last_known import close_as_known
+from nvsx.core.incident.node_look import step_look
 from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
@@ -175,7 +176,8 @@ def _completed(made: Resource, at: float) -> Resource:
 
 
 async def test_two_keepers_on_one_store_say_everything_once() -> None:
-    """A daemon and a run by hand follow the same node: each event is stored once."""
+    """A daemon and a run by hand follow the same node: each event is stored once, and each tells
+    its own listeners of it, whoever of the two was faster."""
     one = Ward()
     two = Ward(one)
     one.show("a")
@@ -188,8 +190,30 @@ async def test_two_keepers_on_one_store_say_everything_once() -> None:
     kinds = [type(e.body) for e in await one.incidents.entries(row.incident)]
     assert kinds.count(ev.IncidentOpened) == kinds.count(ev.IncidentEnded) == 1
     assert kinds.count(ev.SessionBegan) == kinds.count(ev.SessionEnded) == 1
+    for ward in (one, two):
+        assert len(ward.said(ev.SessionEnded)) == len(ward.said(ev.IncidentEnded)) == 1
+        assert ward.news[-1].after.ended is not None
     await one.keeper.end()
     await two.keeper.end()
+
+
+async def test_what_another_process_said_before_an_event_was_taken_is_told_too() -> None:
+    """Intake decides on the story as its transaction finds it: what stands there that the keeper
+    has not read yet reaches its listeners as well."""
+    ward = Ward()
+    ward.show("a")
+    await ward.keeper.begin()
+    known = await ward.incidents.story(CLUSTER, "n1")
+    joined = ev.RunJoined(run_id="r1", runbook="gpu-off-bus")
+    await ward.incidents.append(CLUSTER, "n1", known.position, [joined], ward.clock.now())
+    async with ward.keeper.at("n1") as desk:
+        stored = await ward.incidents.story(CLUSTER, "n1")
+        ward.keeper.take_in(desk, step_look(ward.keeper.look_at(desk), stored), None)
+    await ward.clock.sleep(1)
+    assert ward.said(ev.RunJoined) == [joined]
+    [(_, state)] = ward.keeper.open_incidents
+    assert state.working_runs == ("r1",)
+    await ward.keeper.end()
 
 
 async def test_a_store_that_is_busy_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

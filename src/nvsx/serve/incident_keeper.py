@@ -280,24 +280,34 @@ class IncidentKeeper:
                 left_alone = state is not None and state.is_left_alone
                 if state is None or (desk.stored.open_id in still_open and not left_alone):
                     continue
-                await self._read_anew(desk, state)
+                await self._read_anew(desk)
+                desk.nudge.set()
                 if left_alone and desk.incident is not None and not desk.incident.is_left_alone:
                     adopted.append(desk.node)
         return adopted
 
-    async def _read_anew(self, desk: NodeDesk, before: IncidentState) -> None:
-        """Take what another process appended, and tell of it."""
-        incident = desk.stored.open_id
-        stored = await self._incidents.story(self._cluster, desk.node)
-        if stored.position == desk.stored.position:
-            return
-        desk.stored = stored
-        after = stored.story.open if incident == stored.open_id else stored.story.last
-        if after is not None:
-            entries = await self._incidents.entries(incident)
-            events = tuple(e.body for e in entries if e.seq > before.events)
-            self._publish_news(IncidentNews(incident, desk.node, before, after, events))
-        desk.nudge.set()
+    async def _read_anew(self, desk: NodeDesk) -> None:
+        """Take what another process appended, and tell of it: who listens here hears it from
+        nobody else. Raises StoreError.
+
+        12:00:30 all has been well for long enough: the daemon and a run by hand both say that the
+        incident is over. The daemon's word is stored, the other one is refused and read anew: over.
+        """
+        before = desk.stored
+        desk.stored = await self._incidents.story(self._cluster, desk.node)
+        desk.is_behind = False
+        known = {before.last_id: before.story.last, before.open_id: before.story.open}
+        now = {
+            desk.stored.last_id: desk.stored.story.last,
+            desk.stored.open_id: desk.stored.story.open,
+        }
+        for incident, after in now.items():
+            then = known.get(incident)
+            seen = then.events if then is not None else 0
+            if after is not None and after.events > seen:
+                entries = await self._incidents.entries(incident)
+                events = tuple(e.body for e in entries if e.seq > seen)
+                self._publish_news(IncidentNews(incident, desk.node, then, after, events))
 
     # --- a node at hand -----------------------------------------------------------------------
 
@@ -391,6 +401,9 @@ class IncidentKeeper:
             desk.alerts[alert.key, alert.started] = alert
         self._forget_alerts(desk)
         desk.memory = news.memory
+        if news.stored.position != desk.stored.position:
+            desk.is_behind = True  # another process was faster: the next look tells of all of it
+            return
         if appended is None:
             return
         stamp = Stamp(news.sight.at, news.sight.mono)
@@ -490,6 +503,8 @@ class IncidentKeeper:
     ) -> None:
         """Decide and append; decide anew when somebody else was faster. Raises StoreError."""
         for _ in range(MOVED_TRIES):
+            if desk.is_behind:
+                await self._read_anew(desk)
             sight = self._see_node(desk, desk.alerts.values())
             memory, said, sight = decide(desk.stored, sight)
             events = mark_sandbox(said, sandbox=self._sandbox)
@@ -502,7 +517,7 @@ class IncidentKeeper:
                     self._cluster, desk.node, desk.stored.position, events, sight.at
                 )
             except StoryMoved:
-                desk.stored = await self._incidents.story(self._cluster, desk.node)
+                desk.is_behind = True
                 continue
             self.take_in(desk, news, appended)
             return

@@ -56,13 +56,15 @@ class LiveIncident:
 
 
 class NodeDesk:
-    """One node. Whoever steps its story holds `lock`; `users` are those that hold or want it."""
+    """One node. Whoever steps its story holds `lock`; `users` are those that hold or want it.
+    `is_behind`: another process has appended to the story, and `stored` is without it."""
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.lock = asyncio.Lock()
         self.users = 0
         self.stored = StoredStory(NodeStory(node))
+        self.is_behind = False
         self.memory = WatchMemory()
         self.feed: NodeFeed | None = None
         self.looked_at: Snapshot | None = None
