@@ -18,6 +18,7 @@ from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.incident.last_known import close_as_known
 from nvsx.core.incident.node_look import step_look
 from nvsx.core.incident.tolerances import IncidentLimits
+from nvsx.core.masking import Masker
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.serve.incident_keeper import IncidentKeeper
@@ -29,7 +30,7 @@ CLUSTER = "uid-1"
 class Ward:
     """One node n1 of a cluster, and a keeper on it."""
 
-    def __init__(self, before: Ward | None = None) -> None:
+    def __init__(self, before: Ward | None = None, masker: Masker | None = None) -> None:
         self.clock: VirtualClock = before.clock if before else VirtualClock()
         self.observer: FakeObserver = before.observer if before else FakeObserver(cluster=CLUSTER)
         self.incidents: FakeIncidents = before.incidents if before else FakeIncidents(["r1", "r2"])
@@ -42,6 +43,7 @@ class Ward:
             clock=self.clock,
             cluster=CLUSTER,
             limits=IncidentLimits(),
+            masker=masker,
         )
         self.keeper.listen(self.news.append)
 
@@ -56,6 +58,7 @@ class Ward:
                 "checkName": "SysLogsXIDError",
                 "isFatal": True,
                 "errorCode": ["79"],
+                "message": "GPU has fallen off the bus",
                 "recommendedAction": 24,
                 "processingStrategy": 1,
                 "entitiesImpacted": [{"entityType": "PCI", "entityValue": "0000:b3:00"}],
@@ -213,6 +216,28 @@ async def test_what_another_process_said_before_an_event_was_taken_is_told_too()
     assert ward.said(ev.RunJoined) == [joined]
     [(_, state)] = ward.keeper.open_incidents
     assert state.working_runs == ("r1",)
+    await ward.keeper.end()
+
+
+async def test_what_is_stored_of_a_node_has_no_secret_and_is_said_once() -> None:
+    """Secrets in the words of a fault and of a request go before these are stored; looks that
+    follow see the same, and say nothing of it again."""
+    ward = Ward(masker=Masker({"BUS_TOKEN": "fallen off the bus", "A_TOKEN": "for NodeReady"}))
+    await ward.keeper.begin()
+    ward.show("a", requests=[ward.request("one", SENT)])
+    async with ward.keeper.at("n1"):
+        pass
+    for _ in range(3):
+        await ward.clock.sleep(60)
+        ward.show("a", requests=[ward.request("one", SENT)])
+    [row] = await ward.incidents.rows(IncidentFilter())
+    entries = await ward.incidents.entries(row.incident)
+    stored = b"".join(ev.encode_incident_entry(e) for e in entries)
+    assert (stored.count(b"fallen"), stored.count(b"NodeReady")) == (0, 0)
+    [fault] = ward.said(ev.FaultSeen)
+    [attempt] = ward.said(ev.AttemptChanged)
+    assert "***" in fault.message
+    assert "***" in attempt.detail
     await ward.keeper.end()
 
 

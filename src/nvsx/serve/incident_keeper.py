@@ -48,6 +48,7 @@ from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import close_by_hand, join_by_hand, step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
+from nvsx.core.masking import Masker
 from nvsx.core.ports import Clock, NodeFeed, Observer
 from nvsx.core.watches.snapshot import Needs, ResourceSource, Snapshot
 from nvsx.nvsentinel.installation import Installation
@@ -86,7 +87,7 @@ async def inspect_nothing() -> Installation | None:
 class IncidentKeeper:
     """`begin` it; `at` is the way to a node for intake; `view_of` is what runs are given."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ports, wired once
         self,
         *,
         incidents: IncidentStore,
@@ -94,6 +95,7 @@ class IncidentKeeper:
         clock: Clock,
         cluster: str,
         limits: IncidentLimits,
+        masker: Masker | None = None,
         sandbox: bool = False,
         inspect: Inspect = inspect_nothing,
         routes: Callable[[str, SeenFault], bool] = lambda _node, _fault: False,
@@ -103,6 +105,7 @@ class IncidentKeeper:
         self._clock = clock
         self._cluster = cluster
         self._limits = limits
+        self._masker = masker or Masker()
         self._sandbox = sandbox
         self._inspect = inspect
         self._routes = routes
@@ -507,7 +510,7 @@ class IncidentKeeper:
                 await self._read_anew(desk)
             sight = self._see_node(desk, desk.alerts.values())
             memory, said, sight = decide(desk.stored, sight)
-            events = mark_sandbox(said, sandbox=self._sandbox)
+            events = self._masker.value(mark_sandbox(said, sandbox=self._sandbox))
             news = StoryNews(self._cluster, desk.stored, desk.stored.story, memory, sight, events)
             if not events:
                 self.take_in(desk, news, None)
@@ -524,6 +527,8 @@ class IncidentKeeper:
         raise StoreBusy(f"the incident on {desk.node} moves on all the time", "wait a moment")
 
     def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
+        """The node now, without secrets: masked before anything is decided, and not only before
+        it is stored, since what is seen next is compared with what is stored."""
         if desk.feed is None:
             raise StoreError(f"node {desk.node} is not followed")
         mono = _read_monotonic()
@@ -531,7 +536,7 @@ class IncidentKeeper:
             self._zero = (self._clock.now(), mono)
         now = self._zero[0] + mono - self._zero[1]
         desk.looked_at = desk.feed.current
-        return sight_of(
+        sight = sight_of(
             replace(desk.looked_at, at=now),
             mono,
             cluster_uid=self._cluster,
@@ -539,6 +544,7 @@ class IncidentKeeper:
             alerts=tuple(alerts),
             routes=lambda fault: self._routes(desk.node, fault),
         )
+        return self._masker.value(sight)
 
     async def _keep_inspecting(self) -> None:
         """NVSentinel itself may change while it repairs: a breaker trips, a module goes."""

@@ -40,6 +40,7 @@ async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
         clock=SystemClock(),
         cluster=workplace.where.cluster,
         limits=SANDBOX_LIMITS if workplace.where.sandbox else IncidentLimits(),
+        masker=workplace.home.masker,
         sandbox=workplace.where.sandbox,
         inspect=workplace.observer.installation,
     )
