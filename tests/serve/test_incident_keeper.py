@@ -12,7 +12,7 @@ from tests.fakes.fake_incidents import FakeIncidents
 from tests.fakes.fake_observer import FakeObserver
 from tests.fakes.virtual_clock import VirtualClock
 
-from nvsx.core.errors import StoreBusy
+from nvsx.core.errors import StoreBusy, Unreachable
 from nvsx.core.incident import incident_events as ev
 from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.incident.last_known import close_as_known
@@ -216,6 +216,33 @@ async def test_what_another_process_said_before_an_event_was_taken_is_told_too()
     assert ward.said(ev.RunJoined) == [joined]
     [(_, state)] = ward.keeper.open_incidents
     assert state.working_runs == ("r1",)
+    await ward.keeper.end()
+
+
+async def test_a_run_that_joins_and_leaves_has_its_node_followed_once() -> None:
+    """Who begins an incident by joining it has the node's objects listed once. The word of its end
+    needs no look at the node: it is stored after the end, also while the cluster is away."""
+    ward = Ward()
+    view = await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1", runbook="gpu-off-bus"))
+    await ward.clock.sleep(10)
+    await ward.keeper.close_by_hand("n1", "mara")
+    await ward.clock.sleep(300)
+    assert ward.observer.feeds["n1"].closed
+    ward.observer.errors["follow"] = Unreachable("no answer")
+    await view.say([ev.RunEnded(run_id="r1", status="passed")])
+    assert len(ward.observer.followed) == 1
+    assert view.current.runs[0][1] == "passed"
+    await ward.keeper.end()
+
+
+async def test_a_run_that_is_resumed_gets_the_incident_that_it_had_joined() -> None:
+    """Also when that is over, and the node has none."""
+    ward = Ward()
+    joined = ev.RunJoined(run_id="r1", runbook="gpu-off-bus")
+    view = await ward.keeper.join_run("n1", joined)
+    await ward.keeper.close_by_hand("n1", "mara")
+    assert (await ward.keeper.join_run("n1", joined)).incident == view.incident
+    assert ward.keeper.open_incidents == []
     await ward.keeper.end()
 
 

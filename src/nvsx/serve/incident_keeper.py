@@ -45,7 +45,7 @@ from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.next_look import find_next_look
 from nvsx.core.incident.node_look import NodeLook, StoryNews, mark_sandbox
 from nvsx.core.incident.session import HealthEvent, Session
-from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
+from nvsx.core.incident.sight import ALL_SOURCES, NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import close_by_hand, join_by_hand, step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.masking import Masker
@@ -203,11 +203,6 @@ class IncidentKeeper:
             view = self._make_view(incident, row.node, state)
         return view
 
-    async def view_of_run(self, run_id: str) -> IncidentView | None:
-        """The view for a run; None for a run that belongs to no incident."""
-        incident = await self._incidents.incident_of(run_id)
-        return await self.view_of(incident) if incident else None
-
     def _make_view(self, incident: str, node: str, state: IncidentState) -> LiveIncident:
         async def say(events: Sequence[IncidentEvent]) -> None:
             await self.say(node, events)
@@ -219,13 +214,13 @@ class IncidentKeeper:
 
     async def say(self, node: str, events: Sequence[IncidentEvent]) -> None:
         """Append what nobody has to see on the cluster. Raises StoreError."""
-        async with self.at(node) as desk:
+        async with self.at(node, follows=False) as desk:
             await self._append_decided(desk, lambda _stored, sight: (desk.memory, events, sight))
 
     async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
         """A run on `node` has ended; its incident goes on. Says nothing where the run has said it
         itself. Raises StoreError."""
-        async with self.at(node) as desk:
+        async with self.at(node, follows=False) as desk:
 
             def tell(
                 stored: StoredStory, sight: Sight
@@ -240,8 +235,9 @@ class IncidentKeeper:
 
             await self._append_decided(desk, tell)
 
-    async def join_by_hand(self, node: str, run: RunJoined) -> IncidentView:
-        """A person's run joins the node's incident, or begins one. Raises StoreError, NotFound."""
+    async def join_run(self, node: str, run: RunJoined) -> IncidentView:
+        """A run joins the node's incident, or begins one; one that has joined before, or that
+        intake has fired, gets its own. Raises StoreError, and ClusterError as `at`."""
         async with self.at(node) as desk:
 
             def join(
@@ -250,9 +246,11 @@ class IncidentKeeper:
                 made = join_by_hand(stored.story, desk.memory, sight, run, self._limits)
                 return made.memory, made.events, sight
 
-            await self._append_decided(desk, join)
-            incident = desk.stored.open_id or desk.stored.last_id
-        return await self.view_of(incident)
+            incident = await self._incidents.incident_of(run.run_id)
+            if not incident:
+                await self._append_decided(desk, join)
+                incident = desk.stored.open_id or desk.stored.last_id
+            return await self.view_of(incident)
 
     async def close_by_hand(self, node: str, by: str, text: str = "") -> None:
         """A person closes the node's incident. Raises StoreError."""
@@ -315,8 +313,9 @@ class IncidentKeeper:
     # --- a node at hand -----------------------------------------------------------------------
 
     @asynccontextmanager
-    async def at(self, node: str) -> AsyncIterator[NodeDesk]:
-        """The desk of a node, for one at a time; the node is followed from now on.
+    async def at(self, node: str, *, follows: bool = True) -> AsyncIterator[NodeDesk]:
+        """The desk of a node, for one at a time; the node is followed from now on. Who only
+        appends needs no look at it (`follows` false), nor a cluster that answers.
 
         Raises ClusterError when the node cannot be read, StoreError.
         """
@@ -330,14 +329,16 @@ class IncidentKeeper:
             async with desk.lock:
                 if desk.feed is None:
                     desk.stored = await self._incidents.story(self._cluster, node)
+                if desk.feed is None and follows:
                     desk.feed = await self._follow_node(desk)
                     await _until_read(desk.feed)
                     desk.alerts = _unanswered_alerts(desk.incident)
                 yield desk
         finally:
             desk.users -= 1
-            if desk.feed is None and not desk.users:
-                self._desks.pop(node, None)
+            if desk.feed is None:
+                if not desk.users:
+                    self._desks.pop(node, None)
             elif desk.task is None and not self._closed:
                 desk.task = asyncio.create_task(self._keep_node(desk), name=f"incident {node}")
             desk.nudge.set()
@@ -529,12 +530,12 @@ class IncidentKeeper:
     def _see_node(self, desk: NodeDesk, alerts: Iterable[SeenAlert]) -> Sight:
         """The node now, without secrets: masked before anything is decided, and not only before
         it is stored, since what is seen next is compared with what is stored."""
-        if desk.feed is None:
-            raise StoreError(f"node {desk.node} is not followed")
         mono = _read_monotonic()
         if self._zero is None:
             self._zero = (self._clock.now(), mono)
         now = self._zero[0] + mono - self._zero[1]
+        if desk.feed is None:
+            return Sight(at=now, mono=mono, node=desk.node, unread=ALL_SOURCES)
         desk.looked_at = desk.feed.current
         sight = sight_of(
             replace(desk.looked_at, at=now),
