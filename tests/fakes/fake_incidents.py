@@ -40,6 +40,10 @@ class FakeIncidents:
         self._numbers = itertools.count(1)
         self.known: set[str] = set()
 
+    def add_run(self, run_id: str) -> None:
+        """A run that belongs to no incident yet."""
+        self._runs.setdefault(run_id, "")
+
     async def story(self, cluster: str, node: str) -> StoredStory:
         return self.story_now(cluster, node)
 

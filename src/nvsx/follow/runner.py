@@ -283,9 +283,11 @@ class Runner:
     async def _finish_run(self, problem: str) -> j.Finish:
         run = self.run
         last = next((s for s in run.runbook.stages if s.id == "postmortem"), None)
+        is_kept = False
         if last is not None and run.node and not problem:
-            await self._run_postmortem(last)
-        evidence_keeper.capture(run, "postmortem", "end")
+            is_kept = await self._run_postmortem(last)
+        if not is_kept:
+            evidence_keeper.capture(run, "postmortem", "end")
         await evidence_keeper.wait_for_captures(run)
         if run.feed is not None:
             note_progress(run, run.feed.current)
@@ -298,14 +300,18 @@ class Runner:
         await run.record(finish, durable=True)
         return finish
 
-    async def _run_postmortem(self, item: Stage) -> None:
-        """Runs whatever came before, a cancel too. A second cancel stops it from outside."""
+    async def _run_postmortem(self, item: Stage) -> bool:
+        """Runs whatever came before, a cancel too. A second cancel stops it from outside. Whether
+        it ended only now, so that evidence of its end is kept already."""
         run = self.run
         run.cancellation.begin_postmortem()
+        state = run.state.stage(item.id)
+        ends_now = state is None or not state.done
         await stage.run_stage(run, item)
         failed = run.state.failed_stage
         if failed is not None and failed.id == item.id:
             await self._course.call_for_failure(item)
+        return ends_now
 
     def _decide_finish(self, problem: str) -> j.Finish:
         run, state = self.run, self.run.state

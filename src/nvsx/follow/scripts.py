@@ -1,8 +1,9 @@
 """Runs a run's scripts: hooks with retries, the action once, and nothing twice.
 
 A script is written as begun before it starts and as ended after. What an earlier owner
-finished is not run again; what it left cut in the middle is stopped first, then a hook
-runs again with the same idempotency key, and an action only when it is `idempotent`.
+finished is not run again, and what it left running is waited for within its time. What was
+cut in the middle, or is over its time, is stopped first; then a hook runs again with the same
+idempotency key, and an action only when it is `idempotent`.
 """
 
 from __future__ import annotations

@@ -166,16 +166,11 @@ class IncidentKeeper:
             )
         return view
 
-    async def view_of_run(self, run_id: str) -> IncidentView | None:
-        """The view for a run; None for a run that belongs to no incident."""
-        incident = await self._incidents.incident_of(run_id)
-        return await self.view_of(incident) if incident else None
-
     # --- what others do ---------------------------------------------------------------------
 
     async def say(self, node: str, events: Sequence[IncidentEvent]) -> None:
         """Append what nobody has to see on the cluster. Raises StoreError."""
-        async with self.desks.at(node) as desk:
+        async with self.desks.at(node, follows=False) as desk:
             await self.desks.append_decided(
                 desk, lambda _stored, sight: (desk.memory, events, sight)
             )
@@ -183,7 +178,7 @@ class IncidentKeeper:
     async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
         """A run on `node` has ended; its incident goes on. Says nothing where the run has said it
         itself. Raises StoreError."""
-        async with self.desks.at(node) as desk:
+        async with self.desks.at(node, follows=False) as desk:
 
             def tell(stored: StoredStory, sight: Sight) -> Decided:
                 known = [s for s in (stored.story.open, stored.story.last) if s is not None]
@@ -196,17 +191,20 @@ class IncidentKeeper:
 
             await self.desks.append_decided(desk, tell)
 
-    async def join_by_hand(self, node: str, run: RunJoined) -> IncidentView:
-        """A person's run joins the node's incident, or begins one. Raises StoreError, NotFound."""
+    async def join_run(self, node: str, run: RunJoined) -> IncidentView:
+        """A run joins the node's incident, or begins one; one that has joined before, or that
+        intake has fired, gets its own. Raises StoreError, and ClusterError as `desks.at`."""
         async with self.desks.at(node) as desk:
 
             def join(stored: StoredStory, sight: Sight) -> Decided:
                 made = join_by_hand(stored.story, desk.memory, sight, run, self._limits)
                 return made.memory, made.events, sight
 
-            await self.desks.append_decided(desk, join)
-            incident = desk.stored.open_id or desk.stored.last_id
-        return await self.view_of(incident)
+            incident = await self._incidents.incident_of(run.run_id)
+            if not incident:
+                await self.desks.append_decided(desk, join)
+                incident = desk.stored.open_id or desk.stored.last_id
+            return await self.view_of(incident)
 
     async def close_by_hand(self, node: str, by: str, text: str = "") -> None:
         """A person closes the node's incident. Raises StoreError."""

@@ -20,11 +20,8 @@ class KeeperDoor:
         self._keeper = keeper
 
     async def join(self, node: str, joined: RunJoined) -> IncidentView:
-        """See the port. A run that intake has fired belongs to its incident already."""
-        async with self._keeper.desks.at(node):
-            pass  # it is followed from now on, whoever joined it
-        view = await self._keeper.view_of_run(joined.run_id)
-        return view if view is not None else await self._keeper.join_by_hand(node, joined)
+        """See the port."""
+        return await self._keeper.join_run(node, joined)
 
 
 @asynccontextmanager
