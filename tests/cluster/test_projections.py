@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvsx.cluster import projections
-from nvsx.core.watches.snapshot import Budget, Condition, Event, Node, Pod, Requirement, Taint
+from nvsx.core.watches.snapshot import (
+    Condition,
+    DisruptionBudget,
+    Event,
+    LabelRequirement,
+    Node,
+    Pod,
+    Taint,
+)
 
 
 def encoded(body: object) -> bytes:
@@ -300,7 +308,8 @@ def test_a_budget_with_its_selector() -> None:
         "status": {"disruptionsAllowed": 1},
     }
     key, found = projections.decode_budget(encoded(body))
-    wanted = (Requirement("app", "In", ("train",)), Requirement("tier", "NotIn", ("web",)))
-    assert (key, found) == ("ml/train", Budget("ml", "train", 1, wanted))
+    app = LabelRequirement("app", "In", ("train",))
+    wanted = (app, LabelRequirement("tier", "NotIn", ("web",)))
+    assert (key, found) == ("ml/train", DisruptionBudget("ml", "train", 1, wanted))
     _, bare = projections.decode_budget(encoded({"metadata": {"name": "b", "namespace": "ml"}}))
-    assert bare == Budget("ml", "b", 0, None)
+    assert bare == DisruptionBudget("ml", "b", 0, None)

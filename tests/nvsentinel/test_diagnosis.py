@@ -5,7 +5,7 @@ from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
 from tests.nvsentinel.diagnosing import INSTALLED, NOW, causes, install, notes, sick
 
-from nvsx.core.watches.snapshot import Budget, Requirement, Snapshot
+from nvsx.core.watches.snapshot import DisruptionBudget, LabelRequirement, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation
@@ -154,7 +154,7 @@ def test_other_stages_are_not_nvsentinels() -> None:
         ({"state": "drain-succeeded"}, False),
         ({"budget": {"allowed": 1}}, False),
         ({"budget": {"namespace": "other"}}, False),
-        ({"budget": {"selector": (Requirement("app", "In", ("web",)),)}}, False),
+        ({"budget": {"selector": (LabelRequirement("app", "In", ("web",)),)}}, False),
         ({"budget": {"selector": ()}}, True),
         ({"budget": {"selector": None}}, False),
         ({"pod": {"owner": "DaemonSet/train"}}, False),
@@ -169,9 +169,9 @@ def test_other_stages_are_not_nvsentinels() -> None:
 )
 def test_a_budget_that_refuses_an_eviction(changes: dict[str, Any], told: bool) -> None:
     """Draining, a pod that is evicted and still runs, and a budget of its own that allows none."""
-    wanted = {"selector": (Requirement("app", "In", ("train",)),)} | changes.get("budget", {})
+    wanted = {"selector": (LabelRequirement("app", "In", ("train",)),)} | changes.get("budget", {})
     pod = fake.pod("train-1", **({"labels": {"app": "train"}} | changes.get("pod", {})))
-    budget = Budget(**({"namespace": "ml", "name": "train"} | wanted))
+    budget = DisruptionBudget(**({"namespace": "ml", "name": "train"} | wanted))
     session = fake.session("quarantined", changes.get("state", "draining"))
     snap = sick(session=session, pods=(pod,), events=changes.get("events", ()), budgets=(budget,))
     found = causes(snap, install(drain_modes=changes.get("modes", {})))
@@ -200,7 +200,7 @@ def test_a_budget_that_refuses_an_eviction(changes: dict[str, Any], told: bool) 
 )
 def test_what_a_selector_means(expression: Any, labels: dict[str, str], meets: bool) -> None:
     """As Kubernetes has it."""
-    assert Requirement(*expression).admits(labels) is meets
+    assert LabelRequirement(*expression).admits(labels) is meets
 
 
 @pytest.mark.parametrize(

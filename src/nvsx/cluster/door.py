@@ -23,7 +23,7 @@ from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
 from nvsx.core.errors import Forbidden
 from nvsx.core.watches.snapshot import (
-    Budget,
+    DisruptionBudget,
     Event,
     LogLine,
     LogSource,
@@ -144,7 +144,7 @@ class Cluster:
         """
         return await self._share_reflector(source, lambda: _ResourceReflector(self, source))
 
-    async def budgets(self) -> Reflector[Budget]:
+    async def budgets(self) -> Reflector[DisruptionBudget]:
         """All PodDisruptionBudgets. Give it back with `release`."""
         return await self._share_reflector(
             "budgets",

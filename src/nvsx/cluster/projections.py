@@ -17,12 +17,12 @@ from typing import Any
 import msgspec
 
 from nvsx.core.watches.snapshot import (
-    Budget,
     Condition,
+    DisruptionBudget,
     Event,
+    LabelRequirement,
     Node,
     Pod,
-    Requirement,
     Resource,
     Taint,
     raw_mapping,
@@ -324,12 +324,12 @@ def decode_event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
     return f"{found.namespace}/{found.name}", found
 
 
-def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
+def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, DisruptionBudget]:
     """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
     wire = _budgets.decode(raw)
     meta = _require_name(wire.metadata)
     status = wire.status or _BudgetStatus()
-    found = Budget(
+    found = DisruptionBudget(
         namespace=share_text(meta.namespace),
         name=meta.name or "",
         allowed=status.disruptions_allowed or 0,
@@ -338,12 +338,12 @@ def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
     return f"{found.namespace}/{found.name}", found
 
 
-def _decode_selector(wire: _Selector | None) -> tuple[Requirement, ...] | None:
+def _decode_selector(wire: _Selector | None) -> tuple[LabelRequirement, ...] | None:
     if wire is None:
         return None
-    equal = [Requirement(k, "In", (v or "",)) for k, v in (wire.match_labels or {}).items()]
+    equal = [LabelRequirement(k, "In", (v or "",)) for k, v in (wire.match_labels or {}).items()]
     listed = [
-        Requirement(e.key or "", e.operator or "", tuple(e.values or ()))
+        LabelRequirement(e.key or "", e.operator or "", tuple(e.values or ()))
         for e in wire.match_expressions or ()
     ]
     return (*equal, *listed)

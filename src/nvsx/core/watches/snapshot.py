@@ -121,7 +121,7 @@ class Resource(msgspec.Struct, frozen=True):
         return next((c for c in self.conditions if c.type == type_), None)
 
 
-class Requirement(msgspec.Struct, frozen=True):
+class LabelRequirement(msgspec.Struct, frozen=True):
     """One expression of a label selector: `In`, `NotIn`, `Exists`, `DoesNotExist`."""
 
     key: str
@@ -137,14 +137,14 @@ class Requirement(msgspec.Struct, frozen=True):
         return inside if self.operator == "In" else not inside
 
 
-class Budget(msgspec.Struct, frozen=True):
+class DisruptionBudget(msgspec.Struct, frozen=True):
     """A PodDisruptionBudget. `allowed`: disruptions that it allows now. A budget without a
     selector covers no pod, one with an empty selector every pod of its namespace."""
 
     namespace: str
     name: str
     allowed: int = 0
-    selector: tuple[Requirement, ...] | None = None
+    selector: tuple[LabelRequirement, ...] | None = None
 
     def covers(self, pod: Pod) -> bool:
         """Whether an eviction of `pod` asks it."""
@@ -218,7 +218,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     departed: tuple[Pod, ...] = ()
     events: tuple[Event, ...] = ()
     resources: tuple[Resource, ...] = ()
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[DisruptionBudget, ...] = ()
     logs: Mapping[LogSource, tuple[LogLine, ...]] = {}
     health_events: tuple[HealthEvent, ...] = ()
     session: Session = NO_SESSION
