@@ -52,6 +52,32 @@ def test_list_imports_no_heavy_library(args: tuple[str, ...]) -> None:
     assert sorted(_imported(*args) & {*HEAVY.split(), "asyncio", "ssl"}) == []
 
 
+@pytest.mark.parametrize(
+    "args", [("list",), ("list", "-o", "json"), ("history", "--node", "n1", "-o", "json")]
+)
+def test_values_that_need_no_converting_need_no_pydantic(args: tuple[str, ...]) -> None:
+    """Options that were not given, texts and flags are taken without loading pydantic."""
+    _imported(*args)  # the first list reads the runbooks with it, and keeps what it read
+    assert "pydantic" not in _imported(*args)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("history", "--limit", "x"), "Invalid value for '--limit'"),
+        (("runs", "list", "--limit", "0"), "Invalid value for '--limit'"),
+        (("show",), "Missing argument 'runbook'"),
+    ],
+)
+def test_values_that_need_converting_are_checked(
+    nvsx: Command, args: tuple[str, ...], told: str
+) -> None:
+    """A number that is none, one beyond its limits and a missing argument are refused."""
+    said = nvsx(*args)
+    assert said.code == 2
+    assert told in said.err
+
+
 def test_each_command_is_found_where_it_lives() -> None:
     """Every command of the table is made by the module that it names."""
     for name in COMMANDS:
