@@ -21,9 +21,9 @@ from nvsx.project.home import Home
 #: Each command and the module whose `register(app)` adds it, in the order of `nvsx --help`.
 COMMANDS = {
     "list": "list_command",
-    "show": "runbook_commands",
-    "lint": "runbook_commands",
-    "schema": "runbook_commands",
+    "show": "show_command",
+    "lint": "lint_command",
+    "schema": "schema_command",
     "run": "run.run_command",
     "doctor": "doctor.doctor_command",
     "init": "init.init_command",

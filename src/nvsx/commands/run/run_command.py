@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         dwell=not no_dwell,
     )
     if dry_run:
-        made = plan.plan_of(loader.find(home.project.root, runbook))
+        made = plan.Plan(loader.find(home.project.root, runbook))
         if output:
             typer.echo(json.dumps(made.as_json(), indent=2))
         else:
