@@ -85,6 +85,7 @@ def _key_of(path: Path, code: str) -> str:
 
 def _from_json(kept: Any) -> RunbookSummary | None:
     try:
-        return RunbookSummary(*(tuple(v) if isinstance(v, list) else v for v in kept))
+        fields: list[Any] = [tuple(v) if isinstance(v, list) else v for v in kept]
+        return RunbookSummary(*fields)
     except TypeError:  # nothing was kept, or nothing of ours
         return None

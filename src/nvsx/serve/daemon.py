@@ -23,11 +23,12 @@ from nvsx.core.journal.run_rows import Lease
 from nvsx.core.ports import Artifacts, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.follow.workplace import Workplace
 from nvsx.project import cel
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
