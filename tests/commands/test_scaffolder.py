@@ -8,7 +8,6 @@ import os
 import shutil
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.e2e.sandboxed import play
 
@@ -16,8 +15,6 @@ from nvsx.commands.init.scaffolder import SCHEMA_FILE, FaultSigns, KnownFault, s
 from nvsx.commands.init.scaffolding import begin, known_faults
 from nvsx.core.errors import Conflict, UsageError
 from nvsx.core.routing.route import route
-from nvsx.follow import workplace
-from nvsx.follow.run_request import Patience, patience_at
 from nvsx.lint import linter
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.project import cel, loader, new_files
@@ -189,11 +186,6 @@ def test_what_nobody_quarantines_for_waits_for_no_quarantine() -> None:
     assert "hooks/again/on-detect.sh" in text
 
 
-def _hasty(hook_timeout: float, *, speed: float | None = None) -> Patience:
-    """As in the sandbox, but without a minute for repairs that are reported late."""
-    return msgspec.structs.replace(patience_at(hook_timeout, speed=speed), laggards=1.0)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_every_fault_runs_in_the_sandbox_unchanged(
@@ -202,7 +194,6 @@ async def test_every_fault_runs_in_the_sandbox_unchanged(
     """Whatever fault it began from, and without one, what init wrote passes, not degraded,
     with its three hooks run; where the repair is never seen, without the one about it."""
     monkeypatch.chdir(empty.project.root)
-    monkeypatch.setattr(workplace, "patience_at", _hasty)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def ran(fault: str) -> str:

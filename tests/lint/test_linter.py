@@ -303,11 +303,16 @@ def test_shellcheck_runs_again_when_what_it_reads_has_changed(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     """It is asked once about the same files, and again after any of them has changed."""
-    asked = []
+    asked: list[str] = []
+
+    def ask(program: str, *_: object) -> list[object]:
+        asked.append(program)
+        return []
+
     program = tmp_path / "shellcheck"
     program.touch()
     monkeypatch.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: str(program))
-    monkeypatch.setattr("nvsx.lint.shellcheck._ask_anew", lambda *_: asked.append(1) or [])
+    monkeypatch.setattr("nvsx.lint.shellcheck._ask_anew", ask)
     project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
     project.script(HOOK)
     for times in (1, 1):

@@ -79,7 +79,7 @@ class Workplace:
         loaded: LoadedRunbook,
         lease: Lease,
         request: RunRequest,
-        door: IncidentDoor | None = None,
+        door: IncidentDoor,
     ) -> tuple[RunContext, Matches]:
         """The run in hand, and whether a fault is one for its runbook's own triggers. `door` is
         where it joins its incident.
