@@ -19,7 +19,8 @@ from typing import Any
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
 from nvsx.core.journal import entries as j
-from nvsx.core.runbook.schema import DEFAULT_TIMEOUTS, Stage
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.runbook.stage_order import DEFAULT_TIMEOUTS
 from nvsx.follow import scripts, stage
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.watcher import Ended, StaysOpen, further_attempt_began

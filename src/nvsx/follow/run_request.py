@@ -8,7 +8,7 @@ import msgspec
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
-from nvsx.core.runbook.schema import DEFAULT_HOOK_TIMEOUT
+from nvsx.core.runbook.stage_order import DEFAULT_HOOK_TIMEOUT
 from nvsx.core.whereabouts import Whereabouts
 
 SANDBOX_BUDGETS = 1 / 150

@@ -17,7 +17,8 @@ from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
-from nvsx.core.runbook.schema import STAGE_ORDER, Stage
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.core.watches import conditions
 from nvsx.core.watches.kinds import AnyOf, describe
 from nvsx.core.watches.snapshot import Snapshot
