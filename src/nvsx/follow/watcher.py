@@ -81,6 +81,7 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | 
     while True:
         snap = feed.current
         incident = view.current
+        # Both are read before anything is awaited: a decision is about one moment.
         verdicts = look(run, stage, snap, held)
         _queue_changed_verdicts(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
@@ -90,7 +91,9 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | 
         await run.record()
         if ended is not None:
             return ended
+        # From here on a wake without a new snapshot can only have changed what time counts.
         seen = snap
+        # A node that cannot be read may have done long ago what is waited for.
         if deadline is not None and run.now >= deadline and "node" not in snap.unread:
             return Ended("timeout", _describe_timeout(stage, verdicts))
         # A limit that has passed waits until nvsx sees again, not for the clock.
@@ -145,17 +148,22 @@ def decide_end(
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
+    # Before the verdicts: those of the former attempt may still be satisfied, and its hooks have
+    # fired already.
     if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
         return StaysOpen("again")
     over = incident.ended
     if came_after_the_end(run, stage, snap):
         how = snap.session.ending or "over"
         return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
+    # What is true after the end proves nothing to a run that was not there before: on a healthy
+    # node every fault is absent.
     joined_after_end = over is not None and not run.seen_before_end
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
     if over is not None and stage.id in (*CHAIN, "recover"):
         return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
+    # An earlier stage has failed and people were called. To fail again would call them twice.
     if not terms.may_fail:
         return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
     if stage.watch and (why := why_stage_is_dead(run, stage, snap)):
@@ -186,6 +194,7 @@ def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
     dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is None or run.incident is None:
         return ""
+    # A daemon's run stays, since the incident may go on without NVSentinel.
     if dead.overrules and run.request.by_hand:
         return dead.reason
     needed = needs_people_for_run(run.incident.current, run.run_id)
@@ -292,6 +301,7 @@ async def _wait_for_change(
     news = tuple(waits)
     times = [t for t in looks if t is not None]
     if times:
+        # Never 0: the clock may stand still between two looks, and the loop would spin.
         pause = min(max(min(t - run.now for t in times), 0.001), LONGEST_WAIT)
         waits.append(asyncio.ensure_future(run.ports.clock.sleep(pause)))
     try:

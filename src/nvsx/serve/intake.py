@@ -136,8 +136,12 @@ class TriggerIntake:
         if self._closed:
             raise StoreBusy("nvsx is shutting down", "send it again in a minute")
         routed = await self._route_event(event)
+        # A look waits for the node's own turn. An event that can change nothing must not stand
+        # there in front of one that can.
         if not routed.needs_a_look:
             return await self._decide_event(routed, None)
+        # From here to the answer nobody else decides about this node: two senders that report one
+        # fault in the same second make one incident and one run.
         async with self._looking_at(routed.facts.node) as desk:
             return await self._decide_event(routed, desk)
 
@@ -151,6 +155,8 @@ class TriggerIntake:
     async def _decide_event(self, routed: Routed, desk: NodeDesk | None) -> Answer:
         event = routed.event
         if desk is not None and event.source == "watch":
+            # Watching and the keeper read the same cluster by two streams. The keeper may not have
+            # seen yet what the watch tells of, and would hold the fault to be gone.
             await self._keeper.until_seen(desk, fault_of_event(event, routed.facts))
         case = await self._make_case(routed, desk)
 
@@ -171,7 +177,10 @@ class TriggerIntake:
             resolved=event.resolved,
             late=event.late,
         )
+        # `decide` runs inside the transaction and has no effects of its own: what it decides is
+        # stored as a whole, or nothing of it is.
         taken = await self._inbox.take(draft, decide)
+        # Only after the commit: what the keeper believes has to be what the store has.
         if desk is not None and taken.decision.news is not None:
             self._keeper.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
@@ -187,6 +196,7 @@ class TriggerIntake:
         no_match, matched = "", f"{event.source} named the runbook"
         if event.runbook:
             runbook: Runbook | None = self._shelf.find(event.runbook)
+            # Who names a runbook and no node means the node that is ill, where there is just one.
             if not facts.node and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
@@ -214,6 +224,7 @@ class TriggerIntake:
         event, facts, now = routed.event, routed.facts, self._clock.now()
         runbook = routed.runbook
         age = None if facts.generated_at is None or event.standing else now - facts.generated_at
+        # A sender that was away delivers what it has kept. That is no evidence for what is now.
         old = age is not None and age > self._limits.max_event_age and not event.late
         name = runbook.name if runbook else ""
         labels = desk.labels if desk is not None else {}
@@ -254,6 +265,7 @@ class TriggerIntake:
         event, facts = routed.event, routed.facts
         news, news_at = None, 0.0
         at = facts.generated_at
+        # Before nvsx watched, a node without the fault proves nothing: it may have been repaired.
         watched = at is not None and at >= self._keeper.watched_since()
         if not event.late and (event.source == "watch" or watched):
             news = fault_of_event(event, facts)
