@@ -86,7 +86,7 @@ def test_shellcheck_finds_nothing_in_any_hook(
     """Hooks made of the hostile page, and of those with foreign typography, are clean shell."""
     assert linter.find_shellcheck()
     with monkeypatch.context() as quick:
-        quick.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
+        quick.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: None)
         for name in ("adversarial.md", "deutsch.md", "confluence.html"):
             slug = name.partition(".")[0]
             page = PAGES / name
@@ -234,8 +234,8 @@ _KILLED = """
 import os, pathlib, signal, sys
 from nvsx.commands.main import main
 from nvsx.convert import project_writer as writer
-from nvsx.lint import lint_hooks
-lint_hooks.find_shellcheck = lambda: None
+from nvsx.lint import shellcheck
+shellcheck.find_shellcheck = lambda: None
 left = int(sys.argv[1])
 def dying(real):
     def step(*args, **kwargs):

@@ -27,7 +27,7 @@ from nvsx.core.watches.kinds import KINDS
 @pytest.fixture(autouse=True)
 def _no_shellcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample is the same whether the machine has shellcheck or not."""
-    monkeypatch.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
+    monkeypatch.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: None)
 
 
 @pytest.mark.parametrize("make", DOCUMENTS, ids=lambda make: f"{make.__module__}.{make.__name__}")

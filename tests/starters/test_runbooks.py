@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.patience import patience
 
-from nvsx.core.runbook import schema
+from nvsx.core.runbook import stage_order
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.watches.kinds import AnyOf, Watch
 from nvsx.core.watches.node_watches import NodeFieldWatch, NvsentinelStateWatch
@@ -78,7 +78,7 @@ def test_the_flagship_goes_through_seven_stages() -> None:
     runbook = load("gpu-off-bus").runbook
     assert runbook.metadata.nickname == "rogue-moose"
     assert [s.id for s in runbook.stages] == [
-        s for s in schema.STAGE_ORDER if s not in ("baseline", "inject")
+        s for s in stage_order.STAGE_ORDER if s not in ("baseline", "inject")
     ]
 
 

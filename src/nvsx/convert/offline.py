@@ -11,7 +11,7 @@ from nvsx.convert.blocks import Block, Page
 from nvsx.convert.draft import RunbookDraft, hook_file, runbook_file
 from nvsx.convert.splitter import HookLine, split
 from nvsx.core.routing.vocabulary import Vocabulary
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 
 BY = "rules"
 

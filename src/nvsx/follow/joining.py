@@ -16,11 +16,11 @@ from nvsx.follow.run_context import RunContext
 
 
 async def join_incident(run: RunContext) -> None:
-    """Join the incident of the run's node. Without a door, or without a node yet, nothing.
+    """Join the incident of the run's node, once it has one.
 
     Raises StoreError, and ClusterError when the node cannot be looked at.
     """
-    if run.door is None or run.incident is not None or not run.node:
+    if run.incident is not None or not run.node:
         return
     joined = RunJoined(run_id=run.run_id, runbook=run.runbook.name)
     run.incident = await run.door.join(run.node, joined)

@@ -71,8 +71,7 @@ class RunContext:
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
     `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
-    `over_since` is when this process first saw that the incident was over. Through `door` it
-    comes to its `incident`; without one no incident is kept beside the run. `only_following` is
+    Through `door` it comes to its `incident`, once it has a node. `only_following` is
     called when the run has nothing more to do but to watch (`is_only_following`): it then needs
     no turn among those that work. `seen_before_end`: the run came before its incident was over.
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
@@ -87,6 +86,7 @@ class RunContext:
     runbook: Runbook
     request: RunRequest
     lease: Lease
+    door: IncidentDoor
     artifacts: Artifacts
     root: Path
     views: Sequence[View] = ()
@@ -97,7 +97,6 @@ class RunContext:
     clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
-    door: IncidentDoor | None = None
     incident: IncidentView | None = None
     is_only_following: bool = False
     only_following: Callable[[], None] = lambda: None
@@ -114,7 +113,6 @@ class RunContext:
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
     event_told: bool = False
-    over_since: float | None = None
     waited_to_act: float = 0.0
     _pending: list[j.RunEvent] = field(default_factory=list)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)

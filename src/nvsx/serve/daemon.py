@@ -11,29 +11,27 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.incident.sight import SeenFault
-from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.ports import Artifacts, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.follow.workplace import Workplace
 from nvsx.project import cel
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
-from nvsx.serve.limits import Limits
+from nvsx.serve.limits_of_settings import incident_limits_of, limits_of
 from nvsx.serve.logs import LogView
 from nvsx.serve.lookout import Lookout
 from nvsx.serve.masked_intake import MaskedIntake
@@ -44,9 +42,6 @@ from nvsx.serve.run_door import KeeperDoor
 from nvsx.serve.runbook_shelf import RunbookShelf
 from nvsx.serve.watch_source import WatchSource
 from nvsx.store import inbox_of, incidents_of
-
-if TYPE_CHECKING:
-    from nvsx.project.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +58,6 @@ RESTART_PAUSE = 5.0
 """Seconds until faults are followed again after that broke: not a busy loop."""
 STALE_AFTER = 180.0
 """A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The engine's limits, as the project sets them."""
-    limits = settings.limits
-    throttle = limits.throttle
-    return Limits(
-        max_concurrent_runs=limits.max_concurrent_runs,
-        max_event_age=limits.max_event_age,
-        storm_nodes=limits.storm.nodes,
-        storm_window=limits.storm.window,
-        storm_domain=limits.storm.domain,
-        throttle_runs=throttle.runs if throttle else None,
-        throttle_window=throttle.window if throttle else 3600.0,
-    )
-
-
-def incident_limits_of(settings: Settings, *, sandbox: bool) -> IncidentLimits:
-    """How long an incident waits: a lesson on the sandbox not as long as an outage."""
-    waits = SANDBOX_LIMITS if sandbox else IncidentLimits()
-    return msgspec.structs.replace(waits, unseen=settings.limits.unseen)
 
 
 class Counted:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
-from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.follow.cluster_access import SystemClock
+from nvsx.follow.workplace import Workplace
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.store import incidents_of
 

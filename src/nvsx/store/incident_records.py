@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
-from nvsx.core.errors import StoreError, UsageError
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
@@ -22,7 +21,6 @@ from nvsx.core.incident.incident_events import (
     IncidentOpened,
     LeftOverGone,
     RunJoined,
-    decode_incident_body,
     encode_incident_body,
     incident_event_kind,
 )
@@ -34,6 +32,7 @@ from nvsx.core.incident.incident_store import (
     StoryMoved,
     incident_row,
 )
+from nvsx.store.incident_list import decode_entries, unknown_incident
 from nvsx.store.incident_tables import (
     incident_index,
     incident_journal,
@@ -81,18 +80,10 @@ _PUT_KEY = Prepared(
 )
 
 
-def read_entries(db: Connection, incident: str) -> list[IncidentEntry]:
+def read_entries(db: Connection, incident: str) -> Sequence[IncidentEntry]:
     """All entries of an incident, none for an unknown one. Raises StoreError."""
-    try:
-        return [
-            IncidentEntry(incident, row["seq"], row["t"], decode_incident_body(row["body"]))
-            for row in _ENTRIES.all(db, incident=incident)
-        ]
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"incident {incident} has an entry this nvsx does not know: {error}",
-            "upgrade nvsx to read it",
-        ) from error
+    rows = _ENTRIES.all(db, incident=incident)
+    return decode_entries(incident, ((row["seq"], row["t"], row["body"]) for row in rows))
 
 
 def read_position(db: Connection, cluster: str, node: str) -> int:
@@ -190,7 +181,7 @@ def read_row(db: Connection, incident: str) -> IncidentRow:
     """One incident of the index. Raises UsageError for an unknown id."""
     found = _ROW.scalar(db, incident=incident)
     if found is None:
-        raise UsageError(f"there is no incident {incident}", "list them with `nvsx incidents list`")
+        raise unknown_incident(incident)
     return msgspec.json.decode(found, type=IncidentRow)
 
 

@@ -43,7 +43,7 @@ from nvsx.follow.surroundings import (
     runs_in_pod,
     uses_service_account,
 )
-from nvsx.lint import lint_hooks, linter
+from nvsx.lint import linter, script_file
 from nvsx.lint.coverage import Coverage, find_coverage
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
@@ -171,7 +171,7 @@ def survey_project(home: Home) -> ProjectSeen:
     except UsageError as error:
         return ProjectSeen(root="", kind="", trouble=trouble(error))
     books = [e for e in catalog if isinstance(e, LoadedRunbook)]
-    scripts = {f.path for book in books for f in lint_hooks.list_named_files(book)}
+    scripts = {f.path for book in books for f in script_file.list_named_files(book)}
     findings = [
         Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES))
         for f in linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False)

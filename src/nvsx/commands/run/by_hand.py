@@ -75,8 +75,9 @@ async def run_by_hand(
         open_workplace(home, sandbox) as workplace,
         open_own_keeper(workplace) as door,
     ):
-        run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
-        run.door = door
+        lease, request = await _claim_run(workplace, loaded, options, choose, sandbox)
+        run, matches = workplace.assemble_run(loaded, lease, request, door)
+        runner = Runner(run, matches=matches)
         if workplace.where.sandbox and not options.sandbox:
             announce(_on_a_sandbox(workplace, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
@@ -133,13 +134,13 @@ async def _maybe_sandbox(
             await sandbox.stop()
 
 
-async def _begin_run(
+async def _claim_run(
     workplace: Workplace,
     loaded: LoadedRunbook,
     options: RunOptions,
     choose: Choose | None,
     sandbox: Sandbox | None,
-) -> tuple[RunContext, Runner]:
+) -> tuple[Lease, RunRequest]:
     """Create (or take over) the run, with its claim on the node."""
     if options.resume:
         lease, wish = await _taken_over(workplace, loaded, options.resume, options)
@@ -160,8 +161,7 @@ async def _begin_run(
                 project=str(loaded.root),
             )
         )
-    run, matches = workplace.assemble_run(loaded, lease, request)
-    return run, Runner(run, matches=matches)
+    return lease, request
 
 
 def _request_of_options(workplace: Workplace, node: str, options: RunOptions) -> RunRequest:

@@ -94,7 +94,6 @@ class RunState:
     prerequisites: list[j.PrerequisiteChecked] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     session: Session = NO_SESSION
-    seen_open: bool = False
     times: Times = field(default_factory=Times)
     evidence: list[j.EvidenceKept] = field(default_factory=list)
     reported: list[tuple[float, j.Reported]] = field(default_factory=list)
@@ -185,7 +184,6 @@ class RunState:
                 self.reported.append((t, body))
             case j.SessionSeen():
                 self.session = body.session
-                self.seen_open = self.seen_open or body.session.open
             case j.TimesSeen():
                 self.times = body.times
             case _:

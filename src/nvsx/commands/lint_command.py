@@ -1,4 +1,4 @@
-"""`nvsx show`, `lint` and `schema`: runbooks as files."""
+"""`nvsx lint`: what can be known of runbooks and hooks without running them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,19 @@ import typer
 
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
-from nvsx.follow import plan
 from nvsx.lint import coverage, linter
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
-from nvsx.project import cel, loader, schema_document, settings
+from nvsx.project import cel, loader, settings
 from nvsx.project.home import Home
-from nvsx.screens.text_tables import print_lines
+from nvsx.project.kept_answers import KeptAnswers
+
+ANSWERS_FILE = "lint-answers.json"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    app.command("show")(show)
+    """Add the command to `app`."""
     app.command("lint")(lint)
-    app.command("schema")(schema)
-
-
-def show(
-    ctx: typer.Context,
-    runbook: Annotated[str, typer.Argument(help="Name or nickname.")],
-    output: Output = None,
-) -> None:
-    """Stages, watches and hooks of one runbook.
-
-    Example: nvsx show rogue-moose
-    """
-    home: Home = ctx.obj
-    as_json = wants_json(output)
-    made = plan.plan_of(loader.find(home.project.root, runbook))
-    if as_json:
-        typer.echo(json.dumps(made.as_json(), indent=2))
-    else:
-        print_lines(made.lines())
 
 
 def lint(
@@ -61,7 +42,9 @@ def lint(
     as_json = wants_json(output)
     catalog = loader.discover(home.project.root)
     names = [_entry_name(catalog, name) for name in runbook or ()]
-    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate)
+    answers = KeptAnswers(ANSWERS_FILE, home.env)
+    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate, answers=answers)
+    answers.save()
     if not names:
         slow = settings.slow_patterns(home.project.root, home.env)
         findings += [linter.Finding("error", "slow-pattern", problem, "") for problem in slow]
@@ -81,11 +64,3 @@ def _entry_name(catalog: Sequence[LoadedRunbook | BrokenRunbook], wanted: str) -
     """The file's name for a name or nickname; a broken file can be linted by its name."""
     broken = {e.name for e in catalog if isinstance(e, BrokenRunbook)}
     return wanted if wanted in broken else loader.pick(catalog, wanted).name
-
-
-def schema() -> None:
-    """The JSON Schema of a runbook, for editors.
-
-    Example: nvsx schema > runbook.schema.json
-    """
-    typer.echo(json.dumps(schema_document.json_schema(), indent=2))
