@@ -191,7 +191,7 @@ class Hall:
     def _run_ended(self, run_id: str, node: str) -> None:
         async def tell() -> None:
             row = await self.journal.run(run_id)
-            await self.keeper.tell_run_ended(run_id, node, row.status)
+            await self.keeper.tell_run_ended(run_id, row.status)
 
         if node:
             self._tasks.append(asyncio.create_task(tell()))

@@ -196,7 +196,7 @@ class IncidentKeeper:
             state = story.open or story.last
             if state is None:
                 raise StoreError(f"the journal of incident {incident} does not begin")
-            view = self._make_view(incident, row.node, state)
+            view = self._make_view(incident, state)
         return view
 
     async def view_of_run(self, run_id: str) -> IncidentView | None:
@@ -204,37 +204,49 @@ class IncidentKeeper:
         incident = await self._incidents.incident_of(run_id)
         return await self.view_of(incident) if incident else None
 
-    def _make_view(self, incident: str, node: str, state: IncidentState) -> LiveIncident:
-        async def say(events: Sequence[IncidentEvent]) -> None:
-            await self.say(node, events)
-
-        view = self._views[incident] = LiveIncident(incident, state, say)
+    def _make_view(self, incident: str, state: IncidentState) -> LiveIncident:
+        view = self._views[incident] = LiveIncident(incident, state, self.tell_run_ended)
         return view
 
     # --- what others do ---------------------------------------------------------------------
 
-    async def say(self, node: str, events: Sequence[IncidentEvent]) -> None:
-        """Append what nobody has to see on the cluster. Raises StoreError."""
-        async with self.at(node) as desk:
-            await self._append_decided(desk, lambda _stored, sight: (desk.memory, events, sight))
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        """A run has ended, and its incident goes on or is over. Whoever hears of it may say so: it
+        is told here alone, to the run's own incident, and once.
 
-    async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
-        """A run on `node` has ended; its incident goes on. Says nothing where the run has said it
-        itself. Raises StoreError."""
-        async with self.at(node) as desk:
+        12:10 the incident i-1 of n1 is over while its run's postmortem works; 12:11 i-2 begins on
+        n1; 12:12 the run ends: that is the last entry of i-1, and i-2 knows nothing of it.
 
-            def tell(
-                stored: StoredStory, sight: Sight
-            ) -> tuple[WatchMemory, Sequence[IncidentEvent], Sight]:
-                known = [s for s in (stored.story.open, stored.story.last) if s is not None]
-                told = [RunEnded(run_id=run_id, status=status)]
-                return (
-                    desk.memory,
-                    told if any(run_id in s.working_runs for s in known) else [],
-                    sight,
-                )
+        Raises StoreError, and ClusterError for an open one whose node is not followed yet.
+        """
+        incident = await self._incidents.incident_of(run_id)
+        if not incident:
+            return
+        ended, row = RunEnded(run_id=run_id, status=status), await self._incidents.row(incident)
+        if row.ended is None:
+            async with self.at(row.node) as desk:
 
-            await self._append_decided(desk, tell)
+                def tell(
+                    stored: StoredStory, sight: Sight
+                ) -> tuple[WatchMemory, Sequence[IncidentEvent], Sight]:
+                    here = stored.story.open if stored.open_id == incident else None
+                    works = here is not None and run_id in here.working_runs
+                    return desk.memory, [ended] if works else [], sight
+
+                await self._append_decided(desk, tell)
+                if desk.stored.open_id == incident:
+                    return
+        await self._append_after_end(incident, row.node, ended)
+
+    async def _append_after_end(self, incident: str, node: str, ended: RunEnded) -> None:
+        """The node need not be there any more for this."""
+        if await self._incidents.append_to(incident, ended, self._clock.now()) is None:
+            return
+        entries = await self._incidents.entries(incident)
+        before = NodeStory(node).after_entries(entries[:-1]).last
+        after = NodeStory(node).after_entries(entries).last
+        if after is not None:
+            self._publish_news(IncidentNews(incident, node, before, after, (ended,)))
 
     async def join_by_hand(self, node: str, run: RunJoined) -> IncidentView:
         """A person's run joins the node's incident, or begins one. Raises StoreError, NotFound."""
@@ -416,7 +428,7 @@ class IncidentKeeper:
     def _publish_news(self, news: IncidentNews) -> None:
         view = self._views.get(news.incident)
         if view is None:
-            view = self._make_view(news.incident, news.node, news.after)
+            view = self._make_view(news.incident, news.after)
         else:
             view.put(news.after)
         if news.after.ended is None:

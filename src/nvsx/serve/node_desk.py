@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -15,7 +15,7 @@ from nvsx.core.incident.sight import SeenAlert
 from nvsx.core.ports import NodeFeed
 from nvsx.core.watches.snapshot import Snapshot
 
-Say = Callable[[Sequence[IncidentEvent]], Awaitable[None]]
+TellRunEnded = Callable[[str, str], Awaitable[None]]
 
 
 class IncidentNews(msgspec.Struct, frozen=True):
@@ -31,10 +31,10 @@ class IncidentNews(msgspec.Struct, frozen=True):
 class LiveIncident:
     """Implements core.incident.incident_view.IncidentView; the keeper puts new states in."""
 
-    def __init__(self, incident: str, state: IncidentState, say: Say) -> None:
+    def __init__(self, incident: str, state: IncidentState, tell: TellRunEnded) -> None:
         self.incident = incident
         self._state = state
-        self._say = say
+        self._tell_run_ended = tell
         self._news = asyncio.Event()
 
     @property
@@ -46,8 +46,8 @@ class LiveIncident:
             await self._news.wait()
         return self._state
 
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
-        await self._say(events)
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        await self._tell_run_ended(run_id, status)
 
     def put(self, state: IncidentState) -> None:
         self._state = state
