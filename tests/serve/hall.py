@@ -23,7 +23,7 @@ from tests.fakes.virtual_clock import VirtualClock
 from tests.follow.harness import FakeArtifacts
 
 from nvsx.core.errors import UsageError
-from nvsx.core.incident.incident_events import IncidentEvent, IncidentOpened, RunJoined
+from nvsx.core.incident.incident_events import IncidentOpened, RunJoined
 from nvsx.core.incident.incident_state import IncidentState, Stamp
 from nvsx.core.incident.sight import SeenFault
 from nvsx.core.incident.tolerances import IncidentLimits
@@ -115,7 +115,7 @@ class QuietView:
         never: asyncio.Future[IncidentState] = asyncio.Future()
         return await never
 
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
         return None
 
 
@@ -217,7 +217,7 @@ class Hall:
     def _run_ended(self, run_id: str, node: str) -> None:
         async def tell() -> None:
             row = await self.journal.run(run_id)
-            await self.keeper.tell_run_ended(run_id, node, row.status)
+            await self.keeper.tell_run_ended(run_id, row.status)
 
         if node:
             self._tasks.append(asyncio.create_task(tell()))

@@ -87,7 +87,7 @@ class IncidentDesk:
     async def note(self, row: IncidentRow, text: str, author: str) -> None:
         """Write a person's note, also on one that is over."""
         note = IncidentNoted(text=self.home.masker.mask(text), author=author)
-        await self.store.append_note(row.incident, note, time.time())
+        await self.store.append_to(row.incident, note, time.time())
 
     async def refuse_to_adopt(self, row: IncidentRow) -> None:
         """Raises UsageError for one that is over, or that runs and pages are made for anyway."""
@@ -104,7 +104,7 @@ class IncidentDesk:
     async def adopt(self, row: IncidentRow, author: str) -> None:
         """Mark it for the daemon that serves its cluster."""
         note = IncidentNoted(text="have runs and pages for it", code=ADOPTED_BY_HAND, author=author)
-        await self.store.append_note(row.incident, note, time.time())
+        await self.store.append_to(row.incident, note, time.time())
 
     async def close(self, row: IncidentRow, reason: str, author: str) -> None:
         """End it by hand. Raises UsageError when it is over, StoryMoved, StoreError."""

@@ -8,7 +8,7 @@ from nvsx.core.incident.catching_up import (
     joined_late,
     tell_so_far,
 )
-from nvsx.core.incident.incident_events import RunEnded, RunJoined
+from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.run_share import find_attempts_of_run
 from nvsx.core.journal import entries as j
@@ -64,11 +64,3 @@ def _came_late(run: RunContext, incident: IncidentState) -> bool:
 def _has_passed(run: RunContext, stage: str) -> bool:
     state = run.state.stage(stage)
     return state is not None and state.done
-
-
-async def leave_incident(run: RunContext, status: j.RunStatus) -> None:
-    """Tell the incident that the run has ended, and how; it goes on without. Raises StoreError."""
-    if run.incident is None:
-        return
-    if run.run_id in run.incident.current.working_runs:
-        await run.incident.say([RunEnded(run_id=run.run_id, status=status)])

@@ -293,7 +293,8 @@ class Runner:
             note_progress(run, run.feed.current)
         await run.record()
         finish = self._decide_finish(problem)
-        await joining.leave_incident(run, finish.status)
+        if run.incident is not None:  # which goes on without the run
+            await run.incident.tell_run_ended(run.run_id, finish.status)
         summary = msgspec.json.format(msgspec.json.encode({"run_id": run.run_id, "finish": finish}))
         with suppress(OSError, NvsxError):
             await run.artifacts.write("run.json", summary)

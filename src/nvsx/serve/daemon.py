@@ -303,13 +303,13 @@ class Daemon:
 
     def _run_ended(self, run_id: str, node: str) -> None:
         if node:
-            self._spawn_task(self._tell_run_ended(run_id, node), f"end of {run_id}")
+            self._spawn_task(self._tell_run_ended(run_id), f"end of {run_id}")
 
-    async def _tell_run_ended(self, run_id: str, node: str) -> None:
+    async def _tell_run_ended(self, run_id: str) -> None:
         """What cannot be stored now is noted by housekeeping."""
         with suppress(StoreError, ClusterError):
             row = await self.world.journal.run(run_id)
-            await self.keeper.tell_run_ended(run_id, node, row.status)
+            await self.keeper.tell_run_ended(run_id, row.status)
 
     # --- what only time tells -------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class Recovery:
                     continue
                 row = await self._journal.run(run_id)
                 if row.finished is not None:
-                    await self._keeper.tell_run_ended(run_id, state.opened.node, row.status)
+                    await self._keeper.tell_run_ended(run_id, row.status)
 
     async def rescue(self, run_id: str) -> bool:
         """Take over the run that an event met, if its owner has died; whether that was so."""

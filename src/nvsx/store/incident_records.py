@@ -20,11 +20,12 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    RunEnded,
     RunJoined,
     encode_incident_body,
     incident_event_kind,
 )
-from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp
+from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
 from nvsx.core.incident.incident_store import (
     Appended,
     IncidentRow,
@@ -154,12 +155,22 @@ def append_to_story(
     return Appended(StoredStory(story, position, open_id, last_id), tuple(entries))
 
 
-def append_note(db: Connection, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
-    """Append to an incident that may be over. Raises UsageError for an unknown id."""
+def append_to_incident(
+    db: Connection, incident: str, event: IncidentNoted | RunEnded, at: float
+) -> IncidentEntry | None:
+    """Append to an incident that may be over. None for the end of a run that is on record, or was
+    never there. Raises UsageError for an unknown id."""
     row = read_row(db, incident)
     entries = read_entries(db, incident)
-    entry = IncidentEntry(incident, entries[-1].seq + 1, at, note)
-    position = _POSITION.scalar(db, cluster=row.cluster, node=row.node) or 0
+    if isinstance(event, RunEnded):
+        story = NodeStory(row.node).after_entries(entries)
+        state = story.open or story.last
+        if state is None or event.run_id not in state.working_runs:
+            return None
+        # The index counts runs that failed; a note is not in it.
+        _put_row(db, incident_row(incident, row.cluster, fold_event(state, event, Stamp(at))))
+    entry = IncidentEntry(incident, entries[-1].seq + 1, at, event)
+    position = read_position(db, row.cluster, row.node)
     _APPEND.run_many(db, [_entry_as_row(row.cluster, row.node, position + 1, entry)])
     return entry
 
