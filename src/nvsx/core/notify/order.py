@@ -37,8 +37,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to do at one target.
 
     `delivery` is the delivery's number, the same for each try. `identity` is the same for each try
-    too, and no other store makes the same: the idempotency key where a vendor takes one. `key` is the vendor's key of a page
-    (`nvsx/<cluster uid>/<key>/watch`), the alias of an alert, the label of a ticket. `ref` is what
+    too, and no other store makes the same: the idempotency key where a vendor takes one. `key` is
+    the vendor's key of a page (`nvsx/<incident's key>/watch`), the alias of an alert, the label of
+    a ticket. `ref` is what
     an earlier receipt gave: the thread's first message, the ticket, the page. `unsure`: an earlier
     try may have reached the vendor, and it cannot be known: look it up first where the vendor
     allows, else say "possibly a repeat". `broadcast`: also for those who do not read replies.
