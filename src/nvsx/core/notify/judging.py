@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from nvsx.core.notify.facts_block import make_facts
 from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Send, Wait, Would
-from nvsx.core.notify.ledger import Ledger, TargetLedger, highest_severity
 from nvsx.core.notify.merging import (
     merge_fields,
     merge_severity,
@@ -33,6 +32,7 @@ from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import FactsLevel, Order, OrderAction
 from nvsx.core.notify.outbox import NOBODY, TRY_LIMIT, Delivery, PageRole
 from nvsx.core.notify.subject import Subject, name_page, name_ticket
+from nvsx.core.notify.told_ledger import TargetLedger, ToldLedger, highest_severity
 
 LATE_POSTS_REST = 15.0
 """Seconds. The hooks of stages that are over fire one after the other; their posts are one when no
@@ -69,7 +69,7 @@ class _Bench(NamedTuple):
     """One target and one subject at one moment, and what was told there."""
 
     about: Subject
-    ledger: Ledger
+    ledger: ToldLedger
     traits: TargetTraits
     now: float
 
@@ -81,7 +81,7 @@ class _Bench(NamedTuple):
 def judge(
     deliveries: Sequence[Delivery],
     about: Subject,
-    ledger: Ledger,
+    ledger: ToldLedger,
     traits: TargetTraits,
     now: float,
 ) -> tuple[Judgement, ...]:
@@ -174,10 +174,10 @@ def _judge_pages(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
         # Keyed as an earlier page of the role was: the pager shows it as the same trouble again.
         known = bench.here.pages.get(role)
         key = known.key if known is not None else _key_of_page(bench, messages[0], role)
-        return [_send(chosen, replace(order, key=key), role)]
+        return [_order_sending(chosen, replace(order, key=key), role)]
     severity = highest_severity((page.severity, merge_severity(messages)))
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=severity)
-    return [_send(chosen, order, role, _posts_beside(messages))]
+    return [_order_sending(chosen, order, role, _posts_beside(messages))]
 
 
 def _key_of_page(bench: _Bench, message: Message, role: str) -> str:
@@ -235,7 +235,7 @@ def _judge_notes(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     page = bench.here.pages[role]
     order = _make_order(bench, chosen, "note page")
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=page.severity)
-    return [_send(chosen, order, role)]
+    return [_order_sending(chosen, order, role)]
 
 
 def _judge_nothing(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
@@ -258,7 +258,7 @@ def _judge_tickets(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     ticket = bench.here.ticket
     if ticket is None:
         order = _make_order(bench, chosen, "open ticket")
-        return [_send(chosen, replace(order, key=name_ticket(bench.about.key)))]
+        return [_order_sending(chosen, replace(order, key=name_ticket(bench.about.key)))]
     since = bench.about.people_since
     order = replace(
         _make_order(bench, chosen, "comment ticket"),
@@ -267,7 +267,7 @@ def _judge_tickets(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
         link=ticket.link,
         reopen=bool(since) and ticket.said < since,
     )
-    return [_send(chosen, order)]
+    return [_order_sending(chosen, order)]
 
 
 def _judge_posts(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
@@ -289,7 +289,7 @@ def _judge_posts(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     thread = bench.here.thread if bench.traits.has_threads else ""
     link = bench.here.thread_link if thread else ""
     order = replace(order, ref=thread, link=link, broadcast=loud)
-    return [_send(chosen, order)]
+    return [_order_sending(chosen, order)]
 
 
 # --- the end ----------------------------------------------------------------------------------
@@ -315,10 +315,14 @@ def _close_page(bench: _Bench, one: Delivery) -> Judgement:
     page = bench.here.open_page(role)
     order = _make_order(bench, [one], "close page")
     if page is not None:
-        return _send([one], replace(order, key=page.key, ref=page.ref, link=page.link), role)
+        return _order_sending(
+            [one], replace(order, key=page.key, ref=page.ref, link=page.link), role
+        )
     if bench.here.maybe_paged and bench.traits.takes("page"):
         # A try of the page was cut: the pager may have it, and passes over what it has not.
-        return _send([one], replace(order, key=_key_of_page(bench, one.message, role)), role)
+        return _order_sending(
+            [one], replace(order, key=_key_of_page(bench, one.message, role)), role
+        )
     return Drop(covers=(one.number,), reason=f"no {role} page is open at {bench.traits.name}")
 
 
@@ -329,7 +333,7 @@ def _close_ticket(bench: _Bench, one: Delivery) -> Judgement:
     by_hand = one.message.by == "person"
     stays = bench.about.stays_open and not by_hand
     order = _make_order(bench, [one], "comment ticket" if stays else "close ticket")
-    return _send([one], replace(order, key=ticket.key, ref=ticket.ref, link=ticket.link))
+    return _order_sending([one], replace(order, key=ticket.key, ref=ticket.ref, link=ticket.link))
 
 
 # --- orders -----------------------------------------------------------------------------------
@@ -369,7 +373,7 @@ def make_identity(delivery: Delivery, key: str) -> str:
     return "nvsx-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _send(
+def _order_sending(
     chosen: Sequence[Delivery],
     order: Order,
     role: PageRole = "",

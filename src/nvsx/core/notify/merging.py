@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from nvsx.core.notify.ledger import highest_severity
 from nvsx.core.notify.message import Message, Severity
 from nvsx.core.notify.outbox import Delivery
+from nvsx.core.notify.told_ledger import highest_severity
 
 
 def tell_clock(at: float) -> str:

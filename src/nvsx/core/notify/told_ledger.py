@@ -72,7 +72,7 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+class ToldLedger(msgspec.Struct, frozen=True, kw_only=True):
     """`paged` are the calls of pages that a target of the list (no fallback) was told of.
     `titles` are those that were posted anywhere."""
 
@@ -83,7 +83,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     def at(self, target: str) -> TargetLedger:
         return self.targets.get(target, TargetLedger())
 
-    def without_ref(self, target: str, ref: str) -> Ledger:
+    def without_ref(self, target: str, ref: str) -> ToldLedger:
         """As if `ref` (a thread, a ticket) had never been there: the vendor says it is gone."""
         known = self.at(target)
         if known.thread == ref:
@@ -97,7 +97,7 @@ def fold_ledger(
     own: Iterable[Delivery],
     continued: Sequence[Delivery] = (),
     answers: Sequence[PageAnswer] = (),
-) -> Ledger:
+) -> ToldLedger:
     """`own` are the deliveries of the subject, `continued` those of the incident whose thread and
     ticket it continues."""
     deliveries = list(own)
@@ -119,7 +119,7 @@ def fold_ledger(
         if answer.target in targets:
             targets[answer.target] = _after_answer(targets[answer.target], answer)
     told = [d for d in deliveries if d.state in ("delivered", "would")]
-    return Ledger(
+    return ToldLedger(
         targets=targets,
         paged=frozenset(
             d.message.call for d in told if d.message.kind == "page" and not d.fallback
