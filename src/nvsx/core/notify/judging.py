@@ -315,14 +315,12 @@ def _close_page(bench: _Bench, one: Delivery) -> Judgement:
     page = bench.here.open_page(role)
     order = _make_order(bench, [one], "close page")
     if page is not None:
-        return _order_sending(
-            [one], replace(order, key=page.key, ref=page.ref, link=page.link), role
-        )
+        order = replace(order, key=page.key, ref=page.ref, link=page.link)
+        return _order_sending([one], order, role)
     if bench.here.maybe_paged and bench.traits.takes("page"):
         # A try of the page was cut: the pager may have it, and passes over what it has not.
-        return _order_sending(
-            [one], replace(order, key=_key_of_page(bench, one.message, role)), role
-        )
+        order = replace(order, key=_key_of_page(bench, one.message, role))
+        return _order_sending([one], order, role)
     return Drop(covers=(one.number,), reason=f"no {role} page is open at {bench.traits.name}")
 
 
