@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from nvsx.core.notify.facts_block import make_facts
 from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Send, Wait, Would
 from nvsx.core.notify.merging import (
+    merge_digest,
     merge_fields,
     merge_severity,
     merge_texts,
@@ -29,7 +30,7 @@ from nvsx.core.notify.merging import (
     tell_clock,
 )
 from nvsx.core.notify.message import Message
-from nvsx.core.notify.order import FactsLevel, Order, OrderAction
+from nvsx.core.notify.order import FactsBlock, FactsLevel, Order, OrderAction
 from nvsx.core.notify.outbox import NOBODY, TRY_LIMIT, Delivery, PageRole
 from nvsx.core.notify.subject import Subject, name_page, name_ticket
 from nvsx.core.notify.told_ledger import TargetLedger, ToldLedger, highest_severity
@@ -90,6 +91,8 @@ def judge(
     At most one of the judgements is to be sent. What none of them covers is asked for again once
     these are settled, with the ledger as it is then: what a page opens decides what the next does.
     """
+    if deliveries and deliveries[0].message.digest:
+        return tuple(_judge_digest(_Bench(about, ledger, traits, now), list(deliveries)))
     bench = _Bench(about, ledger, traits, now)
     said: list[Judgement] = []
     left: list[Delivery] = []
@@ -270,16 +273,52 @@ def _judge_tickets(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     return [_order_sending(chosen, order)]
 
 
+def _hold_late(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+    """Posts about what is long over are held until the last of them is there, unless something
+    new is to be said anyway."""
+    if not all(d.message.late for d in chosen):
+        return []
+    newest = max(d.accepted for d in chosen)
+    oldest = min(d.accepted for d in chosen)
+    until = min(newest + LATE_POSTS_REST, oldest + LATE_POSTS_HELD)
+    if bench.now >= until:
+        return []
+    numbers = tuple(d.number for d in chosen)
+    return [Wait(covers=numbers, until=until, reason="held until all of it is there")]
+
+
+def _judge_digest(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+    """One post over several incidents, and in no thread of theirs."""
+    nowhere = [d for d in chosen if d.target == NOBODY or not bench.traits.takes("post")]
+    if nowhere:
+        numbers = tuple(d.number for d in nowhere)
+        return [Drop(covers=numbers, reason="no target takes a post")]
+    held = _hold_late(bench, chosen)
+    if held:
+        return held
+    title, text = merge_digest([d.message for d in chosen])
+    first = chosen[0]
+    order = Order(
+        delivery=first.number,
+        identity=make_identity(first, first.message.digest),
+        action="post",
+        title=title,
+        text=text,
+        severity="warning",
+        facts=FactsBlock(as_of=bench.now),
+        cluster=bench.about.cluster,
+        broadcast=True,
+        unsure=any(d.unsure for d in chosen),
+        at=bench.now,
+    )
+    return [_order_sending(chosen, order)]
+
+
 def _judge_posts(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
-    """All that waits is one message. Posts about what is long over are held until the last of
-    them is there, unless something new is to be said anyway."""
-    if all(d.message.late for d in chosen):
-        newest = max(d.accepted for d in chosen)
-        oldest = min(d.accepted for d in chosen)
-        until = min(newest + LATE_POSTS_REST, oldest + LATE_POSTS_HELD)
-        if bench.now < until:
-            numbers = tuple(d.number for d in chosen)
-            return [Wait(covers=numbers, until=until, reason="held until all of it is there")]
+    """All that waits is one message."""
+    held = _hold_late(bench, chosen)
+    if held:
+        return held
     order = _make_order(bench, chosen, "post")
     overtaken = [d.message for d in chosen if d.message.kind == "page" and bench.about.is_over]
     if overtaken:

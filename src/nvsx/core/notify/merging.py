@@ -76,6 +76,34 @@ def merge_texts(messages: Sequence[Message]) -> str:
     return "\n".join(lines)
 
 
+ADOPTED, WHILE_AWAY = "adopted", "while-away"
+"""Digests: what nvsx found open on its first day, and what began and ended while it was down."""
+DIGEST_LINES = 30
+"""Nodes of a digest that are named; `nvsx incidents list` has all."""
+
+
+def merge_digest(messages: Sequence[Message]) -> tuple[str, str]:
+    """Title and text of one post over many incidents; a line for each.
+
+    125 quarantines on install day: "125 nodes were out of service already when nvsx first looked;
+    nobody was paged", and 30 lines.
+    """
+    lines = list(dict.fromkeys(m.title for m in messages))
+    count = len(lines)
+    shown = lines[:DIGEST_LINES]
+    if count > DIGEST_LINES:
+        shown.append(f"and {count - DIGEST_LINES} more: nvsx incidents list")
+    kind, mark = messages[0].digest.partition("/")[0], messages[0].mark
+    if kind == ADOPTED:
+        one = "1 incident was" if count == 1 else f"{count} incidents were"
+        title = f"{one} open already when nvsx first looked here; nobody is paged"
+        shown.append("page for one of them: nvsx incidents adopt NODE")
+    else:
+        one = "1 incident" if count == 1 else f"{count} incidents"
+        title = f"{one} began and ended while nvsx was not watching"
+    return f"{mark}{title}", "\n".join(shown)
+
+
 def _tell_words(message: Message) -> list[str]:
     words = message.text.strip().splitlines() if message.text.strip() else []
     if message.wanted:

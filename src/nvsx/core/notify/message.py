@@ -53,6 +53,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     runbook: str = ""
     stage: str = ""
+    cause: str = ""
     repair: int = 0
     late: bool = False
     broadcast: bool = False
