@@ -145,7 +145,9 @@ def _after_delivery(known: TargetLedger, delivery: Delivery) -> TargetLedger:
         return _after_page(known, delivery, verb)
     if thing == "ticket":
         return _after_ticket(known, delivery, verb)
-    if delivery.action == "post" and not delivery.key and delivery.receipt is not None:
+    if delivery.message.digest or delivery.receipt is None:
+        return known  # a post over many incidents is nobody's thread
+    if delivery.action == "post" and not delivery.key:
         # A post is kept with the thread that it went to: one without opened another.
         receipt = delivery.receipt
         return replace(known, thread=receipt.ref, thread_link=receipt.link)
