@@ -54,7 +54,7 @@ _SECONDS = 10
 _EXTRAS = {
     "convert": "anthropic",
     "mongo": "pymongo",
-    "notify": "slack_sdk",
+    "notify": "apprise",
     "postgres": "psycopg",
 }
 _SCRIPT_RULES = ("hook-", "script-", "no-interpreter", "cluster-write")
