@@ -300,8 +300,8 @@ def test_a_person_who_adopts_is_paged_for_what_needs_people() -> None:
     told.say(IncidentNoted(text="mine", code=ADOPTED_BY_HAND, author="ada")).wait(330)
     assert [title for _, title in told.house.woken()] == [
         (
-            "gpu-1: people are needed: janitor is not there, so NVSentinel does not carry the repair "
-            "out"
+            "gpu-1: people are needed: janitor is not there, so NVSentinel does not carry the "
+            "repair out"
         )
     ]
 
@@ -347,8 +347,8 @@ def test_an_alert_that_fires_on_after_the_end_is_one_post() -> None:
     told.wait(3 * HOUR, every=60)
     assert told.house.read() == [
         (
-            "12:32Z gpu-ops post: gpu-1: Alertmanager says that GpuHot is still firing, half an hour "
-            "after the end"
+            "12:32Z gpu-ops post: gpu-1: Alertmanager says that GpuHot is still firing, half an "
+            "hour after the end"
         )
     ]
 

@@ -120,11 +120,12 @@ def _is_overtaken(bench: JudgeBench, delivery: Delivery) -> bool:
 
 
 def _post_or_nearest(bench: JudgeBench) -> str:
-    """A post where there are none goes to what is open there, silently."""
+    """A post where there are none goes on the ticket, or silently on the page that is open."""
     if bench.traits.takes("post"):
         return "post"
-    if bench.traits.takes("ticket") and bench.here.ticket is not None:
-        return "ticket"
+    if bench.traits.takes("ticket"):
+        late = bench.about.is_over and bench.here.ticket is None
+        return "nothing" if late else "ticket"
     return "note" if _find_open_page(bench) else "nothing"
 
 
@@ -215,14 +216,17 @@ def _judge_notes(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
 
 
 def _judge_nothing(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
+    """What nvsx says is said where it can be; what somebody asked for is given up in sight."""
     name, kind = bench.traits.name, bench.traits.kind
-    return [
-        GiveUp(
-            covers=(d.number,),
-            reason=f"{name} is a {kind} target and takes no {d.message.kind}: name another",
-        )
-        for d in chosen
-    ]
+    judged: list[Judgement] = []
+    for delivery in chosen:
+        message, number = delivery.message, (delivery.number,)
+        if message.by == "nvsx" or bench.traits.takes("ticket"):
+            judged.append(Drop(covers=number, reason=f"{name} has nothing open to say it on"))
+        else:
+            reason = f"{name} is a {kind} target and takes no {message.kind}: name another"
+            judged.append(GiveUp(covers=number, reason=reason))
+    return judged
 
 
 # --- tickets and posts ------------------------------------------------------------------------

@@ -128,6 +128,46 @@ def fold_ledger(
     )
 
 
+class OpenThing(msgspec.Struct, frozen=True, kw_only=True):
+    """A page or a ticket that is open at a target. `orphan`: it cannot be closed with the account
+    that nvsx has now."""
+
+    target: str
+    what: str
+    key: str
+    ref: str = ""
+    link: str = ""
+    account: str = ""
+    opened: float = 0.0
+    orphan: bool = False
+
+
+def list_open_things(ledger: ToldLedger) -> tuple[OpenThing, ...]:
+    """What one incident or storm has open, for `notify list --open`, doctor and the metric."""
+    found: list[OpenThing] = []
+    for target, known in ledger.targets.items():
+        standing: list[tuple[str, PageStanding | TicketStanding]] = [
+            (f"{role} page", page) for role, page in known.pages.items()
+        ]
+        if known.ticket is not None:
+            standing.append(("ticket", known.ticket))
+        for what, one in standing:
+            if one.is_open:
+                found.append(
+                    OpenThing(
+                        target=target,
+                        what=what,
+                        key=one.key,
+                        ref=one.ref,
+                        link=one.link,
+                        account=one.account,
+                        opened=one.opened,
+                        orphan=isinstance(one, PageStanding) and one.orphan,
+                    )
+                )
+    return tuple(found)
+
+
 def highest_severity(severities: Iterable[Severity]) -> Severity:
     """Severity only rises."""
     return max(severities, key=SEVERITIES.index, default="warning")
