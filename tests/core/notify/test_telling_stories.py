@@ -276,9 +276,9 @@ def test_an_adopted_incident_pages_when_it_changes() -> None:
     line = Timeline(looking=False)
     line.memory = WatchMemory(adopting=True)
     told = Telling(line)
-    down = {"missing": frozenset({"janitor"})}
+    down = SeenChain(missing=("janitor",))
     told.at(0, faults=(fault("SysLogsXIDError", "79", "e1"),), session=session("e1"))
-    told.at(15, chain=SeenChain(**down)).wait(HOUR, every=300)  # type: ignore[arg-type]
+    told.at(15, chain=down).wait(HOUR, every=300)
     assert told.line.incident.state == "needs people"
     assert told.house.woken() == []
     told.at(HOUR + 60, chain=SeenChain(), repairs=(reboot("e1"),))
@@ -293,7 +293,7 @@ def test_a_person_who_adopts_is_paged_for_what_needs_people() -> None:
     line = Timeline(looking=False)
     line.memory = WatchMemory(adopting=True)
     told = Telling(line)
-    chain = SeenChain(missing=frozenset({"janitor"}))
+    chain = SeenChain(missing=("janitor",))
     told.at(0, faults=(fault("SysLogsXIDError", "79", "e1"),), session=session("e1"), chain=chain)
     told.wait(300)
     assert told.house.woken() == []
