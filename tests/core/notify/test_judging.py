@@ -61,8 +61,8 @@ def delivery(number: int, kind: MessageKind = "page", **more: Any) -> Delivery:
     row: dict[str, Any] = {k: more.pop(k) for k in tuple(more) if k in Delivery.__struct_fields__}
     given: dict[str, Any] = {"call": f"c/{number}", "title": f"t{number}", "incident": "i-1"}
     message = Message(kind=kind, asked=NOON, node="gpu-1", **(given | more))
-    row = {"number": number, "target": "oncall", "kind": "", "message": message} | row
-    return Delivery(**row)
+    defaults: dict[str, Any] = {"number": number, "target": "oncall", "kind": ""}
+    return Delivery(message=message, **(defaults | row))
 
 
 def told(
