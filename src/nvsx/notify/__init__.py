@@ -1,0 +1,1 @@
+"""Telling people: the targets, and what delivers to them."""
