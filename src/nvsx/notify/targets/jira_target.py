@@ -88,7 +88,8 @@ class Jira(HttpTarget):
         found = await self._find_ticket(order)
         if found:
             return self._make_receipt(order, found, note="was there already")
-        return self._make_receipt(order, await self._create_ticket(order))
+        key, note = await self._create_ticket(order)
+        return self._make_receipt(order, key, note)
 
     async def _close_ticket(self, order: Order) -> Receipt:
         """Comment, then close. The comment is always looked for first: a try may have ended
@@ -106,7 +107,7 @@ class Jira(HttpTarget):
             order.ref, to_done=False
         ):
             found = await self._find_ticket(order, besides=order.ref)
-            new = found or await self._create_ticket(order)
+            new = found or (await self._create_ticket(order))[0]
             await self._link_tickets(order.ref, new)
             await self._write_comment(order, order.ref, look_first=True)
             return self._make_receipt(order, new, note=f"follows {order.ref}, which stays closed")
@@ -140,7 +141,8 @@ class Jira(HttpTarget):
                 return keys[0]
         return ""
 
-    async def _create_ticket(self, order: Order) -> str:
+    async def _create_ticket(self, order: Order) -> tuple[str, str]:
+        """The new ticket, and what it had to do without."""
         cloud = await self._is_cloud()
         fields: dict[str, Any] = {
             "project": {"key": self._project},
@@ -149,13 +151,14 @@ class Jira(HttpTarget):
             "description": write_body(description_lines(order), cloud=cloud),
         }
         wanted = {**self._fields, **order.fields}
-        more = fill_fields(wanted, await self._read_fields()) if wanted else {}
+        more, unknown = fill_fields(wanted, await self._read_fields() if wanted else ())
         labels = more.pop("labels", [])
         fields |= {"labels": ["nvsx", label_of(order), *labels], **more}
         answer = await self._ask_jira("POST", "issue", {"fields": fields})
         if not answer.is_ok:
             raise self.http.refuse(answer, "the ticket", "see project, issueType and fields")
-        return str(answer.json["key"])
+        note = f"without {', '.join(unknown)}: this Jira has no such field" if unknown else ""
+        return str(answer.json["key"]), note
 
     async def _read_fields(self) -> Sequence[Mapping[str, Any]]:
         if self._known_fields is None:
