@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one answer a line: the table is read by its columns
 """What an answer means for the next try; what is shortened how; what a secret may show."""
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def test_words_are_shortened_at_their_ends(text: str, most: int, short: str) -> 
 
 
 def test_a_long_key_keeps_its_beginning_and_stays_different() -> None:
-    """Exactly as long as it may be: as it is. Longer: cut, and two that differ at the end differ."""
+    """Exactly as long as it may be: as it is. Longer: cut, and still different."""
     assert fit_key("k" * 255, 255) == "k" * 255
     one, two = (fit_key("k" * 300 + end, 255) for end in "ab")
     assert len(one) == len(two) == 255
