@@ -12,6 +12,7 @@ from tests.fakes.vendors import JiraStandIn, fails, resets_after_accept
 from nvsx.core.notify.order import FactsBlock, Order, OrderAction
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret
+from nvsx.notify.targets import jira_target
 from nvsx.notify.targets.jira_fields import write_body
 from nvsx.notify.targets.jira_target import Jira
 
@@ -21,6 +22,12 @@ async def jira(request: pytest.FixtureRequest) -> AsyncIterator[JiraStandIn]:
     """A Jira of either kind."""
     async with JiraStandIn(cloud=request.param) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look follows the first."""
+    monkeypatch.setattr(jira_target, "SEARCH_LAG", 0.0)
 
 
 @pytest.fixture
@@ -40,7 +47,6 @@ def make_target(jira: JiraStandIn, folder: Path, **more: Any) -> Jira:
         user=TargetSecret("tickets", None, "USER_NAME", folder, env) if jira.cloud else None,
         token=TargetSecret("tickets", None, "TOKEN", folder, env),
         project="INFRA",
-        search_lag=0.0,
         **more,
     )
 

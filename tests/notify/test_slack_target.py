@@ -105,16 +105,21 @@ async def test_a_failed_edit_is_no_failed_message(slack: SlackStandIn, bot: Slac
     assert len(slack.messages) == 2
 
 
+@pytest.mark.parametrize("replies", [0, 1], ids=["no trace", "a tombstone"])
 async def test_a_thread_whose_first_message_was_deleted_is_gone(
-    slack: SlackStandIn, bot: SlackBot
+    slack: SlackStandIn, bot: SlackBot, tmp_path: Path, replies: int
 ) -> None:
     """Slack would take the reply and show it to nobody: refused, so that a new thread begins."""
     first = await bot.deliver(order(1))
+    for number in range(replies):
+        await bot.deliver(order(10 + number, ref=first.ref))
     slack.delete_message(slack.messages[0].ts)
+    later = make_bot(slack, tmp_path)
     with pytest.raises(DeliveryRefused) as caught:
-        await bot.deliver(order(2, ref=first.ref))
+        await later.deliver(order(2, ref=first.ref))
+    await later.close()
     assert caught.value.gone
-    assert slack.messages == []
+    assert not any("message 2" in text for text in slack.texts)
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["first message", "reply"])

@@ -45,7 +45,7 @@ class Jira(HttpTarget):
 
     kind = "jira"
 
-    def __init__(  # noqa: PLR0913 - a place, an account and what a ticket is like
+    def __init__(
         self,
         name: str,
         url: str,
@@ -56,7 +56,6 @@ class Jira(HttpTarget):
         issue_type: str = "Task",
         fields: Mapping[str, str | Sequence[str]] = {},
         close_transition: str | None = None,
-        search_lag: float = SEARCH_LAG,
     ) -> None:
         super().__init__(name, VendorHttp(name, [token]))
         self._url = url.rstrip("/")
@@ -66,7 +65,6 @@ class Jira(HttpTarget):
         self._issue_type = issue_type
         self._fields = dict(fields)
         self._close_transition = close_transition
-        self._search_lag = search_lag
         self._cloud: bool | None = None
         self._known_fields: Sequence[Mapping[str, Any]] | None = None
 
@@ -132,7 +130,7 @@ class Jira(HttpTarget):
         asked = {"jql": jql, "maxResults": 2, "fields": ["status"]}
         for look in range(2 if order.unsure else 1):
             if look:
-                await asyncio.sleep(self._search_lag)
+                await asyncio.sleep(SEARCH_LAG)
             answer = await self._ask_jira("POST", path, asked)
             if not answer.is_ok:
                 raise self.http.refuse(answer, "the search for the incident's ticket")
