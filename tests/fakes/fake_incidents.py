@@ -14,6 +14,7 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
     RunJoined,
 )
 from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
@@ -90,7 +91,9 @@ class FakeIncidents:
         self._stories[cluster, node] = moved
         return Appended(moved, tuple(entries))
 
-    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+    async def append_note(
+        self, incident: str, note: IncidentNoted | PeopleTold, at: float
+    ) -> IncidentEntry:
         row = await self.row(incident)
         kept = self._entries[incident]
         entry = IncidentEntry(incident, kept[-1].seq + 1, at, note)

@@ -21,6 +21,7 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
     RunJoined,
     decode_incident_body,
     encode_incident_body,
@@ -163,8 +164,11 @@ def append_to_story(
     return Appended(StoredStory(story, position, open_id, last_id), tuple(entries))
 
 
-def append_note(db: Connection, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
-    """Append to an incident that may be over. Raises UsageError for an unknown id."""
+def append_note(
+    db: Connection, incident: str, note: IncidentNoted | PeopleTold, at: float
+) -> IncidentEntry:
+    """Append to an incident that may be over what decides nothing about it. Raises UsageError for
+    an unknown id."""
     row = read_row(db, incident)
     entries = read_entries(db, incident)
     entry = IncidentEntry(incident, entries[-1].seq + 1, at, note)

@@ -21,7 +21,7 @@ from nvsx.store import open_store, owner
 
 BUSY_TIMEOUT_S = 5.0
 """How long to wait for another process's lock, as `open_store` does."""
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The number of steps in `migrations`; a database of another number goes through `open_store`."""
 
 _COLUMNS = tuple(name for name in RunRow.__struct_fields__ if name != "alive")

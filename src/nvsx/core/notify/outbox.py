@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from nvsx.core.incident.incident_events import PeopleTold
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import OrderAction, Receipt
 
@@ -31,9 +32,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One message at one target.
 
     `number` grows with each accepted one and is never used again. `fallback`: the target is one of
-    `pageFallback`, and gets it only when no page of the list could be delivered in time. `begun` is
-    when the try that is not settled began, None for none. `role` is which of the incident's two
-    pages it opened, noted or closed, `action` what was done, both as of the last try.
+    `pageFallback`, and gets it only when no page of the list could be delivered in time. `accepted`
+    is when it was stored. `tries` counts those that were settled. `begun` is when the try that is
+    not settled began, None for none. `unsure`: an earlier try may have reached the vendor, and
+    nobody knows. `role` is which of the incident's two pages it opened, noted or closed, `action`
+    what was done, both as of the last try. `merged_into` is the delivery whose text has this one's.
     """
 
     number: int
@@ -42,29 +45,49 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     state: DeliveryState = "waiting"
     fallback: bool = False
+    accepted: float = 0.0
     due: float = 0.0
     tries: int = 0
     begun: float | None = None
+    unsure: bool = False
     reason: str = ""
     role: PageRole = ""
     action: OrderAction | Literal[""] = ""
     receipt: Receipt | None = None
     settled: float | None = None
+    merged_into: int = 0
 
     @property
     def is_open(self) -> bool:
         return self.state == "waiting"
 
 
+NOBODY = ""
+"""The target of a delivery that has none, so that a message nobody takes ends somewhere, too."""
+
+
+class AddressedTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One target of a message. `after` is how long it waits before it is due: a fallback's."""
+
+    name: str
+    kind: str = ""
+    fallback: bool = False
+    after: float = 0.0
+
+
 class Addressed(msgspec.Struct, frozen=True, kw_only=True):
-    """A message with the targets that it goes to: (name, kind, fallback)."""
+    """A message with the targets that it goes to."""
 
     message: Message
-    targets: tuple[tuple[str, str, bool], ...] = ()
+    targets: tuple[AddressedTarget, ...] = ()
 
 
 class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
-    """How a try ended, or that there will be none. See `Delivery` for the fields."""
+    """How a try ended, or that there will be none. See `Delivery` for the fields.
+
+    `tried` is false where nothing was sent: judged to wait, dropped, merged into another. What was
+    unsure before stays so then; after a try `unsure` says whether this one may have arrived.
+    """
 
     number: int
     state: DeliveryState
@@ -74,6 +97,8 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
     action: OrderAction | Literal[""] = ""
     receipt: Receipt | None = None
     unsure: bool = False
+    tried: bool = True
+    merged_into: int = 0
 
 
 class OutboxFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,25 +121,29 @@ class Outbox(Protocol):
         ...
 
     async def due(self, now: float, limit: int = 200) -> Sequence[Delivery]:
-        """Waiting deliveries that are due, oldest first, those that nobody is trying. Raises
-        StoreError."""
+        """Waiting deliveries that are due, pages first, then the oldest; those that nobody living
+        is trying. One that was put off in the future (the clock went back by more than
+        CLOCK_WENT_BACK) is due. Raises StoreError."""
         ...
 
     async def next_due(self) -> float | None:
-        """When the next waiting delivery is due; None for none. Raises StoreError."""
+        """When the next waiting delivery is due that nobody is trying; one that is being tried
+        counts when its try is too old to live. None for none. Raises StoreError."""
         ...
 
     async def begin_try(self, numbers: Sequence[int], owner: str, at: float) -> Sequence[Delivery]:
         """Take deliveries for a try, flushed to disk; those that are waiting and that no other
         living owner is trying. An owner that began a try more than TRY_LIMIT ago is dead.
-        The rows come back as they stood before: `begun` is not None for one whose try was cut.
-        Raises StoreError.
+        The rows come back as they stood before, in order: `begun` is not None for one whose try
+        was cut, and such a one is `unsure`. Raises StoreError.
         """
         ...
 
     async def settle(self, changes: Sequence[DeliveryChange], at: float) -> Sequence[Delivery]:
         """Write down how tries ended, flushed to disk; a delivered or would-be one is also told to
-        its incident (`PeopleTold`), in the same transaction. Raises StoreError.
+        its incident (`PeopleTold`), over or not, in the same transaction. One that is merged into
+        another is not: its words are in the other's. What is settled for good stays as it is.
+        The rows that changed. Raises StoreError.
         """
         ...
 
@@ -135,3 +164,32 @@ class Outbox(Protocol):
 TRY_LIMIT = 120.0
 """Seconds. No try lasts so long (a target's request is cut after 30), so who began one earlier and
 has not settled it was killed."""
+
+CLOCK_WENT_BACK = 60.0
+"""Seconds. Smaller corrections of the clock are usual, and shift a try by as much."""
+
+
+def told_of(delivery: Delivery) -> PeopleTold | None:
+    """What the incident's journal says of a settled delivery; None where it says nothing.
+
+    delivered to oncall, "open page", dedup key nvsx/u1/inc-7/watch → told oncall: open page (…).
+    """
+    receipt = delivery.receipt
+    if receipt is None or delivery.merged_into or delivery.state not in ("delivered", "would"):
+        return None
+    message = delivery.message
+    details: dict[str, object] = {
+        **msgspec.structs.asdict(receipt),
+        "message": message.kind,
+        "title": message.title,
+        "severity": message.severity,
+        "by": message.by,
+        "author": message.author,
+        "run": message.run,
+        "delivery": delivery.number,
+        "role": delivery.role,
+        "would": delivery.state == "would",
+    }
+    return PeopleTold(
+        target=delivery.target, what=delivery.action or "post", ref=receipt.ref, details=details
+    )
