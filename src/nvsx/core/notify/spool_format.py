@@ -21,7 +21,7 @@ import msgspec
 
 from nvsx.core import plain_text
 from nvsx.core.notify.message import Message, MessageKind, Severity
-from nvsx.core.notify.outbox import Delivery
+from nvsx.core.notify.outbox import NOBODY, Delivery
 
 ABOUT = "about.json"
 BELL = "bell"
@@ -121,7 +121,9 @@ def receipt_of_call(call: str, deliveries: tuple[Delivery, ...]) -> CallReceipt 
     A fallback that waits for the page to fail is not waited for once the page has arrived.
     """
     arrived = any(d.state in ("delivered", "would") for d in deliveries)
-    counted = [d for d in deliveries if not (d.fallback and arrived and d.is_open)]
+    counted = [
+        d for d in deliveries if d.target != NOBODY and not (d.fallback and arrived and d.is_open)
+    ]
     if any(d.is_open for d in counted):
         return None
     return CallReceipt(call=call, deliveries=tuple(map(_make_line, counted)))

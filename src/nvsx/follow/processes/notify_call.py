@@ -173,8 +173,8 @@ def claim_place(folder: str, asked: Asked, environ: Mapping[str, str]) -> tuple[
     """
     key = environ.get("NVSX_IDEMPOTENCY_KEY", "") or f"once-{time.time_ns()}-{os.getpid()}"
     if asked.key:
-        return f"{key}/{asked['key']}", ""
-    place = asked.kind + (f"@{asked['to']}" if asked.to else "")
+        return f"{key}/{asked.key}", ""
+    place = asked.kind + (f"@{asked.to}" if asked.to else "")
     start = f"{key}|{environ.get('NVSX_ATTEMPT', '1')}|{place}"
     claims = f"{folder}/claims/{hashlib.sha256(start.encode()).hexdigest()[:24]}"
     os.makedirs(f"{folder}/claims", mode=0o700, exist_ok=True)  # noqa: PTH103
