@@ -270,8 +270,9 @@ class RunContext:
         """What scripts learn of the incident; the cause in the words that notes have."""
         if self.incident is None:
             return {"NVSX_REPAIR_NO": "1"}
-        cause = self.incident.current.cause
+        current, cause = self.incident.current, self.incident.current.cause
         return {
+            "NVSX_INCIDENT_STATE": current.state,
             "NVSX_INCIDENT_ID": self.incident.incident,
             "NVSX_INCIDENT_FILE": str(self.artifacts.folder / "incident.json"),
             "NVSX_REPAIR_NO": str(self.repair_no),
