@@ -34,6 +34,15 @@ TITLE_KEPT, TEXT_KEPT = 1_000, 100_000
 """Characters. A long text is cut and never refused: a page must not be lost for its length."""
 
 
+CALL_OPTIONS: dict[str, frozenset[str]] = {
+    "page": frozenset({"--severity", "--title", "--text", "--to", "--key", "--wait"}),
+    "post": frozenset({"--title", "--text", "--to", "--key", "--wait"}),
+    "ticket": frozenset({"--title", "--text", "--to", "--field", "--key", "--wait"}),
+    "resolve": frozenset({"--text", "--key", "--wait"}),
+}
+"""What a hook's `nvsx notify KIND` takes."""
+
+
 class SpoolAbout(msgspec.Struct, frozen=True, kw_only=True):
     """Whose calls these are. `owner` is the process's name in the journal's leases."""
 
