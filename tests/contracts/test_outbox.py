@@ -57,6 +57,7 @@ class Kept:
         self.kill = kill
 
     async def begin_incident(self, node: str = "n1") -> str:
+        """Open an incident on a node; its id."""
         opened = IncidentOpened(key=f"k-{node}", node=node, by="fault")
         return (await self.incidents.append("c1", node, 0, (opened,), 50.0)).stored.open_id
 
@@ -82,16 +83,19 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 def message(call: str = "k/1", kind: MessageKind = "post", incident: str = "") -> Message:
+    """One message, `k/1` by default."""
     return Message(call=call, kind=kind, title=f"title of {call}", incident=incident, node="n1")
 
 
 async def accept(
     kept: Kept, one: Message, *targets: AddressedTarget, at: float = 100.0
 ) -> list[Delivery]:
+    """Store one message for these targets."""
     return list(await kept.outbox.accept([Addressed(message=one, targets=targets)], at))
 
 
 def receipt(account: str = "…1234") -> Receipt:
+    """The receipt of a page, sent with the key of that name."""
     return Receipt(
         target="oncall", kind="pagerduty", action="page", ref="dk-1", t=110.0, account=account
     )
@@ -103,6 +107,7 @@ def delivered(
     role: PageRole = "",
     account: str = "…1234",
 ) -> DeliveryChange:
+    """A try that the vendor took."""
     return DeliveryChange(
         number=number, state="delivered", action=action, role=role, receipt=receipt(account)
     )
@@ -273,7 +278,23 @@ async def test_deliveries_are_found_as_asked_for(kept: Kept) -> None:
     assert await numbers(limit=2) == [2, 3]
 
 
+async def test_what_goes_to_a_storm_is_found_by_the_storm(kept: Kept) -> None:
+    """And by the incident it is of; the incident's own page, thread and ticket have none of it."""
+    quiet = Message(call="k/2", kind="post", incident="i-1", storm="s-1")
+    await accept(kept, message("k/1", incident="i-1"), GPU_OPS)
+    await accept(kept, quiet, GPU_OPS)
+
+    async def numbers(**asked: str) -> list[int]:
+        return [d.number for d in await kept.outbox.deliveries(OutboxFilter(**asked))]  # type: ignore[arg-type]
+
+    assert await numbers(incident="i-1") == [1, 2]
+    assert await numbers(incident="s-1") == [2]
+    assert await numbers(subject="i-1") == [1]
+    assert await numbers(subject="s-1") == [2]
+
+
 async def told_in(kept: Kept, incident: str) -> list[PeopleTold]:
+    """What the incident's journal says of messages."""
     entries = await kept.incidents.entries(incident)
     return [e.body for e in entries if isinstance(e.body, PeopleTold)]
 

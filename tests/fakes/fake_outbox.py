@@ -105,6 +105,7 @@ class FakeOutbox:
                 reason=change.reason,
                 role=change.role,
                 action=change.action,
+                key=change.key,
                 receipt=change.receipt,
                 settled=None if change.state == "waiting" else at,
                 merged_into=change.merged_into,
@@ -130,7 +131,8 @@ class FakeOutbox:
         found = [
             _as_read(row)
             for row in self._rows.values()
-            if row.message.incident == (wanted.incident or row.message.incident)
+            if wanted.incident in ("", row.message.incident, row.message.subject)
+            and wanted.subject in ("", row.message.subject)
             and (row.is_open or not wanted.only_open)
             and (wanted.since is None or row.accepted >= wanted.since)
         ]
@@ -145,7 +147,7 @@ class FakeOutbox:
         for row in sorted(delivered, key=lambda r: (r.settled or 0.0, r.number)):
             verb, _, thing = row.action.partition(" ")
             account = row.receipt.account if row.receipt is not None else ""
-            key = (row.message.incident, row.target, f"{thing}{row.role}", account)
+            key = (row.message.subject, row.target, f"{thing}{row.role}", account)
             if verb == "open":
                 opened[key] = True
             elif verb == "close":

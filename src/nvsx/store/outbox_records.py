@@ -72,6 +72,7 @@ def as_delivery(row: Any) -> Delivery:
         reason=row["reason"],
         role=row["role"],
         action=row["action"],
+        key=row["vendor_key"],
         receipt=msgspec.json.decode(receipt, type=Receipt) if receipt else None,
         settled=row["settled"],
         merged_into=row["merged_into"],
@@ -100,7 +101,7 @@ def _insert_message(db: Connection, one: Addressed, at: float) -> None:
     db.execute(
         insert(outbox_messages).values(
             call=message.call,
-            incident=message.incident,
+            subject=message.subject,
             accepted=at,
             body=msgspec.json.encode(message).decode(),
         )
@@ -114,6 +115,7 @@ def _insert_message(db: Connection, one: Addressed, at: float) -> None:
             "kind": target.kind,
             "fallback": target.fallback,
             "incident": message.incident,
+            "subject": message.subject,
             "is_page": message.kind == "page",
             "state": "waiting",
             "due": at + target.after,
@@ -124,6 +126,7 @@ def _insert_message(db: Connection, one: Addressed, at: float) -> None:
             "reason": "",
             "role": "",
             "action": "",
+            "vendor_key": "",
             "account": "",
             "merged_into": 0,
             "receipt": "",
@@ -222,6 +225,7 @@ def _settle_one(db: Connection, change: DeliveryChange, at: float) -> bool:
         "reason": change.reason,
         "role": change.role,
         "action": change.action,
+        "vendor_key": change.key,
         "account": receipt.account if receipt is not None else "",
         "settled": None if change.state == "waiting" else at,
         "merged_into": change.merged_into,
@@ -239,7 +243,11 @@ def _settle_one(db: Connection, change: DeliveryChange, at: float) -> bool:
 def find_deliveries(db: Connection, wanted: OutboxFilter) -> list[Delivery]:
     query = DELIVERIES.order_by(_rows.number.desc()).limit(wanted.limit)
     if wanted.incident:
-        query = query.where(_rows.incident == wanted.incident)
+        query = query.where(
+            or_(_rows.incident == wanted.incident, _rows.subject == wanted.incident)
+        )
+    if wanted.subject:
+        query = query.where(_rows.subject == wanted.subject)
     if wanted.only_open:
         query = query.where(_WAITING)
     if wanted.since is not None:
@@ -254,7 +262,7 @@ def find_open_incidents(db: Connection) -> list[str]:
     closed = (
         select(closing.c.number)
         .where(
-            closing.c.incident == _rows.incident,
+            closing.c.subject == _rows.subject,
             closing.c.target == _rows.target,
             closing.c.state == "delivered",
             closing.c.action == closes,
@@ -265,15 +273,15 @@ def find_open_incidents(db: Connection) -> list[str]:
         .exists()
     )
     query = (
-        select(_rows.incident)
+        select(_rows.subject)
         .where(
             _rows.state == "delivered",
             _rows.action.in_(("open page", "open ticket")),
-            _rows.incident != "",
+            _rows.subject != "",
             ~closed,
         )
         .distinct()
-        .order_by(_rows.incident)
+        .order_by(_rows.subject)
     )
     return list(db.execute(query).scalars())
 
@@ -287,7 +295,7 @@ def forget_settled(db: Connection, before: float, limit: int) -> int:
     old = and_(
         outbox_messages.c.accepted < before,
         outbox_messages.c.call.not_in(young),
-        outbox_messages.c.incident.not_in(find_open_incidents(db)),
+        outbox_messages.c.subject.not_in(find_open_incidents(db)),
     )
     calls = list(
         db.execute(

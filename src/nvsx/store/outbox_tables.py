@@ -10,7 +10,7 @@ outbox_messages = Table(
     "outbox_messages",
     metadata,
     Column("call", Text, primary_key=True),
-    Column("incident", Text, nullable=False),
+    Column("subject", Text, nullable=False),
     Column("accepted", Float, nullable=False),
     # The Message as JSON; the columns above are for finding.
     Column("body", Text, nullable=False),
@@ -26,6 +26,7 @@ outbox_deliveries = Table(
     Column("fallback", Boolean, nullable=False),
     # Of the message, for finding.
     Column("incident", Text, nullable=False),
+    Column("subject", Text, nullable=False),
     Column("is_page", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("due", Float, nullable=False),
@@ -38,6 +39,7 @@ outbox_deliveries = Table(
     Column("reason", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("action", Text, nullable=False),
+    Column("vendor_key", Text, nullable=False),
     # Of the receipt, for finding: what one key opened, only that key closes.
     Column("account", Text, nullable=False),
     Column("settled", Float),

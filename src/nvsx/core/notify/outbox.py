@@ -36,7 +36,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     is when it was stored. `tries` counts those that were settled. `begun` is when the try that is
     not settled began, None for none. `unsure`: an earlier try may have reached the vendor, and
     nobody knows. `role` is which of the incident's two pages it opened, noted or closed, `action`
-    what was done, both as of the last try. `merged_into` is the delivery whose text has this one's.
+    what was done, both as of the last try. `key` is the
+    vendor's key that was used: what one key opened is closed by that key, also when the incident
+    has got another since. `merged_into` is the delivery whose text has this one's.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     role: PageRole = ""
     action: OrderAction | Literal[""] = ""
+    key: str = ""
     receipt: Receipt | None = None
     settled: float | None = None
     merged_into: int = 0
@@ -95,6 +98,7 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     role: PageRole = ""
     action: OrderAction | Literal[""] = ""
+    key: str = ""
     receipt: Receipt | None = None
     unsure: bool = False
     tried: bool = True
@@ -102,8 +106,11 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries are asked for; what is left out asks for nothing."""
+    """Which deliveries are asked for; what is left out asks for nothing. `incident`: those of its
+    messages, or of a storm's; `subject`: those that go to the page, thread and ticket of this
+    incident or storm."""
 
+    subject: str = ""
     incident: str = ""
     only_open: bool = False
     since: float | None = None
@@ -156,8 +163,8 @@ class Outbox(Protocol):
         ...
 
     async def open_incidents(self) -> Sequence[str]:
-        """Incidents that have a page or a ticket open at some target, by what was delivered: to be
-        closed when the incident is over, or orphans. Raises StoreError."""
+        """Incidents and storms that have a page or a ticket open at some target, by what was
+        delivered: to be closed when the incident is over, or orphans. Raises StoreError."""
         ...
 
 
