@@ -1,1 +1,1 @@
-"""How messages reach people: the hooks' spool, and what is outside of nvsx."""
+"""Telling people: what hooks hand over, the targets, and what delivers to them."""

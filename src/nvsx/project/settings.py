@@ -17,6 +17,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from nvsx.core import patterns
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Duration, Model, Text, Texts
+from nvsx.core.notify.notify_settings import NotifySettings
+from nvsx.core.notify.usual_variables import targets_of_environment
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.core.senders.message_fields import Extract
 from nvsx.core.senders.registry import SENDERS
@@ -140,6 +142,9 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     hooks: Hooks = Hooks()
     history: History = History()
+    notify: NotifySettings | None = Field(
+        None, description="Who is told; without it the variables that are set name the targets."
+    )
 
 
 #: Environment variable → the setting it replaces. Lists are separated by commas.
@@ -180,6 +185,11 @@ def load(root: Path, env: Mapping[str, str]) -> Settings:
         raise InvalidRunbook(FILE, problems)
     changes = {p: env[name] for name, p in ENVIRONMENT.items() if env.get(name)}
     return _with_environment(tree, changes) if changes else from_file
+
+
+def choose_notify_settings(settings: Settings, env: Mapping[str, str]) -> NotifySettings:
+    """`notify:` of the file, or the targets that the usual variables name."""
+    return targets_of_environment(env) if settings.notify is None else settings.notify
 
 
 def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:

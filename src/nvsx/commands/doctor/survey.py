@@ -51,7 +51,12 @@ from nvsx.project import cel, loader
 from nvsx.project.home import Home
 
 _SECONDS = 10
-_EXTRAS = {"convert": "anthropic", "mongo": "pymongo", "postgres": "psycopg"}
+_EXTRAS = {
+    "convert": "anthropic",
+    "mongo": "pymongo",
+    "notify": "apprise",
+    "postgres": "psycopg",
+}
 _SCRIPT_RULES = ("hook-", "script-", "no-interpreter", "cluster-write")
 
 

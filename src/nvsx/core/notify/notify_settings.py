@@ -42,6 +42,8 @@ class SlackTarget(_TargetSettings):
             )
         if bot and self.channel is None:
             raise ValueError("slack with a bot token needs a channel")
+        if hook and (self.channel is not None or self.url is not None):
+            raise ValueError("a webhook of slack has its channel and address in itself")
         return self
 
 
@@ -122,6 +124,8 @@ class AppriseTarget(_TargetSettings):
     def _one_url(self) -> AppriseTarget:
         if (self.url_file is None) == (self.url_env is None):
             raise ValueError("apprise has exactly one of urlFile, urlEnv")
+        if self.url is not None:
+            raise ValueError("an Apprise URL has its secret in it: urlFile or urlEnv, not url")
         return self
 
 
@@ -129,6 +133,14 @@ TargetSettings = Annotated[
     SlackTarget | PagerDutyTarget | OpsgenieTarget | JiraTarget | WebhookTarget | AppriseTarget,
     Field(discriminator="kind"),
 ]
+
+
+#: What a kind can be told, where it is not everything. A post at PagerDuty is a change event.
+_TAKES: dict[str, tuple[str, ...]] = {
+    "pagerduty": ("page", "post"),
+    "opsgenie": ("page",),
+    "jira": ("ticket",),
+}
 
 
 class DefaultTargets(Model):
@@ -148,13 +160,18 @@ class NotifySettings(Model):
 
     @model_validator(mode="after")
     def _known_targets(self) -> NotifySettings:
-        named = (
-            self.default.page,
-            self.default.page_fallback,
-            self.default.post,
-            self.default.ticket,
-        )
-        for name in (n for names in named for n in names):
-            if name not in self.targets:
-                raise ValueError(f"default names '{name}', and there is no such target")
+        named = {
+            "page": (*self.default.page, *self.default.page_fallback),
+            "post": self.default.post,
+            "ticket": self.default.ticket,
+        }
+        for kind, names in named.items():
+            for name in names:
+                if name not in self.targets:
+                    raise ValueError(f"default names '{name}', and there is no such target")
+                takes = _TAKES.get(target := self.targets[name].kind, (kind,))
+                if kind not in takes:
+                    raise ValueError(
+                        f"default sends each {kind} to '{name}', and {target} takes none"
+                    )
         return self
