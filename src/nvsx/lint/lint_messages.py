@@ -30,8 +30,8 @@ _HOW_TO_MOVE = (
 def check_messages(
     file: str, text: str, runbook: str, targets: Collection[str] | None
 ) -> Iterator[Finding]:
-    """What is wrong with the calls in a shell script; `targets` are the names of the project's, None
-    where they are not known."""
+    """What is wrong with the calls in a shell script. `targets` are the names of those that can be
+    told, None where they are not known."""
     for command in read_script(text).commands:
         words = command.words
         if command.program != "nvsx" or len(words) < 2 or words[1].literal != "notify":
@@ -44,7 +44,7 @@ def check_messages(
         yield _make_finding("warning", "copied-library", file, line, runbook, message, _HOW_TO_MOVE)
 
 
-def _make_finding(  # noqa: PLR0913, PLR0917 - a finding has these parts
+def _make_finding(
     severity: Severity, rule: str, file: str, line: int, runbook: str, message: str, hint: str
 ) -> Finding:
     return Finding(severity, rule, Problem(message, file, line, hint=hint), runbook)

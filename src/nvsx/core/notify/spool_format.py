@@ -69,6 +69,7 @@ class SpooledCall(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     incident: str = ""
     node: str = ""
+    cause: str = ""
     repair: int = 0
     late: bool = False
     asked: float = 0.0
@@ -116,6 +117,7 @@ def message_of_call(spooled: SpooledCall, about: SpoolAbout, mask: Callable[[str
         run=about.run,
         runbook=about.runbook,
         stage=spooled.stage,
+        cause=spooled.cause,
         repair=spooled.repair,
         late=spooled.late,
         rehearsal=about.rehearsal,

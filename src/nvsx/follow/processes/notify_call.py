@@ -204,6 +204,7 @@ def describe(call: str, asked: Asked, environ: Mapping[str, str]) -> dict[str, A
         "stage": stage,
         "incident": environ.get("NVSX_INCIDENT_ID", ""),
         "node": environ.get("NVSX_TARGET_NODE", ""),
+        "cause": environ.get("NVSX_CAUSE_CODE", ""),
         "repair": int(repair) if repair.isdigit() else 0,
         "late": environ.get("NVSX_LATE", "") == "1",
         "asked": time.time(),
