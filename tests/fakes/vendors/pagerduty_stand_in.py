@@ -92,7 +92,7 @@ class PagerDutyStandIn(VendorStandIn):
                 page.is_open = False
 
     async def handle(self, request: web.Request, body: bytes) -> web.Response:
-        if request.method == "GET" and request.path in ("/", "/v2/enqueue"):
+        if request.method in ("GET", "HEAD") and request.path in ("/", "/v2/enqueue"):
             return web.json_response({}, status=404 if request.path == "/" else 405)
         if len(body) > MOST_BYTES:
             raise WrongRequest("the event is too large", 413)

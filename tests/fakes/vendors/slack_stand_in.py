@@ -194,6 +194,8 @@ class SlackStandIn(VendorStandIn):
     def _take_hook(self, request: web.Request, body: bytes) -> web.Response:
         if request.path != self.hook_path:
             raise WrongRequest("invalid_token", 403)
+        if json.loads(body) == {}:
+            return web.Response(status=400, text="no_text")
         asked = self.parse(HookRequest, body)
         self.count_message()
         self._keep("C0GPUOPS", asked.text, json.loads(body).get("blocks") or [])

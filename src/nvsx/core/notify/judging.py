@@ -12,28 +12,24 @@ page open already, or three later posts waiting behind it. So each try is judged
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
-from nvsx.core.notify.facts_block import make_facts
-from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Send, Wait, Would
-from nvsx.core.notify.merging import (
-    merge_digest,
-    merge_fields,
-    merge_severity,
-    merge_texts,
-    merge_titles,
-    tell_clock,
-)
+from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Wait
+from nvsx.core.notify.merging import merge_digest, merge_severity, tell_clock
 from nvsx.core.notify.message import Message
-from nvsx.core.notify.order import FactsBlock, FactsLevel, Order, OrderAction
+from nvsx.core.notify.order import FactsBlock, Order
+from nvsx.core.notify.order_making import (
+    JudgeBench,
+    TargetTraits,
+    make_identity,
+    make_order,
+    send_order,
+)
 from nvsx.core.notify.outbox import NOBODY, TRY_LIMIT, Delivery, PageRole
 from nvsx.core.notify.subject import Subject, name_page, name_ticket
-from nvsx.core.notify.told_ledger import TargetLedger, ToldLedger, highest_severity
+from nvsx.core.notify.told_ledger import ToldLedger, highest_severity
 
 LATE_POSTS_REST = 15.0
 """Seconds. The hooks of stages that are over fire one after the other; their posts are one when no
@@ -42,41 +38,6 @@ LATE_POSTS_HELD = 120.0
 """Seconds. A catching-up that takes longer is told in parts."""
 LOOK_AGAIN = 5.0
 """Seconds. Somebody is sending a page at this moment: what closes it waits for how that ends."""
-
-#: What each kind of target can do of its own. A pager has no posts, a chat wakes nobody.
-TAKES: dict[str, frozenset[str]] = {
-    "slack": frozenset({"post"}),
-    "pagerduty": frozenset({"page"}),
-    "opsgenie": frozenset({"page"}),
-    "jira": frozenset({"ticket"}),
-    "webhook": frozenset({"page", "post", "ticket"}),
-    "apprise": frozenset({"page", "post"}),
-}
-
-
-class TargetTraits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judge has to know of a target."""
-
-    name: str
-    kind: str
-    facts: FactsLevel = "node"
-    has_threads: bool = False
-
-    def takes(self, what: str) -> bool:
-        return what in TAKES.get(self.kind, frozenset())
-
-
-class _Bench(NamedTuple):
-    """One target and one subject at one moment, and what was told there."""
-
-    about: Subject
-    ledger: ToldLedger
-    traits: TargetTraits
-    now: float
-
-    @property
-    def here(self) -> TargetLedger:
-        return self.ledger.at(self.traits.name)
 
 
 def judge(
@@ -92,8 +53,8 @@ def judge(
     these are settled, with the ledger as it is then: what a page opens decides what the next does.
     """
     if deliveries and deliveries[0].message.digest:
-        return tuple(_judge_digest(_Bench(about, ledger, traits, now), list(deliveries)))
-    bench = _Bench(about, ledger, traits, now)
+        return tuple(_judge_digest(JudgeBench(about, ledger, traits, now), list(deliveries)))
+    bench = JudgeBench(about, ledger, traits, now)
     said: list[Judgement] = []
     left: list[Delivery] = []
     for delivery in deliveries:
@@ -111,7 +72,7 @@ def judge(
     return tuple(said)
 
 
-def _judge_without_sending(bench: _Bench, delivery: Delivery) -> Judgement | None:
+def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement | None:
     message, number = delivery.message, (delivery.number,)
     if message.kind == "resolve" and not message.closes and not message.text:
         return Done(covers=number, reason="claim withdrawn; nvsx closes when it is over")
@@ -128,36 +89,47 @@ def _judge_without_sending(bench: _Bench, delivery: Delivery) -> Judgement | Non
     return None
 
 
-def _what_it_becomes(bench: _Bench, delivery: Delivery) -> str:
-    """What a message is at this target now. `over`: it was to wake somebody, and need not."""
+def _what_it_becomes(bench: JudgeBench, delivery: Delivery) -> str:
+    """What a message is at this target now. `overtaken`: a page that need wake nobody, a ticket
+    that need not be opened, where no post can be made of them."""
     message, traits = delivery.message, bench.traits
     if message.kind == "resolve":
         return "close" if message.closes else _post_or_nearest(bench)
-    asked_by_hand = message.by in ("person", "test")
-    if message.kind == "page":
-        if bench.about.is_over and not asked_by_hand:
-            return "post" if traits.takes("post") else "over"
-        for what in ("page", "post", "ticket"):
-            if traits.takes(what):
-                return what
+    if message.kind == "post":
+        return _post_or_nearest(bench)
+    if _is_overtaken(bench, delivery):
+        return "post" if traits.takes("post") else "overtaken"
+    preferred = ("page", "post", "ticket") if message.kind == "page" else ("ticket", "post")
+    return next((what for what in preferred if traits.takes(what)), "nothing")
+
+
+def _is_overtaken(bench: JudgeBench, delivery: Delivery) -> bool:
+    """Whether what it calls for is over: the incident, or for nvsx's own page the need of people.
+
+    12:25:30 nvsx pages, the pager is down · 12:26 NVSentinel's second attempt begins · 12:27 the
+    pager is back: nobody is woken. What a person asks for at this moment is never overtaken.
+    """
+    message, about = delivery.message, bench.about
+    if message.by in ("person", "test"):
+        return False
     if message.kind == "ticket":
-        known = bench.here.ticket is not None or delivery.unsure
-        if bench.about.is_over and not known and not asked_by_hand:
-            return "post" if traits.takes("post") else "over"
-        return next((w for w in ("ticket", "post") if traits.takes(w)), "nothing")
-    return _post_or_nearest(bench)
+        # A cut try may have made one: it is looked up, and told how it ended.
+        return about.is_over and bench.here.ticket is None and not delivery.unsure
+    called = message.by == "nvsx" and about.storm is None and about.incident is not None
+    return about.is_over or (called and not about.needs_people)
 
 
-def _post_or_nearest(bench: _Bench) -> str:
-    """A post where there are none goes to what is open there, silently."""
+def _post_or_nearest(bench: JudgeBench) -> str:
+    """A post where there are none goes on the ticket, or silently on the page that is open."""
     if bench.traits.takes("post"):
         return "post"
-    if bench.traits.takes("ticket") and bench.here.ticket is not None:
-        return "ticket"
+    if bench.traits.takes("ticket"):
+        late = bench.about.is_over and bench.here.ticket is None
+        return "nothing" if late else "ticket"
     return "note" if _find_open_page(bench) else "nothing"
 
 
-def _find_open_page(bench: _Bench) -> PageRole | None:
+def _find_open_page(bench: JudgeBench) -> PageRole | None:
     roles: tuple[PageRole, ...] = ("people", "watch")
     return next((role for role in roles if bench.here.open_page(role)), None)
 
@@ -165,25 +137,25 @@ def _find_open_page(bench: _Bench) -> PageRole | None:
 # --- pages ------------------------------------------------------------------------------------
 
 
-def _judge_pages(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_pages(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """One page for each role. While people are called, a page for less is a note on theirs."""
     role: PageRole = "people" if bench.about.needs_people else "watch"
     if role == "watch" and bench.here.open_page("people"):
         role = "people"
     page = bench.here.open_page(role)
     messages = [d.message for d in chosen]
-    order = _make_order(bench, chosen, "note page" if page else "open page")
+    order = make_order(bench, chosen, "note page" if page else "open page")
     if page is None:
         # Keyed as an earlier page of the role was: the pager shows it as the same trouble again.
         known = bench.here.pages.get(role)
         key = known.key if known is not None else _key_of_page(bench, messages[0], role)
-        return [_order_sending(chosen, replace(order, key=key), role)]
+        return [send_order(chosen, replace(order, key=key), role)]
     severity = highest_severity((page.severity, merge_severity(messages)))
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=severity)
-    return [_order_sending(chosen, order, role, _posts_beside(messages))]
+    return [send_order(chosen, order, role, _posts_beside(messages))]
 
 
-def _key_of_page(bench: _Bench, message: Message, role: str) -> str:
+def _key_of_page(bench: JudgeBench, message: Message, role: str) -> str:
     if message.by == "test":
         return name_page(f"test-{message.call}", role)
     return name_page(bench.about.key, role)
@@ -199,81 +171,86 @@ def _posts_beside(messages: Sequence[Message]) -> tuple[Message, ...]:
     )
 
 
-def _judge_over(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
-    """It ended before it could be delivered: nobody is woken, and a post says what there was."""
-    return [
-        Drop(
-            covers=(d.number,),
-            reason="the incident was over before it could be delivered; a post says it instead",
-            instead=()
-            if d.message.title in bench.ledger.titles
-            else (
-                replace(
-                    d.message,
-                    call=f"{d.message.call}/over",
-                    kind="post",
-                    to="",
-                    wanted="",
-                    by="nvsx",
-                    text="\n".join(filter(None, (d.message.text, _tell_overtaken(d.message)))),
-                ),
-            ),
-        )
-        for d in chosen
-    ]
+def _judge_overtaken(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
+    """Nobody is woken, and a post says what there was, unless one has said it already."""
+    judged: list[Judgement] = []
+    for delivery in chosen:
+        message = delivery.message
+        instead: tuple[Message, ...] = ()
+        if message.title not in bench.ledger.titles:
+            instead = (_make_post_instead(message),)
+        reason = "overtaken before it could be delivered; a post says it instead"
+        judged.append(Drop(covers=(delivery.number,), reason=reason, instead=instead))
+    return judged
+
+
+def _make_post_instead(message: Message) -> Message:
+    """Its call is that of the page, so that two pagers make one post of it."""
+    return replace(
+        message,
+        call=f"{message.call}/instead",
+        kind="post",
+        to="",
+        wanted="",
+        by="nvsx",
+        text="\n".join(filter(None, (message.text, _tell_overtaken(message)))),
+    )
 
 
 def _tell_overtaken(message: Message) -> str:
     return (
-        f"(a {message.kind} of {tell_clock(message.asked)}; it was over before it could be "
-        "delivered)"
+        f"({message.kind} of {tell_clock(message.asked)}: what it called for was over before it "
+        "could be delivered)"
     )
 
 
-def _judge_notes(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_notes(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """Posts for a pager that has the page open."""
     role = _find_open_page(bench)
     if role is None:
         return _judge_nothing(bench, chosen)
     page = bench.here.pages[role]
-    order = _make_order(bench, chosen, "note page")
+    order = make_order(bench, chosen, "note page")
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=page.severity)
-    return [_order_sending(chosen, order, role)]
+    return [send_order(chosen, order, role)]
 
 
-def _judge_nothing(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_nothing(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
+    """What nvsx says is said where it can be; what somebody asked for is given up in sight."""
     name, kind = bench.traits.name, bench.traits.kind
-    return [
-        GiveUp(
-            covers=(d.number,),
-            reason=f"{name} is a {kind} target and takes no {d.message.kind}: name another",
-        )
-        for d in chosen
-    ]
+    judged: list[Judgement] = []
+    for delivery in chosen:
+        message, number = delivery.message, (delivery.number,)
+        if message.by == "nvsx" or bench.traits.takes("ticket"):
+            judged.append(Drop(covers=number, reason=f"{name} has nothing open to say it on"))
+        else:
+            reason = f"{name} is a {kind} target and takes no {message.kind}: name another"
+            judged.append(GiveUp(covers=number, reason=reason))
+    return judged
 
 
 # --- tickets and posts ------------------------------------------------------------------------
 
 
-def _judge_tickets(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_tickets(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """Opened once; what comes later comments. A ticket that was closed is taken up again when
     people are needed anew, and not for every word."""
     ticket = bench.here.ticket
     if ticket is None:
-        order = _make_order(bench, chosen, "open ticket")
-        return [_order_sending(chosen, replace(order, key=name_ticket(bench.about.key)))]
+        order = make_order(bench, chosen, "open ticket")
+        return [send_order(chosen, replace(order, key=name_ticket(bench.about.key)))]
     since = bench.about.people_since
     order = replace(
-        _make_order(bench, chosen, "comment ticket"),
+        make_order(bench, chosen, "comment ticket"),
         key=ticket.key,
         ref=ticket.ref,
         link=ticket.link,
         reopen=bool(since) and ticket.said < since,
     )
-    return [_order_sending(chosen, order)]
+    return [send_order(chosen, order)]
 
 
-def _hold_late(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _hold_late(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """Posts about what is long over are held until the last of them is there, unless something
     new is to be said anyway."""
     if not all(d.message.late for d in chosen):
@@ -287,7 +264,7 @@ def _hold_late(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     return [Wait(covers=numbers, until=until, reason="held until all of it is there")]
 
 
-def _judge_digest(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_digest(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """One post over several incidents, and in no thread of theirs."""
     nowhere = [d for d in chosen if d.target == NOBODY or not bench.traits.takes("post")]
     if nowhere:
@@ -311,16 +288,20 @@ def _judge_digest(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
         unsure=any(d.unsure for d in chosen),
         at=bench.now,
     )
-    return [_order_sending(chosen, order)]
+    return [send_order(chosen, order)]
 
 
-def _judge_posts(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_posts(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """All that waits is one message."""
     held = _hold_late(bench, chosen)
     if held:
         return held
-    order = _make_order(bench, chosen, "post")
-    overtaken = [d.message for d in chosen if d.message.kind == "page" and bench.about.is_over]
+    order = make_order(bench, chosen, "post")
+    overtaken = [
+        d.message
+        for d in chosen
+        if d.message.kind in ("page", "ticket") and _is_overtaken(bench, d)
+    ]
     if overtaken:
         words = [order.text, *(_tell_overtaken(m) for m in overtaken)]
         order = replace(order, text="\n".join(filter(None, words)))
@@ -328,13 +309,13 @@ def _judge_posts(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     thread = bench.here.thread if bench.traits.has_threads else ""
     link = bench.here.thread_link if thread else ""
     order = replace(order, ref=thread, link=link, broadcast=loud)
-    return [_order_sending(chosen, order)]
+    return [send_order(chosen, order)]
 
 
 # --- the end ----------------------------------------------------------------------------------
 
 
-def _judge_closes(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
+def _judge_closes(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     """The first of them: each closes one thing."""
     one = chosen[0]
     message = one.message
@@ -349,82 +330,34 @@ def _judge_closes(bench: _Bench, chosen: list[Delivery]) -> list[Judgement]:
     return [_close_page(bench, one)]
 
 
-def _close_page(bench: _Bench, one: Delivery) -> Judgement:
+def _close_page(bench: JudgeBench, one: Delivery) -> Judgement:
     role: PageRole = "people" if one.message.closes == "people" else "watch"
     page = bench.here.open_page(role)
-    order = _make_order(bench, [one], "close page")
+    order = make_order(bench, [one], "close page")
     if page is not None:
         order = replace(order, key=page.key, ref=page.ref, link=page.link)
-        return _order_sending([one], order, role)
+        return send_order([one], order, role)
     if bench.here.maybe_paged and bench.traits.takes("page"):
         # A try of the page was cut: the pager may have it, and passes over what it has not.
         order = replace(order, key=_key_of_page(bench, one.message, role))
-        return _order_sending([one], order, role)
+        return send_order([one], order, role)
     return Drop(covers=(one.number,), reason=f"no {role} page is open at {bench.traits.name}")
 
 
-def _close_ticket(bench: _Bench, one: Delivery) -> Judgement:
+def _close_ticket(bench: JudgeBench, one: Delivery) -> Judgement:
     ticket = bench.here.ticket
     if ticket is None or not ticket.is_open:
         return Drop(covers=(one.number,), reason=f"no ticket is open at {bench.traits.name}")
     by_hand = one.message.by == "person"
     stays = bench.about.stays_open and not by_hand
-    order = _make_order(bench, [one], "comment ticket" if stays else "close ticket")
-    return _order_sending([one], replace(order, key=ticket.key, ref=ticket.ref, link=ticket.link))
+    order = make_order(bench, [one], "comment ticket" if stays else "close ticket")
+    return send_order([one], replace(order, key=ticket.key, ref=ticket.ref, link=ticket.link))
 
 
-# --- orders -----------------------------------------------------------------------------------
-
-
-def _make_order(bench: _Bench, chosen: Sequence[Delivery], action: OrderAction) -> Order:
-    """The order with the words of all, and the facts as they are now."""
-    messages = [d.message for d in chosen]
-    about, traits = bench.about, bench.traits
-    first = chosen[0]
-    node = about.node or messages[-1].node
-    title = merge_titles(messages)
-    if action == "post" and not traits.has_threads and about.subject:
-        title = " ".join(part for part in (node, about.subject) if part) + f": {title}"
-    return Order(
-        delivery=first.number,
-        identity=make_identity(first, about.key),
-        action=action,
-        title=title,
-        text=merge_texts(messages),
-        severity=merge_severity(messages),
-        facts=make_facts(about, traits.facts, bench.now),
-        fields=merge_fields(messages),
-        incident=about.subject,
-        node=node,
-        cluster=about.cluster,
-        broadcast=any(m.broadcast for m in messages),
-        unsure=any(d.unsure for d in chosen),
-        at=bench.now,
-    )
-
-
-def make_identity(delivery: Delivery, key: str) -> str:
-    """The same for each try, another for each delivery in the world: calls of two stores may be
-    alike, keys of incidents are not."""
-    parts = (key, delivery.message.call, delivery.target, f"{delivery.number}")
-    return "nvsx-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _order_sending(
-    chosen: Sequence[Delivery],
-    order: Order,
-    role: PageRole = "",
-    beside: tuple[Message, ...] = (),
-) -> Send | Would:
-    numbers = tuple(d.number for d in chosen)
-    made = Would if chosen[0].message.is_would else Send
-    return made(order=order, role=role, covers=numbers, beside=beside)
-
-
-_Decide = Callable[[_Bench, list[Delivery]], list[Judgement]]
+_Decide = Callable[[JudgeBench, list[Delivery]], list[Judgement]]
 #: In this order: who is woken is woken first, and what closes comes when all is said.
 _STEPS: tuple[tuple[str, _Decide], ...] = (
-    ("over", _judge_over),
+    ("overtaken", _judge_overtaken),
     ("nothing", _judge_nothing),
     ("page", _judge_pages),
     ("note", _judge_notes),

@@ -55,10 +55,10 @@ def merge_titles(messages: Sequence[Message]) -> str:
 
 
 def mark_title(message: Message) -> str:
-    """`[DRILL] Late: gpu-7 fell off the bus`."""
+    """`[DRILL] Late: gpu-7 fell off the bus`; words without a title begin with their first line."""
     mark = "[TEST] " if message.by == "test" else message.mark
     late = "Late: " if message.late else ""
-    return f"{mark}{late}{message.title}"
+    return f"{mark}{late}{message.title or message.text.strip().partition(chr(10))[0]}"
 
 
 def merge_texts(messages: Sequence[Message]) -> str:
@@ -105,7 +105,9 @@ def merge_digest(messages: Sequence[Message]) -> tuple[str, str]:
 
 
 def _tell_words(message: Message) -> list[str]:
-    words = message.text.strip().splitlines() if message.text.strip() else []
+    words = message.text.strip().splitlines()
+    if not message.title:
+        words = words[1:]
     if message.wanted:
         words.append(f'(asked for target "{message.wanted}", which nvsx.yaml does not have)')
     return words

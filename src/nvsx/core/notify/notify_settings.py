@@ -135,12 +135,8 @@ TargetSettings = Annotated[
 ]
 
 
-#: What a kind can be told, where it is not everything. A post at PagerDuty is a change event.
-_TAKES: dict[str, tuple[str, ...]] = {
-    "pagerduty": ("page", "post"),
-    "opsgenie": ("page",),
-    "jira": ("ticket",),
-}
+_PAGERS = ("pagerduty", "opsgenie")
+"""They take pages, and nothing else; the others take at least something like it."""
 
 
 class DefaultTargets(Model):
@@ -160,18 +156,12 @@ class NotifySettings(Model):
 
     @model_validator(mode="after")
     def _known_targets(self) -> NotifySettings:
-        named = {
-            "page": (*self.default.page, *self.default.page_fallback),
-            "post": self.default.post,
-            "ticket": self.default.ticket,
-        }
+        pages = (*self.default.page, *self.default.page_fallback)
+        named = {"page": pages, "post": self.default.post, "ticket": self.default.ticket}
         for kind, names in named.items():
             for name in names:
                 if name not in self.targets:
                     raise ValueError(f"default names '{name}', and there is no such target")
-                takes = _TAKES.get(target := self.targets[name].kind, (kind,))
-                if kind not in takes:
-                    raise ValueError(
-                        f"default sends each {kind} to '{name}', and {target} takes none"
-                    )
+                if kind != "page" and self.targets[name].kind in _PAGERS:
+                    raise ValueError(f"default sends each {kind} to '{name}', which takes pages")
         return self

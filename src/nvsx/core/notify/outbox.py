@@ -182,9 +182,11 @@ def told_of(delivery: Delivery) -> PeopleTold | None:
     delivered to oncall, "open page", dedup key nvsx/u1/inc-7/watch → told oncall: open page (…).
     """
     receipt = delivery.receipt
-    if receipt is None or delivery.merged_into or delivery.state not in ("delivered", "would"):
-        return None
     message = delivery.message
+    if receipt is None or delivery.state not in ("delivered", "would"):
+        return None
+    if delivery.merged_into and not message.digest:
+        return None  # its words are in the other's; of a digest each incident has its own line
     details: dict[str, object] = {
         **msgspec.structs.asdict(receipt),
         "message": message.kind,

@@ -288,7 +288,9 @@ def _say_end(asked: Speaking, now: float) -> Iterator[Message]:
     """Closes what was opened, and says so where something was told. What nobody was told of ends
     as quietly, but for what began and ended while nvsx was not watching."""
     incident = asked.incident
-    own = [m for m in asked.known if not m.storm and not m.digest and m.kind != "resolve"]
+    # What is asked for after the end (a postmortem's words, a person's page) is not ended by it.
+    told = [m for m in asked.known if m.asked <= (incident.ended_at or now)]
+    own = [m for m in told if not m.storm and not m.digest and m.kind != "resolve"]
     title = tell_how_it_ended(incident)
     closing: list[Closes] = []
     if any(m.kind == "page" for m in own):
@@ -298,7 +300,7 @@ def _say_end(asked: Speaking, now: float) -> Iterator[Message]:
     for closes in closing:
         resolve = _make_post(asked, now, ("over", closes), title)
         yield replace(resolve, kind="resolve", closes=closes)
-    if asked.known:
+    if told:
         text = _tell_history(incident)
         yield replace(_make_post(asked, now, ("over",), title, text), broadcast=True)
     elif incident.opened.late and not incident.opened.adopted and not asked.silenced:

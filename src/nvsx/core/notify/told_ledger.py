@@ -128,6 +128,46 @@ def fold_ledger(
     )
 
 
+class OpenThing(msgspec.Struct, frozen=True, kw_only=True):
+    """A page or a ticket that is open at a target. `orphan`: it cannot be closed with the account
+    that nvsx has now."""
+
+    target: str
+    what: str
+    key: str
+    ref: str = ""
+    link: str = ""
+    account: str = ""
+    opened: float = 0.0
+    orphan: bool = False
+
+
+def list_open_things(ledger: ToldLedger) -> tuple[OpenThing, ...]:
+    """What one incident or storm has open, for `notify list --open`, doctor and the metric."""
+    found: list[OpenThing] = []
+    for target, known in ledger.targets.items():
+        standing: list[tuple[str, PageStanding | TicketStanding]] = [
+            (f"{role} page", page) for role, page in known.pages.items()
+        ]
+        if known.ticket is not None:
+            standing.append(("ticket", known.ticket))
+        for what, one in standing:
+            if one.is_open:
+                found.append(
+                    OpenThing(
+                        target=target,
+                        what=what,
+                        key=one.key,
+                        ref=one.ref,
+                        link=one.link,
+                        account=one.account,
+                        opened=one.opened,
+                        orphan=isinstance(one, PageStanding) and one.orphan,
+                    )
+                )
+    return tuple(found)
+
+
 def highest_severity(severities: Iterable[Severity]) -> Severity:
     """Severity only rises."""
     return max(severities, key=SEVERITIES.index, default="warning")
@@ -145,7 +185,9 @@ def _after_delivery(known: TargetLedger, delivery: Delivery) -> TargetLedger:
         return _after_page(known, delivery, verb)
     if thing == "ticket":
         return _after_ticket(known, delivery, verb)
-    if delivery.action == "post" and not delivery.key and delivery.receipt is not None:
+    if delivery.message.digest or delivery.receipt is None:
+        return known  # a post over many incidents is nobody's thread
+    if delivery.action == "post" and not delivery.key:
         # A post is kept with the thread that it went to: one without opened another.
         receipt = delivery.receipt
         return replace(known, thread=receipt.ref, thread_link=receipt.link)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nvsx.core.notify.order import Order
-from nvsx.notify.targets.wording import body_lines, fit_key, shorten, title_of
+from nvsx.notify.targets.wording import body_lines, fit_key, identify, shorten, title_of
 
 LONGEST = 32_767
 """Characters of a description or comment. Of a document Jira counts more than its words, so the
@@ -28,8 +28,7 @@ def label_of(order: Order) -> str:
 
 def footer_of(order: Order) -> str:
     """A comment's last line: by it a comment is found again."""
-    identity = order.identity or f"{order.incident}/{order.delivery}"
-    return f"nvsx message {identity}"
+    return f"message {identify(order)}"
 
 
 def summary_of(order: Order) -> str:
@@ -105,10 +104,10 @@ def fill_fields(
     by_name |= {str(field["id"]).lower(): field for field in known}
     filled: dict[str, Any] = {}
     for name, value in wanted.items():
-        field = by_name.get(name.lower()) or by_name.get(f"{name.lower()}s")
-        if field is None:
+        found = by_name.get(name.lower()) or by_name.get(f"{name.lower()}s")
+        if found is None:
             raise LookupError(name)
-        filled[str(field["id"])] = _write_value(value, field.get("schema") or {})
+        filled[str(found["id"])] = _write_value(value, found.get("schema") or {})
     return filled
 
 

@@ -73,8 +73,8 @@ class Jira(HttpTarget):
     async def deliver(self, order: Order) -> Receipt:
         if order.action == "open ticket":
             return await self._open_ticket(order)
-        if order.action not in ("comment ticket", "close ticket", "post") or not order.ref:
-            raise self.refuse_action(order, "tickets and comments on them")
+        if order.action not in ("comment ticket", "close ticket"):
+            raise self.refuse_action(order, "tickets")
         if order.action == "close ticket":
             return await self._close_ticket(order)
         if order.reopen:

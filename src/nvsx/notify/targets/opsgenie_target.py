@@ -53,7 +53,7 @@ class Opsgenie(HttpTarget):
             text = shorten(summarise(order), MESSAGE)
             body = _describe_alert(order, alias, text)
             answer = await self._ask_opsgenie("POST", "", key, body)
-        elif order.action in ("note page", "close page", "post") and alias:
+        elif order.action in ("note page", "close page"):
             repeat = order.unsure and order.action != "close page"
             text = _word_note(order, repeat=repeat)
             what = "close" if order.action == "close page" else "notes"

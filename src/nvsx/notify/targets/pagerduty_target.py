@@ -1,8 +1,7 @@
-"""PagerDuty, by its Events API v2: pages, and change events for posts.
+"""PagerDuty, by its Events API v2.
 
 The key of the page does the rest: a trigger on an open one is added to it and wakes nobody, a
 resolve of none is dropped. So a repeat is harmless, whatever became of the try before.
-A post is a change event: it shows beside the service's incidents and wakes nobody either.
 """
 
 from __future__ import annotations
@@ -48,14 +47,12 @@ class PagerDuty(HttpTarget):
     async def deliver(self, order: Order) -> Receipt:
         key = self._key.read()
         dedup_key = fit_key(order.key or order.ref, DEDUP_KEY)
-        if order.action == "post":
-            return await self._tell_change(order, key)
         if order.action in ("open page", "note page"):
             event: dict[str, Any] = {"event_action": "trigger", **_describe_page(order)}
         elif order.action == "close page":
             event = {"event_action": "resolve"}
         else:
-            raise self.refuse_action(order, "pages and posts")
+            raise self.refuse_action(order, "pages")
         event = {"routing_key": key, "dedup_key": dedup_key, **event}
         answer = await self.http.request("POST", self._url, json_body=event)
         if not answer.is_ok:
@@ -64,27 +61,6 @@ class PagerDuty(HttpTarget):
         ref = str(said.get("dedup_key") or dedup_key)
         text = summarise(order) if order.action != "close page" else f"resolve {dedup_key}"
         return self.make_receipt(order, text, ref=ref, account=show_last(key))
-
-    async def _tell_change(self, order: Order, key: str) -> Receipt:
-        details = _describe_facts(order)
-        payload = {
-            "summary": shorten(summarise(order), SUMMARY),
-            "timestamp": stamp(order.at),
-            "source": "nvsx",
-            "custom_details": details,
-        }
-        event = {"routing_key": key, "payload": payload, "links": _make_links(order)}
-        url = self._url.removesuffix("/enqueue") + "/change/enqueue"
-        answer = await self.http.request("POST", url, json_body=event)
-        if not answer.is_ok:
-            raise self.http.refuse(answer, "the change event", _hint_of_key(key))
-        return self.make_receipt(
-            order,
-            summarise(order),
-            account=show_last(key),
-            repeat=order.unsure,
-            note="as a change event: it wakes nobody",
-        )
 
     async def check(self) -> str:
         """There is no harmless call with a routing key, so the key is only looked at."""

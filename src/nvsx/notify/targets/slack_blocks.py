@@ -9,6 +9,8 @@ from nvsx.core.notify.order import Order
 from nvsx.notify.targets.wording import (
     MAYBE_TWICE,
     body_lines,
+    fit_key,
+    identify,
     shorten,
     summarise,
     title_of,
@@ -22,7 +24,9 @@ TEXT = 2500
 FALLBACK = 1000
 """What a phone's lock screen and a screen reader get; Slack takes more, nobody reads it."""
 MARK = "nvsx_told"
-MARKED_BLOCK = 255
+NEWS = "nvsx_news"
+MOST_BLOCKS = 50
+BLOCK_ID = 255
 _ENTITY = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -93,9 +97,8 @@ def _mark_page(order: Order) -> str:
 
 
 def mark_of(order: Order) -> str:
-    """What tells this delivery from all others, in the message itself."""
-    identity = order.identity or f"{order.incident}/{order.delivery}"
-    return f"{MARK}/{identity}"[:MARKED_BLOCK]
+    """By this a message is known again: as the id of its last block, and in its metadata."""
+    return fit_key(identify(order), BLOCK_ID)
 
 
 def make_metadata(order: Order) -> dict[str, Any]:
@@ -111,15 +114,15 @@ def is_marked(message: dict[str, Any], mark: str) -> bool:
     return payload.get("mark") == mark or any(b.get("block_id") == mark for b in blocks)
 
 
-def mark_over(message: dict[str, Any], said: str) -> dict[str, Any]:
-    """A thread's first message as it is, below a line that says how it ended."""
-    line = fit_text(said, TITLE)
-    blocks = [b for b in message.get("blocks") or () if b.get("block_id") != "nvsx_over"]
-    over = {"type": "context", "elements": [{"type": "mrkdwn", "text": f"✓ *{line}*"}]}
-    return {
-        "text": f"✓ {line} · {message.get('text', '')}"[:SECTION],
-        "blocks": [{**over, "block_id": "nvsx_over"}, *blocks][:50],
-    }
+def add_news(message: dict[str, Any], order: Order) -> dict[str, Any]:
+    """A thread's first message as it is, below a line that says how things stand now."""
+    said = order.facts.headline or title_of(order)
+    as_of = f" ({as_of})" if (as_of := word_as_of(order)) else ""
+    line = f"*Now:* {fit_text(said, TITLE)}{as_of}"
+    element = {"type": "mrkdwn", "text": line}
+    news = {"type": "context", "elements": [element], "block_id": NEWS}
+    blocks = [b for b in message.get("blocks") or () if b.get("block_id") != NEWS]
+    return {"text": message.get("text") or line, "blocks": [news, *blocks][:MOST_BLOCKS]}
 
 
 def read_text(order: Order) -> str:

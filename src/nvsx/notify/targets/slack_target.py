@@ -1,9 +1,9 @@
 """Slack: an incoming webhook, or a bot token, which has threads, edits and a look-up.
 
-Whatever the order, Slack shows a message: a page looks like one, and a closed page or ticket says
-so. A webhook returns no id, so a message that may have been posted can only be marked as a
-possible repeat. A bot finds it again by the mark in its last block (`conversations.history`, where
-the app may read it).
+Whatever the order, Slack shows a message. What everybody is to read also renews the line of the
+thread's first message that says how things stand. A webhook returns no id, so a message that may
+have been posted can only be marked as a possible repeat. A bot finds it again by the mark in its
+last block (`conversations.history`, where the app may read it).
 
     03:12:00  first message of the incident: posted in the channel, ref C0123/1764299520.000100
     03:14:10  killed after posting a reply; the next try finds its mark in the thread: no repeat
@@ -22,16 +22,15 @@ from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret, show_last
 from nvsx.notify.targets.http_target import HttpTarget
 from nvsx.notify.targets.slack_blocks import (
+    add_news,
     is_marked,
     make_blocks,
     make_fallback,
     make_metadata,
     mark_of,
-    mark_over,
     read_text,
 )
 from nvsx.notify.targets.vendor_http import VendorHttp, read_wait
-from nvsx.notify.targets.wording import title_of
 
 API = "https://slack.com/api"
 #: Errors of Slack's own that pass.
@@ -131,8 +130,8 @@ class SlackBot(HttpTarget):
             body |= {"thread_ts": thread, "reply_broadcast": order.broadcast}
         said = await self._call_method("chat.postMessage", body)
         self._channel_id = channel_id = str(said["channel"])
-        if thread and order.action in ("close page", "close ticket"):
-            await self._mark_first_message(channel_id, thread, order)
+        if thread and order.broadcast:
+            await self._renew_first_message(channel_id, thread, order)
         return await self._make_receipt(order, channel_id, thread, str(said["ts"]), repeat=twice)
 
     async def _make_receipt(
@@ -198,13 +197,13 @@ class SlackBot(HttpTarget):
             asked["cursor"] = cursor
         return False
 
-    async def _mark_first_message(self, channel: str, thread: str, order: Order) -> None:
-        """Who scrolls by later sees at the first message how it ended. No more than a courtesy:
+    async def _renew_first_message(self, channel: str, thread: str, order: Order) -> None:
+        """Who scrolls by sees at the first message how things stand. No more than a courtesy:
         the words were delivered, so what fails here fails silently."""
         try:
             asked = {"channel": channel, "ts": thread, "limit": 1}
             said = await self._call_method("conversations.replies", asked)
-            changed = mark_over(said["messages"][0], title_of(order))
+            changed = add_news(said["messages"][0], order)
             await self._call_method("chat.update", {"channel": channel, "ts": thread, **changed})
         except (DeliveryDelayed, DeliveryRefused, LookupError):
             return

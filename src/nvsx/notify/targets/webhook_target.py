@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
-import re
 from time import time
 from urllib.parse import urlsplit
 
@@ -22,7 +20,7 @@ from nvsx.notify.target_secrets import TargetSecret, show_last
 from nvsx.notify.targets.http_target import HttpTarget
 from nvsx.notify.targets.vendor_http import VendorHttp
 from nvsx.notify.targets.webhook_event import make_event
-from nvsx.notify.targets.wording import plain_body, title_of
+from nvsx.notify.targets.wording import fit_key, identify, plain_body, title_of
 
 PREFIX = "whsec_"
 RECEIPT = 20_000
@@ -86,7 +84,4 @@ class Webhook(HttpTarget):
 
 def _make_id(order: Order) -> str:
     """The receiver's key against repeats. It is signed before a ".", so it has none itself."""
-    identity = order.identity or f"{order.incident or 'test'}-{order.delivery}"
-    if re.fullmatch(r"[\w/:-]{1,200}", identity):
-        return f"nvsx_{identity}"
-    return f"nvsx_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+    return fit_key(identify(order), 200).replace(".", "-")

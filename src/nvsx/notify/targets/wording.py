@@ -34,13 +34,18 @@ def fit_key(key: str, most: int) -> str:
     return f"{key[: most - 17]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
+def identify(order: Order) -> str:
+    """What tells this delivery from all others, the same in each try."""
+    return order.identity or f"nvsx-{order.incident or 'test'}-{order.delivery}"
+
+
 def stamp(at: float) -> str:
     """2026-11-20T03:14:07Z."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def word_as_of(order: Order) -> str:
-    """ "as of 03:12 UTC", "" without facts."""
+    """For example "as of 03:12 UTC"; nothing without facts."""
     if not order.facts.as_of:
         return ""
     return f"as of {datetime.fromtimestamp(order.facts.as_of, UTC):%H:%M} UTC"
