@@ -257,7 +257,9 @@ class Wizard:
         steps += ["nvsx doctor", "nvsx serve --mode watch"]
         for step in steps:
             self._tell_person(f"  {step}")
-        self._tell_person("Who is told stands under `notify:` in nvsx.yaml, or in SLACK_WEBHOOK_URL,")
+        self._tell_person(
+            "Who is told stands under `notify:` in nvsx.yaml, or in SLACK_WEBHOOK_URL,"
+        )
         self._tell_person("PAGERDUTY_ROUTING_KEY, JIRA_…: `nvsx notify test` sends one message.")
 
 
