@@ -21,7 +21,7 @@ from nvsx.commands.incidents_desk import open_incident_desk
 from nvsx.commands.notify import notify_desk
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import NvsxError, UsageError
-from nvsx.core.notify.outbox import Delivery
+from nvsx.core.notify.outbox import NOBODY, Delivery
 from nvsx.core.notify.told_words import tell_delivery
 from nvsx.core.plain_text import one_line
 from nvsx.follow.processes.notify_call import Asked, CallError, store_call
@@ -170,6 +170,11 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             None,
             SECONDS if asked.wait is None else asked.wait,
         )
+    if all(d.target == NOBODY for d in rows):
+        raise NvsxError(
+            f"nobody is told: no target takes a {asked.kind}",
+            f"name one in nvsx.yaml under notify.default.{asked.kind}, or with --to",
+        )
     for delivery in rows:
         typer.echo(tell_delivery(delivery))
     if any(d.is_open for d in rows):
@@ -178,7 +183,7 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             "or the next run",
             err=True,
         )
-    return 1 if notify_desk.has_reached_nobody(rows) else 0
+    return 1 if all(d.state == "given up" for d in rows) else 0
 
 
 @notify_app.command("list")
@@ -299,5 +304,5 @@ def _print_tested(each: notify_desk.Tested, home: Home) -> None:
         typer.echo(one_line(f"{each.target} ({each.kind}): {' · '.join(filter(None, parts))}"))
     if each.problem:
         mark = "NOT REACHED" if not each.receipts else "NOT CLOSED"
-        problem = home.masker.mask(each.problem).replace("\n", ": ")
+        problem = home.masker.mask(": ".join(map(str.strip, each.problem.split("\n"))))
         print(one_line(f"{each.target} ({each.kind}): {mark}: {problem}"), file=sys.stderr)

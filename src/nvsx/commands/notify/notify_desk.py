@@ -18,7 +18,7 @@ from nvsx.core.incident.incident_store import IncidentRow
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Order, OrderAction, Receipt
 from nvsx.core.notify.order_making import TAKES
-from nvsx.core.notify.outbox import NOBODY, Delivery, Outbox, OutboxFilter
+from nvsx.core.notify.outbox import Delivery, Outbox, OutboxFilter
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused, MessageTarget
 from nvsx.core.notify.told_ledger import OpenThing, fold_ledger, list_open_things
 from nvsx.follow.processes.notify_call import Asked
@@ -179,9 +179,3 @@ def _choose_actions(kind: str) -> tuple[OrderAction, ...]:
     if "post" in takes:
         return ("post",)
     return ("open page", "close page") if "page" in takes else ("open ticket", "close ticket")
-
-
-def has_reached_nobody(deliveries: Sequence[Delivery]) -> bool:
-    """Whether all of it was given up, or there was nobody to tell."""
-    real = [d for d in deliveries if d.target != NOBODY]
-    return not real or all(d.state == "given up" for d in real)
