@@ -171,6 +171,8 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             SECONDS if asked.wait is None else asked.wait,
         )
     if all(d.target == NOBODY for d in rows):
+        if asked.kind == "resolve":
+            raise NvsxError("no target has a page or ticket of it", "nvsx notify list --open")
         raise NvsxError(
             f"nobody is told: no target takes a {asked.kind}",
             f"name one in nvsx.yaml under notify.default.{asked.kind}, or with --to",
