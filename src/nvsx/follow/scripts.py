@@ -19,7 +19,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState
 from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult
 from nvsx.core.runbook.schema import Stage
-from nvsx.follow import evidence_keeper, messages
+from nvsx.follow import asked_messages, evidence_keeper
 from nvsx.follow.incident_file import write_incident
 from nvsx.follow.run_context import RunContext
 
@@ -142,7 +142,7 @@ async def _find_end(run: RunContext, hook: _Hook, begun: HookState) -> ScriptRes
     if result is None:
         await _clear_orphan(run, stage.id, begun, key)
         return None
-    await messages.take_in_messages(run)
+    await asked_messages.take_in_messages(run)
     note = f"{hook.path} ended while nvsx was away"
     run.queue_for_next_commit(j.NoteMade(stage=stage.id, code="ended-unseen", text=note))
     _take_report(run, stage.id, result)
@@ -251,7 +251,7 @@ async def _find_action_end(
     identity = ProcessIdentity(seen.pid, seen.started) if seen else None
     left = None if script.timeout is None else max(0.0, begun.began + script.timeout - run.now)
     result = await run.ports.scripts.find_end(script, identity, left)
-    await messages.take_in_messages(run)
+    await asked_messages.take_in_messages(run)
     return None if result is None or (result.ok and stage.expect) else result
 
 
@@ -303,7 +303,7 @@ async def _run_script(run: RunContext, script: Script, stage: str, name: str) ->
 
     cut = False
     try:
-        async with messages.hear_messages(run):
+        async with asked_messages.hear_messages(run):
             result = await run.ports.scripts.run(script, sink, started)
     except asyncio.CancelledError:
         if run.state.cancelled is None:
@@ -312,7 +312,7 @@ async def _run_script(run: RunContext, script: Script, stage: str, name: str) ->
         result = ScriptResult(exit_code=None, detail=f"stopped: {run.state.cancelled.reason}")
     finally:
         await pump.close()
-    await messages.take_in_messages(run)
+    await asked_messages.take_in_messages(run)
     _take_report(run, stage, result)
     return _Done(result, pump.text, cut)
 

@@ -259,10 +259,10 @@ class _Bell:
             # An end of our own to write to: without one the FIFO is at its end, and always ready.
             self._ends.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
         if len(self._ends) == 2:
-            asyncio.get_running_loop().add_reader(self._ends[0], self._hear)
+            asyncio.get_running_loop().add_reader(self._ends[0], self._hear_ring)
             self._task = asyncio.create_task(self._answer_rings())
 
-    def _hear(self) -> None:
+    def _hear_ring(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._ends[0], 4096)
         self._rung.set()

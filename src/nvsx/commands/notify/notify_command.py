@@ -78,7 +78,7 @@ def page(
       nvsx notify page --incident brave-gazelle --title "power cycle it, please" --to dc-hands
     """
     given = {"--title": title, "--severity": severity, "--text": text, "--to": to, "--key": key}
-    _tell(ctx.obj, "page", given, wait, incident)
+    _tell_people(ctx.obj, "page", given, wait, incident)
 
 
 @notify_app.command()
@@ -96,7 +96,7 @@ def post(
     Example: nvsx notify post --title "drained" --text "The reboot is next."
     """
     given = {"--title": title, "--text": text, "--to": to, "--key": key}
-    _tell(ctx.obj, "post", given, wait, incident)
+    _tell_people(ctx.obj, "post", given, wait, incident)
 
 
 @notify_app.command()
@@ -118,7 +118,9 @@ def ticket(
     Example: nvsx notify ticket --title "XID 79" --field component=gpu
     """
     given = {"--title": title, "--text": text, "--to": to, "--key": key}
-    _tell(ctx.obj, "ticket", given, wait, incident, [("--field", each) for each in field or ()])
+    _tell_people(
+        ctx.obj, "ticket", given, wait, incident, [("--field", each) for each in field or ()]
+    )
 
 
 @notify_app.command()
@@ -130,10 +132,10 @@ def resolve(
 
     Example: nvsx notify resolve --incident brave-gazelle --text "false alarm"
     """
-    _tell(ctx.obj, "resolve", {"--text": text, "--key": key}, wait, incident)
+    _tell_people(ctx.obj, "resolve", {"--text": text, "--key": key}, wait, incident)
 
 
-def _tell(
+def _tell_people(
     home: Home,
     kind: str,
     given: dict[str, str],
@@ -209,10 +211,12 @@ def list_messages(
       nvsx notify list --open -o json
     """
     as_json = wants_json(output)
-    asyncio.run(_list(ctx.obj, incident, limit, only_open=only_open, as_json=as_json))
+    asyncio.run(_print_list(ctx.obj, incident, limit, only_open=only_open, as_json=as_json))
 
 
-async def _list(home: Home, wanted: str, limit: int, *, only_open: bool, as_json: bool) -> None:
+async def _print_list(
+    home: Home, wanted: str, limit: int, *, only_open: bool, as_json: bool
+) -> None:
     async with open_incident_desk(home) as desk:
         row = await desk.find(wanted) if wanted else None
         with closing(open_store(home.state_dir)) as journal:
