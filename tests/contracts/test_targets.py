@@ -321,7 +321,7 @@ async def test_a_wrong_secret_is_refused_and_shown_to_nobody(bench: Bench, tmp_p
     """What the vendor does not know is refused, with a hint; the secret is in no text."""
     if not bench.tells_status:
         pytest.skip("what Apprise's URL leads to asks for no password here")
-    wrong = {name: "whsec_d3Jvbmctd3Jvbmctd3Jvbmc=" for name in bench.secrets}
+    wrong = dict.fromkeys(bench.secrets, "whsec_d3Jvbmctd3Jvbmctd3Jvbmc=")
     if "hook" in wrong:
         wrong = {"hook": bench.vendor.url + "/services/T0/B0/wrongwrongwrongwrongwrong"}
     if "key" in wrong:

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from nvsx.core import patterns
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Duration, Model, Text, Texts
-from nvsx.core.notify.notify_settings import NotifySettings
+from nvsx.core.notify.notify_settings import NotifySettings, find_misdirected
 from nvsx.core.notify.usual_variables import targets_of_environment
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.core.senders.message_fields import Extract
@@ -207,7 +207,8 @@ def find_target_names(root: Path, env: Mapping[str, str]) -> frozenset[str] | No
 
 
 def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
-    """What one source cannot know of itself: the kind its name implies, and CEL's verdict."""
+    """What one source cannot know of itself: the kind its name implies, and CEL's verdict; and
+    whether the targets that messages go to are there."""
     for name, source in settings.serve.sources.items():
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
@@ -222,6 +223,21 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
             if rule.cel and (wrong := cel.check_value(rule.cel)):
                 at = tree.positions.value((*rule_path, "cel"))
                 yield Problem(f"cel: {wrong}", FILE, *at)
+    yield from _notify_problems(settings, tree)
+
+
+def _notify_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
+    if settings.notify is None:
+        return
+    known = settings.notify.targets
+    for key, name, why in find_misdirected(settings.notify):
+        path: YamlPath = ("notify", "default", key)
+        written = tree.data["notify"]["default"][key]
+        if isinstance(written, list):
+            path = (*path, written.index(name))
+        hint = "" if name in known else find_nearest(name, known)
+        hint = hint or ("" if name in known else f"targets: {', '.join(known) or 'none'}")
+        yield Problem(f"default.{key}: {why}", FILE, *tree.positions.value(path), hint)
 
 
 def _rules_of(name: str, source: Source, tree: Tree) -> Iterator[tuple[Extract, YamlPath]]:

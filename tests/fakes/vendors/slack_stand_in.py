@@ -111,6 +111,7 @@ class SlackMessage:
     thread_ts: str = ""
     broadcast: bool = False
     metadata: dict[str, Any] | None = None
+    deleted: bool = False
 
     def as_dict(self, *, metadata: bool) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -123,7 +124,9 @@ class SlackMessage:
         }
         if self.thread_ts:
             found["thread_ts"] = self.thread_ts
-        if metadata and self.metadata:
+        if self.deleted:
+            found |= {"subtype": "tombstone", "text": "This message was deleted.", "blocks": []}
+        elif metadata and self.metadata:
             found["metadata"] = self.metadata
         return found
 
@@ -169,7 +172,12 @@ class SlackStandIn(VendorStandIn):
         return [m for m in self.messages if m.thread_ts == ts]
 
     def delete_message(self, ts: str) -> None:
-        self.messages = [m for m in self.messages if m.ts != ts]
+        """A person deletes it. Of a first message with replies a tombstone is left."""
+        for message in self.messages:
+            if message.ts == ts:
+                message.deleted = True
+        if not self.replies_to(ts):
+            self.messages = [m for m in self.messages if m.ts != ts]
 
     async def handle(self, request: web.Request, body: bytes) -> web.Response:
         if request.path.startswith("/services/"):

@@ -1,7 +1,7 @@
 """Gathers what doctor and setup judge: this machine, the project, the cluster.
 
-Only GETs reach the cluster. Whatever cannot be had becomes part of the survey, with its
-reason: `survey` raises nothing for a broken cluster, project or kubectl.
+Only GETs reach the cluster, and nothing is sent to people. Whatever cannot be had becomes part of
+the survey, with its reason: `survey` raises nothing for a broken cluster, project or kubectl.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from nvsx.commands.doctor.doctor_facts import (
     Trouble,
 )
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
+from nvsx.commands.doctor.surveyed_targets import survey_targets
 from nvsx.core.errors import ClusterError, InvalidRunbook, NvsxError, UsageError
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.follow.processes.kubectl_guard import install_guard
@@ -79,10 +80,15 @@ async def survey(home: Home, gateway: Gateway | None = None) -> Survey:
     target, chosen = await asyncio.to_thread(choose_target, home, gateway)
     unset = project.trouble or project.settings_trouble
     namespace = "" if unset else home.nvsentinel_namespace
-    cluster = (
-        await survey_cluster(chosen, namespace, project.store_uri) if chosen else ClusterSeen()
+    cluster, telling = await asyncio.gather(
+        survey_cluster(chosen, namespace, project.store_uri) if chosen else _see_no_cluster(),
+        survey_targets(home),
     )
-    return Survey(machine, target, cluster, project)
+    return Survey(machine, target, cluster, project, telling)
+
+
+async def _see_no_cluster() -> ClusterSeen:
+    return ClusterSeen()
 
 
 # --- this machine -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ variables that people have make the targets (`targets_of_environment`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -139,6 +140,16 @@ _PAGERS = ("pagerduty", "opsgenie")
 """They take pages, and nothing else; the others take at least something like it."""
 
 
+SETTINGS_OF_KIND: dict[str, type[_TargetSettings]] = {
+    "slack": SlackTarget,
+    "pagerduty": PagerDutyTarget,
+    "opsgenie": OpsgenieTarget,
+    "jira": JiraTarget,
+    "webhook": WebhookTarget,
+    "apprise": AppriseTarget,
+}
+
+
 class DefaultTargets(Model):
     """Who is told where a message names nobody. Each list is told all at once."""
 
@@ -154,14 +165,22 @@ class NotifySettings(Model):
     targets: dict[Text, TargetSettings] = Field({}, description="By name.")
     default: DefaultTargets = DefaultTargets()
 
-    @model_validator(mode="after")
-    def _known_targets(self) -> NotifySettings:
-        pages = (*self.default.page, *self.default.page_fallback)
-        named = {"page": pages, "post": self.default.post, "ticket": self.default.ticket}
-        for kind, names in named.items():
-            for name in names:
-                if name not in self.targets:
-                    raise ValueError(f"default names '{name}', and there is no such target")
-                if kind != "page" and self.targets[name].kind in _PAGERS:
-                    raise ValueError(f"default sends each {kind} to '{name}', which takes pages")
-        return self
+
+def find_misdirected(settings: NotifySettings) -> Iterator[tuple[str, str, str]]:
+    """Names in the default lists that lead nowhere: (the list's key, the name, why).
+
+    For example post: [oncall], where oncall is a pager: a post would never be read.
+    """
+    lists = {
+        "page": settings.default.page,
+        "pageFallback": settings.default.page_fallback,
+        "post": settings.default.post,
+        "ticket": settings.default.ticket,
+    }
+    for key, names in lists.items():
+        for name in names:
+            target = settings.targets.get(name)
+            if target is None:
+                yield key, name, f"there is no target '{name}'"
+            elif target.kind in _PAGERS and not key.startswith("page"):
+                yield key, name, f"'{name}' is a pager and takes no {key}"

@@ -91,24 +91,27 @@ def read_words(body: Any) -> str:
 
 def fill_fields(
     wanted: Mapping[str, str | Sequence[str]], known: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     """The fields of nvsx.yaml and of the order under Jira's ids, in the form of their types.
 
     A name is an id or what people see, in any case; `component` and `components` are the same.
     For example {component: gpu, Rack: r07} → {components: [{name: gpu}], customfield_10010: r07}.
-    Raises LookupError with the name that Jira does not have.
+    Beside them the names that Jira does not have: a ticket is worth more than one of its fields,
+    and a create that is refused for one burns an issue number.
     """
     by_name: dict[str, Mapping[str, Any]] = {}
     for field in known:
         by_name.setdefault(str(field.get("name", "")).lower(), field)
     by_name |= {str(field["id"]).lower(): field for field in known}
     filled: dict[str, Any] = {}
+    unknown: list[str] = []
     for name, value in wanted.items():
         found = by_name.get(name.lower()) or by_name.get(f"{name.lower()}s")
         if found is None:
-            raise LookupError(name)
+            unknown.append(name)
+            continue
         filled[str(found["id"])] = _write_value(value, found.get("schema") or {})
-    return filled
+    return filled, unknown
 
 
 def _write_value(value: str | Sequence[str], schema: Mapping[str, Any]) -> Any:

@@ -45,7 +45,7 @@ class Jira(HttpTarget):
 
     kind = "jira"
 
-    def __init__(  # noqa: PLR0913 - a place, an account and what a ticket is like
+    def __init__(
         self,
         name: str,
         url: str,
@@ -56,7 +56,6 @@ class Jira(HttpTarget):
         issue_type: str = "Task",
         fields: Mapping[str, str | Sequence[str]] = {},
         close_transition: str | None = None,
-        search_lag: float = SEARCH_LAG,
     ) -> None:
         super().__init__(name, VendorHttp(name, [token]))
         self._url = url.rstrip("/")
@@ -66,7 +65,6 @@ class Jira(HttpTarget):
         self._issue_type = issue_type
         self._fields = dict(fields)
         self._close_transition = close_transition
-        self._search_lag = search_lag
         self._cloud: bool | None = None
         self._known_fields: Sequence[Mapping[str, Any]] | None = None
 
@@ -88,7 +86,8 @@ class Jira(HttpTarget):
         found = await self._find_ticket(order)
         if found:
             return self._make_receipt(order, found, note="was there already")
-        return self._make_receipt(order, await self._create_ticket(order))
+        key, note = await self._create_ticket(order)
+        return self._make_receipt(order, key, note)
 
     async def _close_ticket(self, order: Order) -> Receipt:
         """Comment, then close. The comment is always looked for first: a try may have ended
@@ -106,7 +105,7 @@ class Jira(HttpTarget):
             order.ref, to_done=False
         ):
             found = await self._find_ticket(order, besides=order.ref)
-            new = found or await self._create_ticket(order)
+            new = found or (await self._create_ticket(order))[0]
             await self._link_tickets(order.ref, new)
             await self._write_comment(order, order.ref, look_first=True)
             return self._make_receipt(order, new, note=f"follows {order.ref}, which stays closed")
@@ -131,7 +130,7 @@ class Jira(HttpTarget):
         asked = {"jql": jql, "maxResults": 2, "fields": ["status"]}
         for look in range(2 if order.unsure else 1):
             if look:
-                await asyncio.sleep(self._search_lag)
+                await asyncio.sleep(SEARCH_LAG)
             answer = await self._ask_jira("POST", path, asked)
             if not answer.is_ok:
                 raise self.http.refuse(answer, "the search for the incident's ticket")
@@ -140,7 +139,8 @@ class Jira(HttpTarget):
                 return keys[0]
         return ""
 
-    async def _create_ticket(self, order: Order) -> str:
+    async def _create_ticket(self, order: Order) -> tuple[str, str]:
+        """The new ticket, and what it had to do without."""
         cloud = await self._is_cloud()
         fields: dict[str, Any] = {
             "project": {"key": self._project},
@@ -149,13 +149,14 @@ class Jira(HttpTarget):
             "description": write_body(description_lines(order), cloud=cloud),
         }
         wanted = {**self._fields, **order.fields}
-        more = fill_fields(wanted, await self._read_fields()) if wanted else {}
+        more, unknown = fill_fields(wanted, await self._read_fields() if wanted else ())
         labels = more.pop("labels", [])
         fields |= {"labels": ["nvsx", label_of(order), *labels], **more}
         answer = await self._ask_jira("POST", "issue", {"fields": fields})
         if not answer.is_ok:
             raise self.http.refuse(answer, "the ticket", "see project, issueType and fields")
-        return str(answer.json["key"])
+        note = f"without {', '.join(unknown)}: this Jira has no such field" if unknown else ""
+        return str(answer.json["key"]), note
 
     async def _read_fields(self) -> Sequence[Mapping[str, Any]]:
         if self._known_fields is None:

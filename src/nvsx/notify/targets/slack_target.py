@@ -160,15 +160,19 @@ class SlackBot(HttpTarget):
 
     async def _require_thread(self, channel: str, thread: str) -> None:
         """Raises DeliveryRefused (gone) when its first message was deleted: Slack takes such a
-        reply, and nobody ever sees it. Not looked at where the app may not read the channel."""
+        reply, and nobody ever sees it. With replies a tombstone is left in its place. Not looked at
+        where the app may not read the channel."""
         if monotonic() - self._seen.get(thread, -THREAD_SEEN) < THREAD_SEEN:
             return
         asked = {"channel": channel, "ts": thread, "limit": 1}
         try:
-            await self._call_method("conversations.replies", asked)
+            said = await self._call_method("conversations.replies", asked)
         except DeliveryRefused as exc:
             if exc.gone:
                 raise
+            said = {}
+        if any(m.get("subtype") == "tombstone" for m in said.get("messages", ())[:1]):
+            raise DeliveryRefused(f"{self.name}: the thread's first message was deleted", gone=True)
         self._seen[thread] = monotonic()
 
     async def _find_posted(self, order: Order, channel: str, thread: str) -> str | bool:

@@ -30,7 +30,6 @@ class TargetKind:
     """One kind. `per_minute`: messages that its vendor takes, as it publishes; a target of its own
     may be slower. `burst`: how many of them at once. A factory imports what it needs."""
 
-    settings: type[Any]
     make: Callable[[str, Any, MakeSecret], MessageTarget]
     per_minute: float
     burst: int = 1
@@ -90,14 +89,14 @@ def _make_apprise(name: str, settings: AppriseTarget, secret: MakeSecret) -> Mes
 
 TARGET_KINDS: Mapping[str, TargetKind] = {
     # One message a second and channel, short bursts are tolerated.
-    "slack": TargetKind(SlackTarget, _make_slack, per_minute=60, burst=3),
+    "slack": TargetKind(_make_slack, per_minute=60, burst=3),
     # About 120 a minute and key, counted over a minute that slides: a burst counts in full.
-    "pagerduty": TargetKind(PagerDutyTarget, _make_pagerduty, per_minute=110, burst=10),
-    "opsgenie": TargetKind(OpsgenieTarget, _make_opsgenie, per_minute=60, burst=3),
+    "pagerduty": TargetKind(_make_pagerduty, per_minute=110, burst=10),
+    "opsgenie": TargetKind(_make_opsgenie, per_minute=60, burst=3),
     # Each message is two or three requests.
-    "jira": TargetKind(JiraTarget, _make_jira, per_minute=60, burst=3),
-    "webhook": TargetKind(WebhookTarget, _make_webhook, per_minute=600, burst=10),
-    "apprise": TargetKind(AppriseTarget, _make_apprise, per_minute=60, burst=1),
+    "jira": TargetKind(_make_jira, per_minute=60, burst=3),
+    "webhook": TargetKind(_make_webhook, per_minute=600, burst=10),
+    "apprise": TargetKind(_make_apprise, per_minute=60, burst=1),
 }
 
 
@@ -107,7 +106,7 @@ def make_targets(
     root: Path = Path(),
     masker: Masker | None = None,
 ) -> dict[str, MessageTarget]:
-    """The targets by name. Nothing is read, imported or asked before one is used.
+    """The targets by name. No secret is read and nobody asked before one is used.
 
     Relative files start at `root`, the project. `masker` learns the secrets that are read.
     """

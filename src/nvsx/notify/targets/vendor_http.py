@@ -136,10 +136,7 @@ class VendorHttp:
         if json_body is not None:
             body = json.dumps(json_body).encode()
             headers["Content-Type"] = "application/json"
-        try:
-            place = URL(url, encoded=True)
-        except ValueError:
-            raise DeliveryRefused(self._word_error("its address is no URL")) from None
+        place = self._read_url(url)
         host = place.host or ""
         try:
             answer = await self._send_request(method, place, headers, body)
@@ -148,12 +145,19 @@ class VendorHttp:
         except TimeoutError:
             said = f"{host} did not answer within {WHOLE:.0f}s"
             raise DeliveryDelayed(self._word_error(said), unsure=True) from None
-        except aiohttp.InvalidURL:
-            raise DeliveryRefused(self._word_error("its address is no URL of the web")) from None
         except (aiohttp.ClientError, OSError) as exc:
             said = f"the connection to {host} broke before the answer: {exc or type(exc).__name__}"
             raise DeliveryDelayed(self._word_error(said), unsure=True) from None
         return self._judge_answer(host, answer)
+
+    def _read_url(self, url: str) -> URL:
+        try:
+            place = URL(url, encoded=True)
+            if place.scheme in ("http", "https") and place.host and place.port:
+                return place
+        except ValueError:
+            pass
+        raise DeliveryRefused(self._word_error("its address is no http or https URL"))
 
     async def _send_request(
         self, method: str, place: URL, headers: Mapping[str, str], body: bytes | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -87,13 +87,3 @@ def make_event(order: Order) -> WebhookEvent:
         facts=facts,
     )
     return WebhookEvent(type=_TYPES[order.action], timestamp=stamp(order.at), data=data)
-
-
-def event_schema() -> dict[str, Any]:
-    """JSON Schema of `WebhookEvent`, for receivers."""
-    schema = msgspec.json.schema(WebhookEvent)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What a webhook target of nvsx is sent",
-        **schema,
-    }
