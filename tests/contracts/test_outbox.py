@@ -227,6 +227,19 @@ async def test_a_try_that_failed_waits_for_the_next(kept: Kept) -> None:
     assert row.tries == 3
 
 
+async def test_what_may_have_arrived_stays_what_it_was(kept: Kept) -> None:
+    """A page of /people that was cut is so after further tries that say nothing of it."""
+    await accept(kept, message("k/1", "page"), ONCALL)
+    cut = DeliveryChange(
+        number=1, state="waiting", role="people", action="open page", key="n/people", unsure=True
+    )
+    await kept.outbox.settle([cut], 101.0)
+    [row] = await kept.outbox.settle([DeliveryChange(number=1, state="waiting")], 102.0)
+    assert (row.role, row.action, row.key, row.unsure) == ("people", "open page", "n/people", True)
+    [row] = await kept.outbox.settle([DeliveryChange(number=1, state="dropped")], 103.0)
+    assert (row.state, row.unsure) == ("dropped", True)
+
+
 async def test_what_is_put_off_without_a_try_counts_none(kept: Kept) -> None:
     """Judged to wait: no try more, and as sure as before."""
     await accept(kept, message(), GPU_OPS)

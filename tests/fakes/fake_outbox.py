@@ -95,6 +95,8 @@ class FakeOutbox:
             row = self._rows.get(change.number)
             if row is None or not row.is_open:
                 continue
+            if change.state == "waiting" and not change.action:
+                change = replace(change, role=row.role, action=row.action, key=row.key)  # noqa: PLW2901
             changed = replace(
                 row,
                 state=change.state,

@@ -231,6 +231,9 @@ def _settle_one(db: Connection, change: DeliveryChange, at: float) -> bool:
         "merged_into": change.merged_into,
         "receipt": msgspec.json.encode(receipt).decode() if receipt is not None else "",
     }
+    if change.state == "waiting" and not change.action:
+        for kept in ("role", "action", "vendor_key"):
+            del values[kept]
     if change.tried:
         # Once nobody knows, a later refusal tells nothing of the earlier try.
         values["unsure"] = or_(_rows.unsure, change.unsure)

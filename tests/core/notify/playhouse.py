@@ -15,7 +15,15 @@ from msgspec.structs import replace
 
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.notify.addressing import NotifyBook, address
-from nvsx.core.notify.judgement import Drop, Send, Wait, Would, settle_sent, settle_unsent
+from nvsx.core.notify.judgement import (
+    Drop,
+    Send,
+    Wait,
+    Would,
+    settle_failed,
+    settle_sent,
+    settle_unsent,
+)
 from nvsx.core.notify.judging import judge
 from nvsx.core.notify.merging import find_subject, group_deliveries, tell_clock
 from nvsx.core.notify.message import Message
@@ -25,8 +33,8 @@ from nvsx.core.notify.outbox import Delivery, DeliveryChange
 from nvsx.core.notify.subject import StormView, Subject
 from nvsx.core.notify.told_ledger import PageAnswer, fold_ledger
 
-#: up · down: nothing arrives · cut: it arrives, and the answer is lost.
-Weather = Literal["up", "down", "cut"]
+#: up · down: nothing arrives · cut: it arrives, and the answer is lost · killed: so, and nvsx too.
+Weather = Literal["up", "down", "cut", "killed"]
 BOOK = NotifyBook(
     kinds={
         "oncall": "pagerduty",
@@ -154,17 +162,15 @@ class Playhouse:
             if order.action.endswith("page"):
                 self.pagers[target].take(order, self.account)
             self.sent.append((target, order))
-        if isinstance(judged, Send) and weather != "up":
+        if isinstance(judged, Send) and weather == "killed":
+            # The next owner finds a try that was begun, and knows no more of it.
+            due = now + RETRY_AFTER
             return tuple(
-                DeliveryChange(
-                    number=n,
-                    state="waiting",
-                    due=now + RETRY_AFTER,
-                    reason="503",
-                    unsure=weather == "cut",
-                )
+                DeliveryChange(number=n, state="waiting", due=due, unsure=True)
                 for n in judged.covers
             )
+        if isinstance(judged, Send) and weather != "up":
+            return settle_failed(judged, now + RETRY_AFTER, "503", unsure=weather == "cut")
         ref = order.ref or f"ref-{order.delivery}"
         receipt = Receipt(
             target=target, kind="", action=order.action, ref=ref, t=now, account=self.account
@@ -174,6 +180,8 @@ class Playhouse:
     def _settle(self, changes: Iterable[DeliveryChange], now: float) -> None:
         for change in changes:
             row = self.deliveries[change.number]
+            if change.state == "waiting" and not change.action:
+                change = replace(change, role=row.role, action=row.action, key=row.key)  # noqa: PLW2901
             assert row.is_open, f"delivery {row.number} was settled twice"
             self.deliveries[change.number] = replace(
                 row,

@@ -58,12 +58,11 @@ def removed() -> IncidentState:
 
 def delivery(number: int, kind: MessageKind = "page", **more: Any) -> Delivery:
     """One that waits at its target since noon."""
-    row = {k: more.pop(k) for k in tuple(more) if k in Delivery.__struct_fields__}
+    row: dict[str, Any] = {k: more.pop(k) for k in tuple(more) if k in Delivery.__struct_fields__}
     given: dict[str, Any] = {"call": f"c/{number}", "title": f"t{number}", "incident": "i-1"}
     message = Message(kind=kind, asked=NOON, node="gpu-1", **(given | more))
-    return Delivery(
-        **({"number": number, "target": "oncall", "kind": "", "message": message} | row)
-    )
+    defaults: dict[str, Any] = {"number": number, "target": "oncall", "kind": ""}
+    return Delivery(message=message, **(defaults | row))
 
 
 def told(

@@ -28,7 +28,7 @@ from tests.core.notify.telling import Telling
 
 from nvsx.core.incident.deciding import WatchMemory
 from nvsx.core.incident.incident_events import ADOPTED_BY_HAND, IncidentNoted
-from nvsx.core.incident.sight import SeenChain
+from nvsx.core.incident.sight import SeenChain, SeenRepair
 from nvsx.core.notify.outbox import PageRole
 from nvsx.core.notify.told_ledger import PageAnswer
 
@@ -87,7 +87,7 @@ def test_a_failed_repair_and_a_second_that_works() -> None:
 
 def three_failures(told: Telling) -> Telling:
     """At 12:25, 12:45 and 13:05; each is followed by another request a minute later."""
-    gone = (failed("e1", "timeout"),)
+    gone: tuple[SeenRepair, ...] = (failed("e1", "timeout"),)
     told.at(1500, repairs=gone).hook("page", "gpu-1: attempt 1 failed")
     told.at(1560, repairs=(*gone, sent("e1", "u2")))
     gone = (*gone, failed("e1", "timeout", "u2"))
@@ -117,7 +117,7 @@ def test_a_page_that_was_closed_at_the_pager_pages_again() -> None:
     closed: tuple[PageRole, float] = ("people", NOON + 2000)
     told.house.answers.append(PageAnswer(target="oncall", role=closed[0], at=closed[1]))
     pager = told.house.pagers["oncall"]
-    gone = (failed("e1", "timeout"),)
+    gone: tuple[SeenRepair, ...] = (failed("e1", "timeout"),)
     told.at(1500, repairs=gone).hook("page", "gpu-1: attempt 1 failed")
     told.at(1560, repairs=(*gone, sent("e1", "u2")))
     del pager.open[f"nvsx/{told.line.incident.key}/people"]
@@ -276,9 +276,9 @@ def test_an_adopted_incident_pages_when_it_changes() -> None:
     line = Timeline(looking=False)
     line.memory = WatchMemory(adopting=True)
     told = Telling(line)
-    down = {"missing": frozenset({"janitor"})}
+    down = SeenChain(missing=("janitor",))
     told.at(0, faults=(fault("SysLogsXIDError", "79", "e1"),), session=session("e1"))
-    told.at(15, chain=SeenChain(**down)).wait(HOUR, every=300)  # type: ignore[arg-type]
+    told.at(15, chain=down).wait(HOUR, every=300)
     assert told.line.incident.state == "needs people"
     assert told.house.woken() == []
     told.at(HOUR + 60, chain=SeenChain(), repairs=(reboot("e1"),))
@@ -293,7 +293,7 @@ def test_a_person_who_adopts_is_paged_for_what_needs_people() -> None:
     line = Timeline(looking=False)
     line.memory = WatchMemory(adopting=True)
     told = Telling(line)
-    chain = SeenChain(missing=frozenset({"janitor"}))
+    chain = SeenChain(missing=("janitor",))
     told.at(0, faults=(fault("SysLogsXIDError", "79", "e1"),), session=session("e1"), chain=chain)
     told.wait(300)
     assert told.house.woken() == []

@@ -88,6 +88,27 @@ def settle_sent(sent: Send | Would, receipt: Receipt) -> tuple[DeliveryChange, .
     )
 
 
+def settle_failed(
+    sent: Send, due: float, reason: str, *, unsure: bool = False
+) -> tuple[DeliveryChange, ...]:
+    """How a try is written down that is to be made again at `due`. One that may have arrived keeps
+    what it was: a page of /people is not tried again as one of /watch, which would wake twice."""
+    order = sent.order
+    return tuple(
+        DeliveryChange(
+            number=number,
+            state="waiting",
+            due=due,
+            reason=reason,
+            action=order.action if unsure else "",
+            role=sent.role if unsure else "",
+            key=order.key if unsure else "",
+            unsure=unsure,
+        )
+        for number in sent.covers
+    )
+
+
 def settle_unsent(judged: Drop | GiveUp | Done | Wait) -> tuple[DeliveryChange, ...]:
     """How it is written down that nothing was sent."""
     if isinstance(judged, Wait):

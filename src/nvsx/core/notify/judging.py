@@ -138,17 +138,23 @@ def _find_open_page(bench: JudgeBench) -> PageRole | None:
 
 
 def _judge_pages(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
-    """One page for each role. While people are called, a page for less is a note on theirs."""
+    """One page for each role. While people are called, a page for less is a note on theirs. What
+    may have arrived is tried again as what it was: the same key wakes nobody twice."""
     role: PageRole = "people" if bench.about.needs_people else "watch"
     if role == "watch" and bench.here.open_page("people"):
         role = "people"
+    cut = [d for d in chosen if d.unsure and d.role]
+    if cut:
+        role = cut[0].role
+        chosen = [d for d in cut if d.role == role]
     page = bench.here.open_page(role)
     messages = [d.message for d in chosen]
     order = make_order(bench, chosen, "note page" if page else "open page")
     if page is None:
         # Keyed as an earlier page of the role was: the pager shows it as the same trouble again.
         known = bench.here.pages.get(role)
-        key = known.key if known is not None else _key_of_page(bench, messages[0], role)
+        key = known.key if known is not None else chosen[0].key if cut else ""
+        key = key or _key_of_page(bench, messages[0], role)
         return [send_order(chosen, replace(order, key=key), role)]
     severity = highest_severity((page.severity, merge_severity(messages)))
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=severity)
@@ -162,10 +168,18 @@ def _key_of_page(bench: JudgeBench, message: Message, role: str) -> str:
 
 
 def _posts_beside(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """A pager is silent about a note, so that everybody reads it where posts are read. The call is
-    that of the page: two pagers make one post of it."""
+    """A pager is silent about a note, so that everybody reads it where posts are read; of a storm
+    only who reads its thread. The call is that of the page: two pagers make one post of it."""
     return tuple(
-        replace(m, call=f"{m.call}/note", kind="post", to="", wanted="", by="nvsx", broadcast=True)
+        replace(
+            m,
+            call=f"{m.call}/note",
+            kind="post",
+            to="",
+            wanted="",
+            by="nvsx",
+            broadcast=not m.storm,
+        )
         for m in messages
         if m.kind == "page" and m.by != "test"
     )
@@ -337,9 +351,10 @@ def _close_page(bench: JudgeBench, one: Delivery) -> Judgement:
     if page is not None:
         order = replace(order, key=page.key, ref=page.ref, link=page.link)
         return send_order([one], order, role)
-    if bench.here.maybe_paged and bench.traits.takes("page"):
+    if role in bench.here.maybe_paged and role not in bench.here.pages:
         # A try of the page was cut: the pager may have it, and passes over what it has not.
-        order = replace(order, key=_key_of_page(bench, one.message, role))
+        key = bench.here.maybe_paged[role] or _key_of_page(bench, one.message, role)
+        order = replace(order, key=key)
         return send_order([one], order, role)
     return Drop(covers=(one.number,), reason=f"no {role} page is open at {bench.traits.name}")
 

@@ -89,7 +89,9 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
     """How a try ended, or that there will be none. See `Delivery` for the fields.
 
     `tried` is false where nothing was sent: judged to wait, dropped, merged into another. What was
-    unsure before stays so then; after a try `unsure` says whether this one may have arrived.
+    unsure before stays so then; after a try `unsure` says whether this one may have arrived. A
+    delivery that waits on keeps role, key and action of before where none are given: a page whose
+    try was cut is tried again as what it was.
     """
 
     number: int

@@ -49,14 +49,15 @@ class TicketStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetLedger(msgspec.Struct, frozen=True, kw_only=True):
-    """What one target knows. `maybe_paged`: a try of a page was cut, and the pager may have it.
-    `trying`: pages and tickets that somebody is sending at this moment, by number."""
+    """What one target knows. `maybe_paged`: roles of which a try was cut, with the key it had (""
+    for not known); the pager may have a page that no receipt tells of. `trying`: pages and tickets
+    that somebody is sending at this moment, by number."""
 
     pages: Mapping[PageRole, PageStanding] = {}
     ticket: TicketStanding | None = None
     thread: str = ""
     thread_link: str = ""
-    maybe_paged: bool = False
+    maybe_paged: Mapping[PageRole, str] = {}
     trying: tuple[int, ...] = ()
 
     def open_page(self, role: PageRole) -> PageStanding | None:
@@ -237,7 +238,8 @@ def _after_ticket(known: TargetLedger, delivery: Delivery, verb: str) -> TargetL
 
 
 def _after_cut_try(known: TargetLedger, delivery: Delivery) -> TargetLedger:
-    """A page of which a try was cut may be open at the pager, also when it was dropped since."""
+    """A page of which a try was cut may be open at the pager, also when it was dropped since, or
+    delivered as another."""
     kind = delivery.message.kind
     if kind == "page" and delivery.merged_into and delivery.role in known.pages:
         page = known.pages[delivery.role]
@@ -248,8 +250,15 @@ def _after_cut_try(known: TargetLedger, delivery: Delivery) -> TargetLedger:
     trying = known.trying
     if kind in ("page", "ticket") and delivery.is_open and delivery.begun is not None:
         trying = (*trying, delivery.number)
-    paged = kind == "page" and delivery.unsure and delivery.state != "delivered"
-    return replace(known, trying=trying, maybe_paged=known.maybe_paged or paged)
+    maybe = dict(known.maybe_paged)
+    if kind == "page" and delivery.unsure:
+        # After a kill -9 nobody knows as which of the two it was sent.
+        roles: tuple[PageRole, ...] = (delivery.role,) if delivery.role else ("watch", "people")
+        if delivery.state == "delivered":
+            roles = ("watch", "people")
+        for role in roles:
+            maybe[role] = delivery.key if delivery.role == role else maybe.get(role, "")
+    return replace(known, trying=trying, maybe_paged=maybe)
 
 
 def _after_answer(known: TargetLedger, answer: PageAnswer) -> TargetLedger:
