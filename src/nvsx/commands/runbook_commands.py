@@ -61,7 +61,8 @@ def lint(
     as_json = wants_json(output)
     catalog = loader.discover(home.project.root)
     names = [_entry_name(catalog, name) for name in runbook or ()]
-    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate)
+    targets = settings.find_target_names(home.project.root, home.env)
+    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate, targets=targets)
     if not names:
         slow = settings.slow_patterns(home.project.root, home.env)
         findings += [linter.Finding("error", "slow-pattern", problem, "") for problem in slow]

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +24,7 @@ from nvsx.core.runbook.catalog import LoadedRunbook, shown
 from nvsx.lint import kube_writes
 from nvsx.lint.bash_tree import read_script
 from nvsx.lint.findings import Finding, Severity, error, warning
+from nvsx.lint.lint_messages import check_messages
 
 _MAX_BYTES = 1024 * 1024
 _SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
@@ -65,8 +66,14 @@ def _all_named(book: LoadedRunbook) -> Iterator[ScriptFile]:
             yield ScriptFile(book, path, "script", ("stages", i, "action", "script"))
 
 
-def check_files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> Iterator[Finding]:
-    """Everything about the files of these runbooks; without `shellcheck` in milliseconds."""
+def check_files(
+    books: Sequence[LoadedRunbook],
+    *,
+    shellcheck: bool = True,
+    targets: Collection[str] | None = None,
+) -> Iterator[Finding]:
+    """Everything about the files of these runbooks; without `shellcheck` in milliseconds.
+    `targets` are the names of those that can be told, None where they are not known."""
     seen: set[Path] = set()
     to_check: list[ScriptFile] = []
     for book in books:
@@ -86,6 +93,9 @@ def check_files(books: Sequence[LoadedRunbook], *, shellcheck: bool = True) -> I
                     to_check.append(script)  # shellcheck knows no zsh
                 if script.kind != "script":
                     yield from _check_cluster_writes(script, text)
+                if is_shell(script.path, text):
+                    shell = text.decode("utf-8", "replace")
+                    yield from check_messages(script.file, shell, book.name, targets)
     if shellcheck:
         yield from _run_shellcheck(to_check)
 

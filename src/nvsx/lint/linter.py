@@ -34,11 +34,13 @@ def lint(
     evaluate: Evaluate = no_expressions,
     *,
     shellcheck: bool = True,
+    targets: Collection[str] | None = None,
 ) -> list[Finding]:
     """The findings about the runbooks called `names` (all, when empty), in file order.
 
     All of the catalog is looked at for what concerns several, such as ambiguous routing.
-    shellcheck takes seconds; doctor and setup leave it out.
+    shellcheck takes seconds; doctor and setup leave it out. `targets` are the names of those that
+    can be told, None where they are not known.
     """
     books = [b for b in catalog if isinstance(b, LoadedRunbook)]
     wanted = [b for b in books if not names or b.name in names]
@@ -51,7 +53,7 @@ def lint(
     for book in wanted:
         for rule in _RULES:
             found += rule(book, words)
-    found += lint_hooks.check_files(wanted, shellcheck=shellcheck)
+    found += lint_hooks.check_files(wanted, shellcheck=shellcheck, targets=targets)
     found += lint_rules.find_ties(books, evaluate)
     found += lint_rules.find_shared_nicknames(books)
     kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]

@@ -1,1 +1,1 @@
-"""Telling people: the targets, and what delivers to them."""
+"""Telling people: what hooks hand over, the targets, and what delivers to them."""

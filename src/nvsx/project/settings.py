@@ -192,6 +192,20 @@ def choose_notify_settings(settings: Settings, env: Mapping[str, str]) -> Notify
     return targets_of_environment(env) if settings.notify is None else settings.notify
 
 
+USUAL_TARGETS = ("slack", "pagerduty", "opsgenie", "jira")
+"""What targets are called that the usual variables name; which are set differs by machine."""
+
+
+def find_target_names(root: Path, env: Mapping[str, str]) -> frozenset[str] | None:
+    """The names that `nvsx notify --to` may have in a project; None where its settings are broken,
+    which is said elsewhere."""
+    try:
+        settings = load(root, env)
+    except UsageError:
+        return None
+    return frozenset(USUAL_TARGETS if settings.notify is None else settings.notify.targets)
+
+
 def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
     """What one source cannot know of itself: the kind its name implies, and CEL's verdict; and
     whether the targets that messages go to are there."""

@@ -19,6 +19,7 @@ from contextlib import (
 from nvsx.core.errors import UsageError
 from nvsx.follow.one_daemon import hold_daemon_lock
 from nvsx.follow.workplace import open_workplace
+from nvsx.notify.message_desk import make_run_spools
 from nvsx.project.home import Home
 from nvsx.serve.daemon import Daemon, MakeView
 from nvsx.serve.serve_options import ServeOptions, modes_of
@@ -36,7 +37,9 @@ async def open_daemon(
     """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
     modes = modes_of(home, options)
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(open_workplace(home))
+        world = await stack.enter_async_context(
+            open_workplace(home, make_spool=make_run_spools(home))
+        )
         if options.live_hooks and not world.where.sandbox:
             raise UsageError(
                 f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",

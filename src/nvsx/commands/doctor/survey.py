@@ -48,7 +48,7 @@ from nvsx.lint import lint_hooks, linter
 from nvsx.lint.coverage import Coverage, find_coverage
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
-from nvsx.project import cel, loader
+from nvsx.project import cel, loader, settings
 from nvsx.project.home import Home
 
 _SECONDS = 10
@@ -58,7 +58,14 @@ _EXTRAS = {
     "notify": "apprise",
     "postgres": "psycopg",
 }
-_SCRIPT_RULES = ("hook-", "script-", "no-interpreter", "cluster-write")
+_SCRIPT_RULES = (
+    "hook-",
+    "script-",
+    "no-interpreter",
+    "cluster-write",
+    "message-",
+    "unknown-target",
+)
 
 
 def trouble(error: NvsxError) -> Trouble:
@@ -183,9 +190,10 @@ def survey_project(home: Home) -> ProjectSeen:
         return ProjectSeen(root="", kind="", trouble=trouble(error))
     books = [e for e in catalog if isinstance(e, LoadedRunbook)]
     scripts = {f.path for book in books for f in lint_hooks.list_named_files(book)}
+    targets = settings.find_target_names(project.root, home.env)
+    found = linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False, targets=targets)
     findings = [
-        Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES))
-        for f in linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False)
+        Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES)) for f in found
     ]
     seen = ProjectSeen(
         root=str(project.root),

@@ -32,6 +32,7 @@ from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
+from nvsx.notify.message_desk import make_run_spools
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.run_door import open_own_keeper
@@ -72,7 +73,7 @@ async def run_by_hand(
     loaded = check(home, options)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
-        open_workplace(home, sandbox) as workplace,
+        open_workplace(home, sandbox, make_run_spools(home)) as workplace,
         open_own_keeper(workplace) as door,
     ):
         run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
