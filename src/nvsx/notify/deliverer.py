@@ -22,7 +22,6 @@ import msgspec
 
 from nvsx.core.errors import StoreError
 from nvsx.core.masking import Masker
-from nvsx.core.notify.addressing import NotifyBook, address, split_resolve
 from nvsx.core.notify.judgement import (
     GiveUp,
     Judgement,
@@ -52,6 +51,7 @@ SEND_LIMIT = 40.0
 ROUNDS = 20
 """Orders of one subject at one target in a row; then others have their turn."""
 
+Accept = Callable[[Sequence[Message]], Awaitable[object]]
 AskSubject = Callable[[str], Awaitable[Subject]]
 OnSettled = Callable[[Sequence[Delivery]], None]
 
@@ -72,25 +72,20 @@ class DeliveryTarget(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class DeliveryPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom messages go to: the targets by name, and the lists."""
-
-    targets: Mapping[str, DeliveryTarget] = {}
-    book: NotifyBook = NotifyBook()
-
-
 class Deliverer:
-    """`accept` messages; `run` delivers until it is cancelled.
+    """`run` delivers until it is cancelled; `nudge` it when something was accepted.
 
-    `ask_subject` gives what messages are about as it is now, by the id of an incident or a storm.
-    `owner` names this process in the outbox. `on_settled` hears of everything that is settled or
-    put off; it must not wait.
+    `accept` takes in what is said instead of, or beside, something else. `ask_subject` gives what
+    messages are about as it is now, by the id of an incident or a storm. `owner` names this
+    process in the outbox. `on_settled` hears of everything that is settled or put off; it must not
+    wait.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ports, wired once
         self,
         outbox: Outbox,
-        plan: DeliveryPlan,
+        targets: Mapping[str, DeliveryTarget],
+        accept: Accept,
         ask_subject: AskSubject,
         clock: Clock,
         *,
@@ -100,37 +95,23 @@ class Deliverer:
         chance: random.Random | None = None,
     ) -> None:
         self._outbox = outbox
-        self._plan = plan
+        self._targets = targets
+        self._accept = accept
         self._ask_subject = ask_subject
         self._clock = clock
         self._owner = owner
         self._masker = masker or Masker()
         self._on_settled = on_settled
         self._chance = chance or random.Random()  # noqa: S311 - it spreads tries, and hides nothing
-        self._nudge = asyncio.Event()
-        self._waiting: dict[str, dict[str, list[Delivery]]] = {}
+        self._news = asyncio.Event()
         self._workers: dict[str, _TargetWorker] = {}
         self._settled = asyncio.Event()
 
     # --- what others do ---------------------------------------------------------------------
 
-    async def accept(self, messages: Sequence[Message]) -> Sequence[Delivery]:
-        """Address and store messages, masked and flushed to disk, to be delivered at once.
-        Raises StoreError."""
-        addressed = []
-        for message in (part for m in messages for part in split_resolve(m)):
-            masked = self._masker.value(message)
-            known: Sequence[Delivery] = ()
-            if masked.kind == "resolve" and masked.closes:
-                known = await self._outbox.deliveries(
-                    OutboxFilter(subject=masked.subject, limit=None)
-                )
-            addressed.append(address(masked, self._plan.book, known))
-        if not addressed:
-            return ()
-        accepted = await self._outbox.accept(addressed, self._clock.now())
-        self._nudge.set()
-        return accepted
+    def nudge(self) -> None:
+        """Look at the outbox now."""
+        self._news.set()
 
     async def until_delivered(self, incidents: Iterable[str], seconds: float) -> Sequence[Delivery]:
         """Wait until nothing waits for these incidents, `seconds` at most; what still does."""
@@ -151,13 +132,13 @@ class Deliverer:
         as unsure."""
         async with asyncio.TaskGroup() as group:
             while True:
-                self._nudge.clear()
+                self._news.clear()
                 pause = LOOK_EVERY
                 try:
                     pause = await self._hand_out(group)
                 except StoreError as error:
                     log.warning("nothing can be delivered now: %s", error)
-                await self._wait_for(self._nudge, pause)
+                await self._wait_for(self._news, pause)
 
     async def _hand_out(self, group: asyncio.TaskGroup) -> float:
         """Give what is due to the workers; seconds until the next look."""
@@ -220,7 +201,7 @@ class Deliverer:
     def _judge(
         self, name: str, rows: Sequence[Delivery], about: Subject, ledger: ToldLedger
     ) -> tuple[Judgement, ...]:
-        known = self._plan.targets.get(name)
+        known = self._targets.get(name)
         if known is None and name != NOBODY:
             reason = f"nvsx.yaml has no target {name} any more"
             return (GiveUp(covers=tuple(d.number for d in rows), reason=reason),)
@@ -233,7 +214,7 @@ class Deliverer:
                 continue
             instead = getattr(one, "instead", ())
             if instead:
-                await self.accept(instead)
+                await self._accept(instead)
             await self._settle(settle_unsent(one))
 
     async def _try_order(self, name: str, covers: Sequence[int]) -> _Outcome:
@@ -270,8 +251,8 @@ class Deliverer:
         about: Subject,
     ) -> _Outcome:
         if sent.beside:
-            await self.accept(sent.beside)
-        known = self._plan.targets[name]
+            await self._accept(sent.beside)
+        known = self._targets[name]
         if isinstance(sent, Would):
             text = "\n".join(filter(None, (sent.order.title, sent.order.text)))
             receipt = Receipt(
@@ -324,7 +305,7 @@ class Deliverer:
         self._settled = asyncio.Event()
 
     def make_allowance(self, name: str) -> Allowance:
-        known = self._plan.targets.get(name)
+        known = self._targets.get(name)
         now = self._clock.now()
         if known is None:
             return Allowance(6000.0, 100, now)
@@ -337,10 +318,6 @@ class Deliverer:
     @property
     def clock(self) -> Clock:
         return self._clock
-
-    def ask_anew(self) -> None:
-        """Look at the outbox now."""
-        self._nudge.set()
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -395,7 +372,7 @@ class _TargetWorker:
                 self._waiting.clear()
             else:
                 self._failures = 0
-            self._deliverer.ask_anew()
+            self._deliverer.nudge()
 
     async def _until_allowed(self) -> None:
         while wait := self._allowance.take(self._deliverer.clock.now()):
