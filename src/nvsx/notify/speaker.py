@@ -62,7 +62,7 @@ class IncidentSpeaker:
         self._clock = clock
         self._routed = routed
         self._live = live
-        self._is_silenced = is_silenced
+        self.is_silenced = is_silenced
         self._storm_of = storm_of
         self._states: dict[str, IncidentState] = {}
         self._due: dict[str, float] = {}
@@ -72,6 +72,14 @@ class IncidentSpeaker:
         """What an incident has become. Never waits."""
         self._states[incident] = state
         self._due[incident] = self._clock.now()
+        self._news.set()
+
+    def look_again(self, node: str) -> None:
+        """Ask anew what is to be said of a node: it is silenced no more."""
+        now = self._clock.now()
+        for incident, state in self._states.items():
+            if state.opened.node == node:
+                self._due[incident] = now
         self._news.set()
 
     async def run(self) -> None:
@@ -107,7 +115,7 @@ class IncidentSpeaker:
             incident_id=incident,
             incident=state,
             known=known,
-            silenced=self._is_silenced(state.opened.node),
+            silenced=self.is_silenced(state.opened.node),
             routed=self._routed,
             storm=storm,
         )
