@@ -77,6 +77,9 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
     if message.kind == "resolve" and not message.closes and not message.text:
         return Done(covers=number, reason="claim withdrawn; nvsx closes when it is over")
     if delivery.target == NOBODY:
+        if message.is_would:
+            reason = f"no target takes a {message.kind}, so nobody would be told"
+            return Done(covers=number, reason=reason)
         if message.by == "nvsx":
             return Drop(covers=number, reason=f"no target takes a {message.kind}")
         return GiveUp(
