@@ -1,4 +1,3 @@
-
 """What lint says of `nvsx notify` in hooks."""
 
 from __future__ import annotations

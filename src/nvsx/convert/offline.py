@@ -102,7 +102,7 @@ def _list_channels(lines: Sequence[HookLine]) -> tuple[str, ...]:
     named = sorted({name for text in posted for name in p.CHANNEL.findall(text)})
     if len(named) < 2:
         return ()
-    return (f"posts for {', '.join(named)} all go to the targets for posts: `--to` names another",)
+    return (f"posts for {', '.join(named)} all go to the targets for posts",)
 
 
 def _write_notes(fault: page_faults.PageFault, routed: str) -> tuple[str, ...]:

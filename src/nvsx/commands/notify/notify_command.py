@@ -25,8 +25,10 @@ from nvsx.core.notify.outbox import NOBODY, Delivery
 from nvsx.core.notify.told_words import tell_delivery
 from nvsx.core.plain_text import one_line
 from nvsx.follow.processes.notify_call import Asked, CallError, store_call
+from nvsx.follow.workplace import SystemClock
 from nvsx.notify.message_desk import open_message_desk, take_in_left_messages
 from nvsx.notify.targets.target_registry import make_targets
+from nvsx.notify.telling import open_telling
 from nvsx.project.home import Home
 from nvsx.project.settings import choose_notify_settings
 from nvsx.screens.text_tables import print_table
@@ -169,7 +171,7 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             open_message_desk(home, journal),
             outbox_of(journal),
             notify_desk.make_persons_message(row, asked, home.masker.mask),
-            None,
+            lambda: open_telling(home, journal, SystemClock()),
             SECONDS if asked.wait is None else asked.wait,
         )
     if all(d.target == NOBODY for d in rows):

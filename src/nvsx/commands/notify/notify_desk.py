@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from nvsx.commands.incidents_desk import IncidentDesk
@@ -18,7 +19,7 @@ from nvsx.core.incident.incident_store import IncidentRow
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Order, OrderAction, Receipt
 from nvsx.core.notify.order_making import TAKES
-from nvsx.core.notify.outbox import Delivery, Outbox, OutboxFilter
+from nvsx.core.notify.outbox import NOBODY, Delivery, Outbox, OutboxFilter
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused, MessageTarget
 from nvsx.core.notify.told_ledger import OpenThing, fold_ledger, list_open_things
 from nvsx.follow.processes.notify_call import Asked
@@ -28,8 +29,8 @@ OTHERS_FIRST = 2.0
 """Seconds that a living daemon has to deliver; then this process does it by itself."""
 LOOK_AGAIN = 0.1
 
-Deliver = Callable[[float], Awaitable[None]]
-"""Delivers what is due for at most so many seconds."""
+Deliver = Callable[[], AbstractAsyncContextManager[object]]
+"""Delivers what is due for as long as it is open."""
 
 
 def make_persons_message(row: IncidentRow, asked: Asked, mask: Callable[[str], str]) -> Message:
@@ -55,7 +56,7 @@ def make_persons_message(row: IncidentRow, asked: Asked, mask: Callable[[str], s
 
 
 async def tell_and_see(
-    desk: MessageDesk, outbox: Outbox, message: Message, deliver: Deliver | None, seconds: float
+    desk: MessageDesk, outbox: Outbox, message: Message, deliver: Deliver, seconds: float
 ) -> Sequence[Delivery]:
     """Store the message, and what has become of it after at most `seconds`.
 
@@ -65,9 +66,10 @@ async def tell_and_see(
     ends = time.monotonic() + seconds
     rows = await _see_until_settled(outbox, message, numbers, min(OTHERS_FIRST, seconds))
     left = ends - time.monotonic()
-    if deliver is not None and left > 0 and any(d.is_open and d.begun is None for d in rows):
-        await deliver(left)
-    return await _see_until_settled(outbox, message, numbers, max(0.0, ends - time.monotonic()))
+    if left <= 0 or not any(d.is_open and d.target != NOBODY for d in rows):
+        return rows
+    async with deliver():
+        return await _see_until_settled(outbox, message, numbers, left)
 
 
 async def _see_until_settled(
@@ -77,7 +79,9 @@ async def _see_until_settled(
     ends = time.monotonic() + seconds
     while True:
         rows = [d for d in await outbox.deliveries(wanted) if d.number in numbers]
-        waits = [d for d in rows if d.is_open and not d.fallback and not d.tries]
+        waits = [
+            d for d in rows if d.is_open and d.target != NOBODY and not d.fallback and not d.tries
+        ]
         if not waits or time.monotonic() >= ends:
             return rows
         await asyncio.sleep(LOOK_AGAIN)
