@@ -97,7 +97,7 @@ class IncidentSpeaker:
         state = self._states[incident]
         self._due.pop(incident, None)
         try:
-            next_look = await self._speak_now(incident, state)
+            next_look = await self.speak_now(incident, state)
         except StoreError as error:
             log.warning("what is to be told of %s waits: %s", incident, error)
             self._due.setdefault(incident, self._clock.now() + PAUSE)
@@ -107,7 +107,9 @@ class IncidentSpeaker:
         elif state.ended is not None and incident not in self._due:
             self._states.pop(incident, None)
 
-    async def _speak_now(self, incident: str, state: IncidentState) -> float | None:
+    async def speak_now(self, incident: str, state: IncidentState) -> float | None:
+        """Say what is to be said of the incident as it is in `state`; when to ask again for
+        time's sake. Raises StoreError."""
         storm = await self._storm_of(incident)
         wanted = OutboxFilter(incident=incident, limit=None)
         known = [d.message for d in await self._outbox.deliveries(wanted)]
