@@ -354,6 +354,10 @@ async def test_a_redirect_is_not_followed(bench: Bench, tmp_path: Path) -> None:
         with pytest.raises((DeliveryRefused, DeliveryDelayed)):
             await bench.make(tmp_path).deliver(order(bench.opens))
         assert other.requests == []
+    bench.vendor.behave()
+    bench.vendor.misbehave(redirects("http://[nowhere"), times=None)
+    with pytest.raises((DeliveryRefused, DeliveryDelayed)):
+        await bench.make(tmp_path).deliver(order(bench.opens))
 
 
 # --- secrets ------------------------------------------------------------------------------
