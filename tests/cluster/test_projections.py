@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvsx.cluster import projections
-from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, Taint
+from nvsx.core.watches.snapshot import Budget, Condition, Event, Node, Pod, Requirement, Taint
 
 
 def encoded(body: object) -> bytes:
@@ -246,3 +246,61 @@ def test_long_strings_are_not_kept() -> None:
 def test_a_time_that_is_none_is_zero(text: str | None) -> None:
     """Times that are absent or unreadable are 0.0, the projection's 'not given'."""
     assert projections.unix_seconds(text) == 0.0
+
+
+def owned(manager: str, fields: dict[str, Any], time: str = "2026-03-02T12:00:00Z") -> Any:
+    """An entry of managedFields."""
+    return {"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields}
+
+
+SCHEDULING: dict[str, Any] = {"f:spec": {"f:unschedulable": {}}}
+NOON = 1772452800.0
+
+
+@pytest.mark.parametrize(
+    ("managed", "unschedulable", "who", "at"),
+    [
+        ([owned("kubectl-cordon", SCHEDULING)], True, "kubectl-cordon", NOON),
+        ([owned("kubectl-cordon", SCHEDULING)], False, "", 0.0),
+        ([owned("kubelet", {"f:status": {}})], True, "", 0.0),
+        ([owned("karpenter", SCHEDULING | {"f:metadata": {}})], True, "karpenter", 0.0),
+        (
+            [
+                owned("kubectl-cordon", SCHEDULING),
+                owned("kured", SCHEDULING, "2026-03-02T12:00:01Z"),
+            ],
+            True,
+            "kured",
+            NOON + 1,
+        ),
+        ([{"fieldsV1": None}, {}], True, "", 0.0),
+        (None, True, "", 0.0),
+    ],
+)
+def test_who_cordoned_a_node(managed: Any, unschedulable: bool, who: str, at: float) -> None:
+    """The last program that owns spec.unschedulable; its time is the cordon's where it owns
+    nothing else."""
+    body = {
+        "metadata": {"name": "n1", "managedFields": managed},
+        "spec": {"unschedulable": unschedulable},
+    }
+    _, found = projections.decode_node(encoded(body))
+    assert (found.cordoned_with, found.cordoned_at) == (who, at)
+
+
+def test_a_budget_with_its_selector() -> None:
+    """Labels that must be equal, and expressions; without a selector it covers nothing."""
+    selector = {
+        "matchLabels": {"app": "train"},
+        "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["web"]}],
+    }
+    body = {
+        "metadata": {"name": "train", "namespace": "ml"},
+        "spec": {"selector": selector},
+        "status": {"disruptionsAllowed": 1},
+    }
+    key, found = projections.decode_budget(encoded(body))
+    wanted = (Requirement("app", "In", ("train",)), Requirement("tier", "NotIn", ("web",)))
+    assert (key, found) == ("ml/train", Budget("ml", "train", 1, wanted))
+    _, bare = projections.decode_budget(encoded({"metadata": {"name": "b", "namespace": "ml"}}))
+    assert bare == Budget("ml", "b", 0, None)

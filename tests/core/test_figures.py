@@ -62,6 +62,12 @@ def test_figures_come_in_the_order_of_the_chain() -> None:
         (Times(drain_began=AT, drain_finished=AT + 60), 60.0, ""),
         (Times(drain_began=AT, drain_finished=AT), 0.0, ""),
         (Times(drain_began=AT, drain_finished=AT - 1), 0.0, ""),
+        (Times(drain_began=AT, drain_finished=AT - 2), 0.0, ""),
+        (
+            Times(drain_began=AT, drain_finished=AT - 2.1),
+            None,
+            "drain finished before: drain began",
+        ),
         (Times(drain_began=AT), None, "not seen: drain finished"),
         (Times(drain_finished=AT), None, "not seen: drain began"),
         (Times(), None, "not seen: drain began, drain finished"),

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from nvsx.commands.run.by_hand import run_by_hand
 from nvsx.commands.run.run_options import RunOptions
+from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.project.home import Home
+from nvsx.serve import run_door
 
 SPEED = 6.0
+#: Seconds that a node must be well until its incident is over, where that is not the subject: 3 s
+#: of each run in the sandbox, however fast that is.
+BRIEFLY_QUIET = 0.5
+
+
+def end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on incidents of sandboxes are over almost as soon as the node is well."""
+    monkeypatch.setattr(run_door, "SANDBOX_LIMITS", IncidentLimits(quiet=BRIEFLY_QUIET))
 
 
 class Seen:

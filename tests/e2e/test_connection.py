@@ -73,11 +73,6 @@ async def test_run_passes_whatever_happens_to_its_watches(
 
 @pytest.mark.kubectl
 @pytest.mark.slow
-@pytest.mark.xfail(
-    run=False,
-    strict=False,
-    reason="known fault: a run that follows an incident does not note an API server that is gone",
-)
 async def test_api_server_goes_and_comes_back(live: Live) -> None:
     """The API server is away in the middle of a run, then back with an empty watch cache:
     the run says it cannot read the node, and passes."""

@@ -17,9 +17,6 @@ from nvsx.store.run_list import list_runs
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    run=False, strict=False, reason="known fault: the incident's times are up to 0.4 s off here"
-)
 async def test_a_sandbox_incident_is_reported_as_it_was() -> None:
     """The report's figures are the differences of the marks the run saw, its files are listed
     with hashes, it says that it is a sandbox run, and history keeps it apart."""
@@ -106,9 +103,6 @@ def _unix(told: Any) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.xfail(
-    run=False, strict=False, reason="known fault: the incident's times are up to 0.4 s off here"
-)
 async def test_the_figures_are_those_of_the_clusters_own_log(live: Live) -> None:
     """Worked out by hand from what the API server stored, each mark is the report's to the second
     that Kubernetes cuts off and nvsx needs to see a label on a busy machine; and each figure is
@@ -173,11 +167,6 @@ async def test_all_faults_of_an_incident_are_reported() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    run=False,
-    strict=False,
-    reason="known fault: a run by hand on a monitor-only node waits too long at its end",
-)
 async def test_monitors_alone_tell_when_the_condition_cleared(tmp_path: Path) -> None:
     """Where NVSentinel quarantines nothing there is no repair, but the time until the condition
     was gone."""

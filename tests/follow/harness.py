@@ -24,7 +24,7 @@ from nvsx.core.incident.session import NO_SESSION, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import NewRun
-from nvsx.core.ports import Fault
+from nvsx.core.ports import ActionTurns, Fault
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.follow.run_context import Ports, RunContext
@@ -130,6 +130,7 @@ class Story:
         self.run_id = ""
         self.runbook_hash = ""
         self.patience = Patience()
+        self.turns: ActionTurns | None = None
 
     # -- the node ------------------------------------------------------------------------
 
@@ -244,7 +245,9 @@ class Story:
 
     def _context(self, journal: FakeJournal, lease: Any) -> RunContext:
         return RunContext(
-            ports=Ports(self.clock, self.observer, NvsentinelChain(), journal, self.scripts),
+            ports=Ports(
+                self.clock, self.observer, NvsentinelChain(), journal, self.scripts, self.turns
+            ),
             runbook=self.book,
             door=self.door,
             request=self.request,

@@ -245,6 +245,26 @@ async def test_by_hand_the_end_of_the_incident_is_waited_for(tmp_path: Path) -> 
     assert story.clock.elapsed == pytest.approx(100, abs=2)
 
 
+@pytest.mark.parametrize(("by_hand", "ends"), [(True, 500), (False, 1100)])
+async def test_without_a_quarantine_only_a_daemon_waits_for_quiet(
+    tmp_path: Path, by_hand: bool, ends: float
+) -> None:
+    """NVSentinel leaves the node alone, people are called, and the condition clears at 500 s: a
+    run by hand passes there; a daemon's goes on for the ten minutes in which it may come back."""
+    story = kept(
+        tmp_path, [CHAIN[0], {"id": "recover", "watch": CHAIN[4]["watch"][:1]}], by_hand=by_hand
+    )
+    story.look()
+    await story.at(5, story.fault)
+    await story.begin()
+    good = build.condition(healthy=True, at=story.begin_at + 500)
+    await story.at(500, lambda: story.snap(of=build.node(conditions=(good,))))
+    state = await story.finish()
+    assert state.finish is not None
+    assert state.finish.status == "passed"
+    assert story.clock.elapsed == pytest.approx(ends, abs=2)
+
+
 async def test_a_poll_error_calls_nobody(tmp_path: Path) -> None:
     """Story 21: the provider errs once, and 9 s later the node is back: no failure, no page."""
     story = kept(tmp_path)

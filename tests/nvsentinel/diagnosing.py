@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 from tests.fakes import fake_observer as fake
 
+from nvsx.core.incident.sight import SeenCause
 from nvsx.core.watches.snapshot import Note, Snapshot
 from nvsx.nvsentinel.diagnosis import explain
 from nvsx.nvsentinel.installation import Installation
+from nvsx.nvsentinel.seen_causes import find_seen_causes
 from nvsx.nvsentinel.workloads import Fact, Module
 
 NOW = fake.AT + 300
@@ -35,6 +37,13 @@ def notes(
 ) -> dict[str, Note]:
     """The notes by code, in order."""
     return {n.code: n for n in explain(snap, stage, inst, now)}
+
+
+def causes(
+    snap: Snapshot, inst: Installation | None = INSTALLED, now: float = NOW
+) -> dict[str, SeenCause]:
+    """What the objects of the cluster explain, by code, in order."""
+    return {c.code: c for c in find_seen_causes(snap, inst, now)}
 
 
 def sick(**changes: Any) -> Snapshot:

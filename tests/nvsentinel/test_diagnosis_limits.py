@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from tests.fakes import fake_observer as fake
-from tests.nvsentinel.diagnosing import NOW, install, notes, sick
+from tests.nvsentinel.diagnosing import NOW, causes, install, notes, sick
 
-from nvsx.core.watches.snapshot import Condition, Node, Pod, Snapshot
+from nvsx.core.watches.snapshot import Condition, Pod, Snapshot
 from nvsx.nvsentinel.workloads import Fact
 
 
@@ -24,7 +24,7 @@ def healthy(since: float, *, cordoned: bool = True, **changes: Any) -> Snapshot:
 @pytest.mark.parametrize(("since", "told"), [(NOW - 600, True), (NOW - 599, False)])
 def test_healthy_and_cordoned_for_ten_minutes(since: float, told: bool) -> None:
     """Ten minutes from the last check that turned healthy."""
-    assert ("healthy-but-cordoned" in notes("recover", healthy(since))) == told
+    assert ("healthy-but-cordoned" in causes(healthy(since))) == told
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,7 @@ def test_healthy_and_cordoned_for_ten_minutes(since: float, told: bool) -> None:
 )
 def test_no_cordon_that_needs_an_explanation(snap: Snapshot) -> None:
     """Schedulable, without checks of ours, still sick, or without a Node."""
-    assert "healthy-but-cordoned" not in notes(
-        "recover", snap, now=NOW + 9999 if snap.node is None else NOW
-    )
+    assert "healthy-but-cordoned" not in causes(snap, now=NOW + 9999 if snap.node is None else NOW)
 
 
 @pytest.mark.parametrize(
@@ -57,23 +55,7 @@ def test_whose_cordon_is_left(open_: bool, session_says: bool, node_says: bool, 
     annotations = {"quarantineHealthEventCordonPreExisting": "True"} if node_says else {}
     session = fake.session(open=open_, cordon_preexisting=session_says)
     snap = healthy(NOW - 700, session=session, node={"annotations": annotations, "labels": {}})
-    assert words in notes("recover", snap)["healthy-but-cordoned"].text
-
-
-@pytest.mark.parametrize(
-    ("open_", "gone", "ending", "told"),
-    [
-        (False, True, "terminated", True),
-        (False, True, "recovered", False),
-        (False, False, "terminated", False),
-    ],
-)
-def test_a_replacement_is_awaited(open_: bool, gone: bool, ending: Any, told: bool) -> None:
-    """The Node is gone because its repair took it away."""
-    over = fake.ended(fake.session(open=open_), NOW - 60, ending=ending)
-    of: Node | None = None if gone else fake.node()
-    snap = msgspec.structs.replace(fake.snapshot(session=over), node=of)
-    assert ("node-replaced" in notes("recover", snap)) == told
+    assert words in causes(snap)["healthy-but-cordoned"].text
 
 
 @pytest.mark.parametrize(
@@ -86,44 +68,6 @@ def test_janitors_limit(now: float, words: str) -> None:
     assert words in found["cr-running"].text
     other = msgspec.structs.replace(repair, kind="Swap", group="acme.io")
     assert "janitor" not in notes("remediate", sick(resources=(other,)))["cr-running"].text
-
-
-@pytest.mark.parametrize(
-    ("conditions", "kind", "code"),
-    [
-        ((("SignalSent", "False", "Failed"),), "RebootNode", "cr-refused"),
-        ((("NodeReady", "False", "Timeout"),), "RebootNode", "cr-timeout"),
-        ((("NodeReady", "False", "Failed"),), "RebootNode", "cr-failed"),
-        ((("ManualMode", "True", ""),), "RebootNode", "manual-mode"),
-        (
-            (("NVSentinelOwnershipReleased", "True", ""),),
-            "ExternalRemediationRequest",
-            "external-repair",
-        ),
-        ((("NodeReady", "True", ""),), "RebootNode", None),
-    ],
-)
-def test_each_end_of_a_repair_has_its_code(
-    conditions: tuple[tuple[str, str, str], ...], kind: str, code: str | None
-) -> None:
-    """Codes are stable: hooks and messages compare them."""
-    done = 0.0 if code in ("manual-mode", "external-repair") else NOW
-    repair = fake.resource(*conditions, kind=kind, completed=done)
-    found = notes("remediate", sick(resources=(repair,)))
-    assert {c for c in found if c.startswith(("cr-", "manual", "external"))} == (
-        {code} if code else set()
-    )
-
-
-@pytest.mark.parametrize(
-    ("manual", "repaired", "told"),
-    [(True, False, True), (False, False, False), (None, False, False), (True, True, False)],
-)
-def test_manual_mode_of_the_configuration(manual: bool | None, repaired: bool, told: bool) -> None:
-    """As long as no request is there that says it itself."""
-    inst = install(manual=Fact(manual, "ConfigMap janitor"))
-    snap = sick(resources=(fake.resource(),) if repaired else ())
-    assert ("manual-mode" in notes("remediate", snap, inst)) == told
 
 
 @pytest.mark.parametrize(
@@ -215,6 +159,6 @@ def test_a_clock_has_its_day_only_when_it_is_another() -> None:
     session = fake.session("quarantined")
     of = fake.node(conditions=[fake.condition(healthy=True, at=NOW - 700)], cordoned=True)
     snap = fake.snapshot(of=of, session=session)
-    assert " since 16:" in notes("recover", snap)["healthy-but-cordoned"].text
-    late = notes("recover", snap, now=NOW + 86400)["healthy-but-cordoned"].text
+    assert " since 16:" in causes(snap)["healthy-but-cordoned"].text
+    late = causes(snap, now=NOW + 86400)["healthy-but-cordoned"].text
     assert " since 2025-08-20 16:" in late

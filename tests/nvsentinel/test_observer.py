@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
 from tests.patience import patience
 
@@ -16,20 +18,32 @@ from nvsentinel_sandbox.kube.apiserver import ApiServer
 from nvsx.cluster.door import Cluster
 from nvsx.cluster.gateway import DirectGateway
 from nvsx.core.errors import NotFound, StoreError
+from nvsx.core.incident.deciding import WatchMemory
+from nvsx.core.incident.incident_state import NodeStory
 from nvsx.core.incident.session import HealthEvent, Times
+from nvsx.core.incident.stepping import step
 from nvsx.core.ports import Fault, HealthEventStore, NodeFeed, Observer
-from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, Snapshot
+from nvsx.core.watches.snapshot import LogSource, Needs, PodSource, ResourceSource, Snapshot
 from nvsx.nvsentinel import maintenance, names, times
 from nvsx.nvsentinel.observer import NvsentinelObserver
+from nvsx.nvsentinel.pipeline import is_pipeline_current
+from nvsx.nvsentinel.sights import VALIDATION_PLURAL, sight_of
 
 DEADLINE = patience(20.0)
+NEEDS = Needs(
+    resources=(ResourceSource(VALIDATION_PLURAL, "nvsentinel.nvidia.com", "v1alpha1"),),
+    budgets=True,
+)
 
 
 class Wall:
-    """The real clock."""
+    """The real clock, or one that is so many seconds ahead of it."""
+
+    def __init__(self, ahead: float = 0.0) -> None:
+        self._ahead = ahead
 
     def now(self) -> float:
-        return time.time()
+        return time.time() + self._ahead
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -38,19 +52,22 @@ class Wall:
 class World:
     """A simulated NVSentinel, served, and an observer that may only read it."""
 
-    def __init__(self, variant: str, speed: float, store: HealthEventStore | None) -> None:
+    def __init__(
+        self, variant: str, speed: float, store: HealthEventStore | None, ahead: float
+    ) -> None:
         self.simulator = Simulator(variant=variant, seed=7, speed=speed)
         self.node = self.simulator.default_node
         self.server = ApiServer(self.simulator.store)
         self.health_events = store
+        self.clock = Wall(ahead)
 
     async def start(self) -> None:
         await self.server.start()
         gateway = DirectGateway(self.server.url, self.server.read_only_token)
-        self.cluster = Cluster(gateway)
+        self.cluster = Cluster(gateway, now=self.clock.now)
         await self.cluster.start()
         self.observer = NvsentinelObserver(
-            self.cluster, clock=Wall(), health_events=self.health_events
+            self.cluster, clock=self.clock, health_events=self.health_events
         )
 
     async def stop(self) -> None:
@@ -69,9 +86,13 @@ async def start() -> AsyncIterator[Start]:
     made: list[World] = []
 
     async def make(
-        variant: str = "", *, speed: float = 60.0, store: HealthEventStore | None = None
+        variant: str = "",
+        *,
+        speed: float = 60.0,
+        store: HealthEventStore | None = None,
+        ahead: float = 0.0,
     ) -> World:
-        world = World(variant, speed, store)
+        world = World(variant, speed, store, ahead)
         made.append(world)
         await world.start()
         return world
@@ -344,6 +365,19 @@ async def test_pods_logs_and_events_as_needed(start: Start) -> None:
     assert snap.node_name == world.node
 
 
+async def test_a_line_of_just_before_is_read(start: Start) -> None:
+    """What a program logged of a fault almost two minutes before nvsx followed the node is read;
+    whether it counts is for the watch to say."""
+    world = await start(ahead=110)
+    source = LogSource("ml", selector="app=train", pattern="fell off")
+    store = world.simulator.store
+    job = store.list("pods", namespace="ml")[0]["metadata"]["name"]
+    store.append_log("ml", job, "train", "it fell off before")
+    feed = await world.observer.follow(world.node, Needs(logs=(source,)))
+    snap = (await until(feed, lambda s: bool(s.logs.get(source))))[-1]
+    assert [line.text for line in snap.logs[source]] == ["it fell off before"]
+
+
 async def test_a_pod_that_has_gone_is_remembered(start: Start) -> None:
     """A pod that left the node is still known, since Events tell of it afterwards."""
     world = await start()
@@ -428,51 +462,48 @@ async def test_evidence_says_what_is_missing(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "stage", "code"),
+    ("variant", "code", "words", "remedy"),
     [
-        ("breaker-tripped", "quarantine", "breaker-tripped"),
-        ("dry-run", "quarantine", "dry-run"),
-        ("monitor-only", "quarantine", "module-missing:fault-quarantine"),
-        ("opted-out", "quarantine", "opted-out"),
-    ],
-)
-async def test_why_nothing_happens_from_the_start(
-    start: Start, variant: str, stage: str, code: str
-) -> None:
-    """The installation and the node tell why no quarantine comes."""
-    world = await start(variant)
-    feed = await world.observer.follow(world.node, Needs())
-    if variant == "opted-out":
-        world.simulator.inject("xid-79")
-        await until(feed, _sick)
-    await until(feed, read)
-    assert next(n.code for n in await world.observer.why(feed.current, stage)) == code
-
-
-@pytest.mark.parametrize(
-    ("variant", "stage", "code", "words"),
-    [
-        ("drain-waits", "drain", "drain-waits", "ml/train"),
-        ("signal-refused", "remediate", "cr-refused", "signal refused"),
-        ("reboot-timeout", "remediate", "cr-timeout", "timed out"),
-        ("manual-mode", "remediate", "manual-mode", "person"),
+        ("breaker-tripped", "breaker-tripped", "no node is cordoned", "edit cm circuit-breaker"),
+        ("dry-run", "dry-run", "runs dry", "global.dryRun"),
+        ("monitor-only", "monitor-only", "only monitors", "kubectl cordon {node}"),
+        ("opted-out", "opted-out", "keeps NVSentinel away", "kubectl label node {node} "),
+        ("drain-waits", "drain-waits", "the drain waits for pod ml/train", "delete pod train"),
+        ("drain-failed", "drain-failed", "the drain failed", "logs deploy/node-drainer"),
+        (
+            "budget-blocks",
+            "drain-blocked",
+            "PodDisruptionBudget ml/train allows no disruption now, so the eviction of pod ml/",
+            "kubectl -n ml describe pdb train",
+        ),
+        ("signal-refused", "signal-refused", "signal refused", "repair {node} by hand"),
+        ("reboot-timeout", "repair-timed-out", "timed out", "console of {node}"),
+        ("manual-mode", "manual-mode", "person", "on {node} by hand"),
+        ("repair-refused", "request-not-made", "could not ask", "logs deploy/fault-remediation"),
+        ("external-repair", "external-repair", "external system", "ask those who repair it"),
+        ("validation-fails", "validation-failed", "validation", "repair {node}, then"),
     ],
 )
 async def test_why_the_chain_stops(
-    start: Start, variant: str, stage: str, code: str, words: str
+    start: Start, variant: str, code: str, words: str, remedy: str
 ) -> None:
-    """What the chain waits for, or why it failed, read off the live objects."""
+    """What the incident says of itself, read off the live objects: code, text and remedy."""
     world = await start(variant, speed=30.0)
-    feed = await world.observer.follow(world.node, Needs())
+    feed = await world.observer.follow(world.node, NEEDS)
+    story, memory = NodeStory(world.node), WatchMemory()
     world.simulator.inject("xid-79")
     async with asyncio.timeout(DEADLINE):
         while True:
             snap = feed.current
-            found = {n.code: n.text for n in await world.observer.why(snap, stage)}
-            if words in found.get(code, ""):
+            inst = await world.observer.installation()
+            sight = sight_of(snap, asyncio.get_running_loop().time(), installation=inst)
+            story, memory, _ = step(story, memory, sight)
+            incident = story.open or story.last
+            cause = incident.cause if incident is not None else None
+            if cause is not None and cause.code == code and words in cause.text:
                 break
             await feed.changed(snap)
-    assert code in found
+    assert remedy.format(node=world.node) in cause.remedy
 
 
 async def test_prerequisites(start: Start) -> None:
@@ -516,3 +547,68 @@ async def test_everything_was_only_read(start: Start) -> None:
     await until(feed, lambda s: s.session.ending != "")
     await world.observer.evidence(world.node)
     assert world.server.requests.methods() == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("manager", "who"),
+    [
+        ("kubectl-cordon", "somebody with kubectl"),
+        ("karpenter", "Karpenter"),
+        ("node-fixer", "node-fixer"),
+        ("", "somebody or something"),
+    ],
+)
+async def test_a_cordon_over_the_api_is_told_with_its_program(
+    start: Start, manager: str, who: str
+) -> None:
+    """As kubectl and controllers write it, and as something from before managedFields did."""
+    world = await start()
+    feed = await world.observer.follow(world.node, NEEDS)
+    if manager:
+        url = f"{world.server.url}/api/v1/nodes/{world.node}?fieldManager={manager}"
+        headers = {
+            "Authorization": f"Bearer {world.server.token}",
+            "Content-Type": "application/strategic-merge-patch+json",
+        }
+        async with aiohttp.ClientSession() as session:
+            patch = {"spec": {"unschedulable": True}}
+            async with session.patch(url, json=patch, headers=headers) as answer:
+                assert answer.status == 200
+    else:
+        world.simulator.store.update(
+            "nodes", world.node, lambda node: node["spec"].update(unschedulable=True)
+        )
+    *_, snap = await until(feed, lambda s: s.node is not None and s.node.unschedulable)
+    (hold,) = [h for h in sight_of(snap, 0.0).holds if h.kind == "cordon"]
+    assert hold.who == who
+    assert (hold.since > 0) == bool(manager)
+
+
+@pytest.mark.parametrize(("ready", "current"), [(True, True), (False, False)])
+async def test_reporters_on_the_node_tell_whether_the_pipeline_is_current(
+    start: Start, ready: bool, current: bool
+) -> None:
+    """Read off the pods of the simulated DaemonSets, two minutes after their start."""
+    world = await start()
+    feed = await world.observer.follow(world.node, NEEDS)
+    if not ready:
+        of_node = (p for p in world.simulator.store.list("pods", namespace=names.NAMESPACE))
+        connector = next(
+            p["metadata"]["name"]
+            for p in of_node
+            if p["spec"].get("nodeName") == world.node
+            and p["metadata"]["name"].startswith("platform-connectors")
+        )
+
+        def fail(pod: dict[str, Any]) -> None:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+        world.simulator.store.update("pods", connector, fail, namespace=names.NAMESPACE)
+    *_, snap = await until(feed, lambda s: read(s) and (ready or _has_unready_connector(s)))
+    inst = await world.observer.installation()
+    later = msgspec.structs.replace(snap, at=snap.at + 120)
+    assert is_pipeline_current(later, inst) is current
+
+
+def _has_unready_connector(snap: Snapshot) -> bool:
+    return any(p.name.startswith("platform-connectors") and not p.ready for p in snap.pods)

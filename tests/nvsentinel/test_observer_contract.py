@@ -38,7 +38,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
         yield Subject(observer, fake.NODE, strike, observer.until_listening)
         return
-    world = World("", 20.0, None)
+    world = World("", 20.0, None, ahead=0.0)
     await world.start()
     hub = world.observer._hub
     yield Subject(

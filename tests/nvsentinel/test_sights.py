@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from nvsx.core.incident.sight import EVENTS, NODE, REPAIRS, VALIDATIONS, SeenFault, Sight
-from nvsx.core.watches.snapshot import NOT_INSTALLED, Condition, Event, Node, Resource, Snapshot
+from nvsx.core.watches.snapshot import (
+    NOT_INSTALLED,
+    NOT_YET,
+    Condition,
+    Event,
+    Node,
+    Resource,
+    Snapshot,
+)
 from nvsx.nvsentinel import names
 from nvsx.nvsentinel.installation import Installation, Repair
 from nvsx.nvsentinel.sights import program_of, sight_of
@@ -195,7 +203,8 @@ def test_nvsentinel_s_cordon_is_its_own_though_it_came_in_the_second_of_the_last
 
 def test_somebody_s_cordon_is_told_with_the_program_that_made_it() -> None:
     """managedFields name a program."""
-    (hold,) = sight(node(unschedulable=True), seen={"cordon_by": ("kubectl-cordon", AT - 60)}).holds
+    cordoned = node(unschedulable=True, cordoned_with="kubectl-cordon", cordoned_at=AT - 60)
+    (hold,) = sight(cordoned).holds
     assert (hold.kind, hold.who, hold.since, hold.keeps_open) == (
         "cordon",
         "somebody with kubectl",
@@ -351,7 +360,7 @@ def test_a_configured_kind_is_a_repair_and_has_no_signal() -> None:
 def test_what_could_not_be_read_is_unknown_and_what_is_not_installed_is_absent() -> None:
     """A source that has not answered yet is unread."""
     unread = {
-        "node": "not read yet",
+        "node": NOT_YET,
         "events": "forbidden",
         "resources/rebootnodes": "forbidden",
         "resources/gpuresets": NOT_INSTALLED,
@@ -366,6 +375,23 @@ def test_a_node_that_is_gone_is_not_one_that_cannot_be_read() -> None:
     """None without a reason: the object is gone."""
     assert sight(None).node_is_gone
     assert not sight(None, unread={"node": "no answer"}).node_is_gone
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (NOT_YET, ""),
+        ("c cannot be reached: connection refused", "c cannot be reached: connection refused"),
+        (
+            "read udp 10.1.2.3:45122->10.0.0.10:53: i/o timeout",
+            "read udp 10.0.0.10:53: i/o timeout",
+        ),
+        ("read tcp [fd00::1]:4512->[fd00::2]:443: reset", "read tcp [fd00::2]:443: reset"),
+    ],
+)
+def test_why_a_node_cannot_be_read_is_told_alike_at_each_try(why: str, told: str) -> None:
+    """The reason is told without the port of one try; that nothing was read yet is none."""
+    assert sight(None, unread={"node": why}).node_unread == told
 
 
 def test_what_is_known_of_the_installation() -> None:

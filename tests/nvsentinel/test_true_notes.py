@@ -1,32 +1,20 @@
 """What a note must not say: what will not come, and remedies that do not help."""
 
-import msgspec
 import pytest
 from tests.fakes import fake_observer as fake
 from tests.nvsentinel import fixtures as f
-from tests.nvsentinel.diagnosing import INSTALLED, NOW, install, notes, sick, untouched
+from tests.nvsentinel.diagnosing import INSTALLED, NOW, causes, install, notes, sick, untouched
 
 from nvsx.core.watches.snapshot import Condition
 from nvsx.nvsentinel import maintenance
 from nvsx.nvsentinel.installation import Installation
-from nvsx.nvsentinel.workloads import Fact
-
-
-@pytest.mark.parametrize("stage", ["drain", "remediate"])
-def test_without_a_quarantine_later_stages_name_what_holds_that_up(stage: str) -> None:
-    """A run that waits for a drain or a repair hears of the breaker, and of no node-drainer."""
-    found = notes(stage, untouched(), install(breaker=Fact("TRIPPED", "x")))
-    assert "no node is cordoned until it is reset" in found["breaker-tripped"].text
-    assert not any("node-drainer" in n.text or "repair" in n.text for n in found.values())
-    assert "fault-quarantine to cordon" in notes(stage, untouched())["nothing-yet"].text
-
 
 GPU_RULES = install(rules=("event.agent == 'gpu-health-monitor' && event.isFatal == true",))
 
 
 def test_a_fault_that_no_rule_set_is_for() -> None:
     """The rule sets are read: a Slurm check that none of them names cordons nothing."""
-    note = notes("drain", untouched("SlurmHealthCheck"), GPU_RULES)["no-rule"]
+    note = causes(untouched("SlurmHealthCheck"), GPU_RULES)["no-rule"]
     assert "SlurmHealthCheck: no rule set" in note.text
     assert f"kubectl cordon {fake.NODE}" in note.remedy
 
@@ -46,18 +34,10 @@ def test_a_rule_set_that_may_match_is_not_accused(check: str, inst: Installation
     assert list(notes("quarantine", untouched(check), inst)) == ["nothing-yet"]
 
 
-def test_a_cordon_that_does_not_come_in_minutes_is_said() -> None:
-    """Two minutes after the fault it is no longer a matter of seconds."""
-    node = fake.node(conditions=[fake.condition(at=NOW - 121)])
-    note = notes("quarantine", fake.snapshot(of=node))["not-quarantined"]
-    assert "has not cordoned the node" in note.text
-    assert "logs deploy/fault-quarantine" in note.remedy
-
-
 def test_a_fault_without_effect_is_not_blamed_beside_one_with() -> None:
     """A non-fatal Event says nothing about a fatal condition that is there too."""
     event = f.event("GpuThermalWatchIsNotHealthy", last=NOW - 60)
-    assert "action-none" not in notes("quarantine", untouched(events=(event,)))
+    assert "action-none" not in causes(untouched(events=(event,)))
 
 
 @pytest.mark.parametrize("stage", ["drain", "remediate"])
@@ -73,8 +53,6 @@ def test_an_incident_that_is_over_promises_nothing(stage: str) -> None:
 def test_recover_without_marks_waits_for_no_marks() -> None:
     """A node NVSentinel never touched has nothing for it to take off."""
     assert "no mark" in notes("recover", fake.snapshot())["nothing-yet"].text
-    inst = install(breaker=Fact("TRIPPED", "x"))
-    assert "nodes stay cordoned" not in notes("recover", untouched(), inst)["breaker-tripped"].text
 
 
 @pytest.mark.parametrize(
@@ -96,27 +74,11 @@ def test_what_brings_a_healthy_event_depends_on_the_monitor(check: str, words: s
     assert ("kubectl uncordon" in note.remedy) == (check == "XID74Reg0SoloNVLinkError")
 
 
-@pytest.mark.parametrize(
-    ("action", "words"),
-    [
-        ("CUSTOM", "map it in fault-remediation"),
-        ("RUN_DCGMEUD", "end-user diagnostics"),
-        ("UNKNOWN", "decide by hand"),
-    ],
-)
-def test_what_people_do_depends_on_the_action(action: str, words: str) -> None:
-    """A vendor's case is for CONTACT_SUPPORT; other actions name their own."""
-    snap = sick(session=fake.session(events=(fake.health_event(action=action),)))
-    remedy = notes("remediate", snap)["action-contact-support"].remedy
-    assert words in remedy
-    assert "vendor" not in remedy
-
-
 def test_a_deletion_whose_time_has_passed_is_no_unlimited_wait() -> None:
     """DeleteAfterTimeout stays what it is after its time, with where to look."""
     event = f.event("WaitingBeforeForceDelete", last=NOW)
     snap = sick(session=fake.session("quarantined", "draining"), events=(event,))
-    note = notes("drain", snap, now=1755710131.0 + 600)["drain-waits"]
+    note = causes(snap, now=1755710131.0 + 600)["drain-waits"]
     assert "without limit" not in note.text
     assert "logs deploy/node-drainer" in note.remedy
 
@@ -129,20 +91,6 @@ def test_immediate_eviction_points_at_disruption_budgets() -> None:
     assert note.remedy.endswith("kubectl get pdb -A")
 
 
-def test_an_external_repair_is_not_janitors() -> None:
-    """A request handed over waits for those outside, and janitor is not named."""
-    handed = Condition("NVSentinelOwnershipReleased", "True", "ReleaseTaintApplied")
-    repair = msgspec.structs.replace(
-        f.resource("in_progress"),
-        group="nvsentinel.dgxc.nvidia.com",
-        kind="ExternalRemediationRequest",
-        conditions=(handed,),
-    )
-    note = notes("remediate", sick(resources=(repair,)), now=repair.created + 60)["external-repair"]
-    assert "external system" in note.text
-    assert "janitor " not in note.remedy
-
-
 def test_a_release_that_was_not_finished_is_no_hand_over() -> None:
     """Fault-quarantine stopped between its two updates: no validation will come."""
     labels = {"k8saas.nvidia.com/cordon-by": "NVSentinel"}
@@ -152,18 +100,11 @@ def test_a_release_that_was_not_finished_is_no_hand_over() -> None:
         labels=labels,
         annotations={"quarantineHealthEvent": "[]"},
     )
-    found = notes("recover", fake.snapshot(of=node, session=fake.session()))
+    found = causes(fake.snapshot(of=node, session=fake.session()))
     assert "handed-over" not in found
     note = found["healthy-but-cordoned"]
     assert "begun to release it" in note.text
     assert note.remedy.endswith(f"kubectl uncordon {fake.NODE}")
-
-
-def test_an_opt_out_holds_recovery_back_too() -> None:
-    """managed=false stops healthy events as well: a node waits for them for ever."""
-    labels = {"nvsentinel.dgxc.nvidia.com/managed": "false"}
-    node = fake.node(conditions=[fake.condition()], cordoned=True, labels=labels)
-    assert "opted-out" in notes("recover", fake.snapshot(of=node, session=fake.session()))
 
 
 def test_a_step_under_way_is_no_reason_of_a_failed_reset() -> None:

@@ -41,10 +41,10 @@ from nvsx.nvsentinel import names
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.incident_keeper import IncidentKeeper
+from nvsx.serve.incident_publisher import IncidentNews
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
 from nvsx.serve.lookout import Lookout
-from nvsx.serve.node_desk import IncidentNews
 from nvsx.serve.recovery import Recovery
 from nvsx.serve.watch_source import WatchSource
 

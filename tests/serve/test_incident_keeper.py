@@ -20,7 +20,7 @@ from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.serve.incident_keeper import IncidentKeeper
-from nvsx.serve.node_desk import IncidentNews
+from nvsx.serve.incident_publisher import IncidentNews
 
 CLUSTER = "uid-1"
 
@@ -192,6 +192,26 @@ async def test_two_keepers_on_one_store_say_everything_once() -> None:
     await two.keeper.end()
 
 
+async def test_a_run_beside_a_daemon_sees_what_the_daemon_has_told() -> None:
+    """Whichever of two keepers is the faster, the views of both show every step and the end."""
+    one = Ward()
+    two = Ward(one)
+    one.show("a")
+    await one.keeper.begin()
+    await two.keeper.begin()
+    [(incident, _)] = one.keeper.open_incidents
+    views = [await ward.keeper.view_of(incident) for ward in (one, two)]
+    one.show("a", ready=False)
+    await one.clock.sleep(10)
+    assert [view.current.node.ready for view in views] == [False, False]
+    one.show()
+    await one.clock.sleep(60)
+    assert [view.current.state for view in views] == ["over", "over"]
+    assert two.keeper.open_incidents == []
+    await one.keeper.end()
+    await two.keeper.end()
+
+
 async def test_a_store_that_is_busy_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """While nothing can be appended nothing is told; afterwards all of it is."""
     ward = Ward()
@@ -265,7 +285,7 @@ async def test_one_that_a_person_closed_elsewhere_is_over_here_too() -> None:
     ward.show("a")
     await ward.keeper.begin_for_one()
     ward.show("a")
-    async with ward.keeper.at("n1"):
+    async with ward.keeper.desks.at("n1"):
         pass
     await ward.clock.sleep(1)
     stored = await ward.incidents.story(CLUSTER, "n1")

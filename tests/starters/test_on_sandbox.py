@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.e2e.sandboxed import Seen, said
+from tests.e2e.sandboxed import Seen, end_soon, said
 
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.reports import UNRULED
@@ -20,7 +20,7 @@ from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
 from nvsx.project import cel, loader
 from nvsx.project.home import Home
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEED = 8.0
@@ -33,6 +33,11 @@ _FIRED = {
     for c in find_coverage(_BOOKS, REPORTABLE_FAULTS, cel.evaluate)
     if c.fault.calls_for_runbook
 }
+
+
+@pytest.fixture(autouse=True)
+def _end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_soon(monkeypatch)
 
 
 def _list_pairs(*, ruled: bool) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
 from nvsx.core.errors import Forbidden
 from nvsx.core.watches.snapshot import (
+    Budget,
     Event,
     LogLine,
     LogSource,
@@ -142,6 +143,15 @@ class Cluster:
         A blank version or group is discovered. Give it back with `release`.
         """
         return await self._share_reflector(source, lambda: _ResourceReflector(self, source))
+
+    async def budgets(self) -> Reflector[Budget]:
+        """All PodDisruptionBudgets. Give it back with `release`."""
+        return await self._share_reflector(
+            "budgets",
+            lambda: self._make_reflector(
+                "/apis/policy/v1/poddisruptionbudgets", projections.decode_budget
+            ),
+        )
 
     async def pods(self, source: PodSource) -> Reflector[Pod]:
         """The pods of a namespace and label selector, on any node. Give back with `release`."""

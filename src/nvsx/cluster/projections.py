@@ -2,9 +2,9 @@
 
 Each decoder takes the raw JSON of one object and gives its key and its projection;
 reflectors call them. They keep what watches, diagnoses and reports read and drop the rest
-(managedFields, last-applied configurations, images, volumes). Every field may be absent
-or null: bookmark-like and half-written objects are real. Strings that repeat over a
-cluster are shared, so that ten thousand nodes fit in memory.
+(last-applied configurations, images, volumes, and of managedFields all but who cordoned a
+node). Every field may be absent or null: bookmark-like and half-written objects are real.
+Strings that repeat over a cluster are shared, so that ten thousand nodes fit in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from typing import Any
 
 import msgspec
 
-from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, Resource, Taint, raw_mapping
+from nvsx.core.watches.snapshot import (
+    Budget,
+    Condition,
+    Event,
+    Node,
+    Pod,
+    Requirement,
+    Resource,
+    Taint,
+    raw_mapping,
+)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _GPU = ("nvidia.com/gpu", "nvidia.com/mig-")
@@ -68,6 +78,12 @@ class _Owner(_Wire):
     controller: bool | None = None
 
 
+class _ManagedFields(_Wire):
+    manager: str | None = None
+    time: str | None = None
+    fields_v1: Any = None
+
+
 class _Meta(_Wire):
     name: str | None = None
     namespace: str | None = None
@@ -77,6 +93,7 @@ class _Meta(_Wire):
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
     owner_references: list[_Owner] | None = None
+    managed_fields: msgspec.Raw = msgspec.Raw()
 
 
 class _Condition(_Wire):
@@ -169,6 +186,31 @@ class _Event(_Wire):
     last_timestamp: str | None = None
 
 
+class _Expression(_Wire):
+    key: str | None = None
+    operator: str | None = None
+    values: list[str] | None = None
+
+
+class _Selector(_Wire):
+    match_labels: dict[str, str | None] | None = None
+    match_expressions: list[_Expression] | None = None
+
+
+class _BudgetSpec(_Wire):
+    selector: _Selector | None = None
+
+
+class _BudgetStatus(_Wire):
+    disruptions_allowed: int | None = None
+
+
+class _Budget(_Wire):
+    metadata: _Meta | None = None
+    spec: _BudgetSpec | None = None
+    status: _BudgetStatus | None = None
+
+
 class _Resource(_Wire):
     """Of a custom resource only the metadata has a shape one can rely on."""
 
@@ -181,6 +223,8 @@ class _Resource(_Wire):
 _nodes = msgspec.json.Decoder(_Node)
 _pods = msgspec.json.Decoder(_Pod)
 _event_objects = msgspec.json.Decoder(_Event)
+_managed_fields = msgspec.json.Decoder(list[_ManagedFields] | None)
+_budgets = msgspec.json.Decoder(_Budget)
 _resources = msgspec.json.Decoder(_Resource)
 
 
@@ -191,6 +235,7 @@ def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
     spec = wire.spec or _NodeSpec()
     status = wire.status or _NodeStatus()
     name = meta.name or ""
+    with_, at = _read_cordon(meta.managed_fields) if spec.unschedulable else ("", 0.0)
     return name, Node(
         name=name,
         uid=meta.uid or "",
@@ -204,7 +249,28 @@ def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
         ),
         conditions=_decode_conditions(status.conditions),
         boot_id=(status.node_info.boot_id or "") if status.node_info else "",
+        cordoned_with=with_,
+        cordoned_at=at,
     )
+
+
+def _read_cordon(managed: msgspec.Raw) -> tuple[str, float]:
+    """Which program owns spec.unschedulable, and since when.
+
+    An entry's time is that of its manager's last write to anything it owns: it is the cordon's
+    only where the manager owns nothing besides (`kubectl cordon` does not). Of two owners the
+    later one counts.
+    """
+    found = _managed_fields.decode(managed) if managed else None
+    owners = []
+    for entry in found or ():
+        fields = raw_mapping(entry.fields_v1)
+        if "f:unschedulable" in raw_mapping(fields.get("f:spec")):
+            owners.append((unix_seconds(entry.time), entry.manager or "", set(fields)))
+    if not owners:
+        return "", 0.0
+    at, manager, owned = max(owners, key=lambda owner: owner[0])
+    return share_text(manager), at if owned == {"f:spec"} else 0.0
 
 
 def decode_pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
@@ -256,6 +322,31 @@ def decode_event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
         ),
     )
     return f"{found.namespace}/{found.name}", found
+
+
+def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
+    """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
+    wire = _budgets.decode(raw)
+    meta = _require_name(wire.metadata)
+    status = wire.status or _BudgetStatus()
+    found = Budget(
+        namespace=share_text(meta.namespace),
+        name=meta.name or "",
+        allowed=status.disruptions_allowed or 0,
+        selector=_decode_selector(wire.spec.selector if wire.spec else None),
+    )
+    return f"{found.namespace}/{found.name}", found
+
+
+def _decode_selector(wire: _Selector | None) -> tuple[Requirement, ...] | None:
+    if wire is None:
+        return None
+    equal = [Requirement(k, "In", (v or "",)) for k, v in (wire.match_labels or {}).items()]
+    listed = [
+        Requirement(e.key or "", e.operator or "", tuple(e.values or ()))
+        for e in wire.match_expressions or ()
+    ]
+    return (*equal, *listed)
 
 
 def make_resource_decoder(

@@ -8,6 +8,7 @@ core.errors.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -183,6 +184,35 @@ class Scripts(Protocol):
 
     async def stop_orphan(self, identity: ProcessIdentity | None, idempotency_key: str) -> bool:
         """Stop what a dead owner left running; true when something was stopped."""
+        ...
+
+
+class ActionWish(msgspec.Struct, frozen=True):
+    """A run that wants to act on a node. `weight` is its fault's: the heavier goes first."""
+
+    node: str
+    run_id: str
+    weight: int = 0
+
+
+class ActionTurn(Protocol):
+    """A run's turn to act on a node; it ends with the context that gave it."""
+
+    def note_process(self, identity: ProcessIdentity) -> None:
+        """Name the script that acts: should this process die, that one is still waited for."""
+        ...
+
+
+class ActionTurns(Protocol):
+    """Whose turn it is to act on a node: one run's at a time, whichever process it is worked in."""
+
+    def take(
+        self, wish: ActionWish, say_waiting: Callable[[str], Awaitable[None]]
+    ) -> AbstractAsyncContextManager[ActionTurn]:
+        """Wait for the turn. `say_waiting` hears, once for each, which run is waited for.
+
+        Raises StoreError.
+        """
         ...
 
 

@@ -16,8 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from nvsx.core.incident.incident_state import IncidentState
-from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
+from nvsx.core.incident.run_share import find_attempts_of_run, waits_for_this_run
 from nvsx.core.journal import entries as j
 from nvsx.core.runbook.schema import DEFAULT_TIMEOUTS, Stage
 from nvsx.follow import scripts, stage
@@ -25,12 +24,6 @@ from nvsx.follow.run_context import RunContext
 from nvsx.follow.watcher import Ended, StaysOpen, further_attempt_began
 
 DoUnlessCancelled = Callable[[Awaitable[Any]], Awaitable[Any]]
-
-
-def waits_for_this_run(incident: IncidentState) -> bool:
-    """Whether the incident is nothing but this run: a person began it for a node that NVSentinel
-    left alone, and it is over with the run."""
-    return incident.opened.by == "by hand" and not incident.sessions
 
 
 class Course:
@@ -163,7 +156,7 @@ class Course:
             incident = run.incident.current
             if further_attempt_began(run):
                 return True
-            if needs_people_for_run(incident, run.run_id):
+            if run.needs_people:
                 if not run.goes_on_after_failure:
                     return False
                 stage.call_people(run, self._stages[-1])

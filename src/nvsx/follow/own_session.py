@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nvsx.core.incident.incident_times import put_into_marks
 from nvsx.core.incident.session import Session
 from nvsx.core.journal import entries as j
 from nvsx.core.watches.snapshot import Snapshot
@@ -30,6 +31,8 @@ def note_progress(run: RunContext, snap: Snapshot) -> None:
             run.queue_for_next_commit(j.NoteMade(stage=stage, code="node-replaced", text=text))
     if session_is_ours(run, snap):
         times = run.ports.chain.tell_times(state.times, snap, run.trigger)
+        if run.incident is not None and run.fault is not None:
+            times = put_into_marks(times, run.incident.current, run.fault)
         if times != state.times:
             run.queue_for_next_commit(j.TimesSeen(times=times))
     if (

@@ -21,13 +21,28 @@ from nvsx.core.incident.incident_door import IncidentDoor
 from nvsx.core.incident.incident_events import StateChanged
 from nvsx.core.incident.incident_state import FaultRecord
 from nvsx.core.incident.incident_view import IncidentView
-from nvsx.core.incident.run_share import find_attempts_of_run, find_fault_of_run
+from nvsx.core.incident.run_share import (
+    find_attempts_of_run,
+    find_fault_of_run,
+    needs_people_for_run,
+    only_waits_for_quiet,
+    waits_for_this_run,
+)
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
-from nvsx.core.ports import Artifacts, Clock, Journal, NodeFeed, Observer, Scripts, View
+from nvsx.core.ports import (
+    ActionTurns,
+    Artifacts,
+    Clock,
+    Journal,
+    NodeFeed,
+    Observer,
+    Scripts,
+    View,
+)
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Pod
 from nvsx.core.watches.watch_base import Chain
@@ -39,13 +54,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a run needs of the world."""
+    """What a run needs of the world. `turns` to act on a node are taken where other runs may act
+    there too."""
 
     clock: Clock
     observer: Observer
     chain: Chain
     journal: Journal
     scripts: Scripts
+    turns: ActionTurns | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +115,7 @@ class RunContext:
     lines_reported: int = 0
     event_told: bool = False
     over_since: float | None = None
+    waited_to_act: float = 0.0
     _pending: list[j.RunEvent] = field(default_factory=list)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -122,6 +140,19 @@ class RunContext:
         """A failed stage is no end of the incident. Only a person's run ends with it: people's CI
         waits for the exit code."""
         return self.incident is not None and not self.request.by_hand
+
+    @property
+    def needs_people(self) -> bool:
+        """Whether the incident needs people for something that concerns the run. A person's run,
+        and one that its incident waits for, is done when the fault is gone: the ten minutes of
+        quiet after it are the incident's affair."""
+        if self.incident is None:
+            return False
+        incident = self.incident.current
+        may_end_first = self.request.by_hand or waits_for_this_run(incident)
+        if may_end_first and only_waits_for_quiet(incident):
+            return False
+        return needs_people_for_run(incident, self.run_id)
 
     @property
     def fault(self) -> FaultRecord | None:

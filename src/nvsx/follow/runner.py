@@ -17,8 +17,7 @@ import msgspec
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NodeClaimed, NotReady, NvsxError, StoreError
 from nvsx.core.incident.incident_times import times_of_fault
-from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
-from nvsx.core.incident.stage_times import find_stage_time
+from nvsx.core.incident.run_share import find_attempts_of_run
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import Fault
 from nvsx.core.runbook.needs import needs_of
@@ -360,7 +359,7 @@ class Runner:
             return "failed", f"{ended.how}: {ended.text}" if ended.text else ended.how, 1
         if failed is not None:
             return "failed", f"{failed.id}: {failed.reason}", 1
-        if incident is not None and needs_people_for_run(incident, run.run_id):
+        if incident is not None and run.needs_people:
             return "failed", incident.cause.text, 1
         return "passed", state.replaced, 0
 
@@ -382,8 +381,7 @@ def _times_to_repair(run: RunContext) -> tuple[float | None, float | None]:
         return None, None  # replaced, not repaired
     if run.incident is not None and fault is not None:
         total = times_of_fault(run.incident.current, fault).to_repair_s
-        drain = find_stage_time(run.incident.current, fault, "drain")
-        return total, None if total is None or drain is None else max(0.0, total - drain)
+        return total, None if total is None else times.time_to_repair_without_drain()
     if run.state.session.ending != "recovered":
         return None, None
     return times.time_to_repair(), times.time_to_repair_without_drain()

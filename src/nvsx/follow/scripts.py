@@ -8,17 +8,19 @@ runs again with the same idempotency key, and an action only when it is `idempot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from nvsx.core.incident.fault_weight import weigh_fault_of_run
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState
-from nvsx.core.ports import LineSink, ProcessIdentity, Script, ScriptResult
-from nvsx.core.runbook.schema import Stage
+from nvsx.core.ports import ActionTurn, ActionWish, LineSink, ProcessIdentity, Script, ScriptResult
+from nvsx.core.runbook.schema import Action, Stage
 from nvsx.follow import evidence_keeper
 from nvsx.follow.incident_file import write_incident
 from nvsx.follow.run_context import RunContext
@@ -202,14 +204,51 @@ async def _try_hook(run: RunContext, hook: _Hook, try_no: int) -> bool:
 
 
 async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
-    """Run the stage's action once; "" when it succeeded, else why the stage fails."""
+    """Run the stage's action once; "" when it succeeded, else why the stage fails. On a node one
+    action runs at a time: others are waited for first."""
     action = stage.action
     if action is None:
         return ""
-    key = idempotency_key(run, stage.id, "action")
     mine = [s for s in _scripts_of_stage(run, stage.id) if s.purpose == "action"]
     if mine and mine[-1].ended is not None:
         return "" if mine[-1].ok else _why_failed(action.script, mine[-1])
+    async with _take_turn(run, stage) as turn:
+        return await _run_action_in_turn(run, stage, action, mine, limit, turn)
+
+
+@asynccontextmanager
+async def _take_turn(run: RunContext, stage: Stage) -> AsyncIterator[ActionTurn | None]:
+    """The turn to act on the run's node; the time that it took counts towards no limit."""
+    if run.ports.turns is None or not run.node:
+        yield None
+        return
+
+    async def say_waiting(other: str) -> None:
+        await run.record(
+            j.NoteMade(
+                stage=stage.id,
+                code="action-waits",
+                text=f"the action waits: run {other} acts on {run.node} first, one at a time",
+                remedy=f"see what it does: nvsx runs show {other}",
+            )
+        )
+
+    began = run.now
+    wish = ActionWish(run.node, run.run_id, weigh_fault_of_run(run.fault, run.trigger))
+    async with run.ports.turns.take(wish, say_waiting) as turn:
+        run.waited_to_act = run.now - began
+        yield turn
+
+
+async def _run_action_in_turn(
+    run: RunContext,
+    stage: Stage,
+    action: Action,
+    mine: list[HookState],
+    limit: float | None,
+    turn: ActionTurn | None,
+) -> str:
+    key = idempotency_key(run, stage.id, "action")
     script = Script(
         kind="action",
         path=str(run.root / action.script),
@@ -230,7 +269,7 @@ async def run_action(run: RunContext, stage: Stage, limit: float | None) -> str:
             return f"action {action.script} {why}"
         script = msgspec.structs.replace(script, end_file=_find_end_file(run, key, len(mine) + 1))
     await run.record(j.ActionBegin(stage=stage.id, script=action.script), durable=True)
-    done = await _run_script(run, script, stage.id, action.script)
+    done = await _run_script(run, script, stage.id, action.script, turn)
     result = done.result
     missing = [t for t in stage.expect if not any(t in line for line in done.lines)]
     if result.ok and missing:
@@ -288,13 +327,17 @@ async def _clear_orphan(run: RunContext, stage: str, script: HookState, key: str
         )
 
 
-async def _run_script(run: RunContext, script: Script, stage: str, name: str) -> _Done:
+async def _run_script(
+    run: RunContext, script: Script, stage: str, name: str, turn: ActionTurn | None = None
+) -> _Done:
     await evidence_keeper.write_event(run)
     await write_incident(run)
     pump = _Pump(run, stage, "action" if script.kind == "action" else "hook")
     sink: LineSink = pump.take
 
     async def started(identity: ProcessIdentity) -> None:
+        if turn is not None:
+            turn.note_process(identity)
         await run.record(
             j.ProcessSeen(stage=stage, script=name, pid=identity.pid, started=identity.started)
         )

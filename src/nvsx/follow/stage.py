@@ -16,7 +16,6 @@ from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, StoreError
 from nvsx.core.incident.incident_state import IncidentState
-from nvsx.core.incident.run_share import needs_people_for_run
 from nvsx.core.incident.stage_times import CHAIN_STAGES, find_stage_time
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
@@ -77,9 +76,11 @@ async def _work_stage(run: RunContext, stage: Stage, later: Sequence[Stage]) -> 
     limit = stage.effective_timeout
     anew = state is not None and state.begins > 1
     follows = run.goes_on_after_failure and bool(run.state.failures) and not anew
-    deadline = began + limit if limit is not None and not follows else None
     # A resumed stage may be beyond its deadline: its action still gets the time it needs.
+    run.waited_to_act = 0.0
     why = "" if anew else await scripts.run_action(run, stage, limit)
+    began += run.waited_to_act
+    deadline = began + limit if limit is not None and not follows else None
     if why:
         return Ended("fail", why)
     beside = _Beside(run, stage, began, has_limits=not follows)
@@ -183,12 +184,7 @@ def call_people(run: RunContext, stage: Stage) -> None:
     """
     path = stage.on_failure or run.runbook.on_failure
     view = run.incident
-    if (
-        view is None
-        or not path
-        or not run.goes_on_after_failure
-        or not needs_people_for_run(view.current, run.run_id)
-    ):
+    if view is None or not path or not run.goes_on_after_failure or not run.needs_people:
         return
     cause, reason = view.current.cause, (view.current.cause.code, run.repair_no)
     if reason in run.people_called:

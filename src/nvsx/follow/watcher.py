@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from nvsx.core import durations
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.proofs import prove_stage
-from nvsx.core.incident.run_share import find_attempts_of_run, needs_people_for_run
+from nvsx.core.incident.run_share import find_attempts_of_run, only_waits_for_quiet
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
 from nvsx.core.runbook.schema import STAGE_ORDER, Stage
@@ -96,7 +96,9 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | 
         if ended is not None:
             return ended
         seen = snap
-        seeing = late is None and "node" not in snap.unread
+        # A limit is for what the stage waits for, not for the incident's ten minutes of quiet.
+        quiet = incident is not None and _all_met(verdicts) and only_waits_for_quiet(incident)
+        seeing = late is None and "node" not in snap.unread and not quiet
         if deadline is not None and run.now >= deadline and seeing:
             return Ended("timeout", _describe_timeout(stage, verdicts))
         # A limit that has passed waits until nvsx sees again, not for the clock.
@@ -233,8 +235,7 @@ def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
         return ""
     if dead.overrules and run.request.by_hand:
         return dead.reason
-    needed = needs_people_for_run(run.incident.current, run.run_id)
-    return run.incident.current.cause.text if needed else ""
+    return run.incident.current.cause.text if run.needs_people else ""
 
 
 def _all_met(verdicts: list[Verdict]) -> bool:
@@ -250,7 +251,7 @@ def _may_pass(run: RunContext, stage: Stage, snap: Snapshot, terms: Terms) -> bo
     incident = run.incident.current
     if incident.ended is not None:
         return incident.ended.how in ("recovered", "replaced", "cleared")
-    if needs_people_for_run(incident, run.run_id):
+    if run.needs_people:
         return False
     dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is not None and dead.overrules:

@@ -27,6 +27,7 @@ from nvsx.core.ports import Fault
 from nvsx.core.routing.route import TriggerFacts, route
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.whereabouts import Whereabouts
+from nvsx.follow.action_turns import FileTurns
 from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.processes.local_scripts import LocalScripts
@@ -158,7 +159,9 @@ class Workplace:
                 masker=self.home.masker,
             )
             aware = RepeatScripts(scripts, self.journal, self.home.settings.history.repeat_window)
-            self._ports[kind] = Ports(SystemClock(), self.observer, self.chain, self.journal, aware)
+            clock = SystemClock()
+            turns = FileTurns(self.home.state_dir, self.where.cluster, clock)
+            self._ports[kind] = Ports(clock, self.observer, self.chain, self.journal, aware, turns)
         return self._ports[kind]
 
 

@@ -1,10 +1,10 @@
-"""One waiting run as the findings of a diagnosis see it: snapshot, stage, installation."""
+"""What is known of one node, as findings about waiting look at it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 
+from nvsx.core.incident.cause_view import tell_clock
 from nvsx.core.watches.snapshot import Condition, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import Installation
@@ -14,7 +14,6 @@ class WaitingCase(NamedTuple):
     """What a finding looks at. `now` is Unix seconds."""
 
     snap: Snapshot
-    stage: str
     inst: Installation | None
     now: float
 
@@ -41,8 +40,4 @@ class WaitingCase(NamedTuple):
         return f"kubectl -n {self.namespace} {command}"
 
     def clock(self, at: float) -> str:
-        """A moment as people say it. Absolute, since a note is shown again when its text
-        changes, and a text that counts seconds changes every time."""
-        moment, today = (datetime.fromtimestamp(t, UTC) for t in (at, self.now))
-        day = "" if moment.date() == today.date() else f"{moment:%Y-%m-%d} "
-        return f"{day}{moment:%H:%M:%S} UTC"
+        return tell_clock(at, self.now)

@@ -65,18 +65,6 @@ ACTIONS = MappingProxyType(
         99: "UNKNOWN",
     }
 )
-#: What a person is asked to do where no custom resource is created for the action.
-PEOPLES_PART = MappingProxyType(
-    {
-        "CONTACT_SUPPORT": "open a case with the vendor, with the evidence kept here",
-        "RUN_FIELDDIAG": "run the vendor's field diagnostics on the node",
-        "RUN_DCGMEUD": "run the DCGM end-user diagnostics on the node",
-        "CUSTOM": (
-            "the event names the custom action: carry it out by hand, or map it in "
-            "fault-remediation's remediationActions"
-        ),
-    }
-)
 #: What fault-remediation maps to a custom resource by default; the rest ends with people.
 REPAIRING_ACTIONS = frozenset({"COMPONENT_RESET", "RESTART_VM", "RESTART_BM", "REPLACE_VM"})
 

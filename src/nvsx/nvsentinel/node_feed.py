@@ -26,6 +26,8 @@ from nvsx.core.patterns import TooSlow, search
 from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.watches.snapshot import (
     NOT_INSTALLED,
+    NOT_YET,
+    Budget,
     Event,
     LogLine,
     LogSource,
@@ -37,9 +39,9 @@ from nvsx.core.watches.snapshot import (
     ResourceSource,
     Snapshot,
 )
+from nvsx.core.watches.watch_base import TOLERANCE
 from nvsx.nvsentinel.sessions import SessionTracker
 
-NOT_YET = "not read yet"
 NO_STORE = "no store of health events is configured (healthEvents.uri in nvsx.yaml)"
 #: Lines kept for each `log` watch; only those that match its pattern count.
 #: Fifty are enough for a watch that counts, and for a person who reads them.
@@ -91,6 +93,7 @@ class Feed:
         self._sources: list[tuple[str, Followed]] = []
         self._pods: list[tuple[PodSource, Any]] = []
         self._events: list[Any] = []
+        self._budgets: Reflector[Budget] | None = None
         self._resources: dict[tuple[ResourceSource, str], Resource] = {}
         self._logs: dict[LogSource, tuple[LogLine, ...]] = {}
         self._health: tuple[HealthEvent, ...] = ()
@@ -126,6 +129,8 @@ class Feed:
         await self._follow_events()
         for source in dict.fromkeys((*maintenance, *self._needs.resources)):
             await self._follow_resources(source)
+        if self._needs.budgets:
+            await self._follow_budgets()
         for logs in self._needs.logs:
             self._follow_logs(logs)
         if self._needs.health_events and self._store is not None:
@@ -177,6 +182,19 @@ class Feed:
             self._add_source("events", reflector)
             self._events.append(reflector)
 
+    async def _follow_budgets(self) -> None:
+        """Whoever may not read them learns less, and is told so by doctor."""
+        self._budgets = reflector = await self._cluster.budgets()
+        self._release_at_close(reflector)
+
+        def changed(_key: str, old: Budget | None, new: Budget | None) -> None:
+            where = {b.namespace for b in (old, new) if b is not None}
+            if any(namespace in where for namespace, _ in self._seen_pods):
+                self._mark_due()
+
+        self._undo.append(reflector.subscribe(changed))
+        self._add_source("budgets", reflector)
+
     async def _follow_resources(self, source: ResourceSource) -> None:
         reflector = await self._cluster.resources(source)
         self._release_at_close(reflector)
@@ -201,6 +219,14 @@ class Feed:
             self._resources.pop((source, key), None)
 
     def _follow_logs(self, source: LogSource) -> None:
+        """Read from where a watch counts: a program tells of a fault before nvsx looks at it.
+
+        | time     | what happens                                              |
+        |----------|-----------------------------------------------------------|
+        | 03:00:00 | the GPU fails, and a job logs it                          |
+        | 03:00:01 | NVSentinel's condition is seen: a run begins, and follows |
+        | 03:00:03 | the session begins: lines count from 02:58:03 on          |
+        """
         told_slow = False
 
         def on_line(line: LogLine) -> None:
@@ -214,8 +240,9 @@ class Feed:
                 self._logs[source] = (*self._logs.get(source, ()), line)[-LOG_LINES:]
                 self._mark_due()
 
+        began = min(self._started, self._tracker.session.began or math.inf)
         follower: LogFollower = self._cluster.logs(
-            source, self._node, on_line, since=self._tracker.session.began
+            source, self._node, on_line, since=began - TOLERANCE
         )
         self._ends.append(follower.close)
         self._add_source(f"logs/{source.namespace}/{source.selector or source.pod}", follower)
@@ -286,11 +313,17 @@ class Feed:
             departed=tuple(p for key, p in self._seen_pods.items() if key not in here),
             events=tuple(sorted(events.values(), key=lambda e: (e.last, e.namespace, e.name))),
             resources=tuple(sorted(self._resources.values(), key=lambda r: (r.created, r.name))),
+            budgets=self._list_refusing_budgets(here.values()),
             logs=dict(self._logs),
             health_events=self._health,
             session=self._tracker.session,
             unread=self._list_unread(),
         )
+
+    def _list_refusing_budgets(self, pods: Iterable[Pod]) -> tuple[Budget, ...]:
+        strict = [b for b in self._budgets.items() if b.allowed < 1] if self._budgets else []
+        found = {(b.namespace, b.name): b for b in strict for p in pods if b.covers(p)}
+        return tuple(found[key] for key in sorted(found))
 
     def _remember_pods(self, here: dict[tuple[str, str], Pod]) -> None:
         """A pod that is evicted goes, often before anybody looks at the Event that says so."""

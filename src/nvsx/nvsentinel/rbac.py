@@ -52,6 +52,13 @@ RIGHTS = (
     _core_right("events", _FOLLOW, "watches of kind node-event and pod-event"),
     _core_right("pods/log", ("get",), "watches of kind log and training-log"),
     _core_right("namespaces", ("get",), "the UID of kube-system, which identifies the cluster"),
+    Right(
+        "poddisruptionbudgets",
+        "policy",
+        "v1",
+        _FOLLOW,
+        "which budget refuses the evictions of a drain",
+    ),
     Right("rebootnodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("terminatenodes", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),
     Right("gpuresets", "janitor.dgxc.nvidia.com", "v1alpha1", _FOLLOW, _REPAIRS),

@@ -7,6 +7,7 @@ snapshot could not read is `unread` in the sight.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -20,7 +21,6 @@ from nvsx.core.incident.sight import (
     Failure,
     RepairOutcome,
     SeenAlert,
-    SeenCause,
     SeenChain,
     SeenFault,
     SeenHold,
@@ -29,10 +29,12 @@ from nvsx.core.incident.sight import (
     Sight,
 )
 from nvsx.core.routing.vocabulary import PLANNED_METADATA, is_planned_work
-from nvsx.core.watches.snapshot import NOT_INSTALLED, Node, Resource, Snapshot
+from nvsx.core.watches.snapshot import NOT_INSTALLED, NOT_YET, Node, Resource, Snapshot
 from nvsx.nvsentinel import maintenance, marks, messages, names
 from nvsx.nvsentinel.installation import ACTING, Installation
 from nvsx.nvsentinel.marks import Marks
+from nvsx.nvsentinel.pipeline import is_pipeline_current
+from nvsx.nvsentinel.seen_causes import find_seen_causes
 
 #: What a reboot itself causes: connectivity, not-ready and link faults.
 _PASSING_CHECKS = frozenset(
@@ -73,6 +75,9 @@ _PROGRAMS = {
     "node-problem-detector": "node-problem-detector",
 }
 
+#: Where a connection began, in the words of Go.
+_OWN_PORT = re.compile(r"[0-9a-fA-F.:\[\]]+:\d+->")
+
 Routes = Callable[[SeenFault], bool]
 
 
@@ -83,13 +88,10 @@ def sight_of(
     cluster_uid: str = "",
     installation: Installation | None = None,
     alerts: Sequence[SeenAlert] = (),
-    causes: Sequence[SeenCause] = (),
-    cordon_by: tuple[str, float] = ("", 0.0),
     routes: Routes = lambda _fault: False,
 ) -> Sight:
     """What `snapshot` shows. `mono` is the monotonic clock at that moment. `alerts` are those that
-    intake knows of the node. `cordon_by` is which program set spec.unschedulable, and when
-    (managedFields). `routes` says whether a runbook wants a fault that is not fatal."""
+    intake knows of the node. `routes` says whether a runbook wants a fault that is not fatal."""
     node = snapshot.node
     unread = _list_unread(snapshot)
     seen = marks.read(node) if node is not None else Marks()
@@ -105,6 +107,7 @@ def sight_of(
         boot_id=node.boot_id if node is not None else "",
         ready=node.ready if node is not None else None,
         ready_at=ready.transition if ready is not None else 0.0,
+        ready_why=(ready.message or ready.reason) if ready is not None else "",
         schedulable=node is not None and not node.unschedulable,
         session=_read_session(node, seen),
         faults=tuple(
@@ -112,10 +115,11 @@ def sight_of(
         ),
         alerts=tuple(alerts),
         repairs=tuple(_read_repairs(snapshot, installation)),
-        holds=tuple(_read_holds(snapshot, node, seen, cordon_by)),
-        causes=tuple(causes),
-        chain=_read_chain(node, installation),
+        holds=tuple(_read_holds(snapshot, node, seen)),
+        causes=find_seen_causes(snapshot, installation, snapshot.at),
+        chain=_read_chain(snapshot, installation),
         unread=frozenset(unread),
+        node_unread=_explain_unread(snapshot),
     )
 
 
@@ -129,6 +133,13 @@ def _list_unread(snapshot: Snapshot) -> Iterable[str]:
         if plural == source or why.startswith(NOT_INSTALLED):
             continue
         yield VALIDATIONS if plural == VALIDATION_PLURAL else REPAIRS
+
+
+def _explain_unread(snapshot: Snapshot) -> str:
+    """Why the node cannot be read; the same words at each try, though each has a port of its own:
+    `read udp 10.1.2.3:45122->10.0.0.10:53: i/o timeout`."""
+    why = snapshot.unread.get(NODE, "")
+    return "" if why == NOT_YET else _OWN_PORT.sub("", why)
 
 
 # --- faults -----------------------------------------------------------------------------------
@@ -300,9 +311,7 @@ def _failure_of(resource: Resource, *, refused: bool) -> Failure:
 # --- holds ------------------------------------------------------------------------------------
 
 
-def _read_holds(
-    snapshot: Snapshot, node: Node | None, seen: Marks, cordon_by: tuple[str, float]
-) -> Iterable[SeenHold]:
+def _read_holds(snapshot: Snapshot, node: Node | None, seen: Marks) -> Iterable[SeenHold]:
     if node is None:
         return
     # While the annotation is there the label is this quarantine's, however close the last release.
@@ -315,8 +324,7 @@ def _read_holds(
     elif (seen.annotated and not seen.dry_run) or (node.unschedulable and theirs):
         yield SeenHold("quarantine", "NVSentinel", seen.cordoned_at, keeps_open=seen.annotated)
     if node.unschedulable and not (theirs or handed_over):
-        program, since = cordon_by
-        yield SeenHold("cordon", program_of(program), since)
+        yield SeenHold("cordon", program_of(node.cordoned_with), node.cordoned_at)
     planned = [name for e in seen.events if (name := e.metadata.get(PLANNED_METADATA))]
     for name in dict.fromkeys(planned):
         yield SeenHold("maintenance", "NVSentinel", name=name)
@@ -367,7 +375,8 @@ def program_of(manager: str) -> str:
 # --- the installation -------------------------------------------------------------------------
 
 
-def _read_chain(node: Node | None, installation: Installation | None) -> SeenChain:
+def _read_chain(snapshot: Snapshot, installation: Installation | None) -> SeenChain:
+    node = snapshot.node
     opted_out = marks.opted_out(node) if node is not None else ""
     if installation is None:
         return SeenChain(repairing=names.REPAIRING_ACTIONS, opted_out=opted_out)
@@ -383,11 +392,24 @@ def _read_chain(node: Node | None, installation: Installation | None) -> SeenCha
         manual=_yes_or_no(installation.manual.value),
         monitor_only=monitor_only,
         missing=tuple(m for m in ACTING if not monitor_only and installation.missing(m)),
+        unwell=() if monitor_only else tuple(_list_unwell_modules(installation)),
         repairing=repairing,
         replacing=frozenset(r.action for r in installation.repairs if r.kind == "TerminateNode")
         or frozenset({"REPLACE_VM"}),
         opted_out=opted_out,
+        namespace=installation.namespace,
+        current=is_pipeline_current(snapshot, installation),
     )
+
+
+def _list_unwell_modules(installation: Installation) -> Iterable[tuple[str, str]]:
+    """Deployments with too few pods. A DaemonSet lacks some for many reasons."""
+    for name in ACTING:
+        module = installation.modules.get(name)
+        if module is None or module.kind != "Deployment" or installation.missing(name):
+            continue
+        if not module.works:
+            yield name, module.evidence
 
 
 def _yes_or_no(value: object) -> bool | None:

@@ -147,6 +147,7 @@ class Daemon:
             clock=self.clock,
             cluster=self.identity.uid,
             limits=incident_limits_of(settings, sandbox=world.where.sandbox),
+            masker=world.home.masker,
             sandbox=world.where.sandbox,
             inspect=world.observer.installation,
             routes=self._is_wanted,

@@ -110,7 +110,7 @@ class TriggerIntake:
         told: Told = lambda *_: None,
     ) -> None:
         self._inbox = inbox
-        self._keeper = keeper
+        self._desks = keeper.desks
         self._clock = clock
         self._identity = identity
         self._shelf = shelf
@@ -140,13 +140,13 @@ class TriggerIntake:
     async def _looking_at(self, node: str) -> AsyncIterator[NodeDesk]:
         async with AsyncExitStack() as opened:
             with _as_busy():
-                desk = await opened.enter_async_context(self._keeper.at(node))
+                desk = await opened.enter_async_context(self._desks.at(node))
             yield desk
 
     async def _decide_event(self, routed: Routed, desk: NodeDesk | None) -> Answer:
         event = routed.event
         if desk is not None and event.source == "watch":
-            await self._keeper.until_seen(desk, fault_of_event(event, routed.facts))
+            await self._desks.until_seen(desk, fault_of_event(event, routed.facts))
         case = await self._make_case(routed, desk)
 
         def decide(ledger: Ledger) -> Decision:
@@ -168,7 +168,7 @@ class TriggerIntake:
         )
         taken = await self._inbox.take(draft, decide)
         if desk is not None and taken.decision.news is not None:
-            self._keeper.take_in(desk, taken.decision.news, taken.appended)
+            self._desks.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
         answer = _make_answer(taken, routed.explanations)
         self._told(event, answer, taken.decision)
@@ -249,7 +249,7 @@ class TriggerIntake:
         event, facts = routed.event, routed.facts
         news, news_at = None, 0.0
         at = facts.generated_at
-        watched = at is not None and at >= self._keeper.watched_since()
+        watched = at is not None and at >= self._desks.watched_since()
         if not event.late and (event.source == "watch" or watched):
             news = fault_of_event(event, facts)
             news_at = 0.0 if event.source == "watch" else at or 0.0
@@ -259,7 +259,7 @@ class TriggerIntake:
             alerts = ()
         else:
             alerts = (alert_of_event(event, facts, self._clock.now(), routed=bool(routed.runbook)),)
-        return self._keeper.look_at(desk, alerts, news=news, news_at=news_at)
+        return self._desks.look_at(desk, alerts, news=news, news_at=news_at)
 
     def _is_evidence(self, routed: Routed, desk: NodeDesk) -> bool:
         """Whether the event says what the node does not: NVSentinel's own events are seen there,
@@ -271,7 +271,7 @@ class TriggerIntake:
             return True
         return not any(
             is_about(facts, event.event.id, f.check, f.error_codes, f.ids)
-            for f in self._keeper.faults_seen(desk)
+            for f in self._desks.faults_seen(desk)
         )
 
     def _current_router(self) -> Router:

@@ -24,7 +24,7 @@ from nvsx.core.ports import Clock, Fault
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.serve.incident_keeper import IncidentKeeper
-from nvsx.serve.node_desk import IncidentNews
+from nvsx.serve.incident_publisher import IncidentNews
 from nvsx.serve.settling import is_about
 from nvsx.serve.watch_source import WatchSource, event_of
 
@@ -159,7 +159,9 @@ class Lookout:
             if offer not in self._offered:
                 self._offered.add(offer)
                 found_late = state.opened.late and fault.seen.at == state.began.at
-                event = self._keeper.health_event(node, fault.latest.ids) or _event_of(node, fault)
+                event = self._keeper.desks.health_event(node, fault.latest.ids) or _event_of(
+                    node, fault
+                )
                 late = found_late or offer in self._again
                 told = event_of(Fault(node, event), self._clock.now(), late=late)
                 await self._watch.offer(told)

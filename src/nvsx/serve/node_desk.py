@@ -1,68 +1,28 @@
-"""What the keeper holds of one node that it follows, and an incident as others see it there."""
+"""What the keeper holds of one node that it follows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Mapping
 
 from nvsx.core.incident.deciding import WatchMemory
-from nvsx.core.incident.incident_events import IncidentEvent
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
 from nvsx.core.incident.incident_store import StoredStory
 from nvsx.core.incident.sight import SeenAlert
 from nvsx.core.ports import NodeFeed
 from nvsx.core.watches.snapshot import Snapshot
 
-Say = Callable[[Sequence[IncidentEvent]], Awaitable[None]]
-
-
-class IncidentNews(msgspec.Struct, frozen=True):
-    """What an incident has become. `before` is None for one that has just begun."""
-
-    incident: str
-    node: str
-    before: IncidentState | None
-    after: IncidentState
-    events: tuple[IncidentEvent, ...]
-
-
-class LiveIncident:
-    """Implements core.incident.incident_view.IncidentView; the keeper puts new states in."""
-
-    def __init__(self, incident: str, state: IncidentState, say: Say) -> None:
-        self.incident = incident
-        self._state = state
-        self._say = say
-        self._news = asyncio.Event()
-
-    @property
-    def current(self) -> IncidentState:
-        return self._state
-
-    async def changed(self, seen: IncidentState) -> IncidentState:
-        while self._state is seen:
-            await self._news.wait()
-        return self._state
-
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
-        await self._say(events)
-
-    def put(self, state: IncidentState) -> None:
-        self._state = state
-        self._news.set()
-        self._news = asyncio.Event()
-
 
 class NodeDesk:
-    """One node. Whoever steps its story holds `lock`; `users` are those that hold or want it."""
+    """One node. Whoever steps its story holds `lock`; `users` are those that hold or want it.
+    `is_behind`: another process has appended to the story, and `stored` is without it."""
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.lock = asyncio.Lock()
         self.users = 0
         self.stored = StoredStory(NodeStory(node))
+        self.is_behind = False
         self.memory = WatchMemory()
         self.feed: NodeFeed | None = None
         self.looked_at: Snapshot | None = None
@@ -81,3 +41,27 @@ class NodeDesk:
     @property
     def incident(self) -> IncidentState | None:
         return self.stored.story.open
+
+
+def find_unanswered_alerts(incident: IncidentState | None) -> dict[tuple[str, float], SeenAlert]:
+    """After a restart: what its sender has not taken back fires on until it does."""
+    known = incident.alerts if incident is not None else ()
+    alerts = [
+        SeenAlert(
+            a.attached.key,
+            a.attached.started,
+            source=a.attached.source,
+            check=a.attached.check,
+            error_codes=a.attached.error_codes,
+            names_fault=a.attached.names_fault,
+        )
+        for a in known
+        if not a.resolved
+    ]
+    return {(a.key, a.started): a for a in alerts}
+
+
+def find_left_alerts(story: NodeStory) -> dict[tuple[str, float], SeenAlert]:
+    """An alert that an incident has answered may fire on: told after its time."""
+    left = [over for over in story.left_overs if over.kind == "alert"]
+    return {(over.name, over.started): SeenAlert(over.name, over.started) for over in left}

@@ -21,7 +21,7 @@ class KeeperDoor:
 
     async def join(self, node: str, joined: RunJoined) -> IncidentView:
         """See the port. A run that intake has fired belongs to its incident already."""
-        async with self._keeper.at(node):
+        async with self._keeper.desks.at(node):
             pass  # it is followed from now on, whoever joined it
         view = await self._keeper.view_of_run(joined.run_id)
         return view if view is not None else await self._keeper.join_by_hand(node, joined)
@@ -40,6 +40,7 @@ async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
         clock=SystemClock(),
         cluster=workplace.where.cluster,
         limits=SANDBOX_LIMITS if workplace.where.sandbox else IncidentLimits(),
+        masker=workplace.home.masker,
         sandbox=workplace.where.sandbox,
         inspect=workplace.observer.installation,
     )

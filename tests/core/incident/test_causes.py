@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from tests.core.incident.timelines import (
+    HOUR,
     MINUTE,
+    NOON,
     Timeline,
+    alert,
     done,
     failed,
     fault,
@@ -19,7 +22,9 @@ from tests.core.incident.timelines import (
     session,
 )
 
-from nvsx.core.incident.causes import CAUSES, CauseView, find_cause, stage_of_incident
+from nvsx.core.incident.cause_view import CauseView
+from nvsx.core.incident.causes import CAUSES, find_cause
+from nvsx.core.incident.incident_stage import stage_of_incident
 from nvsx.core.incident.sight import NODE, SeenCause, SeenChain, SeenHold, SeenRepair
 
 CONTACT = fault("SysLogsXIDError", "74", "e1", action="CONTACT_SUPPORT")
@@ -45,6 +50,17 @@ def with_a_second_fault_after_the_reboot() -> Timeline:
     return line.at(20, faults=both, session=session("e1", "e2"))
 
 
+def explained(code: str, *, line: Timeline | None = None, **more: Any) -> Timeline:
+    """What those who read the objects of the cluster have found on a quarantined node."""
+    seen = (SeenCause(code, f"what {code} means", "what to do"),)
+    return (line or quarantined()).at(10, causes=seen, **more)
+
+
+def recovering() -> Timeline:
+    """A quarantined node whose reboot has worked: its release is awaited."""
+    return quarantined().at(5, repairs=(sent("e1"),)).at(9, boot_id="boot-2", repairs=(done("e1"),))
+
+
 def chain(**known: Any) -> Timeline:
     """A quarantined node under an NVSentinel of which this is known."""
     return quarantined().at(10, chain=SeenChain(**known))
@@ -62,7 +78,10 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
     "validation-failed": ("now", lambda: holding("validation", failed=True, keeps_open=True)),
     "dry-run": ("now", lambda: chain(dry_run=True)),
     "monitor-only": ("now", lambda: chain(monitor_only=True)),
-    "breaker-tripped": ("now", lambda: chain(breaker_tripped=True)),
+    "breaker-tripped": (
+        "now",
+        lambda: Timeline().at(0, faults=(fault(),), chain=SeenChain(breaker_tripped=True)),
+    ),
     "signal-refused": ("now", lambda: quarantined().at(10, repairs=(failed("e1", "refused"),))),
     "repair-timed-out": ("now", lambda: quarantined().at(10, repairs=(failed("e1", "timeout"),))),
     "provider-poll-error": (
@@ -77,6 +96,12 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
     "repair-taken-away": (
         "now",
         lambda: quarantined().at(5, repairs=(reboot("e1"),)).at(10, repairs=()),
+    ),
+    "external-repair": (
+        "never",
+        lambda: quarantined().at(
+            10, repairs=(reboot("e1", outcome="manual", kind="ExternalRemediationRequest"),)
+        ),
     ),
     "manual-mode": (
         "now",
@@ -96,11 +121,16 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
         lambda: quarantined().at(10, session=session("e1", state="remediation-failed")),
     ),
     "module-missing": ("now", lambda: chain(missing=("node-drainer",))),
+    "module-not-ready": (
+        "later",
+        lambda: chain(unwell=(("node-drainer", "Deployment node-drainer: 0 of 1 ready"),)),
+    ),
     "drain-failed": (
         "now",
         lambda: quarantined().at(10, session=session("e1", state="drain-failed")),
     ),
     "opted-out": ("later", lambda: chain(opted_out="managed=false")),
+    "no-rule": ("later", lambda: explained("no-rule", line=Timeline(), faults=(fault(),))),
     "not-quarantined": ("later", lambda: Timeline().at(0, faults=(fault(),)).at(130)),
     "released-while-faulty": (
         "later",
@@ -108,9 +138,28 @@ HOLDS: dict[str, tuple[str, Callable[[], Timeline]]] = {
     ),
     "driver-upgrade": ("never", lambda: holding("driver upgrade")),
     "node-not-ready": ("later", lambda: quarantined().at(10, ready=None)),
+    "drain-blocked": ("later", lambda: explained("drain-blocked")),
+    "drain-waits": ("never", lambda: explained("drain-waits")),
     "validation": ("never", lambda: holding("validation", keeps_open=True)),
     "handed-over": ("never", lambda: holding("handed over", keeps_open=True)),
     "maintenance": ("never", lambda: holding("maintenance")),
+    "healthy-but-cordoned": ("later", lambda: explained("healthy-but-cordoned")),
+    "pods-left": (
+        "never",
+        lambda: explained("pods-left", session=session("e1", state="drain-succeeded")),
+    ),
+    "nothing-shown": (
+        "never",
+        lambda: Timeline().at(0, alerts=(alert(),), chain=SeenChain(current=True)).at(130),
+    ),
+    "store-only": (
+        "never",
+        lambda: explained("store-only", line=Timeline().run_by_hand(0)),
+    ),
+    "action-none": (
+        "never",
+        lambda: explained("action-none", line=Timeline().run_by_hand(0)),
+    ),
 }
 
 
@@ -185,6 +234,15 @@ def test_while_a_repair_is_in_flight_nobody_is_needed_for_anything_else(
     assert (line.incident.state, line.incident.cause.code) == ("repairing", code)
 
 
+def test_a_node_that_cannot_be_read_says_why() -> None:
+    """What the API server answered is in the text; where that is not known nothing stands in."""
+    line = quarantined().at(10, unread=frozenset({NODE}), node_unread="c cannot be reached")
+    said = "the node cannot be read now, so nothing is known of it"
+    assert line.incident.cause.text == f"{said}: c cannot be reached"
+    line.at(20, node_unread="")
+    assert line.incident.cause.text == said
+
+
 def test_from_needs_people_back_to_repairing_is_told() -> None:
     """NVSentinel's next request came."""
     line = quarantined().at(10, repairs=(failed("e1", "timeout"),))
@@ -235,20 +293,83 @@ def test_a_fault_beside_one_that_is_repaired_needs_nobody_yet() -> None:
     assert line.incident.state == "repairing"
 
 
-def test_what_others_found_waits_without_people_where_it_says_so() -> None:
-    """A drain that waits for pods that finish by themselves."""
-    waits = SeenCause("drain-waits", "the drain waits for ml/train-5")
-    line = quarantined().at(10, causes=(waits,)).at(1000)
-    assert (line.incident.state, line.incident.cause.code) == ("repairing", "drain-waits")
-
-
 def test_other_words_for_a_cause_do_not_begin_its_time_anew() -> None:
     """One pod less after four minutes."""
     line = quarantined()
     for seconds, pods in ((10, "a, b"), (250, "a")):
-        cause = SeenCause("drain-blocked", f"kept: {pods}", people=True)
-        line.at(seconds, causes=(cause,))
+        line.at(seconds, causes=(SeenCause("drain-blocked", f"kept: {pods}"),))
     assert line.at(310).incident.state == "needs people"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (lambda: Timeline().at(0, faults=(fault(),)), "no node is cordoned until it is reset"),
+        (recovering, "recoveries are blocked too, so the node stays cordoned"),
+    ],
+)
+def test_what_a_tripped_breaker_blocks(line: Callable[[], Timeline], told: str) -> None:
+    """The cordon; a recovery, while one is due, also when the fault has gone."""
+    for faults in ({}, {"faults": ()}) if line is recovering else ({},):
+        known = SeenChain(breaker_tripped=True, namespace="gpu-ops")
+        cause = line().at(20, chain=known, **faults).incident.cause
+        assert cause.code == "breaker-tripped"
+        assert told in cause.text
+        assert cause.remedy.endswith("kubectl -n gpu-ops edit cm circuit-breaker")
+
+
+@pytest.mark.parametrize("at", [10, 2000])
+def test_a_drain_under_way_is_not_blamed_on_the_breaker(at: float) -> None:
+    """It stops the cordon and the release, and no drain."""
+    assert chain(breaker_tripped=True).at(at).incident.cause.code == ""
+
+
+@pytest.mark.parametrize(
+    ("ready", "more", "text"),
+    [
+        (False, {}, "the kubelet of node gpu-1 is not Ready since 12:00:05 UTC: nothing moves"),
+        (
+            None,
+            {"ready_why": "Kubelet stopped posting node status."},
+            "is unknown since 12:00:05 UTC (Kubelet stopped posting node status): nothing moves",
+        ),
+        (None, {"ready_at": 0.0}, "the kubelet of node gpu-1 is unknown: nothing moves"),
+    ],
+)
+def test_a_silent_kubelet_is_told_with_its_time(
+    ready: Any, more: dict[str, Any], text: str
+) -> None:
+    """Since when and why, where the node says so."""
+    line = quarantined().at(10, ready=ready, **({"ready_at": NOON + 5} | more))
+    assert text in line.incident.cause.text
+
+
+def test_a_dead_kubelet_is_why_a_drain_waits() -> None:
+    """Pods of a silent kubelet end when it is back, whatever budgets and jobs say."""
+    line = quarantined()
+    pods = SeenCause("drain-waits", "the drain waits for pod ml/train-0")
+    line.at(10, causes=(pods,)).at(20, ready=None)
+    assert line.incident.cause.code == "node-not-ready"
+    assert line.wait(3 * HOUR).incident.state == "needs people"
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("CONTACT_SUPPORT", "open a case with the vendor"),
+        ("CUSTOM", "map it in fault-remediation"),
+        ("RUN_DCGMEUD", "end-user diagnostics"),
+        ("NONE", "whether the node needs a repair"),
+        ("SOMETHING_NEW", "decide by hand"),
+    ],
+)
+def test_what_people_do_depends_on_the_action(action: str, words: str) -> None:
+    """A vendor's case is for CONTACT_SUPPORT; other actions name their own."""
+    asked = fault("SysLogsXIDError", "74", "e1", action=action)
+    known = SeenChain(repairing=REPAIRING)
+    line = Timeline().at(10, faults=(asked,), session=session("e1"), chain=known)
+    assert words in line.incident.cause.remedy
+    assert ("vendor" in line.incident.cause.remedy) == (action == "CONTACT_SUPPORT")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ from nvsx.core.incident.run_share import (
     find_attempts_of_run,
     find_fault_of_run,
     needs_people_for_run,
+    only_waits_for_quiet,
 )
 from nvsx.core.incident.session import HealthEvent
+from nvsx.core.incident.sight import SeenChain
 from nvsx.core.incident.stage_times import find_stage_time
 
 NVLINK = HealthEvent(check="SysLogsNVLink", node="gpu-1", id="e2", error_codes=("149",))
@@ -82,6 +84,19 @@ def test_a_failed_repair_needs_people_for_the_run_of_its_fault_alone() -> None:
     assert incident.state == "needs people"
     assert needs_people_for_run(incident, "r2")
     assert not needs_people_for_run(incident, "r1")
+
+
+def test_a_fault_that_is_gone_leaves_nothing_but_quiet_to_wait_for() -> None:
+    """Monitor-only: while the condition is there people are needed for it, after it for nothing;
+    for a node that is not Ready besides, they are."""
+    line = Timeline().at(0, chain=SeenChain(monitor_only=True))
+    line.at(1, faults=(fault("SysLogsXIDError", "79", ""),))
+    assert not only_waits_for_quiet(line.incident)
+    line.at(60, faults=())
+    assert line.incident.state == "needs people"
+    assert only_waits_for_quiet(line.incident)
+    line.at(70, ready=False)
+    assert not only_waits_for_quiet(line.incident)
 
 
 @pytest.mark.parametrize(("after", "late"), [(LATE_AFTER, False), (LATE_AFTER + 1, True)])

@@ -420,7 +420,7 @@ def test_a_failed_validation_is_named_and_keeps_the_incident_open() -> None:
 
 def test_a_cause_that_others_found_is_told_with_its_object() -> None:
     """18: a PDB blocks the eviction; people after five minutes."""
-    pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait", people=True)
+    pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait")
     line = quarantined(0, "e1").at(10, causes=(pdb,)).at(309)
     assert (line.incident.state, line.incident.cause.text) == ("repairing", pdb.text)
     assert line.at(310).incident.state == "needs people"
@@ -479,7 +479,23 @@ def test_somebody_s_cordon_keeps_nothing_open() -> None:
     """Recovered, still cordoned by somebody with kubectl."""
     line = repaired().at(75, schedulable=False, holds=(cordon(),)).wait(120)
     assert line.incident.ended is not None
-    assert line.incident.ended.still == ("cordon by somebody with kubectl",)
+    told = "somebody with kubectl since 12:01:15 UTC"
+    assert line.incident.ended.still == (f"cordon by {told}",)
+    assert line.incident.ended.text == f"the node is back, still cordoned by {told}"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"), [(40.0, 40.0), (0.0, 60.0), (-HOUR, 30.0), (HOUR, 60.0), (None, 60.0)]
+)
+def test_the_time_of_a_cordon_is_between_the_looks_around_it(
+    theirs: float | None, told: float
+) -> None:
+    """Schedulable at 12:00:30, cordoned at 12:01:00: whatever its writer's clock says."""
+    since = NOON + theirs if theirs is not None else 0.0
+    hold = SeenHold("cordon", "somebody with kubectl", since if theirs else 0.0)
+    line = quarantined().at(30).at(60, schedulable=False, holds=(hold,))
+    (found,) = [h for h in line.incident.holds if h.kind == "cordon"]
+    assert found.since == NOON + told
 
 
 def test_notes_after_the_end_belong_to_the_incident() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from nvsx.core import durations
-from nvsx.core.incident.causes import stage_of_incident
+from nvsx.core.incident.incident_stage import stage_of_incident
 from nvsx.core.incident.incident_state import AttemptRecord, FaultRecord, IncidentState
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.proofs import prove_stage

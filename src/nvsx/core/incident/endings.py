@@ -13,6 +13,7 @@ from nvsx.core.incident.attempt_news import (
     tell_unfinished_attempts,
     was_to_be_replaced,
 )
+from nvsx.core.incident.cause_view import tell_clock
 from nvsx.core.incident.deciding import Deciding, name_of
 from nvsx.core.incident.incident_events import IncidentEnded, IncidentEnding, LeftOver
 from nvsx.core.incident.incident_state import IncidentState
@@ -125,12 +126,12 @@ def say_end(
     if incident is None:
         return
     tell_unfinished_attempts(d)
-    still = () if at_release else tuple(_hold_text(h) for h in d.sight.holds)
+    still = () if at_release else tuple(_hold_text(d, incident, h) for h in d.sight.holds)
     d.say(
         IncidentEnded(
             how=how,
             at=_time_that_counts(d, incident, how),
-            text=text or _TEXTS.get(how, ""),
+            text=text or _TEXTS.get(how, "") + _tell_cordon_left(still),
             by=by,
             still=still,
             left_overs=_left_overs(d, incident, at_release=at_release),
@@ -165,8 +166,21 @@ def _time_that_counts(d: Deciding, incident: IncidentState, how: IncidentEnding)
     return d.sight.at
 
 
-def _hold_text(hold: SeenHold) -> str:
-    return f"{hold.kind} by {hold.who}" + (f" ({hold.detail})" if hold.detail else "")
+_CORDON = "cordon by "
+
+
+def _hold_text(d: Deciding, incident: IncidentState, hold: SeenHold) -> str:
+    """`cordon by somebody with kubectl since 12:00:05 UTC`, with the time that holds were told."""
+    known = (h for h in incident.holds if (h.kind, h.name) == (hold.kind, hold.name))
+    at = next((h.since for h in known if h.since), None)
+    since = f" since {tell_clock(at, d.sight.at)}" if at and hold.kind == "cordon" else ""
+    return f"{hold.kind} by {hold.who}{since}" + (f" ({hold.detail})" if hold.detail else "")
+
+
+def _tell_cordon_left(still: tuple[str, ...]) -> str:
+    """Somebody's own cordon does not keep an incident open, and is told at its end."""
+    left = next((text for text in still if text.startswith(_CORDON)), "")
+    return f", still cordoned by {left.removeprefix(_CORDON)}" if left else ""
 
 
 def _is_recent(d: Deciding, incident: IncidentState, seen: SeenFault) -> bool:

@@ -21,6 +21,7 @@ from nvsx.core.incident.incident_state import AttemptRecord, FaultRecord, Incide
 from nvsx.core.incident.sight import EVENTS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.tolerances import (
     CONFIRMED_WITHIN,
+    NOTHING_SHOWN,
     SHOWN_WITHIN,
     SIDE_EFFECTS_AFTER_READY,
     SKEW_WORTH_A_NOTE,
@@ -238,8 +239,8 @@ def tell_unconfirmed(d: Deciding) -> None:
     incident = d.incident
     if incident is None or incident.faults or incident.sessions or not d.sight.chain.current:
         return
-    if incident.began.age(d.sight) >= CONFIRMED_WITHIN and not incident.has_note("nothing-shown"):
-        d.say(IncidentNoted(code="nothing-shown", text="NVSentinel shows nothing so far"))
+    if incident.began.age(d.sight) >= CONFIRMED_WITHIN and not incident.has_note(NOTHING_SHOWN):
+        d.say(IncidentNoted(code=NOTHING_SHOWN, text="NVSentinel shows nothing so far"))
 
 
 def tell_still_firing(d: Deciding) -> None:

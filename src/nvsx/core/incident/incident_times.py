@@ -13,6 +13,7 @@ import msgspec
 
 from nvsx.core.incident.incident_state import FaultRecord, IncidentState, SessionRecord
 from nvsx.core.incident.proofs import prove_stage
+from nvsx.core.incident.session import Times
 
 
 class FaultTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,25 @@ def times_of_fault(incident: IncidentState, fault: FaultRecord) -> FaultTimes:
         to_detect_s=_seconds_between(fault.latest.at, fault.seen.at),
         to_quarantine_s=_seconds_between(fault.latest.at, own),
         to_repair_s=_seconds_between(fault.latest.at, released),
+    )
+
+
+def put_into_marks(known: Times, incident: IncidentState, fault: FaultRecord) -> Times:
+    """The marks of a run with what its incident knows better: one time for each thing, in figures,
+    marks and messages alike.
+
+    The run has seen the session's first fault at 12:00:00.3 and a drain label at 12:00:04.31, the
+    incident the run's own fault at 12:00:02.1 and the same label at 12:00:04.30: the latter count.
+    When the node was back is the incident's word once it is over.
+    """
+    whole, mine = times_of(incident), times_of_fault(incident, fault)
+    return msgspec.structs.replace(
+        known,
+        generated=mine.generated,
+        quarantined=mine.quarantined or known.quarantined,
+        drain_began=whole.drain_began or known.drain_began,
+        drain_finished=whole.drained or known.drain_finished,
+        unquarantined=mine.released or known.unquarantined,
     )
 
 

@@ -77,6 +77,30 @@ _OF_A_REPAIR = frozenset(
 )
 
 
+def waits_for_this_run(incident: IncidentState) -> bool:
+    """Whether the incident is nothing but its run: a person began it for a node that NVSentinel
+    left alone, and it is over with the run."""
+    return incident.opened.by == "by hand" and not incident.sessions
+
+
+#: Causes that hold only while a serious fault is there.
+_OF_A_STANDING_FAULT = frozenset(
+    {"monitor-only", "breaker-tripped", "module-missing", "opted-out", "not-quarantined"}
+)
+
+
+def only_waits_for_quiet(incident: IncidentState) -> bool:
+    """Whether people stay called for faults that are gone, where NVSentinel never took part.
+
+    Monitor-only, the condition at 12:00: people are needed. It clears at 12:05: the incident keeps
+    them until 12:15, since such conditions come and go, but nothing is wrong any more.
+    """
+    if incident.state != "needs people" or incident.sessions or incident.attempts:
+        return False
+    cleared = bool(incident.faults) and all(f.cleared is not None for f in incident.faults)
+    return cleared and incident.cause.code in _OF_A_STANDING_FAULT
+
+
 def needs_people_for_run(incident: IncidentState, run_id: str) -> bool:
     """Whether the incident needs people for something that concerns the run."""
     if incident.state != "needs people":

@@ -176,10 +176,14 @@ def tell_holds(d: Deciding) -> None:
 
 
 def _hold_began(d: Deciding, hold: SeenHold) -> HoldBegan:
+    """Schedulable at 12:00:00, cordoned at 12:00:15, and its writer says 11:20: since 12:00:00."""
+    before, earliest = d.previous, None
+    if hold.kind == "cordon" and before is not None and before.node_is_there and before.schedulable:
+        earliest = before.at
     return HoldBegan(
         kind=hold.kind,
         who=hold.who,
-        since=hold_between(hold.since, None, d.sight.at),
+        since=hold_between(hold.since, earliest, d.sight.at),
         name=hold.name,
         detail=hold.detail,
         keeps_open=hold.keeps_open,

@@ -148,17 +148,17 @@ class SeenHold(msgspec.Struct, frozen=True):
 
 class SeenCause(msgspec.Struct, frozen=True):
     """Why nothing happens, found by those who know the cluster better: pods that a drain waits
-    for, the budget that refuses an eviction. `people`: somebody is needed, after the grace."""
+    for, the budget that refuses an eviction. The list of causes says what comes of it."""
 
     code: str
     text: str
     remedy: str = ""
-    people: bool = False
 
 
 class SeenChain(msgspec.Struct, frozen=True):
     """What is known of the NVSentinel that looks after the node; None stands for unknown.
 
+    `unwell` are modules that are there and not ready, with what was seen of them.
     `repairing` are the actions it makes requests for, `replacing` those for which it takes the
     machine away. `current`: its pipeline is known not to
     be behind, so that what it does not show it does not have.
@@ -169,14 +169,17 @@ class SeenChain(msgspec.Struct, frozen=True):
     manual: bool | None = None
     monitor_only: bool | None = None
     missing: tuple[str, ...] = ()
+    unwell: tuple[tuple[str, str], ...] = ()
     repairing: frozenset[str] | None = None
     replacing: frozenset[str] = frozenset({"REPLACE_VM"})
     opted_out: str = ""
+    namespace: str = "nvsentinel"
     current: bool | None = None
 
 
 class Sight(msgspec.Struct, frozen=True):
-    """All of it. With `exists` false the Node object is certainly gone."""
+    """All of it. With `exists` false the Node object is certainly gone. `node_unread` says why the
+    node cannot be read, "" where that is not known."""
 
     at: float
     mono: float
@@ -187,6 +190,7 @@ class Sight(msgspec.Struct, frozen=True):
     boot_id: str = ""
     ready: bool | None = None
     ready_at: float = 0.0
+    ready_why: str = ""
     schedulable: bool = True
     session: SeenSession = NO_MARKS
     faults: tuple[SeenFault, ...] = ()
@@ -196,6 +200,7 @@ class Sight(msgspec.Struct, frozen=True):
     causes: tuple[SeenCause, ...] = ()
     chain: SeenChain = SeenChain()
     unread: frozenset[str] = frozenset()
+    node_unread: str = ""
 
     def was_read(self, source: str) -> bool:
         return source not in self.unread

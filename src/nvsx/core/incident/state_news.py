@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from nvsx.core.incident.causes import (
-    CauseView,
-    FoundCause,
-    find_cause,
-    is_in_flight,
-    is_repaired,
-    stage_of_incident,
-)
+from nvsx.core.incident.cause_view import CauseView
+from nvsx.core.incident.causes import FoundCause, find_cause
 from nvsx.core.incident.deciding import Deciding
 from nvsx.core.incident.incident_events import IncidentPhase, StateChanged
+from nvsx.core.incident.incident_stage import is_in_flight, is_repaired, stage_of_incident
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.tolerances import PATIENCE
 

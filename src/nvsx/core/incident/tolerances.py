@@ -16,6 +16,8 @@ CLEARED_AFTER_RELEASE = 30.0
 QUARANTINED_WITHIN = 120.0
 #: An alert that the cluster does not confirm is said to be so after it.
 CONFIRMED_WITHIN = 120.0
+#: The code of the note that says so.
+NOTHING_SHOWN = "nothing-shown"
 #: A fault of the same check and entity so soon after an end belongs in the same thread.
 AGAIN_WITHIN = 3600.0
 #: An alert that an ended incident has answered, and that fires on, gets one post after it.

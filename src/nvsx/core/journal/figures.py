@@ -81,6 +81,9 @@ def _measure_span(key: str, label: str, first: str, last: str, times: Times) -> 
     missing = [MARKS[name] for name, at in ((first, began), (last, ended)) if at is None]
     if missing:
         return Figure(key, label, None, f"not seen: {', '.join(missing)}")
+    if ended < began - CLOCK_TOLERANCE:
+        # A later fault of the same session has a run of its own: the node was held already.
+        return Figure(key, label, None, f"{MARKS[last]} before: {MARKS[first]}")
     return Figure(key, label, max(0.0, ended - began))
 
 

@@ -17,6 +17,8 @@ from nvsx.core.incident.session import NO_SESSION, HealthEvent, Session
 
 #: In the reason why a source is unread: there is nothing of the kind, and nothing to wait for.
 NOT_INSTALLED = "not installed"
+#: In the same place: it has not answered for the first time, which takes a moment.
+NOT_YET = "not read yet"
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +39,9 @@ class Taint(msgspec.Struct, frozen=True, gc=False):
 
 
 class Node(msgspec.Struct, frozen=True):
+    """`cordoned_with` is the program that made the node unschedulable, as managedFields name it,
+    "" where nothing does; `cordoned_at` when, 0 where that is not known."""
+
     name: str
     uid: str = ""
     created: float = 0.0
@@ -46,6 +51,8 @@ class Node(msgspec.Struct, frozen=True):
     taints: tuple[Taint, ...] = ()
     conditions: tuple[Condition, ...] = ()
     boot_id: str = ""
+    cordoned_with: str = ""
+    cordoned_at: float = 0.0
 
     def condition(self, type_: str) -> Condition | None:
         return next((c for c in self.conditions if c.type == type_), None)
@@ -114,6 +121,38 @@ class Resource(msgspec.Struct, frozen=True):
         return next((c for c in self.conditions if c.type == type_), None)
 
 
+class Requirement(msgspec.Struct, frozen=True):
+    """One expression of a label selector: `In`, `NotIn`, `Exists`, `DoesNotExist`."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def admits(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it. NotIn is met without the label, as Kubernetes has it."""
+        there = self.key in labels
+        if self.operator in ("Exists", "DoesNotExist"):
+            return there == (self.operator == "Exists")
+        inside = labels.get(self.key) in self.values
+        return inside if self.operator == "In" else not inside
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """A PodDisruptionBudget. `allowed`: disruptions that it allows now. A budget without a
+    selector covers no pod, one with an empty selector every pod of its namespace."""
+
+    namespace: str
+    name: str
+    allowed: int = 0
+    selector: tuple[Requirement, ...] | None = None
+
+    def covers(self, pod: Pod) -> bool:
+        """Whether an eviction of `pod` asks it."""
+        if self.selector is None or pod.namespace != self.namespace:
+            return False
+        return all(one.admits(pod.labels) for one in self.selector)
+
+
 class LogLine(msgspec.Struct, frozen=True):
     at: float
     namespace: str
@@ -157,16 +196,19 @@ class Needs(msgspec.Struct, frozen=True):
     logs: tuple[LogSource, ...] = ()
     event_namespaces: tuple[str, ...] = ()
     health_events: bool = False
+    budgets: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """All that is known of one node at one moment.
 
     `unread` names the sources that cannot be read now and why, in words: `node`, `pods`,
-    `events`, `resources/<plural>`, `logs/<namespace>/<selector or pod>`, `health-events`.
+    `events`, `resources/<plural>`, `budgets`, `logs/<namespace>/<selector or pod>`,
+    `health-events`.
     A source that has not answered yet is unread, so that nothing is taken for absent
     before it was looked for. `pods` holds the node's pods and those that watches select;
     `departed` pods that were seen on the node and have gone: Events still speak of them.
+    `budgets` are those that cover a pod of the node and allow no disruption now.
     """
 
     at: float
@@ -176,6 +218,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     departed: tuple[Pod, ...] = ()
     events: tuple[Event, ...] = ()
     resources: tuple[Resource, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     logs: Mapping[LogSource, tuple[LogLine, ...]] = {}
     health_events: tuple[HealthEvent, ...] = ()
     session: Session = NO_SESSION
