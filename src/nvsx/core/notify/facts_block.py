@@ -29,8 +29,13 @@ from nvsx.core.plain_text import one_line
 
 NAMES_SHOWN = 8
 """Faults, jobs and nodes of a row; a phone shows no more, and `status` has them all."""
-_CODES_WITHOUT_NAMES = frozenset(rule.code for rule in CAUSES)
-"""Causes that the core finds: they name nodes and repairs. What others find may name pods."""
+_WITHOUT_NAMES = {
+    "drain-waits": "the drain waits for pods on the node",
+    "drain-blocked": "a disruption budget refuses the eviction of pods on the node",
+    "pods-left": "NVSentinel reports the drain as finished, and pods are still running there",
+}
+"""Causes whose own words name pods and namespaces, in words for targets that may not have them."""
+_CODES = frozenset(rule.code for rule in CAUSES)
 
 Row = tuple[str, str]
 
@@ -108,16 +113,19 @@ def tell_end(incident: IncidentState) -> str:
 
 
 def tell_cause(incident: IncidentState, *, full: bool) -> str:
-    """Why it stands where it stands; without names of pods where they are not wanted."""
+    """Why it stands where it stands; without names of pods where they are not wanted. A code that
+    is not known here may name anything."""
     cause = incident.cause
-    if full or not cause.text or cause.code in _CODES_WITHOUT_NAMES:
+    if full or not cause.text:
         return cause.text
-    return cause.code.replace("-", " ")
+    if cause.code not in _CODES:
+        return cause.code.replace("-", " ")
+    return _WITHOUT_NAMES.get(cause.code, cause.text)
 
 
 def tell_remedy(incident: IncidentState, *, full: bool) -> str:
     cause = incident.cause
-    if full or not cause.remedy or cause.code in _CODES_WITHOUT_NAMES:
+    if full or not cause.remedy or (cause.code in _CODES and cause.code not in _WITHOUT_NAMES):
         return cause.remedy.strip(" ;")
     return "`nvsx status` shows what to do"
 
