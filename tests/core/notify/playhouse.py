@@ -25,7 +25,7 @@ from nvsx.core.notify.judgement import (
     settle_unsent,
 )
 from nvsx.core.notify.judging import judge
-from nvsx.core.notify.merging import find_subject, group_deliveries, tell_clock
+from nvsx.core.notify.merging import find_subject, group_deliveries, tell_minute
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Order, Receipt
 from nvsx.core.notify.order_making import TargetTraits
@@ -204,12 +204,12 @@ class Playhouse:
     def woken(self) -> list[tuple[str, str]]:
         """When somebody was woken at any pager, and the first words on the phone."""
         found = [w for pager in self.pagers.values() for w in pager.woken]
-        return [(tell_clock(at), title) for at, title in sorted(found)]
+        return [(tell_minute(at), title) for at, title in sorted(found)]
 
     def read(self, subject: str = "") -> list[str]:
         """All that was sent, as one would read it: `12:25Z oncall open page: title`."""
         return [
-            f"{tell_clock(o.at)} {target} {o.action}: {o.title}"
+            f"{tell_minute(o.at)} {target} {o.action}: {o.title}"
             for target, o in self.sent
             if subject in ("", o.incident)
         ]

@@ -22,7 +22,7 @@ from nvsx.core.incident.incident_lines import describe_hold
 from nvsx.core.incident.incident_state import AttemptRecord, IncidentState
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.last_known import list_awaited
-from nvsx.core.notify.merging import tell_clock
+from nvsx.core.notify.merging import tell_minute
 from nvsx.core.notify.order import FactsBlock, FactsLevel
 from nvsx.core.notify.subject import StormView, Subject
 from nvsx.core.plain_text import one_line
@@ -104,7 +104,7 @@ def tell_end(incident: IncidentState) -> str:
     if ended is None:
         return ""
     how = f"closed by {ended.by}" if ended.how == "closed" and ended.by else ended.how
-    at = f" at {tell_clock(ended.at)}" if ended.at is not None else ""
+    at = f" at {tell_minute(ended.at)}" if ended.at is not None else ""
     if ended.how == "removed":
         return f"over: removed, not repaired{at}"
     if ended.still:
@@ -164,8 +164,8 @@ def _tell_since(incident: IncidentState, now: float) -> str:
     until = times.ended if times.ended is not None else now
     length = durations.format(round(max(0.0, until - times.began)))
     if incident.ended is not None:
-        return f"from {tell_clock(times.began)}, {length} long"
-    return f"since {tell_clock(times.began)} ({length})"
+        return f"from {tell_minute(times.began)}, {length} long"
+    return f"since {tell_minute(times.began)} ({length})"
 
 
 def _name_fault(incident: IncidentState, index: int) -> str:
@@ -186,8 +186,8 @@ def _tell_session(incident: IncidentState) -> str:
     if session.ended is not None:
         how = {"released": "released the node", "by hand": "was overruled by hand"}
         said = how.get(session.ended.how, "no longer holds the node")
-        return said + (f" at {tell_clock(session.ended.at)}" if session.ended.at else "")
-    since = f" since {tell_clock(session.began.at)}" if session.began.at is not None else ""
+        return said + (f" at {tell_minute(session.ended.at)}" if session.ended.at else "")
+    since = f" since {tell_minute(session.began.at)}" if session.began.at is not None else ""
     label = f'; its label says "{session.state}"' if session.state else ""
     return f"holds the node{since}{label}"
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Wait
-from nvsx.core.notify.merging import merge_digest, merge_severity, tell_clock
+from nvsx.core.notify.merging import merge_digest, merge_severity, tell_minute
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import FactsBlock, Order
 from nvsx.core.notify.order_making import (
@@ -214,7 +214,7 @@ def _make_post_instead(message: Message) -> Message:
 
 def _tell_overtaken(message: Message) -> str:
     return (
-        f"({message.kind} of {tell_clock(message.asked)}: what it called for was over before it "
+        f"({message.kind} of {tell_minute(message.asked)}: what it called for was over before it "
         "could be delivered)"
     )
 
