@@ -80,7 +80,7 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
         if message.is_would:
             reason = f"no target takes a {message.kind}, so nobody would be told"
             return Done(covers=number, reason=reason)
-        if message.by == "nvsx":
+        if message.by == "nvsx" or message.closes:
             return Drop(covers=number, reason=f"no target takes a {message.kind}")
         return GiveUp(
             covers=number,
