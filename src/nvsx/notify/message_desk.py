@@ -7,6 +7,7 @@ nvsx itself ──────────────────────�
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from nvsx.core.notify.addressing import NotifyBook, address, split_resolve
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.notify_settings import NotifySettings
 from nvsx.core.notify.outbox import Delivery, Outbox, OutboxFilter
-from nvsx.notify.spool import RunSpool, take_in_left_spools
+from nvsx.notify.spool import RunSpool, answer_settled, take_in_left_spools
 from nvsx.project.home import Home
 from nvsx.project.settings import choose_notify_settings
 from nvsx.store import outbox_of
@@ -89,6 +90,18 @@ def make_run_spools(
 def spools_of(home: Home) -> Path:
     """Where the spools of all runs are."""
     return home.state_dir / "spool"
+
+
+def make_hook_answers(home: Home, outbox: Outbox) -> Callable[[Sequence[Delivery]], None]:
+    """What tells hooks that wait (`--wait`) how their messages ended; for a deliverer."""
+    answering: set[asyncio.Task[None]] = set()
+
+    def answer_hooks(settled: Sequence[Delivery]) -> None:
+        task = asyncio.ensure_future(answer_settled(spools_of(home), settled, outbox))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+
+    return answer_hooks
 
 
 async def take_in_left_messages(home: Home, journal: SqliteJournal) -> int:

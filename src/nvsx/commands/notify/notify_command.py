@@ -181,9 +181,9 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             f"nobody is told: no target takes a {asked.kind}",
             f"name one in nvsx.yaml under notify.default.{asked.kind}, or with --to",
         )
-    for delivery in rows:
+    for delivery in (d for d in rows if d.target != NOBODY):
         typer.echo(tell_delivery(delivery))
-    if any(d.is_open for d in rows):
+    if any(d.is_open and d.target != NOBODY for d in rows):
         typer.echo(
             "stored; it goes out as soon as an nvsx of this state folder delivers: `nvsx serve`, "
             "or the next run",
