@@ -205,11 +205,17 @@ class Deliverer:
         found = await self._outbox.deliveries(OutboxFilter(target=name, only_open=True))
         return [d for d in found if not d.fallback or d.due <= now]
 
-    async def _see(self, subject: str) -> tuple[Subject, ToldLedger]:
+    async def _see(
+        self, subject: str, taken: Sequence[Delivery] = ()
+    ) -> tuple[Subject, ToldLedger]:
+        """What it is about, and what was told of it. Those that were `taken` for this very try
+        count as they stood before: nothing of it was sent yet."""
         about = await self._ask_subject(subject)
         if not subject:  # tests have nothing in common
             return about, fold_ledger(())
-        own = await self._outbox.deliveries(OutboxFilter(subject=subject, limit=None))
+        before_try = {d.number: d for d in taken}
+        found = await self._outbox.deliveries(OutboxFilter(subject=subject, limit=None))
+        own = [before_try.get(d.number, d) for d in found]
         continued: Sequence[Delivery] = ()
         if about.incident is not None and about.incident.opened.again_of:
             before = about.incident.opened.again_of
@@ -244,7 +250,7 @@ class Deliverer:
         if not taken:
             return TurnOutcome()
         try:
-            about, ledger = await self._see(taken[0].message.subject)
+            about, ledger = await self._see(taken[0].message.subject, taken)
             judged = self._judge(name, taken, about, ledger)
             await self._write_unsent(judged)
         except Exception:
