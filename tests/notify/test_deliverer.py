@@ -392,9 +392,8 @@ async def test_a_digest_is_one_post_over_many_incidents() -> None:
             )
         await stage.until(60)
     [(_, order)] = stage.targets["gpu-ops"].took
-    assert order.title == "125 incidents were open already when nvsx first looked here; " + (
-        "nobody is paged"
-    )
+    first, last = "125 incidents were open already when nvsx first looked here", "nobody is paged"
+    assert order.title == f"{first}; {last}"
     assert {state for _, _, state in await stage.rows()} == {"delivered"}
 
 

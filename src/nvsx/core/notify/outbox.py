@@ -133,8 +133,9 @@ class Outbox(Protocol):
 
     async def due(self, now: float, limit: int = 200) -> Sequence[Delivery]:
         """Waiting deliveries that are due, `limit` of each target, so that none that is down keeps
-        others waiting; pages first, then the oldest; those that nobody living is trying. One that was put off in the future (the clock went back by more than
-        CLOCK_WENT_BACK) is due. Raises StoreError."""
+        others waiting; pages first, then the oldest; those that nobody living is trying. One that
+        was put off in the future (the clock went back by more than CLOCK_WENT_BACK) is due.
+        Raises StoreError."""
         ...
 
     async def next_due(self) -> float | None:
