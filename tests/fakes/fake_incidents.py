@@ -14,6 +14,7 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
     RunEnded,
     RunJoined,
 )
@@ -96,7 +97,7 @@ class FakeIncidents:
         return Appended(moved, tuple(entries))
 
     async def append_to(
-        self, incident: str, event: IncidentNoted | RunEnded, at: float
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
     ) -> IncidentEntry | None:
         row = await self.row(incident)
         kept = self._entries[incident]

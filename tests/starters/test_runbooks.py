@@ -67,7 +67,9 @@ def test_every_runbook_that_ships_is_listed() -> None:
 def test_every_hook_is_there_and_executable(name: str) -> None:
     """Each hook a starter names can be run, and no hook in its folder is forgotten."""
     runbook = load(name).runbook
-    named = {runbook.on_failure} | {h for s in runbook.stages for h in (s.hook, s.on_overdue)}
+    named = {runbook.on_failure, runbook.on_attempt} | {
+        h for s in runbook.stages for h in (s.hook, s.on_overdue)
+    }
     paths = {ROOT / "runbooks" / hook for hook in named if hook}
     assert all(os.access(p, os.X_OK) for p in paths)
     assert paths == set((ROOT / "runbooks" / "hooks" / name).iterdir())

@@ -34,6 +34,7 @@ COMMANDS = {
     "silence": "runs.silence_command",
     "status": "status_command",
     "incidents": "incidents.incidents_command",
+    "notify": "notify.notify_command",
     "attach": "runs.attach_command",
     "report": "history.report_command",
     "stats": "history.stats_command",

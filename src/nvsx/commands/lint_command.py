@@ -43,7 +43,10 @@ def lint(
     catalog = loader.discover(home.project.root)
     names = [_entry_name(catalog, name) for name in runbook or ()]
     answers = KeptAnswers(ANSWERS_FILE, home.env)
-    findings = linter.lint(catalog, VOCABULARY, names, cel.evaluate, answers=answers)
+    targets = settings.find_target_names(home.project.root, home.env)
+    findings = linter.lint(
+        catalog, VOCABULARY, names, cel.evaluate, answers=answers, targets=targets
+    )
     answers.save()
     if not names:
         slow = settings.slow_patterns(home.project.root, home.env)

@@ -33,6 +33,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import (
     ActionTurns,
     Artifacts,
@@ -79,7 +80,7 @@ class RunContext:
     failure hook was fired, `calling` is the newest such hook of a stage that stays open;
     `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that
     the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what hooks
-    find in NVSX_INCIDENT_FILE.
+    find in NVSX_INCIDENT_FILE. What its scripts ask people to be told comes through `spool`.
     """
 
     ports: Ports
@@ -109,6 +110,7 @@ class RunContext:
     jobs: tuple[Pod, ...] = ()
     jobs_are_final: bool = False
     incident_written: bytes = b""
+    spool: MessageSpool | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
@@ -288,6 +290,8 @@ class RunContext:
             facts["NVSX_SANDBOX"] = "1"
         if self.request.drill:
             facts["NVSX_DRILL"] = "1"
+        if self.spool is not None:
+            facts["NVSX_NOTIFY_DIR"] = self.spool.folder
         facts |= self._incident_facts(stage)
         return facts | dict(self.more_facts()) | more
 
@@ -295,8 +299,9 @@ class RunContext:
         """What scripts learn of the incident; the cause in the words that notes have."""
         if self.incident is None:
             return {"NVSX_REPAIR_NO": "1"}
-        cause = self.incident.current.cause
+        current, cause = self.incident.current, self.incident.current.cause
         return {
+            "NVSX_INCIDENT_STATE": current.state,
             "NVSX_INCIDENT_ID": self.incident.incident,
             "NVSX_INCIDENT_FILE": str(self.artifacts.folder / "incident.json"),
             "NVSX_REPAIR_NO": str(self.repair_no),

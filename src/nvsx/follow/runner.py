@@ -23,7 +23,7 @@ from nvsx.core.ports import Fault
 from nvsx.core.runbook.needs import needs_of
 from nvsx.core.runbook.schema import Stage
 from nvsx.core.watches.kinds import describe
-from nvsx.follow import evidence_keeper, joining, prerequisites, stage
+from nvsx.follow import asked_messages, evidence_keeper, joining, prerequisites, stage
 from nvsx.follow.course import Course
 from nvsx.follow.own_session import note_progress
 from nvsx.follow.run_context import RunContext
@@ -299,6 +299,7 @@ class Runner:
         with suppress(OSError, NvsxError):
             await run.artifacts.write("run.json", summary)
         await run.record(finish, durable=True)
+        await asked_messages.close_spool(run)
         return finish
 
     async def _run_postmortem(self, item: Stage) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from nvsx.cluster.door import Cluster
 from nvsx.core.errors import UsageError
 from nvsx.core.incident.incident_door import IncidentDoor
 from nvsx.core.journal.run_rows import Lease
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import Fault
 from nvsx.core.routing.route import TriggerFacts, route
 from nvsx.core.runbook.catalog import LoadedRunbook
@@ -28,6 +29,7 @@ from nvsx.follow.cluster_access import SystemClock, choose_gateway, reach_cluste
 from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.processes.local_scripts import LocalScripts
+from nvsx.follow.processes.nvsx_on_path import install_nvsx
 from nvsx.follow.repeats import RepeatScripts
 from nvsx.follow.run_context import Ports, RunContext
 from nvsx.follow.run_request import RunRequest, patience_at, place_request
@@ -50,6 +52,10 @@ if TYPE_CHECKING:
     from nvsentinel_sandbox.host import Sandbox
 
 
+#: Of the journal and a run's id.
+SpoolMaker = Callable[[SqliteJournal, str], MessageSpool]
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """Where runs of one project on one cluster are worked, and what they share there: the
@@ -60,7 +66,8 @@ class Workplace:
     `health_events` is NVSentinel's own store, None where there is none to ask.
     `kubeconfig` is the private file that child processes get; None in a pod, where kubectl
     finds the service account by itself. `hook_kubeconfig` is for hooks and prerequisites
-    instead of it, where the project names one.
+    instead of it, where the project names one. `make_spool` gives each run the spool through
+    which its scripts ask people to be told; without one they have none.
     """
 
     home: Home
@@ -73,6 +80,7 @@ class Workplace:
     hook_kubeconfig: Path | None
     scratch: Path
     health_events: HealthEvents | None = None
+    make_spool: SpoolMaker | None = None
     _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
 
     def assemble_run(
@@ -101,6 +109,7 @@ class Workplace:
             door=door,
             artifacts=MaskedArtifacts(files, home.masker),
             masker=home.masker,
+            spool=self.make_spool(self.journal, lease.run_id) if self.make_spool else None,
             clock_ahead=self.cluster.clock_ahead(),
             root=loaded.root,
             runbook_hash=loaded.source_text_hash,
@@ -134,6 +143,7 @@ class Workplace:
                 kubeconfig=self.kubeconfig,
                 hook_kubeconfig=self.hook_kubeconfig,
                 guard_dir=install_guard(self.scratch / "guard"),
+                nvsx_dir=install_nvsx(self.scratch / "guard"),
                 sandboxed=sandboxed,
                 live_hooks=live_hooks,
                 kubectl_writes=hooks.kubectl_writes == "allow",
@@ -147,7 +157,9 @@ class Workplace:
 
 
 @asynccontextmanager
-async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[Workplace]:
+async def open_workplace(
+    home: Home, sandbox: Sandbox | None = None, make_spool: SpoolMaker | None = None
+) -> AsyncIterator[Workplace]:
     """Connect to the cluster (or `sandbox`) and open the journal.
 
     Raises ClusterError and StoreError; everything opened is closed again.
@@ -189,6 +201,7 @@ async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIte
             hook_kubeconfig=None if where.sandbox else _find_hook_kubeconfig(home),
             scratch=scratch,
             health_events=health_events,
+            make_spool=make_spool,
         )
 
 

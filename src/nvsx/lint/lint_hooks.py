@@ -8,13 +8,14 @@ it is installed, on all files at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from nvsx.core.errors import Problem
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.lint import kube_writes
 from nvsx.lint.findings import Finding, error, warning
+from nvsx.lint.lint_messages import check_messages
 from nvsx.lint.script_file import (
     ScriptFile,
     is_shell,
@@ -31,9 +32,14 @@ _GUARDED = "read it; a kubectl that writes is refused when the hook runs"
 
 
 def check_files(
-    books: Sequence[LoadedRunbook], answers: KeptAnswers, *, shellcheck: bool = True
+    books: Sequence[LoadedRunbook],
+    answers: KeptAnswers,
+    *,
+    shellcheck: bool = True,
+    targets: Collection[str] | None = None,
 ) -> Iterator[Finding]:
-    """Everything about the files of these runbooks; without `shellcheck` in milliseconds."""
+    """Everything about the files of these runbooks; without `shellcheck` in milliseconds.
+    `targets` are the names of those that can be told, None where they are not known."""
     seen: set[Path] = set()
     to_check: list[ScriptFile] = []
     for book in books:
@@ -53,6 +59,9 @@ def check_files(
                     to_check.append(script)  # shellcheck knows no zsh
                 if script.kind != "script":
                     yield from _check_cluster_writes(script, text, answers)
+                if is_shell(script.path, text):
+                    shell = text.decode("utf-8", "replace")
+                    yield from check_messages(script.file, shell, book.name, targets)
     if shellcheck:
         yield from run_shellcheck(to_check, answers)
 

@@ -36,12 +36,14 @@ def lint(
     *,
     answers: KeptAnswers | None = None,
     shellcheck: bool = True,
+    targets: Collection[str] | None = None,
 ) -> list[Finding]:
     """The findings about the runbooks called `names` (all, when empty), in file order.
 
     All of the catalog is looked at for what concerns several, such as ambiguous routing.
     shellcheck takes seconds; doctor and setup leave it out. Where `answers` are given, scripts
-    that have not changed are not read again.
+    that have not changed are not read again. `targets` are the names of those that can be told,
+    None where they are not known.
     """
     books = [b for b in catalog if isinstance(b, LoadedRunbook)]
     wanted = [b for b in books if not names or b.name in names]
@@ -54,7 +56,9 @@ def lint(
     for book in wanted:
         for rule in _RULES:
             found += rule(book, words)
-    found += lint_hooks.check_files(wanted, answers or KeptAnswers(), shellcheck=shellcheck)
+    found += lint_hooks.check_files(
+        wanted, answers or KeptAnswers(), shellcheck=shellcheck, targets=targets
+    )
     found += lint_rules.find_ties(books, evaluate)
     found += lint_rules.find_shared_nicknames(books)
     kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
 """How long to wait for another process's lock, as `open_store` does."""
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The number of steps in `migrations`; a database of another number goes through `open_store`."""
 
 

@@ -20,6 +20,7 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
     RunEnded,
     RunJoined,
     encode_incident_body,
@@ -156,7 +157,7 @@ def append_to_story(
 
 
 def append_to_incident(
-    db: Connection, incident: str, event: IncidentNoted | RunEnded, at: float
+    db: Connection, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
 ) -> IncidentEntry | None:
     """Append to an incident that may be over. None for the end of a run that is on record, or was
     never there. Raises UsageError for an unknown id."""

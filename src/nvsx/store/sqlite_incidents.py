@@ -11,6 +11,7 @@ from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
     IncidentNoted,
+    PeopleTold,
     RunEnded,
 )
 from nvsx.core.incident.incident_store import Appended, IncidentFilter, IncidentRow, StoredStory
@@ -70,7 +71,7 @@ class SqliteIncidents:
         return appended
 
     async def append_to(
-        self, incident: str, event: IncidentNoted | RunEnded, at: float
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
     ) -> IncidentEntry | None:
         entry: IncidentEntry | None = await self._journal.transact(
             lambda db: incident_records.append_to_incident(db, incident, event, at)

@@ -23,6 +23,7 @@ from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
     IncidentNoted,
+    PeopleTold,
     RunEnded,
 )
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
@@ -170,7 +171,7 @@ class IncidentStore(Protocol):
         ...
 
     async def append_to(
-        self, incident: str, event: IncidentNoted | RunEnded, at: float
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
     ) -> IncidentEntry | None:
         """Append to this very incident, open or long over; that needs no position, since it
         changes nothing that is decided. None for the end of a run that is not at work there (any

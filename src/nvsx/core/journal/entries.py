@@ -170,6 +170,23 @@ class Reported(RunEvent, frozen=True, tag="report"):
     line: str
 
 
+class MessageAsked(RunEvent, frozen=True, tag="message_asked"):
+    """A script asked that people be told (`nvsx notify`), and that is stored. `call` is its
+    identity, `kind` is page, post, ticket or resolve, `to` the target that it named. `targets` are
+    those it goes to: whom it has reached is told when it has. `problem` is "" when all is as it was
+    asked."""
+
+    stage: str
+    call: str
+    kind: str
+    title: str = ""
+    text: str = ""
+    severity: str = ""
+    to: str = ""
+    targets: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class ActionBegin(RunEvent, frozen=True, tag="action_begin"):
     """A stage's action is about to start."""
 

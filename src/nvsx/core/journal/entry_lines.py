@@ -105,6 +105,8 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
             again = f", attempt {body.attempt}" if body.attempt > 1 else ""
             word = "hook" if body.purpose == "hook" else f"{body.purpose} hook"
             return [Line("»", f"  {word} {body.hook}{again}")]
+        case j.MessageAsked():
+            return _describe_asked(body)
         case j.ActionEnd() if body.exit_code != 0:
             return [
                 Line(
@@ -121,6 +123,17 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
             ]
         case _:
             return []
+
+
+def _describe_asked(body: j.MessageAsked) -> list[Line]:
+    """Who is to be told what: whether it has arrived is told when it has."""
+    to = ", ".join(body.targets) or "nobody: no target is set up for it"
+    title = body.title or body.text
+    if body.kind == "resolve":
+        return [Line("✉", f"  resolve: {title}" if title else "  resolve")]
+    severity = f" ({body.severity})" if body.severity else ""
+    lines = [Line("✉", f"  {body.kind}{severity} for {to}: {title}")]
+    return [*lines, Line("!", f"    {body.problem}", "warn")] if body.problem else lines
 
 
 def _explain_exit(code: int | None, detail: str) -> str:

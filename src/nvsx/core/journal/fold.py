@@ -103,6 +103,7 @@ class RunState:
     finished: float | None = None
     resumed: int = 0
     incident: j.IncidentJoined | None = None
+    asked: dict[str, tuple[float, j.MessageAsked]] = field(default_factory=dict)
     failures: list[StageFailure] = field(default_factory=list)
 
     @classmethod
@@ -122,13 +123,16 @@ class RunState:
 
     @property
     def degraded(self) -> bool:
-        """Whether a hook failed and no later attempt of it succeeded."""
+        """Whether a hook failed and no later attempt of it succeeded, or what one asked people to
+        be told could not go to whom it named."""
         last: dict[tuple[str, str, str], HookState] = {}
         for stage in self.stages:
             for script in stage.scripts:
                 if script.purpose != "action":
                     last[stage.id, script.purpose, script.script] = script
-        return any(s.ended is not None and not s.ok for s in last.values())
+        return any(s.ended is not None and not s.ok for s in last.values()) or any(
+            asked.problem for _, asked in self.asked.values()
+        )
 
     @property
     def failed_stage(self) -> StageState | None:
@@ -182,6 +186,8 @@ class RunState:
                 self.output.append((t, body))
             case j.Reported():
                 self.reported.append((t, body))
+            case j.MessageAsked():
+                self.asked[body.call] = (t, body)
             case j.SessionSeen():
                 self.session = body.session
             case j.TimesSeen():
