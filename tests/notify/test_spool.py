@@ -132,7 +132,7 @@ async def test_a_hook_that_runs_again_asks_for_the_same(desk: Desk) -> None:
     call(desk.folder, "post", "--title", "a")
     call(desk.folder, "post", "--title", "b")
     call(desk.folder, "post", "--title", "a", start=2)
-    await desk.take_in()
+    assert [m.title for m in await desk.take_in()] == ["a", "b"]
     rows = await desk.outbox.deliveries(_all())
     assert [r.message.call for r in rows] == [f"{KEY}/post/1", f"{KEY}/post/2"]
 
