@@ -240,6 +240,24 @@ async def test_what_may_have_arrived_stays_what_it_was(kept: Kept) -> None:
     assert (row.state, row.unsure) == ("dropped", True)
 
 
+async def test_what_is_sent_is_marked_before_it_leaves(kept: Kept) -> None:
+    """Whoever takes over a cut try knows what it may have opened; a sure failure leaves no mark."""
+    other, beside = kept.again()
+    await accept(kept, message("k/1", "page"), ONCALL)
+    await accept(kept, message("k/2", "page"), ONCALL)
+    await kept.outbox.begin_try([1], kept.owner, 101.0)
+    await kept.outbox.mark_try([1], "open page", "watch", "n/watch")
+    kept.kill()
+    [taken] = await other.begin_try([1], beside, 102.0)
+    assert (taken.role, taken.action, taken.key, taken.unsure) == (
+        "watch", "open page", "n/watch", True
+    )  # fmt: skip
+    await other.begin_try([2], beside, 103.0)
+    await other.mark_try([2], "open page", "watch", "n/watch")
+    [row] = await other.settle([DeliveryChange(number=2, state="waiting")], 104.0)
+    assert (row.role, row.action, row.key, row.unsure) == ("", "", "", False)
+
+
 async def test_what_is_put_off_without_a_try_counts_none(kept: Kept) -> None:
     """Judged to wait: no try more, and as sure as before."""
     await accept(kept, message(), GPU_OPS)

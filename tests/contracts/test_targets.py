@@ -333,6 +333,20 @@ async def test_a_wrong_secret_is_refused_and_shown_to_nobody(bench: Bench, tmp_p
     assert_tells_no_secret(bench, str(caught.value), repr(caught.value))
 
 
+async def test_nothing_of_it_is_logged(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Libraries log addresses with the secrets in them: no line leaves, failed or delivered."""
+    caplog.set_level("DEBUG")
+    target = bench.make(tmp_path)
+    bench.vendor.misbehave(fails(503))
+    with pytest.raises(DeliveryDelayed):
+        await target.deliver(order(bench.opens))
+    await target.deliver(order(bench.opens))
+    assert_tells_no_secret(bench, caplog.text)
+    assert [r.name for r in caplog.records if r.levelname != "DEBUG"] == []
+
+
 async def test_a_redirect_is_not_followed(bench: Bench, tmp_path: Path) -> None:
     """Secrets go to the address that was written down, and nowhere else."""
     async with WebhookStandIn() as other:
@@ -340,6 +354,10 @@ async def test_a_redirect_is_not_followed(bench: Bench, tmp_path: Path) -> None:
         with pytest.raises((DeliveryRefused, DeliveryDelayed)):
             await bench.make(tmp_path).deliver(order(bench.opens))
         assert other.requests == []
+    bench.vendor.behave()
+    bench.vendor.misbehave(redirects("http://[nowhere"), times=None)
+    with pytest.raises((DeliveryRefused, DeliveryDelayed)):
+        await bench.make(tmp_path).deliver(order(bench.opens))
 
 
 # --- secrets ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.fakes.fake_incidents import FakeIncidents
 
 from nvsx.core.errors import UsageError
+from nvsx.core.notify.order import OrderAction
 from nvsx.core.notify.outbox import (
     CLOCK_WENT_BACK,
     TRY_LIMIT,
@@ -15,6 +16,7 @@ from nvsx.core.notify.outbox import (
     Delivery,
     DeliveryChange,
     OutboxFilter,
+    PageRole,
     told_of,
 )
 
@@ -89,13 +91,21 @@ class FakeOutbox:
             self._owners[row.number] = owner
         return [_as_read(row) for row in taken]
 
+    async def mark_try(
+        self, numbers: Sequence[int], action: OrderAction, role: PageRole, key: str
+    ) -> None:
+        for number in numbers:
+            row = self._rows[number]
+            if row.is_open:
+                self._rows[number] = replace(row, action=action, role=role, key=key)
+
     async def settle(self, changes: Sequence[DeliveryChange], at: float) -> Sequence[Delivery]:
         settled = []
         for change in changes:
             row = self._rows.get(change.number)
             if row is None or not row.is_open:
                 continue
-            if change.state == "waiting" and not change.action:
+            if change.state == "waiting" and not change.action and row.unsure:
                 change = replace(change, role=row.role, action=row.action, key=row.key)  # noqa: PLW2901
             changed = replace(
                 row,

@@ -62,7 +62,7 @@ class IncidentSpeaker:
         self._clock = clock
         self._routed = routed
         self._live = live
-        self._is_silenced = is_silenced
+        self.is_silenced = is_silenced
         self._storm_of = storm_of
         self._states: dict[str, IncidentState] = {}
         self._due: dict[str, float] = {}
@@ -72,6 +72,14 @@ class IncidentSpeaker:
         """What an incident has become. Never waits."""
         self._states[incident] = state
         self._due[incident] = self._clock.now()
+        self._news.set()
+
+    def look_again(self, node: str) -> None:
+        """Ask anew what is to be said of a node: it is silenced no more."""
+        now = self._clock.now()
+        for incident, state in self._states.items():
+            if state.opened.node == node:
+                self._due[incident] = now
         self._news.set()
 
     async def run(self) -> None:
@@ -89,7 +97,7 @@ class IncidentSpeaker:
         state = self._states[incident]
         self._due.pop(incident, None)
         try:
-            next_look = await self._speak_now(incident, state)
+            next_look = await self.speak_now(incident, state)
         except StoreError as error:
             log.warning("what is to be told of %s waits: %s", incident, error)
             self._due.setdefault(incident, self._clock.now() + PAUSE)
@@ -99,7 +107,9 @@ class IncidentSpeaker:
         elif state.ended is not None and incident not in self._due:
             self._states.pop(incident, None)
 
-    async def _speak_now(self, incident: str, state: IncidentState) -> float | None:
+    async def speak_now(self, incident: str, state: IncidentState) -> float | None:
+        """Say what is to be said of the incident as it is in `state`; when to ask again for
+        time's sake. Raises StoreError."""
         storm = await self._storm_of(incident)
         wanted = OutboxFilter(incident=incident, limit=None)
         known = [d.message for d in await self._outbox.deliveries(wanted)]
@@ -107,7 +117,7 @@ class IncidentSpeaker:
             incident_id=incident,
             incident=state,
             known=known,
-            silenced=self._is_silenced(state.opened.node),
+            silenced=self.is_silenced(state.opened.node),
             routed=self._routed,
             storm=storm,
         )

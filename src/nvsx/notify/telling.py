@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -34,6 +34,17 @@ class Telling(NamedTuple):
     deliverer: Deliverer
     speaker: IncidentSpeaker
     outbox: Outbox
+
+
+class Bell:
+    """Rings whoever delivers. Spools are made before that one is there: until then nobody hears,
+    and what was stored is found at its first look."""
+
+    def __init__(self) -> None:
+        self.call: Callable[[], None] = lambda: None
+
+    def ring(self) -> None:
+        self.call()
 
 
 class SubjectReader:
@@ -81,7 +92,7 @@ async def open_telling(
         )
         for name, target in made.items()
     }
-    desk = MessageDesk(outbox, book_of(settings), clock.now, lambda: deliverer.nudge())
+    desk = MessageDesk(outbox, book_of(settings), clock.now, lambda: deliverer.nudge())  # noqa: PLW0108 - made below
     deliverer = Deliverer(
         outbox,
         targets,

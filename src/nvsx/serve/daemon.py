@@ -28,7 +28,10 @@ from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.notify.message_desk import take_in_left_messages
+from nvsx.notify.telling import SubjectReader, Telling
 from nvsx.project import cel
+from nvsx.serve.daemon_voice import DaemonVoice
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
 from nvsx.serve.incident_keeper import IncidentKeeper
@@ -112,12 +115,14 @@ class Daemon:
         *,
         poll_interval: float = 10.0,
         live_hooks: bool = False,
+        metrics: Metrics | None = None,
+        telling: Telling | None = None,
     ) -> None:
         self.world = world
         self.modes = modes
         self._make_report = make_report
         self.clock = SystemClock()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.shelf = RunbookShelf(world.home.project.root)
         self.inbox = inbox_of(world.journal)
         settings = world.home.settings
@@ -152,6 +157,10 @@ class Daemon:
             inspect=world.observer.installation,
             routes=self._is_wanted,
         )
+        self.voice: DaemonVoice | None = None
+        if telling is not None:
+            subjects = SubjectReader(incidents_of(world.journal), self.identity.names[0])
+            self.voice = DaemonVoice(telling, subjects, self.metrics)
         self.recovery = Recovery(
             world.journal,
             self.dispatcher,
@@ -218,6 +227,10 @@ class Daemon:
         watched = f"watched:{self.identity.uid}"
         known = await self.keeper.begin(known=await self.inbox.cursor(watched) is not None)
         await self.inbox.set_cursor(watched, {"at": self.clock.now()})
+        if self.voice is not None:
+            self.voice.heed_silences(await self.inbox.silences(self.clock.now()))
+            await self.voice.begin(self.keeper)
+            await take_in_left_messages(self.world.home, self.world.journal)
         adopted = [i for i, state in self.keeper.open_incidents if state.opened.adopted]
         if adopted and not known:
             log.warning(
@@ -362,6 +375,9 @@ class Daemon:
         self.lookout.again()
         await self.recovery.note_ended_runs()
         now = self.clock.now()
+        if self.voice is not None:
+            await take_in_left_messages(self.world.home, self.world.journal)
+            await self.voice.read_waiting(now)
         if now - self._pruned >= PRUNE_EVERY:
             self._pruned = now
             await self.inbox.prune(now - self._limits.keep_events)
@@ -372,7 +388,10 @@ class Daemon:
             await self.watch.adopt(all_ages=all_ages)
 
     async def _list_silences(self) -> frozenset[int]:
-        return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
+        found = await self.inbox.silences(self.clock.now())
+        if self.voice is not None:
+            self.voice.heed_silences(found)
+        return frozenset(s.silence_id for s in found)
 
     # --- how it is ------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
 from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.notify.speaker import IncidentSpeaker
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.store import incidents_of
 
@@ -28,8 +29,11 @@ class KeeperDoor:
 
 
 @asynccontextmanager
-async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
-    """A keeper for one run by hand: it follows that run's node and no other.
+async def open_own_keeper(
+    workplace: Workplace, speaker: IncidentSpeaker | None = None
+) -> AsyncIterator[KeeperDoor]:
+    """A keeper for one run by hand: it follows that run's node and no other. `speaker` hears of
+    what becomes of it.
 
     A daemon may keep the same incident in the same store: both then see the same, and whoever is
     second has nothing to say.
@@ -44,6 +48,8 @@ async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
         sandbox=workplace.where.sandbox,
         inspect=workplace.observer.installation,
     )
+    if speaker is not None:
+        keeper.listen(lambda news: speaker.hear(news.incident, news.after))
     await keeper.begin_for_one()
     try:
         yield KeeperDoor(keeper)

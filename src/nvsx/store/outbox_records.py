@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from nvsx.core.errors import UsageError
 from nvsx.core.notify.message import Message
-from nvsx.core.notify.order import Receipt
+from nvsx.core.notify.order import OrderAction, Receipt
 from nvsx.core.notify.outbox import (
     CLOCK_WENT_BACK,
     TRY_LIMIT,
@@ -34,6 +34,7 @@ from nvsx.core.notify.outbox import (
     Delivery,
     DeliveryChange,
     OutboxFilter,
+    PageRole,
     told_of,
 )
 from nvsx.store import incident_records
@@ -198,6 +199,16 @@ def begin_tries(
     return [as_delivery(row) for row in taken]
 
 
+def mark_tries(
+    db: Connection, numbers: Iterable[int], action: OrderAction, role: PageRole, key: str
+) -> None:
+    db.execute(
+        update(outbox_deliveries)
+        .where(_WAITING, _rows.number.in_(list(numbers)))
+        .values(action=action, role=role, vendor_key=key)
+    )
+
+
 def settle_tries(db: Connection, changes: Iterable[DeliveryChange], at: float) -> list[Delivery]:
     """Write down each change of a waiting delivery, and tell its incident what it was told."""
     numbers = [change.number for change in changes if _settle_one(db, change, at)]
@@ -232,11 +243,11 @@ def _settle_one(db: Connection, change: DeliveryChange, at: float) -> bool:
         "receipt": msgspec.json.encode(receipt).decode() if receipt is not None else "",
     }
     if change.state == "waiting" and not change.action:
-        for kept in ("role", "action", "vendor_key"):
-            del values[kept]
+        for kept in (_rows.role, _rows.action, _rows.vendor_key):
+            values[kept.name] = case((_rows.unsure, kept), else_="")
     if change.tried:
         # Once nobody knows, a later refusal tells nothing of the earlier try.
-        values["unsure"] = or_(_rows.unsure, change.unsure)
+        values["unsure"] = True if change.unsure else _rows.unsure
     done = db.execute(
         update(outbox_deliveries).where(_WAITING, _rows.number == change.number).values(**values)
     )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nvsx.core.notify.outbox import Addressed, Delivery, DeliveryChange, OutboxFilter
+from nvsx.core.notify.order import OrderAction
+from nvsx.core.notify.outbox import (
+    Addressed,
+    Delivery,
+    DeliveryChange,
+    OutboxFilter,
+    PageRole,
+)
 from nvsx.store import outbox_records
 from nvsx.store.outbox_tables import outbox_deliveries
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -43,6 +50,13 @@ class SqliteOutbox:
             lambda db: outbox_records.begin_tries(db, numbers, owner, at, self._journal.alive)
         )
         return taken
+
+    async def mark_try(
+        self, numbers: Sequence[int], action: OrderAction, role: PageRole, key: str
+    ) -> None:
+        await self._journal.transact(
+            lambda db: outbox_records.mark_tries(db, numbers, action, role, key)
+        )
 
     async def settle(self, changes: Sequence[DeliveryChange], at: float) -> Sequence[Delivery]:
         settled: Sequence[Delivery] = await self._journal.transact(

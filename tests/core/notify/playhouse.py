@@ -25,7 +25,7 @@ from nvsx.core.notify.judgement import (
     settle_unsent,
 )
 from nvsx.core.notify.judging import judge
-from nvsx.core.notify.merging import find_subject, group_deliveries, tell_clock
+from nvsx.core.notify.merging import find_subject, group_deliveries, tell_minute
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Order, Receipt
 from nvsx.core.notify.order_making import TargetTraits
@@ -33,8 +33,9 @@ from nvsx.core.notify.outbox import Delivery, DeliveryChange
 from nvsx.core.notify.subject import StormView, Subject
 from nvsx.core.notify.told_ledger import PageAnswer, fold_ledger
 
-#: up · down: nothing arrives · cut: it arrives, and the answer is lost · killed: so, and nvsx too.
-Weather = Literal["up", "down", "cut", "killed"]
+#: up · down: nothing arrives · cut: it arrives, and the answer is lost, or nvsx was killed · killed
+#: early: so, before anything was sent, and that cannot be known.
+Weather = Literal["up", "down", "cut", "killed early"]
 BOOK = NotifyBook(
     kinds={
         "oncall": "pagerduty",
@@ -158,11 +159,11 @@ class Playhouse:
     def _send(self, target: str, judged: Send | Would, now: float) -> tuple[DeliveryChange, ...]:
         order = judged.order
         weather = self.weather.get(target, "up")
-        if isinstance(judged, Send) and weather != "down":
+        if isinstance(judged, Send) and weather in ("up", "cut"):
             if order.action.endswith("page"):
                 self.pagers[target].take(order, self.account)
             self.sent.append((target, order))
-        if isinstance(judged, Send) and weather == "killed":
+        if isinstance(judged, Send) and weather == "killed early":
             # The next owner finds a try that was begun, and knows no more of it.
             due = now + RETRY_AFTER
             return tuple(
@@ -180,7 +181,7 @@ class Playhouse:
     def _settle(self, changes: Iterable[DeliveryChange], now: float) -> None:
         for change in changes:
             row = self.deliveries[change.number]
-            if change.state == "waiting" and not change.action:
+            if change.state == "waiting" and not change.action and row.unsure:
                 change = replace(change, role=row.role, action=row.action, key=row.key)  # noqa: PLW2901
             assert row.is_open, f"delivery {row.number} was settled twice"
             self.deliveries[change.number] = replace(
@@ -203,12 +204,12 @@ class Playhouse:
     def woken(self) -> list[tuple[str, str]]:
         """When somebody was woken at any pager, and the first words on the phone."""
         found = [w for pager in self.pagers.values() for w in pager.woken]
-        return [(tell_clock(at), title) for at, title in sorted(found)]
+        return [(tell_minute(at), title) for at, title in sorted(found)]
 
     def read(self, subject: str = "") -> list[str]:
         """All that was sent, as one would read it: `12:25Z oncall open page: title`."""
         return [
-            f"{tell_clock(o.at)} {target} {o.action}: {o.title}"
+            f"{tell_minute(o.at)} {target} {o.action}: {o.title}"
             for target, o in self.sent
             if subject in ("", o.incident)
         ]

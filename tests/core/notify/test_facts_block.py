@@ -40,9 +40,7 @@ def block(line: Timeline, level: FactsLevel = "node", at: float = 600.0, **more:
 
 def stuck() -> Timeline:
     """A budget refuses the eviction of a training job, as those who know the cluster found."""
-    cause = SeenCause(
-        "eviction-refused", "ml/train-4 may not be evicted", "kubectl -n ml get pdb", people=True
-    )
+    cause = SeenCause("drain-blocked", "ml/train-4 may not be evicted", "kubectl -n ml get pdb")
     return quarantined().at(30, causes=(cause,)).wait(400)
 
 
@@ -83,7 +81,7 @@ def headlines() -> dict[str, tuple[Timeline, str]]:
             quarantined().at(60, faults=(), session=released(at=60), holds=(cordon(),)).wait(120),
             (
                 "gpu-1: SysLogsXIDError 79 · over: recovered at 12:01Z, still held: cordon by "
-                "somebody with kubectl"
+                "somebody with kubectl since 12:01:00 UTC"
             ),
         ),
         "closed": (
@@ -126,7 +124,17 @@ def test_names_of_jobs_are_for_targets_that_may_have_them() -> None:
         whole = " ".join([found.headline, *(v for _, v in found.rows)])
         assert ("ml/train-4" in whole) is named
         assert ("kubectl -n ml" in whole) is named
-    assert dict(block(stuck(), jobs=JOBS).rows)["Cause"] == "eviction refused"
+    assert dict(block(stuck(), jobs=JOBS).rows)["Cause"] == (
+        "a disruption budget refuses the eviction of pods on the node"
+    )
+
+
+def test_a_cause_that_is_not_known_here_is_told_by_its_code() -> None:
+    """A newer journal may have one, and nobody knows what it names."""
+    state = stuck().incident
+    newer = replace(state, cause=replace(state.cause, code="pod-stuck"))
+    rows = dict(make_facts(Subject(subject="i-7", incident=newer), "node", NOON).rows)
+    assert (rows["Cause"], rows["Remedy"]) == ("pod stuck", "`nvsx status` shows what to do")
 
 
 def test_no_facts_are_no_facts() -> None:

@@ -157,6 +157,18 @@ def test_pages_that_wait_together_wake_once() -> None:
     assert (send.order.title, send.order.text) == ("t2", "12:00Z t1\n  x\n12:00Z t2")
 
 
+def test_a_page_that_may_have_arrived_is_tried_again_as_what_it_was() -> None:
+    """The try was cut while people were needed; the repair is at work again. What else waits comes
+    after it, and is unsure under the same key."""
+    cut = delivery(1, unsure=True, role="people", action="open page", key="old-key")
+    ledger = fold_ledger([cut])
+    send = sent(*judged(at_work(), cut, delivery(2), ledger=ledger))
+    assert (send.role, send.order.action, send.order.key) == ("people", "open page", "old-key")
+    assert (send.covers, send.order.unsure) == ((1,), True)
+    other = sent(*judged(wanting(), delivery(2), ledger=ledger)).order
+    assert (other.action, other.key, other.unsure) == ("open page", "old-key", True)
+
+
 @pytest.mark.parametrize(("at", "action"), [(0.9, "note page"), (1.0, "open page")])
 def test_a_page_that_was_closed_at_the_pager_is_opened_again(at: float, action: str) -> None:
     """An answer of before it was opened is about an earlier one."""

@@ -243,6 +243,51 @@ def test_what_was_open_is_closed_after_the_outage() -> None:
     ]
 
 
+def test_a_run_that_joins_late_is_told_once_what_has_happened() -> None:
+    """9: `nvsx run` 20 s into an incident, rebooted already: one message, the incident's times."""
+    told = Telling(Timeline(looking=False))
+    told.at(
+        20,
+        faults=(fault("SysLogsXIDError", "79", "e1", generated_at=NOON),),
+        session=session("e1", state="remediating"),
+        repairs=(done("e1"),),
+        boot_id="boot-2",
+    )
+    told.run_joins().wait(60)
+    assert told.house.read() == [
+        "12:00Z gpu-ops post: Late: gpu-1: SysLogsXIDError 79, found under way"
+    ]
+    text = told.house.sent[0][1].text
+    assert text.startswith("joined late, at 12:00:20Z")
+    assert "RebootNode maintenance-e1 asked for at" in text
+
+
+def test_a_laptop_beside_the_daemon_is_one_page() -> None:
+    """22: two stores that share nothing; the pager knows both by one key."""
+    daemon, laptop = begun(), begun()
+    keys = {o.key for told in (daemon, laptop) for _, o in told.house.sent}
+    assert keys == {
+        f"nvsx/{daemon.line.incident.key}/watch", f"nvsx-{daemon.line.incident.key}"
+    }  # fmt: skip
+    identities = [o.identity for told in (daemon, laptop) for _, o in told.house.sent]
+    assert len(set(identities)) == 2
+
+
+def test_a_drill_shows_and_pages_nobody() -> None:
+    """22: its own words and nvsx's, through the same code."""
+    told = Telling()
+    told.at(0, faults=(fault("SysLogsXIDError", "79", "e1"),), session=session("e1"))
+    opened = replace(told.line.incident.opened, drill=True)
+    told.line.story = replace(told.line.story, open=replace(told.line.incident, opened=opened))
+    told.hook("page", "gpu-1 fell off the bus", rehearsal="drill")
+    told.at(10, repairs=(failed("e1", "refused"),)).wait(60)
+    assert told.house.read() == []
+    rows = told.house.deliveries.values()
+    assert [(d.state, d.role) for d in rows if d.target == "oncall"] == [
+        ("would", "watch"), ("would", "people")
+    ]  # fmt: skip
+
+
 def test_an_empty_store_is_one_summary_and_no_page() -> None:
     """10: quarantines of before the first day, on many nodes, page nobody."""
     told = Telling(Timeline(looking=False))

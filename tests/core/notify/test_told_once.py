@@ -21,7 +21,7 @@ from nvsx.core.notify.told_ledger import fold_ledger, list_open_things
 #: What can happen at each step: of the node, of hooks, of the weather at a target.
 STEPS = (
     "repair", "fail", "second repair", "release", "page", "post", "ticket", "run ends",
-    "oncall down", "oncall cut", "oncall killed", "oncall up", "tickets down", "tickets up",
+    "oncall down", "oncall cut", "oncall killed early", "oncall up", "tickets down", "tickets up",
     "gpu-ops down", "gpu-ops up", "restart", "wait", "long wait",
 )  # fmt: skip
 _plays = st.lists(st.sampled_from(STEPS), min_size=1, max_size=24)
@@ -78,7 +78,7 @@ class Play:
             told.hook(step, f"{step} of {self.now:g}")  # type: ignore[arg-type]
         elif step == "run ends":
             told.at(self.now).run_ends("cancelled").look(self.now)
-        elif weather in ("down", "cut", "killed", "up"):
+        elif weather in ("down", "cut", "killed early", "up"):
             told.house.weather[target] = weather  # type: ignore[assignment]
             told.at(self.now)
         elif step == "restart":

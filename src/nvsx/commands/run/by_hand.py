@@ -19,9 +19,10 @@ import msgspec
 from nvsx.commands.run.run_options import SIGNALS, Reins, RunOptions, check
 from nvsx.commands.sandbox.sandbox_errors import translate_sandbox_errors
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import StoreBusy, UsageError
+from nvsx.core.errors import StoreBusy, StoreError, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import Lease, NewRun
+from nvsx.core.notify.told_words import tell_delivery
 from nvsx.core.ports import View
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.follow.asks import heed_one
@@ -31,8 +32,9 @@ from nvsx.follow.run_request import RunRequest, place_request, request_of
 from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve_target_node
-from nvsx.follow.workplace import Workplace, open_workplace
+from nvsx.follow.workplace import SystemClock, Workplace, open_workplace
 from nvsx.notify.message_desk import make_run_spools
+from nvsx.notify.telling import Bell, Telling, list_undelivered, open_telling
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.run_door import open_own_keeper
@@ -41,6 +43,8 @@ from nvsx.store import inbox_of
 if TYPE_CHECKING:
     from nvsentinel_sandbox.host import Sandbox
 
+DELIVERIES_HAVE = 30.0
+"""Seconds after a run's end for what people are still to be told."""
 AT_ONCE = 0.5
 """Seconds a second Ctrl-C leaves the script that is running."""
 
@@ -73,9 +77,18 @@ async def run_by_hand(
     loaded = check(home, options)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
-        open_workplace(home, sandbox, make_run_spools(home)) as workplace,
-        open_own_keeper(workplace) as door,
+        open_workplace(home, sandbox, make_run_spools(home, (bell := Bell()).ring)) as workplace,
+        open_telling(
+            home,
+            workplace.journal,
+            SystemClock(),
+            cluster_name=workplace.where.name,
+            routed=False,
+            live=options.live_hooks,
+        ) as telling,
+        open_own_keeper(workplace, telling.speaker) as door,
     ):
+        bell.call = telling.deliverer.nudge
         run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
         run.door = door
         if workplace.where.sandbox and not options.sandbox:
@@ -101,7 +114,24 @@ async def run_by_hand(
             await asyncio.gather(heeding, return_exceptions=True)
             if injector is not None:
                 await injector.close()
+            await _deliver_the_rest(run, telling, announce)
             await report.close()
+
+
+async def _deliver_the_rest(run: RunContext, telling: Telling, announce: Announce) -> None:
+    """Wait for what people are still to be told, half a minute at most, and say what is left."""
+    if run.incident is None:
+        return
+    try:
+        await telling.speaker.speak_now(run.incident.incident, run.incident.current)
+        left = await telling.deliverer.until_delivered([run.incident.incident], DELIVERIES_HAVE)
+    except StoreError as error:
+        announce(f"what people are still to be told waits: {error.message}")
+        return
+    for delivery in list_undelivered(left):
+        announce(tell_delivery(delivery))
+    if list_undelivered(left):
+        announce("not everybody was told: the next nvsx of this state folder goes on trying")
 
 
 @asynccontextmanager

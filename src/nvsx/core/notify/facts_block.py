@@ -22,15 +22,20 @@ from nvsx.core.incident.incident_lines import describe_hold
 from nvsx.core.incident.incident_state import AttemptRecord, IncidentState
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.incident.last_known import list_awaited
-from nvsx.core.notify.merging import tell_clock
+from nvsx.core.notify.merging import tell_minute
 from nvsx.core.notify.order import FactsBlock, FactsLevel
 from nvsx.core.notify.subject import StormView, Subject
 from nvsx.core.plain_text import one_line
 
 NAMES_SHOWN = 8
 """Faults, jobs and nodes of a row; a phone shows no more, and `status` has them all."""
-_CODES_WITHOUT_NAMES = frozenset(rule.code for rule in CAUSES)
-"""Causes that the core finds: they name nodes and repairs. What others find may name pods."""
+_WITHOUT_NAMES = {
+    "drain-waits": "the drain waits for pods on the node",
+    "drain-blocked": "a disruption budget refuses the eviction of pods on the node",
+    "pods-left": "NVSentinel reports the drain as finished, and pods are still running there",
+}
+"""Causes whose own words name pods and namespaces, in words for targets that may not have them."""
+_CODES = frozenset(rule.code for rule in CAUSES)
 
 Row = tuple[str, str]
 
@@ -99,7 +104,7 @@ def tell_end(incident: IncidentState) -> str:
     if ended is None:
         return ""
     how = f"closed by {ended.by}" if ended.how == "closed" and ended.by else ended.how
-    at = f" at {tell_clock(ended.at)}" if ended.at is not None else ""
+    at = f" at {tell_minute(ended.at)}" if ended.at is not None else ""
     if ended.how == "removed":
         return f"over: removed, not repaired{at}"
     if ended.still:
@@ -108,16 +113,19 @@ def tell_end(incident: IncidentState) -> str:
 
 
 def tell_cause(incident: IncidentState, *, full: bool) -> str:
-    """Why it stands where it stands; without names of pods where they are not wanted."""
+    """Why it stands where it stands; without names of pods where they are not wanted. A code that
+    is not known here may name anything."""
     cause = incident.cause
-    if full or not cause.text or cause.code in _CODES_WITHOUT_NAMES:
+    if full or not cause.text:
         return cause.text
-    return cause.code.replace("-", " ")
+    if cause.code not in _CODES:
+        return cause.code.replace("-", " ")
+    return _WITHOUT_NAMES.get(cause.code, cause.text)
 
 
 def tell_remedy(incident: IncidentState, *, full: bool) -> str:
     cause = incident.cause
-    if full or not cause.remedy or cause.code in _CODES_WITHOUT_NAMES:
+    if full or not cause.remedy or (cause.code in _CODES and cause.code not in _WITHOUT_NAMES):
         return cause.remedy.strip(" ;")
     return "`nvsx status` shows what to do"
 
@@ -156,8 +164,8 @@ def _tell_since(incident: IncidentState, now: float) -> str:
     until = times.ended if times.ended is not None else now
     length = durations.format(round(max(0.0, until - times.began)))
     if incident.ended is not None:
-        return f"from {tell_clock(times.began)}, {length} long"
-    return f"since {tell_clock(times.began)} ({length})"
+        return f"from {tell_minute(times.began)}, {length} long"
+    return f"since {tell_minute(times.began)} ({length})"
 
 
 def _name_fault(incident: IncidentState, index: int) -> str:
@@ -178,8 +186,8 @@ def _tell_session(incident: IncidentState) -> str:
     if session.ended is not None:
         how = {"released": "released the node", "by hand": "was overruled by hand"}
         said = how.get(session.ended.how, "no longer holds the node")
-        return said + (f" at {tell_clock(session.ended.at)}" if session.ended.at else "")
-    since = f" since {tell_clock(session.began.at)}" if session.began.at is not None else ""
+        return said + (f" at {tell_minute(session.ended.at)}" if session.ended.at else "")
+    since = f" since {tell_minute(session.began.at)}" if session.began.at is not None else ""
     label = f'; its label says "{session.state}"' if session.state else ""
     return f"holds the node{since}{label}"
 

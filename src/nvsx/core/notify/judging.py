@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Wait
-from nvsx.core.notify.merging import merge_digest, merge_severity, tell_clock
+from nvsx.core.notify.merging import merge_digest, merge_severity, tell_minute
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import FactsBlock, Order
 from nvsx.core.notify.order_making import (
@@ -155,10 +155,11 @@ def _judge_pages(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     order = make_order(bench, chosen, "note page" if page else "open page")
     if page is None:
         # Keyed as an earlier page of the role was: the pager shows it as the same trouble again.
-        known = bench.here.pages.get(role)
-        key = known.key if known is not None else chosen[0].key if cut else ""
+        known, maybe = bench.here.pages.get(role), bench.here.maybe_paged
+        key = known.key if known is not None else maybe.get(role, "")
         key = key or _key_of_page(bench, messages[0], role)
-        return [send_order(chosen, replace(order, key=key), role)]
+        unsure = order.unsure or role in maybe
+        return [send_order(chosen, replace(order, key=key, unsure=unsure), role)]
     severity = highest_severity((page.severity, merge_severity(messages)))
     order = replace(order, key=page.key, ref=page.ref, link=page.link, severity=severity)
     return [send_order(chosen, order, role, _posts_beside(messages))]
@@ -216,7 +217,7 @@ def _make_post_instead(message: Message) -> Message:
 
 def _tell_overtaken(message: Message) -> str:
     return (
-        f"({message.kind} of {tell_clock(message.asked)}: what it called for was over before it "
+        f"({message.kind} of {tell_minute(message.asked)}: what it called for was over before it "
         "could be delivered)"
     )
 

@@ -17,7 +17,7 @@ from nvsx.core.notify.outbox import Delivery
 from nvsx.core.notify.told_ledger import highest_severity
 
 
-def tell_clock(at: float) -> str:
+def tell_minute(at: float) -> str:
     """`03:12Z`: minutes are what a person at night reads."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M}Z"
 
@@ -71,7 +71,7 @@ def merge_texts(messages: Sequence[Message]) -> str:
         return "\n".join(_tell_words(messages[0]))
     lines: list[str] = []
     for (title, *words), message in told.items():
-        lines.append(f"{tell_clock(message.asked)} {title}")
+        lines.append(f"{tell_minute(message.asked)} {title}")
         lines += [f"  {line}" for line in words]
     return "\n".join(lines)
 

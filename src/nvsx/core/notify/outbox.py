@@ -4,8 +4,9 @@ A message is accepted once, with one delivery for each of its targets, in one tr
 accepted is delivered by whoever owns the incident, or by any later nvsx of the state folder.
 
     accepted   waiting, due at once
-    a try      begun: on disk before the request leaves; after a kill -9 the next owner finds a
-               delivery that was begun and not settled: its next try is `unsure`
+    a try      begun, judged, and marked with what is sent: on disk before the request leaves; after
+               a kill -9 the next owner finds a delivery that was begun and not settled: its next
+               try is `unsure`
     settled    delivered (with a receipt) · waiting again (due later, with the reason) · given up
                (with the reason) · dropped (with the reason: what it said is over) · would (a
                rehearsal: the receipt has the text, nothing was sent)
@@ -89,9 +90,9 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
     """How a try ended, or that there will be none. See `Delivery` for the fields.
 
     `tried` is false where nothing was sent: judged to wait, dropped, merged into another. What was
-    unsure before stays so then; after a try `unsure` says whether this one may have arrived. A
-    delivery that waits on keeps role, key and action of before where none are given: a page whose
-    try was cut is tried again as what it was.
+    unsure before stays so then; after a try `unsure` says whether this one may have arrived. Where
+    one that may have arrived waits on, it keeps role, key and action: a page whose try was cut is
+    tried again as what it was.
     """
 
     number: int
@@ -145,6 +146,15 @@ class Outbox(Protocol):
         living owner is trying. An owner that began a try more than TRY_LIMIT ago is dead.
         The rows come back as they stood before, in order: `begun` is not None for one whose try
         was cut, and such a one is `unsure`. Raises StoreError.
+        """
+        ...
+
+    async def mark_try(
+        self, numbers: Sequence[int], action: OrderAction, role: PageRole, key: str
+    ) -> None:
+        """Write down as what deliveries are sent, flushed to disk, after they were judged and
+        before the request leaves: whoever finds the try cut knows which page it may have opened.
+        Raises StoreError.
         """
         ...
 

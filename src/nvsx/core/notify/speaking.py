@@ -24,7 +24,7 @@ from nvsx.core.incident.catching_up import joined_late, tell_so_far
 from nvsx.core.incident.incident_state import FaultRecord, IncidentState
 from nvsx.core.incident.incident_times import times_of
 from nvsx.core.notify.facts_block import name_faults, tell_cause, tell_remedy
-from nvsx.core.notify.merging import ADOPTED, WHILE_AWAY, tell_clock
+from nvsx.core.notify.merging import ADOPTED, WHILE_AWAY, tell_minute
 from nvsx.core.notify.message import Closes, Message, Severity
 from nvsx.core.notify.subject import StormView
 
@@ -149,7 +149,7 @@ def _tell_found(incident: IncidentState) -> str:
     words = f"{incident.opened.node}: {name_faults(incident)}"
     if incident.was_quarantined:
         at = times_of(incident).quarantined
-        words += f", quarantined at {tell_clock(at)}" if at is not None else ", quarantined"
+        words += f", quarantined at {tell_minute(at)}" if at is not None else ", quarantined"
     if incident.state == "needs people":
         words += f"; needs people: {tell_cause(incident, full=False)}"
     return words
@@ -305,7 +305,7 @@ def _say_end(asked: Speaking, now: float) -> Iterator[Message]:
         yield replace(_make_post(asked, now, ("over",), title, text), broadcast=True)
     elif incident.opened.late and not incident.opened.adopted and not asked.silenced:
         began = times_of(incident).began
-        since = f", since {tell_clock(began)}" if began is not None else ""
+        since = f", since {tell_minute(began)}" if began is not None else ""
         missed = _make_post(asked, now, ("over",), f"{title}{since}")
         yield replace(missed, late=True, digest=WHILE_AWAY)
 
@@ -317,7 +317,7 @@ def tell_how_it_ended(incident: IncidentState) -> str:
         return ""
     total = times_of(incident).total_s
     after = f" after {durations.format(round(total))}" if total is not None else ""
-    at = f" at {tell_clock(ended.at)}" if ended.at is not None else ""
+    at = f" at {tell_minute(ended.at)}" if ended.at is not None else ""
     words = {
         "recovered": f"{node} is back: {faults}, recovered{at}{after}",
         "cleared": f"{node}: {faults} is quiet; NVSentinel never took the node out of service",

@@ -252,10 +252,9 @@ def _after_cut_try(known: TargetLedger, delivery: Delivery) -> TargetLedger:
         trying = (*trying, delivery.number)
     maybe = dict(known.maybe_paged)
     if kind == "page" and delivery.unsure:
-        # After a kill -9 nobody knows as which of the two it was sent.
-        roles: tuple[PageRole, ...] = (delivery.role,) if delivery.role else ("watch", "people")
-        if delivery.state == "delivered":
-            roles = ("watch", "people")
+        # Delivered or marked as one, it may still have arrived as the other before. A close of what
+        # was never opened is passed over by every pager.
+        roles: tuple[PageRole, ...] = ("watch", "people")
         for role in roles:
             maybe[role] = delivery.key if delivery.role == role else maybe.get(role, "")
     return replace(known, trying=trying, maybe_paged=maybe)

@@ -8,7 +8,7 @@ would tell oncall: page opened: "gpu-7 fell off the bus"
 
 from __future__ import annotations
 
-from nvsx.core.notify.merging import tell_clock
+from nvsx.core.notify.merging import tell_minute
 from nvsx.core.notify.outbox import NOBODY, Delivery
 from nvsx.core.plain_text import one_line
 
@@ -30,7 +30,7 @@ def tell_delivery(delivery: Delivery) -> str:
     what = tell_what(delivery)
     if delivery.state == "would":
         return one_line(f"would tell {who}: {what}")
-    return one_line(f"{tell_clock(at)} {who}: {what}{_tell_receipt(delivery)}")
+    return one_line(f"{tell_minute(at)} {who}: {what}{_tell_receipt(delivery)}")
 
 
 def tell_what(delivery: Delivery) -> str:
@@ -48,7 +48,7 @@ def tell_what(delivery: Delivery) -> str:
         return f"{message.kind} not sent, {delivery.reason}{words}"
     if delivery.state == "given up":
         return f"{message.kind} NOT DELIVERED, given up: {delivery.reason}{words}"
-    again = f", again {tell_clock(delivery.due)}" if delivery.tries else ""
+    again = f", again {tell_minute(delivery.due)}" if delivery.tries else ""
     tries = f" (try {delivery.tries}{again})" if delivery.tries else ""
     reason = f": {delivery.reason}" if delivery.reason else ""
     return f"{message.kind} not delivered yet{tries}{reason}{words}"

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from nvsx import __version__
 from nvsx.core.masking import Masker
@@ -100,6 +100,17 @@ def read_wait(headers: Mapping[str, str]) -> float:
     return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0  # noqa: PLR0124 - nan
 
 
+def find_host(url: str) -> str:
+    """The host of an http or https URL; "" for anything else."""
+    try:
+        parts = urlsplit(url)
+        # Asking for the port looks whether it is one.
+        is_url = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return ""
+    return (parts.hostname or "") if is_url else ""
+
+
 class VendorHttp:
     """Requests of one target. Its session is made by the first, in the loop that asks."""
 
@@ -130,16 +141,17 @@ class VendorHttp:
         """Ask, once. Returns what the vendor decided: 2xx, or a 4xx that trying again does not
         change. Raises DeliveryDelayed, and DeliveryRefused for a redirect.
 
-        `url` is used as it is: whoever makes it escapes it.
+        What is no part of an address in `url` has to be escaped.
         """
         headers = {"Accept": "application/json", **headers}
         if json_body is not None:
             body = json.dumps(json_body).encode()
             headers["Content-Type"] = "application/json"
-        place = self._read_url(url)
-        host = place.host or ""
+        host = find_host(url)
+        if not host:
+            raise DeliveryRefused(self._word_error("its address is no http or https URL"))
         try:
-            answer = await self._send_request(method, place, headers, body)
+            answer = await self._send_request(method, url, headers, body)
         except _NOT_SENT as exc:
             raise DeliveryDelayed(self._word_error(f"{host} cannot be reached: {exc}")) from None
         except TimeoutError:
@@ -150,17 +162,8 @@ class VendorHttp:
             raise DeliveryDelayed(self._word_error(said), unsure=True) from None
         return self._judge_answer(host, answer)
 
-    def _read_url(self, url: str) -> URL:
-        try:
-            place = URL(url, encoded=True)
-            if place.scheme in ("http", "https") and place.host and place.port:
-                return place
-        except ValueError:
-            pass
-        raise DeliveryRefused(self._word_error("its address is no http or https URL"))
-
     async def _send_request(
-        self, method: str, place: URL, headers: Mapping[str, str], body: bytes | None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpAnswer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -171,7 +174,7 @@ class VendorHttp:
                 headers={"User-Agent": f"nvsx/{__version__}"},
             )
         asked = self._session.request(
-            method, place, headers=headers, data=body, allow_redirects=False
+            method, url, headers=headers, data=body, allow_redirects=False
         )
         async with asked as response:
             read = bytearray()
@@ -190,7 +193,7 @@ class VendorHttp:
             raise DeliveryDelayed(said, read_wait(answer.headers), unsure=status in MAYBE_TAKEN)
         if 300 <= status < 400:
             # Followed, a POST becomes a GET, and secrets go to somebody else.
-            there = URL(answer.headers.get("Location", "")).host or host
+            there = find_host(answer.headers.get("Location", "")) or host
             hint = "write the address that answers itself as the target's url"
             raise DeliveryRefused(self._word_error(f"{host} redirects to {there}"), hint)
         return answer
