@@ -167,7 +167,16 @@ async def test_due_are_pages_first_and_then_the_oldest(kept: Kept) -> None:
 
     assert await due(104.9) == ["k/2", "k/1"]
     assert await due(105.0) == ["k/3", "k/2", "k/1"]
-    assert await due(105.0, limit=2) == ["k/3", "k/2"]
+    assert await due(105.0, limit=1) == ["k/3", "k/2"]
+
+
+async def test_what_waits_for_one_target_hides_nothing_of_another(kept: Kept) -> None:
+    """The limit is each target's: three hundred posts for one that is down are no wall."""
+    for number in range(4):
+        await accept(kept, message(f"k/{number}"), GPU_OPS, at=100.0)
+    await accept(kept, message("k/page", "page"), ONCALL, at=200.0)
+    found = await kept.outbox.due(200.0, 3)
+    assert [d.message.call for d in found] == ["k/page", "k/0", "k/1", "k/2"]
 
 
 async def test_a_clock_that_went_back_holds_nothing_up(kept: Kept) -> None:
@@ -307,6 +316,8 @@ async def test_deliveries_are_found_as_asked_for(kept: Kept) -> None:
     assert await numbers(since=200.0) == [2, 3]
     assert await numbers(since=200.1) == [3]
     assert await numbers(limit=2) == [2, 3]
+    assert await numbers(target="gpu-ops") == [1, 2, 3]
+    assert await numbers(target="") == []
 
 
 async def test_what_goes_to_a_storm_is_found_by_the_storm(kept: Kept) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -66,7 +67,13 @@ class FakeOutbox:
             and self._is_free(row, "", now)
         ]
         found.sort(key=lambda r: (r.message.kind != "page", r.due, r.number))
-        return [_as_read(row) for row in found[:limit]]
+        taken = Counter[str]()
+        chosen = []
+        for row in found:
+            taken[row.target] += 1
+            if taken[row.target] <= limit:
+                chosen.append(_as_read(row))
+        return chosen
 
     async def next_due(self) -> float | None:
         waiting = [row for row in self._rows.values() if row.is_open]
@@ -145,6 +152,7 @@ class FakeOutbox:
             for row in self._rows.values()
             if wanted.incident in ("", row.message.incident, row.message.subject)
             and wanted.subject in ("", row.message.subject)
+            and wanted.target in (None, row.target)
             and (row.is_open or not wanted.only_open)
             and (wanted.since is None or row.accepted >= wanted.since)
         ]

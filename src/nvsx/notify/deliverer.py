@@ -40,16 +40,17 @@ from nvsx.core.notify.subject import Subject
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused, MessageTarget
 from nvsx.core.notify.told_ledger import ToldLedger, fold_ledger
 from nvsx.core.ports import Clock
-from nvsx.notify.pacing import Allowance, is_tried_enough, pause_after
+from nvsx.notify.pacing import is_tried_enough, pause_after
+from nvsx.notify.target_worker import TargetWorker, TurnOutcome, name_group
+from nvsx.notify.waiting import wait_for_event
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
 """Seconds. What another process has accepted is found so late, where that one does not deliver."""
-SEND_LIMIT = 40.0
-"""Seconds. A target cuts its own requests after 30; one that hangs beyond that is cut here."""
-ROUNDS = 20
-"""Orders of one subject at one target in a row; then others have their turn."""
+SEND_LIMIT = 100.0
+"""Seconds. A target's order is up to three requests of 30 s, and no try lives longer than
+TRY_LIMIT: what hangs beyond this is cut, so that nobody takes it over while it is sent."""
 
 Accept = Callable[[Sequence[Message]], Awaitable[object]]
 AskSubject = Callable[[str], Awaitable[Subject]]
@@ -104,7 +105,7 @@ class Deliverer:
         self._on_settled = on_settled
         self._chance = chance or random.Random()  # noqa: S311 - it spreads tries, and hides nothing
         self._news = asyncio.Event()
-        self._workers: dict[str, _TargetWorker] = {}
+        self._workers: dict[str, TargetWorker] = {}
         self._settled = asyncio.Event()
 
     # --- what others do ---------------------------------------------------------------------
@@ -114,16 +115,22 @@ class Deliverer:
         self._news.set()
 
     async def until_delivered(self, incidents: Iterable[str], seconds: float) -> Sequence[Delivery]:
-        """Wait until nothing waits for these incidents, `seconds` at most; what still does."""
+        """Wait until nothing waits for these incidents, `seconds` at most; what still does. A
+        fallback that waits for its turn is not waited for."""
         wanted = [OutboxFilter(incident=i, only_open=True, limit=None) for i in incidents]
         end = self._clock.now() + seconds
         while True:
             settled = self._settled
             left = [d for f in wanted for d in await self._outbox.deliveries(f)]
+            left = [d for d in left if not d.fallback or d.due <= self._clock.now()]
             rest = end - self._clock.now()
             if not left or rest <= 0:
                 return left
-            await self._wait_for(settled, min(rest, LOOK_EVERY))
+            await wait_for_event(settled, self._clock, min(rest, LOOK_EVERY))
+
+    async def finish_tries(self, seconds: float) -> None:
+        """Begin no further try, and give those that are under way time to be answered."""
+        await asyncio.gather(*(w.finish(self._clock, seconds) for w in self._workers.values()))
 
     # --- delivering -------------------------------------------------------------------------
 
@@ -138,60 +145,77 @@ class Deliverer:
                     pause = await self._hand_out(group)
                 except StoreError as error:
                     log.warning("nothing can be delivered now: %s", error)
-                await self._wait_for(self._news, pause)
+                except Exception:
+                    log.exception("what is due cannot be read; nvsx tries again")
+                await wait_for_event(self._news, self._clock, pause)
 
     async def _hand_out(self, group: asyncio.TaskGroup) -> float:
         """Give what is due to the workers; seconds until the next look."""
         now = self._clock.now()
         for delivery in await self._outbox.due(now):
-            worker = self._workers.get(delivery.target)
+            name = delivery.target
+            worker = self._workers.get(name)
             if worker is None:
-                worker = self._workers[delivery.target] = _TargetWorker(self, delivery.target)
-                group.create_task(worker.run(), name=f"deliveries to {delivery.target or 'nobody'}")
+                known = self._targets.get(name)
+                rate = (known.per_minute, known.burst) if known is not None else None
+                worker = self._workers[name] = TargetWorker(self, name, self._clock, rate)
+                group.create_task(worker.run(), name=f"deliveries to {name or 'nobody'}")
             worker.put(delivery)
         due = await self._outbox.next_due()
         if due is None or due <= now:
             return LOOK_EVERY
         return min(LOOK_EVERY, due - now)
 
-    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
-        """Until the event, `seconds` of the injected clock at most."""
-        waits = [
-            asyncio.ensure_future(event.wait()),
-            asyncio.ensure_future(self._clock.sleep(seconds)),
+    async def deliver_next(
+        self, name: str, one: Delivery, count_send: Callable[[], None]
+    ) -> TurnOutcome:
+        """Of what waits at one target for the subject (or the digest) of `one`, send the next
+        order. `count_send` hears of it before it leaves. Raises StoreError."""
+        rows = await self._read_group(name, one)
+        about, ledger = await self._see(one.message.subject)
+        judged = self._judge(name, rows, about, ledger)
+        await self._write_unsent(judged)
+        sends = [j for j in judged if isinstance(j, Send | Would)]
+        if not sends:
+            return TurnOutcome()
+        outcome = await self._try_order(name, sends[0].covers, count_send)
+        gone = {n for j in judged for n in j.covers}
+        left = tuple(d for d in rows if d.number not in gone)
+        return msgspec.structs.replace(outcome, left=left)
+
+    async def _read_group(self, name: str, one: Delivery) -> list[Delivery]:
+        """All that waits there and is judged together, also what was put off: an older word is
+        never read after a newer one. A fallback waits for its turn."""
+        message, now = one.message, self._clock.now()
+        wanted = OutboxFilter(
+            subject="" if message.digest else message.subject,
+            target=name,
+            only_open=True,
+            limit=None,
+        )
+        found = await self._outbox.deliveries(wanted)
+        group = name_group(message)
+        return [
+            d for d in found if name_group(d.message) == group and (not d.fallback or d.due <= now)
         ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
 
-    async def deliver_group(self, name: str, numbers: Sequence[int]) -> _Outcome:
-        """Deliver what waits at one target about one subject (or in one digest), order by order."""
-        for _ in range(ROUNDS):
-            rows = await self._read_open(numbers)
-            if not rows:
-                return _Outcome()
-            about, ledger = await self._see(rows[0].message.subject)
-            judged = self._judge(name, rows, about, ledger)
-            await self._write_unsent(judged)
-            sends = [j for j in judged if isinstance(j, Send | Would)]
-            if not sends:
-                return _Outcome()
-            outcome = await self._try_order(name, sends[0].covers)
-            if outcome.pause or outcome.lost:
-                return outcome
-        return _Outcome()
-
-    async def _read_open(self, numbers: Sequence[int]) -> list[Delivery]:
-        """Those of `numbers` that are still to be delivered, as they are now."""
+    async def read_waiting(self, name: str) -> Sequence[Delivery]:
+        """What waits at a target, also what was put off. Raises StoreError."""
         now = self._clock.now()
-        found = await self._outbox.deliveries(OutboxFilter(only_open=True, limit=None))
-        return [d for d in found if d.number in numbers and d.due <= now]
+        found = await self._outbox.deliveries(OutboxFilter(target=name, only_open=True))
+        return [d for d in found if not d.fallback or d.due <= now]
 
-    async def _see(self, subject: str) -> tuple[Subject, ToldLedger]:
+    async def _see(
+        self, subject: str, taken: Sequence[Delivery] = ()
+    ) -> tuple[Subject, ToldLedger]:
+        """What it is about, and what was told of it. Those that were `taken` for this very try
+        count as they stood before: nothing of it was sent yet."""
         about = await self._ask_subject(subject)
-        own = await self._outbox.deliveries(OutboxFilter(subject=subject, limit=None))
+        if not subject:  # tests have nothing in common
+            return about, fold_ledger(())
+        before_try = {d.number: d for d in taken}
+        found = await self._outbox.deliveries(OutboxFilter(subject=subject, limit=None))
+        own = [before_try.get(d.number, d) for d in found]
         continued: Sequence[Delivery] = ()
         if about.incident is not None and about.incident.opened.again_of:
             before = about.incident.opened.again_of
@@ -204,7 +228,7 @@ class Deliverer:
         known = self._targets.get(name)
         if known is None and name != NOBODY:
             reason = f"nvsx.yaml has no target {name} any more"
-            return (GiveUp(covers=tuple(d.number for d in rows), reason=reason),)
+            return (GiveUp(covers=tuple(d.number for d in rows), reason=reason),) if rows else ()
         traits = known.traits if known is not None else TargetTraits(name=NOBODY, kind="")
         return judge(rows, about, ledger, traits, self._clock.now())
 
@@ -217,30 +241,37 @@ class Deliverer:
                 await self._accept(instead)
             await self._settle(settle_unsent(one))
 
-    async def _try_order(self, name: str, covers: Sequence[int]) -> _Outcome:
+    async def _try_order(
+        self, name: str, covers: Sequence[int], count_send: Callable[[], None]
+    ) -> TurnOutcome:
         """Begin the try, judge for the last time, send. What another process has begun meanwhile
         is its own."""
-        now = self._clock.now()
-        taken = await self._outbox.begin_try(covers, self._owner, now)
+        taken = await self._outbox.begin_try(covers, self._owner, self._clock.now())
         if not taken:
-            return _Outcome(lost=True)
-        about, ledger = await self._see(taken[0].message.subject)
-        judged = self._judge(name, taken, about, ledger)
+            return TurnOutcome()
+        try:
+            about, ledger = await self._see(taken[0].message.subject, taken)
+            judged = self._judge(name, taken, about, ledger)
+            await self._write_unsent(judged)
+        except Exception:
+            await self._give_back(taken)
+            raise
         sends = [j for j in judged if isinstance(j, Send | Would)]
-        covered = set(sends[0].covers) if sends else set()
-        unsent = [j for j in judged if not isinstance(j, Send | Would)]
-        covered |= {n for j in unsent for n in j.covers}
+        covered = {n for j in judged for n in j.covers}
+        await self._give_back([d for d in taken if d.number not in covered])
+        if not sends:
+            return TurnOutcome()
+        return await self._send(name, sends[0], taken, ledger, about, count_send)
+
+    async def _give_back(self, taken: Sequence[Delivery]) -> None:
+        """Nothing was sent of them: they wait as they did before."""
+        now = self._clock.now()
         back = [
-            DeliveryChange(number=d.number, state="waiting", due=now, tried=False)
+            DeliveryChange(number=d.number, state="waiting", due=now, reason=d.reason, tried=False)
             for d in taken
-            if d.number not in covered
         ]
         if back:
             await self._settle(back)
-        await self._write_unsent(unsent)
-        if not sends:
-            return _Outcome()
-        return await self._send(name, sends[0], taken, ledger, about)
 
     async def _send(
         self,
@@ -249,54 +280,87 @@ class Deliverer:
         taken: Sequence[Delivery],
         ledger: ToldLedger,
         about: Subject,
-    ) -> _Outcome:
+        count_send: Callable[[], None],
+    ) -> TurnOutcome:
+        """Send one order, and write down what came of it."""
         if sent.beside:
             await self._accept(sent.beside)
-        known = self._targets[name]
         if isinstance(sent, Would):
-            text = "\n".join(filter(None, (sent.order.title, sent.order.text)))
-            receipt = Receipt(
-                target=name,
-                kind=known.target.kind,
-                action=sent.order.action,
-                t=self._clock.now(),
-                text=self._masker.value(text),
-            )
-            await self._settle(settle_sent(sent, receipt))
-            return _Outcome()
-        first = next(d for d in taken if d.number == sent.order.delivery)
+            await self._settle(settle_sent(sent, self._show_order(name, sent)))
+            return TurnOutcome()
+        order = sent.order
+        await self._outbox.mark_try(sent.covers, order.action, sent.role, order.key)
+        count_send()
         try:
             async with asyncio.timeout(SEND_LIMIT):
-                receipt = await known.target.deliver(sent.order)
-        except TimeoutError:
-            error = DeliveryDelayed(f"{name}: no answer within {SEND_LIMIT:.0f} s", unsure=True)
-            return await self._put_off(sent, first, error)
+                receipt = await self._targets[name].target.deliver(order)
         except DeliveryDelayed as error:
-            return await self._put_off(sent, first, error)
+            return await self._put_off(sent, taken, error)
         except DeliveryRefused as error:
-            if error.gone and sent.order.ref:
-                without = ledger.without_ref(name, sent.order.ref)
-                judged = self._judge(name, taken, about, without)
-                anew = [j for j in judged if isinstance(j, Send)]
-                if anew and anew[0].order.ref != sent.order.ref:
-                    return await self._send(name, anew[0], taken, without, about)
+            if error.gone and order.ref:
+                without = ledger.without_ref(name, order.ref)
+                return await self._send_anew(name, sent, taken, without, about, count_send)
             words = f"{error.message}; {error.hint}" if error.hint else error.message
             await self._settle(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
-            return _Outcome(refused=True)
+            return TurnOutcome()
+        except TimeoutError:
+            late = DeliveryDelayed(f"{name}: no answer within {SEND_LIMIT:.0f} s", unsure=True)
+            return await self._put_off(sent, taken, late)
+        except Exception as error:
+            log.exception("%s: a delivery broke off", name)
+            words = f"{name}: nvsx failed: {type(error).__name__}; its log says more"
+            return await self._put_off(sent, taken, DeliveryDelayed(words, unsure=True))
         await self._settle(settle_sent(sent, receipt))
-        return _Outcome()
+        return TurnOutcome()
 
-    async def _put_off(self, sent: Send, first: Delivery, error: DeliveryDelayed) -> _Outcome:
+    async def _send_anew(
+        self,
+        name: str,
+        sent: Send,
+        taken: Sequence[Delivery],
+        ledger: ToldLedger,
+        about: Subject,
+        count_send: Callable[[], None],
+    ) -> TurnOutcome:
+        """The thread or ticket it was for is gone: what it is without it. A closed ticket that is
+        gone needs no closing, a reply begins a new thread."""
+        rows = [d for d in taken if d.number in sent.covers]
+        judged = self._judge(name, rows, about, ledger)
+        await self._write_unsent(judged)
+        sends = [j for j in judged if isinstance(j, Send)]
+        if sends and sends[0].order.ref != sent.order.ref:
+            return await self._send(name, sends[0], rows, ledger, about, count_send)
+        left = set(sent.covers) - {n for j in judged if j not in sends for n in j.covers}
+        if left:
+            reason = f"{name}: what it was to be said on is gone ({sent.order.ref})"
+            await self._settle(settle_unsent(GiveUp(covers=tuple(sorted(left)), reason=reason)))
+        return TurnOutcome()
+
+    def _show_order(self, name: str, sent: Would) -> Receipt:
+        """What would have been sent, in place of a receipt."""
+        text = "\n".join(filter(None, (sent.order.title, sent.order.text)))
+        return Receipt(
+            target=name,
+            kind=self._targets[name].target.kind,
+            action=sent.order.action,
+            t=self._clock.now(),
+            text=self._masker.mask(text),
+        )
+
+    async def _put_off(
+        self, sent: Send, taken: Sequence[Delivery], error: DeliveryDelayed
+    ) -> TurnOutcome:
         now = self._clock.now()
+        first = next(d for d in taken if d.number == sent.order.delivery)
+        reason = self._masker.mask(error.message)
         if is_tried_enough(first, now):
-            reason = f"tried {first.tries + 1} times: {error.message}"
-            await self._settle(settle_unsent(GiveUp(covers=sent.covers, reason=reason)))
-            return _Outcome(refused=True)
+            words = f"tried {first.tries + 1} times: {reason}"
+            await self._settle(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
+            return TurnOutcome(failed=True, after=error.after)
         page = first.message.kind in ("page", "resolve")
         pause = pause_after(first.tries + 1, page=page, after=error.after, chance=self._chance)
-        changes = settle_failed(sent, now + pause, error.message, unsure=error.unsure)
-        await self._settle(changes)
-        return _Outcome(pause=True, after=error.after)
+        await self._settle(settle_failed(sent, now + pause, reason, unsure=error.unsure))
+        return TurnOutcome(failed=True, after=error.after)
 
     async def _settle(self, changes: Sequence[DeliveryChange]) -> None:
         changed = await self._outbox.settle(changes, self._clock.now())
@@ -304,87 +368,6 @@ class Deliverer:
         self._settled.set()
         self._settled = asyncio.Event()
 
-    def make_allowance(self, name: str) -> Allowance:
-        known = self._targets.get(name)
-        now = self._clock.now()
-        if known is None:
-            return Allowance(6000.0, 100, now)
-        return Allowance(known.per_minute, known.burst, now)
-
     def pause_of_target(self, failures: int, after: float) -> float:
         """How long a target that fails is left alone: as long as a page would wait."""
         return pause_after(failures, page=True, after=after, chance=self._chance)
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-
-class _Outcome(msgspec.Struct, frozen=True):
-    """`pause`: the target did not take it, `after` is its Retry-After. `lost`: another process has
-    what was to be sent. `refused`: it will never take it."""
-
-    pause: bool = False
-    after: float = 0.0
-    lost: bool = False
-    refused: bool = False
-
-
-class _TargetWorker:
-    """Delivers to one target, subject by subject: the one with a page first, else the oldest."""
-
-    def __init__(self, deliverer: Deliverer, name: str) -> None:
-        self._deliverer = deliverer
-        self._name = name
-        self._allowance = deliverer.make_allowance(name)
-        self._waiting: dict[str, dict[int, Delivery]] = {}
-        self._some = asyncio.Event()
-        self._failures = 0
-
-    def put(self, delivery: Delivery) -> None:
-        """It is due. What waits here already stays as it is: it is read anew before it is sent."""
-        group = delivery.message.digest or delivery.message.subject
-        self._waiting.setdefault(group, {})[delivery.number] = delivery
-        self._some.set()
-
-    async def run(self) -> None:
-        while True:
-            await self._some.wait()
-            if not self._waiting:
-                self._some.clear()
-                continue
-            await self._until_allowed()
-            group = self._choose_group()
-            rows = self._waiting.pop(group)
-            try:
-                outcome = await self._deliverer.deliver_group(self._name, tuple(rows))
-            except StoreError as error:
-                log.warning("%s: the outbox cannot be read or written: %s", self._name, error)
-                outcome = _Outcome(pause=True)
-            except Exception:
-                log.exception("a delivery to %s failed; the others go on", self._name)
-                outcome = _Outcome(pause=True)
-            if outcome.pause:
-                self._failures += 1
-                self._waiting.clear()  # all of it waits in the outbox, and comes back from there
-                pause = self._deliverer.pause_of_target(self._failures, outcome.after)
-                await self._deliverer.clock.sleep(pause)
-                self._waiting.clear()
-            else:
-                self._failures = 0
-            self._deliverer.nudge()
-
-    async def _until_allowed(self) -> None:
-        while wait := self._allowance.take(self._deliverer.clock.now()):
-            await self._deliverer.clock.sleep(wait)
-
-    def _choose_group(self) -> str:
-        """A page waits for nobody's posts."""
-
-        def weigh(group: str) -> tuple[bool, int]:
-            rows = self._waiting[group].values()
-            return not any(d.message.kind in ("page", "resolve") for d in rows), min(
-                d.number for d in rows
-            )
-
-        return min(self._waiting, key=weigh)

@@ -18,6 +18,8 @@ LONGEST_PAUSE = 300.0
 PAGE_IS_TRIED = 12 * 3600.0
 """Seconds. A shift; whoever has not been told by then is told by another way."""
 OTHER_IS_TRIED = 24 * 3600.0
+_WHOLE = 1.0 - 1e-6
+"""One message, as sums of fractions come to it: else it would be waited for no time at all."""
 
 
 class Allowance:
@@ -29,14 +31,19 @@ class Allowance:
         self._left = self._most
         self._at = now
 
-    def take(self, now: float) -> float:
-        """0 when one may be sent now, and it is taken; else the seconds until one may be."""
+    def seconds_left(self, now: float) -> float:
+        """Seconds until one may be sent; 0 for now."""
+        self._refill(now)
+        return 0.0 if self._left >= _WHOLE else (1.0 - self._left) / self._rate
+
+    def take(self, now: float) -> None:
+        """One is sent."""
+        self._refill(now)
+        self._left -= 1.0
+
+    def _refill(self, now: float) -> None:
         self._left = min(self._most, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
-        if self._left >= 1.0:
-            self._left -= 1.0
-            return 0.0
-        return (1.0 - self._left) / self._rate
 
 
 def pause_after(failures: int, *, page: bool, after: float, chance: random.Random) -> float:

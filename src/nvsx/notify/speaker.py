@@ -21,6 +21,7 @@ from nvsx.core.notify.speaking import Speaking, speak
 from nvsx.core.notify.storm_speaking import speak_of_storm
 from nvsx.core.notify.subject import StormView
 from nvsx.core.ports import Clock
+from nvsx.notify.waiting import wait_for_event
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,8 @@ class IncidentSpeaker:
             for incident in [i for i, due in self._due.items() if due <= now]:
                 await self.speak_of(incident)
             wake = min(self._due.values(), default=now + LONGEST_LOOK)
-            await self._until_news(max(0.0, min(wake - self._clock.now(), LONGEST_LOOK)))
+            pause = max(0.0, min(wake - self._clock.now(), LONGEST_LOOK))
+            await wait_for_event(self._news, self._clock, pause)
 
     async def speak_of(self, incident: str) -> None:
         """Say what is to be said of one incident now, and plan the next look."""
@@ -101,6 +103,10 @@ class IncidentSpeaker:
         except StoreError as error:
             log.warning("what is to be told of %s waits: %s", incident, error)
             self._due.setdefault(incident, self._clock.now() + PAUSE)
+            return
+        except Exception:
+            log.exception("what is to be told of %s waits; nvsx speaks of the others", incident)
+            self._due.setdefault(incident, self._clock.now() + LONGEST_LOOK)
             return
         if next_look is not None:
             self._due.setdefault(incident, next_look)
@@ -132,17 +138,6 @@ class IncidentSpeaker:
         if messages:
             await self._accept([_with_live(m, live=self._live) for m in messages])
         return spoken.next_look
-
-    async def _until_news(self, seconds: float) -> None:
-        waits = [
-            asyncio.ensure_future(self._news.wait()),
-            asyncio.ensure_future(self._clock.sleep(seconds)),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
 
 
 def _with_live(message: Message, *, live: bool) -> Message:

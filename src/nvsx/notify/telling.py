@@ -6,7 +6,6 @@ A daemon tells as long as it lives; a run by hand until its messages are out, or
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -18,13 +17,16 @@ from nvsx.core.notify.outbox import Delivery, Outbox
 from nvsx.core.notify.subject import Subject
 from nvsx.core.ports import Clock
 from nvsx.notify.deliverer import Deliverer, DeliveryTarget, OnSettled
-from nvsx.notify.message_desk import MessageDesk, book_of
+from nvsx.notify.message_desk import MessageDesk, book_of, make_hook_answers
 from nvsx.notify.speaker import IncidentSpeaker
 from nvsx.notify.targets.target_registry import TARGET_KINDS, make_targets
 from nvsx.project.home import Home
 from nvsx.project.settings import choose_notify_settings
 from nvsx.store import incidents_of, outbox_of
 from nvsx.store.sqlite_journal import SqliteJournal
+
+TRIES_END_WITHIN = 5.0
+"""Seconds, when nvsx ends. Most are answered within one; what is cut after that is `unsure`."""
 
 
 class Telling(NamedTuple):
@@ -92,6 +94,12 @@ async def open_telling(
         )
         for name, target in made.items()
     }
+    answer_hooks = make_hook_answers(home, outbox)
+
+    def hear_settled(deliveries: Sequence[Delivery]) -> None:
+        answer_hooks(deliveries)
+        on_settled(deliveries)
+
     desk = MessageDesk(outbox, book_of(settings), clock.now, lambda: deliverer.nudge())  # noqa: PLW0108 - made below
     deliverer = Deliverer(
         outbox,
@@ -99,9 +107,9 @@ async def open_telling(
         desk.accept,
         SubjectReader(incidents_of(journal), cluster_name),
         clock,
-        owner=f"{os.getpid()}-{os.urandom(4).hex()}",
+        owner=journal.owner,
         masker=home.masker,
-        on_settled=on_settled,
+        on_settled=hear_settled,
     )
     speaker = IncidentSpeaker(outbox, desk.accept, clock, routed=routed, live=live)
     tasks = [
@@ -111,6 +119,7 @@ async def open_telling(
     try:
         yield Telling(desk, deliverer, speaker, outbox)
     finally:
+        await deliverer.finish_tries(TRIES_END_WITHIN)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

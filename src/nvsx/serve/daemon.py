@@ -160,7 +160,7 @@ class Daemon:
         self.voice: DaemonVoice | None = None
         if telling is not None:
             subjects = SubjectReader(incidents_of(world.journal), self.identity.names[0])
-            self.voice = DaemonVoice(telling, subjects, self.metrics)
+            self.voice = DaemonVoice(telling, subjects, self.metrics, self.identity.uid)
         self.recovery = Recovery(
             world.journal,
             self.dispatcher,
@@ -225,11 +225,13 @@ class Daemon:
     async def _follow_incidents(self) -> None:
         """Before anything else: what is open is followed whatever becomes of runs."""
         watched = f"watched:{self.identity.uid}"
+        if self.voice is not None:
+            self.voice.heed_silences(await self.inbox.silences(self.clock.now()))
+            self.voice.listen_to(self.keeper)
         known = await self.keeper.begin(known=await self.inbox.cursor(watched) is not None)
         await self.inbox.set_cursor(watched, {"at": self.clock.now()})
         if self.voice is not None:
-            self.voice.heed_silences(await self.inbox.silences(self.clock.now()))
-            await self.voice.begin(self.keeper)
+            await self.voice.take_up_incidents(self.keeper)
             await take_in_left_messages(self.world.home, self.world.journal)
         adopted = [i for i, state in self.keeper.open_incidents if state.opened.adopted]
         if adopted and not known:

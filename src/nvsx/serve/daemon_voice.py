@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from nvsx.core.notify.outbox import Delivery, OutboxFilter
 from nvsx.core.notify.told_words import is_failing, tell_delivery
 from nvsx.core.routing.inbox import Silence
-from nvsx.notify.telling import SubjectReader, Telling
+from nvsx.notify.deliverer import AskSubject
+from nvsx.notify.telling import Telling
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.incident_publisher import IncidentNews
 from nvsx.serve.metrics import Metrics
@@ -25,12 +26,16 @@ PAGES_ARE_READ_EVERY = 15.0
 
 
 class DaemonVoice:
-    """`begin` it after the keeper has begun; `telling` does the work."""
+    """`listen_to` the keeper before it begins, `take_up_incidents` after; `telling` does the
+    work."""
 
-    def __init__(self, telling: Telling, subjects: SubjectReader, metrics: Metrics) -> None:
+    def __init__(
+        self, telling: Telling, subjects: AskSubject, metrics: Metrics, cluster: str
+    ) -> None:
         self._telling = telling
         self._subjects = subjects
         self._metrics = metrics
+        self._cluster = cluster
         self._silenced: frozenset[str] = frozenset()
         telling.speaker.is_silenced = self.is_silenced
 
@@ -39,18 +44,23 @@ class DaemonVoice:
 
     def heed_silences(self, silences: Iterable[Silence]) -> None:
         """Those that hold now. What was held back is said when one ends."""
-        nodes = frozenset(s.node for s in silences)
+        nodes = frozenset(s.node for s in silences if s.cluster in ("", self._cluster))
         ended, self._silenced = self._silenced - nodes, nodes
         for node in ended:
             self._telling.speaker.look_again(node)
 
-    async def begin(self, keeper: IncidentKeeper) -> None:
-        """Hear of all incidents from now on, and of those that are to be ended. Raises
-        StoreError."""
+    def listen_to(self, keeper: IncidentKeeper) -> None:
+        """Hear of what becomes of incidents from now on: before the keeper begins, since what it
+        finds over at its first look is told, too."""
         keeper.listen(self._hear)
+
+    async def take_up_incidents(self, keeper: IncidentKeeper) -> None:
+        """Look at what is open, and at what ended in another process and has a page or a ticket
+        open still. Raises StoreError."""
+        following = set()
         for incident, state in keeper.open_incidents:
             self._telling.speaker.hear(incident, state)
-        following = {incident for incident, _ in keeper.open_incidents}
+            following.add(incident)
         for subject in await self._telling.outbox.open_incidents():
             if subject in following:
                 continue

@@ -139,17 +139,19 @@ def _insert_message(db: Connection, one: Addressed, at: float) -> None:
 
 
 def read_due(db: Connection, now: float, limit: int, is_alive: IsAlive) -> list[Delivery]:
-    """Of what is due those that nobody living is trying."""
+    """Of what is due those that nobody living is trying, `limit` of each target."""
     due = or_(_rows.due <= now, _rows.decided > now + CLOCK_WENT_BACK)
-    query = DELIVERIES.where(_WAITING, due).order_by(_rows.is_page.desc(), _rows.due, _rows.number)
+    first = (_rows.is_page.desc(), _rows.due, _rows.number)
+    short = select(_rows.number, _rows.target, _rows.begun, _rows.owner)
     free = _FreeToTry("", now, is_alive)
-    found: list[Delivery] = []
-    for row in db.execute(query).mappings():
-        if len(found) == limit:
-            break
-        if free.is_free(row):
-            found.append(as_delivery(row))
-    return found
+    chosen: dict[str, list[int]] = {}
+    for row in db.execute(short.where(_WAITING, due).order_by(*first)).mappings():
+        numbers = chosen.setdefault(row["target"], [])
+        if len(numbers) < limit and free.is_free(row):
+            numbers.append(row["number"])
+    wanted = [number for numbers in chosen.values() for number in numbers]
+    query = DELIVERIES.where(_rows.number.in_(wanted)).order_by(*first)
+    return [as_delivery(row) for row in db.execute(query).mappings()]
 
 
 def read_next_due(db: Connection) -> float | None:
@@ -262,6 +264,8 @@ def find_deliveries(db: Connection, wanted: OutboxFilter) -> list[Delivery]:
         )
     if wanted.subject:
         query = query.where(_rows.subject == wanted.subject)
+    if wanted.target is not None:
+        query = query.where(_rows.target == wanted.target)
     if wanted.only_open:
         query = query.where(_WAITING)
     if wanted.since is not None:

@@ -111,10 +111,11 @@ class DeliveryChange(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which deliveries are asked for; what is left out asks for nothing. `incident`: those of its
     messages, or of a storm's; `subject`: those that go to the page, thread and ticket of this
-    incident or storm."""
+    incident or storm; `target`: those to one target, "" being nobody."""
 
     subject: str = ""
     incident: str = ""
+    target: str | None = None
     only_open: bool = False
     since: float | None = None
     limit: int | None = 500
@@ -131,9 +132,10 @@ class Outbox(Protocol):
         ...
 
     async def due(self, now: float, limit: int = 200) -> Sequence[Delivery]:
-        """Waiting deliveries that are due, pages first, then the oldest; those that nobody living
-        is trying. One that was put off in the future (the clock went back by more than
-        CLOCK_WENT_BACK) is due. Raises StoreError."""
+        """Waiting deliveries that are due, `limit` of each target, so that none that is down keeps
+        others waiting; pages first, then the oldest; those that nobody living is trying. One that
+        was put off in the future (the clock went back by more than CLOCK_WENT_BACK) is due.
+        Raises StoreError."""
         ...
 
     async def next_due(self) -> float | None:
