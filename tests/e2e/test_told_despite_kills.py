@@ -1,4 +1,4 @@
-"""kill -9 of nvsx around a hook's `nvsx notify`: the message is stored once, whatever died when."""
+"""A hook's `nvsx notify` in a real run: the message is stored once, whatever is killed when."""
 
 from __future__ import annotations
 
@@ -105,3 +105,11 @@ async def test_what_a_killed_run_left_is_taken_in_by_whoever_comes(live: Live) -
     listed = await live.done("notify", "list")
     assert '"it is broken"' in listed.out
     assert [r.message.kind for r in await _stored(live)] == ["page", "post"]
+
+
+async def test_a_hook_that_waits_is_answered(live: Live) -> None:
+    """`--wait` returns with what became of the page: in a rehearsal, whom it would have told."""
+    book = live.project.one_hook("nvsx notify page --title x --wait=60")
+    run = await live.run(book, env=live.env(PAGERDUTY_ROUTING_KEY="R" * 32))
+    assert await run.end() == 0
+    assert [e["line"] for e in run.of("output", source="hook")] == ["would tell pagerduty"]
