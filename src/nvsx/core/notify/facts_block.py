@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.incident.causes import CAUSES
@@ -57,6 +59,12 @@ def make_facts(about: Subject, level: FactsLevel, now: float) -> FactsBlock:
     return FactsBlock(headline=one_line(headline), rows=clean, as_of=now)
 
 
+def make_reply_facts(facts: FactsBlock) -> FactsBlock:
+    """Of a word in a thread: the thread has the rest. What to do is said each time."""
+    rows = tuple(row for row in facts.rows if row[0] in ("Cause", "Remedy"))
+    return msgspec.structs.replace(facts, rows=rows)
+
+
 # --- the line for the phone -------------------------------------------------------------------
 
 
@@ -90,6 +98,8 @@ def _tell_state(incident: IncidentState, *, full: bool) -> str:
     state = incident.state
     if state == "needs people":
         wanted = tell_remedy(incident, full=full) or tell_cause(incident, full=full)
+        # The first thing to do; commands to copy are in the row.
+        wanted = wanted.partition("; ")[0]
         return f"needs people: {wanted}" if wanted else "needs people"
     if state == "observing":
         return "observing, nothing wanted of you now"
