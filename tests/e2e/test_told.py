@@ -1,6 +1,6 @@
 """What people read and are woken by, from the fault to the end, at stand-ins for the vendors.
 
-The first story is docs/what-people-read.md, word for word: `NVSX_WRITE_DOCS=1` writes it anew.
+The first story is docs/what-people-read.md, word for word: `WRITE_DOCS=1` writes it anew.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ async def test_xid_79_is_read_as_the_page_says(sandbox: Live) -> None:
         assert await run.end() == 0, run.err
         told.expect_well_formed()
         assert len(told.woken()) == 1
+        ringing = [e["words"] for e in run.of("told", target="oncall", action="open page")]
+        account = f"…{told.pager.key[-4:]}"
+        said = 'told oncall (pagerduty): page opened: "XID 79: GPU fell off the bus"'
+        assert [make_equal(w) for w in ringing] == [f"{said} · nvsx/inc-4f1b/watch · {account}"]
+        assert run.finish["degraded"] is False
         kinds = [event["type"] for event in told.audit.events]
         assert (kinds.count("nvsx.page.opened"), kinds.count("nvsx.page.closed")) == (1, 1)
         shown = show_places(told)
@@ -88,10 +93,18 @@ async def test_xid_79_is_read_as_the_page_says(sandbox: Live) -> None:
     text = PAGE.read_text()
     head, _, rest = text.partition(BEGIN)
     written, _, tail = rest.partition(END)
-    if os.environ.get("NVSX_WRITE_DOCS"):
+    if os.environ.get("WRITE_DOCS"):
         PAGE.write_text(f"{head}{BEGIN}\n\n{shown}\n{END}{tail}")
     else:
-        assert shown.strip() == written.strip(), "NVSX_WRITE_DOCS=1 writes the page anew"
+        assert _leave_out_what_varies(shown) == _leave_out_what_varies(written), (
+            "WRITE_DOCS=1 writes the page anew"
+        )
+
+
+def _leave_out_what_varies(text: str) -> list[str]:
+    """Rows that tell of the very moment: what NVSentinel's label says, what is awaited."""
+    moment = ("NVSentinel:", "Awaited:", "Cause:", "Remedy:")
+    return [x for x in text.strip().splitlines() if not x.lstrip("*").startswith(moment)]
 
 
 async def test_a_failed_attempt_calls_people_and_the_second_ends_it(sandbox: Live) -> None:
@@ -139,7 +152,7 @@ async def test_a_pager_that_is_down_until_after_the_end_wakes_nobody(sandbox: Li
         await told.pager.come_up()
 
         async with asyncio.timeout(patience(60)):
-            while any(d.is_open for d in await deliveries(sandbox)):
+            while any(d.is_open for d in await deliveries(sandbox)):  # noqa: ASYNC110 - another process's
                 await asyncio.sleep(0.1)
         await daemon.kill(15)
         assert told.pager.woken == []
@@ -152,9 +165,7 @@ async def test_without_live_hooks_nothing_leaves_the_sandbox(sandbox: Live) -> N
     async with telling(sandbox) as told:
         run = await sandbox.nvsx("run", "gpu-off-bus", "--sandbox", env=sandbox.env(**told.env))
         assert await run.end() == 0, run.err
-        assert {name: v.requests for name, v in told.vendors.items()} == dict.fromkeys(
-            told.vendors, []
-        )
+        assert [name for name, v in told.vendors.items() if v.requests] == []
         rows = await deliveries(sandbox)
     assert {d.state for d in rows if d.target} <= {"would", "dropped"}
     assert {d.target for d in rows if d.state == "would"} == {

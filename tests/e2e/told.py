@@ -29,6 +29,8 @@ CHANGING = (
     (re.compile(r"\bnvsx-[0-9a-f]{32}"), "nvsx-1"),
     (re.compile(r"\b1\d{9}\.\d{6}"), "the thread"),
     (re.compile(r"\breq-\d+"), "req-1"),
+    (re.compile(r"\bgpu-node-\w+"), "gpu-node-a1"),
+    (re.compile(r"(gpu-node-a1) \([a-z]+-[a-z]+\)"), r"\1 (cheerful-cobra)"),
 )
 
 
@@ -63,7 +65,7 @@ class Told(NamedTuple):
                 "gpu-ops": {
                     "kind": "slack",
                     "botTokenEnv": "TOLD_SLACK",
-                    "channel": "#gpu-ops",
+                    "channel": "C0GPUOPS",
                     "url": self.slack.api_url,
                     "facts": "full",
                 },
@@ -94,9 +96,7 @@ class Told(NamedTuple):
 
     def expect_well_formed(self) -> None:
         """No vendor was sent anything that it would not understand."""
-        assert {name: v.wrong for name, v in self.vendors.items()} == dict.fromkeys(
-            self.vendors, []
-        )
+        assert [(name, wrong) for name, v in self.vendors.items() for wrong in v.wrong] == []
 
     def read(self, name: str) -> list[str]:
         """What a person reads at a target, in order; what changes from run to run made equal."""
@@ -117,11 +117,15 @@ def make_equal(text: str) -> str:
 @asynccontextmanager
 async def telling(live: Live) -> AsyncIterator[Told]:
     """Stand-ins, and the project of `live` with the starter runbooks and these targets."""
-    async with SlackStandIn() as slack, PagerDutyStandIn() as pager:
-        async with JiraStandIn() as jira, WebhookStandIn() as audit:
-            told = Told(slack, pager, jira, audit)
-            write_project(live.project.root, told)
-            yield told
+    async with (
+        SlackStandIn() as slack,
+        PagerDutyStandIn() as pager,
+        JiraStandIn() as jira,
+        WebhookStandIn() as audit,
+    ):
+        told = Told(slack, pager, jira, audit)
+        write_project(live.project.root, told)
+        yield told
 
 
 def write_project(root: Path, told: Told) -> None:

@@ -16,6 +16,7 @@ from nvsx.core.notify.addressing import NotifyBook, address, split_resolve
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.notify_settings import NotifySettings
 from nvsx.core.notify.outbox import Delivery, Outbox, OutboxFilter
+from nvsx.notify.settled_news import SettledNews
 from nvsx.notify.spool import RunSpool, answer_settled, take_in_left_spools
 from nvsx.project.home import Home
 from nvsx.project.settings import choose_notify_settings
@@ -76,13 +77,14 @@ def open_message_desk(
 
 
 def make_run_spools(
-    home: Home, wake: Callable[[], None] = lambda: None
+    home: Home, wake: Callable[[], None] = lambda: None, settled: SettledNews | None = None
 ) -> Callable[[SqliteJournal, str], RunSpool]:
-    """What gives each run, by journal and id, the spool through which its scripts come here."""
+    """What gives each run, by journal and id, the spool through which its scripts come here.
+    `settled` brings it what became of its messages."""
 
     def make_spool(journal: SqliteJournal, run_id: str) -> RunSpool:
         desk = open_message_desk(home, journal, wake)
-        return RunSpool(spools_of(home) / run_id, desk.accept, home.masker.mask)
+        return RunSpool(spools_of(home) / run_id, desk.accept, home.masker.mask, settled)
 
     return make_spool
 
