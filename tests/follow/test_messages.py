@@ -114,7 +114,7 @@ RECEIPT = Receipt(
     target="oncall", kind="pagerduty", action="open page", ref="Q1", text="[x] XID 79"
 )
 DELIVERED = DeliveryChange(number=1, state="delivered", action="open page", receipt=RECEIPT)
-FAILED = DeliveryChange(number=1, state="waiting", due=1e12, reason="503")
+FAILED = DeliveryChange(number=1, state="waiting", due=1.9e9, reason="503")
 GIVEN_UP = DeliveryChange(number=1, state="given up", reason="404: no such key")
 
 

@@ -141,6 +141,8 @@ async def _record_what_comes(
             await record(await queue.get())
         except NvsxError as error:  # the incident's journal has it, too
             log.warning("who was told is not in the run's journal: %s", error.message)
+        except Exception:
+            log.exception("who was told is not in the run's journal; the run goes on")
 
 
 async def take_in_folder(
