@@ -120,9 +120,9 @@ async def test_a_failed_attempt_calls_people_and_the_second_ends_it(sandbox: Liv
         await until(lambda: not told.pager.open_pages, "both pages are closed")
         await daemon.kill(15)
         told.expect_well_formed()
-        node = sandbox.node
+        node = make_equal(sandbox.node)
         watch, people = told.woken()
-        assert watch.startswith("[SANDBOX] XID 79: GPU fell off the bus · " + node)
+        assert watch.startswith(f"[SANDBOX] XID 79: GPU fell off the bus · {node}: ")
         assert people == (
             "[SANDBOX] XID 79: GPU fell off the bus: remediate did not pass · "
             f"{node}: SysLogsXIDError 79 · needs people: "

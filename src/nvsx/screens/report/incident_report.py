@@ -39,6 +39,7 @@ class Told(msgspec.Struct, frozen=True):
     target: str
     reference: str
     stage: str
+    words: str = ""
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -307,6 +308,9 @@ def _what_failed(state: RunState) -> Iterable[str]:
         for script in s.scripts:
             if not script.ok:
                 yield f"stage {s.id}, {script.purpose} {script.script}: {_how_it_ended(script)}"
+    for _, told in state.told.values():
+        if told.failing:
+            yield f"not everybody was told: {told.words}"
     if state.cancelled is not None:
         yield f"cancelled by {state.cancelled.by}: {state.cancelled.reason}"
     if state.finish is not None and state.finish.status == "interrupted":
