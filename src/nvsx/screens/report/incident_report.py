@@ -34,7 +34,7 @@ class Artifact(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Told(msgspec.Struct, frozen=True):
+class ToldRow(msgspec.Struct, frozen=True):
     at: float
     target: str
     reference: str
@@ -144,7 +144,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[ReportMark, ...]
     clock_ahead_s: float
     stages: tuple[StageRow, ...]
-    told: tuple[Told, ...]
+    told: tuple[ToldRow, ...]
     said: tuple[tuple[float, str], ...]
     failures: tuple[str, ...]
     notes: tuple[tuple[float, str], ...]
@@ -185,7 +185,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Inc
         marks=tuple(ReportMark(*mark) for mark in list_marks(state.times)),
         clock_ahead_s=round(start.clock_ahead_s or measure_clock_ahead(seen), 3),
         stages=tuple(_stage_row(s) for s in state.stages),
-        told=tuple(Told(*notice) for notice in told),
+        told=tuple(ToldRow(*notice) for notice in told),
         said=_what_hooks_said(state),
         failures=tuple(_what_failed(state)),
         notes=tuple((t, _format_note(n)) for t, n in state.notes),
