@@ -14,7 +14,7 @@ from nvsx.core.journal.figures import MARKS
 from nvsx.screens.report.incident_report import Artifact, IncidentReport, as_json
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
-from nvsx.screens.report.report_merge import merge
+from nvsx.screens.report.report_merge import Told, merge
 
 FIRST, SECOND = "r-20260105-0800-aaaa", "r-20260105-0802-bbbb"
 

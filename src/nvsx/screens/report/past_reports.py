@@ -29,7 +29,7 @@ from nvsx.project.home import Home
 from nvsx.screens.report import incident_report as reports
 from nvsx.screens.report.report_html import page
 from nvsx.screens.report.report_markdown import markdown
-from nvsx.screens.report.report_merge import ToldRow, merge
+from nvsx.screens.report.report_merge import Told, merge
 from nvsx.store import incidents_of, open_store, queries
 from nvsx.store.artifacts import listing
 from nvsx.store.run_list import list_runs
@@ -128,9 +128,9 @@ async def report_of_runs(home: Home, run_ids: Sequence[str]) -> reports.Incident
     return home.masker.value(await asyncio.to_thread(merge, told, last))
 
 
-async def _read_runs(home: Home, journal: SqliteJournal, run_ids: Sequence[str]) -> list[ToldRow]:
+async def _read_runs(home: Home, journal: SqliteJournal, run_ids: Sequence[str]) -> list[Told]:
     """Journal and artifacts of each run that began and whose record is there."""
-    told: list[ToldRow] = []
+    told: list[Told] = []
     for run_id in run_ids:
         try:
             row, entries = await journal.run(run_id), await journal.read(run_id)

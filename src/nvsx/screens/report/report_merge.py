@@ -32,10 +32,10 @@ from nvsx.screens.report.incident_report import (
 _LAST = frozenset({"node_ready", "healthy", "unquarantined"})
 """Marks that a later run may see again, later: the last word counts. Of the others the first."""
 
-ToldRow = tuple[Sequence[j.Entry], Sequence[Artifact]]
+Told = tuple[Sequence[j.Entry], Sequence[Artifact]]
 
 
-def merge(told: Sequence[ToldRow], run_id: str) -> IncidentReport:
+def merge(told: Sequence[Told], run_id: str) -> IncidentReport:
     """One report of the runs whose journals and artifacts are `told`; `run_id` is the one that
     was asked for, whose node's figures are the report's own."""
     reports = {r.run_id: r for r in (build(*one) for one in told)}
@@ -134,7 +134,7 @@ def _merge_times(seen: Iterable[Times]) -> Times:
     return Times(**merged)
 
 
-def _merge_moments(told: Sequence[ToldRow], by_node: dict[str, RunState]) -> list[Moment]:
+def _merge_moments(told: Sequence[Told], by_node: dict[str, RunState]) -> list[Moment]:
     found = []
     for entries, _ in told:
         run = RunState.of(entries)
