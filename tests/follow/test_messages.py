@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
 from tests.fakes.fake_outbox import FakeOutbox
 from tests.fakes.fake_scripts import Behaviour
 from tests.follow.harness import Story, runbook
@@ -58,7 +59,7 @@ class Telling:
         addressed = []
         for message in messages:
             wanted = message.to if message.to not in ("", "oncall") else ""
-            named = Message(**{**_fields(message), "wanted": wanted})
+            named = replace(message, wanted=wanted)
             addressed.append(Addressed(message=named, targets=(target,)))
         return await self.outbox.accept(addressed, self.story.clock.now())
 
@@ -66,10 +67,6 @@ class Telling:
         runner = await self.story.begin()
         runner.run.spool = RunSpool(self.folder, self.sink, str)
         self.story.set(self.story.fault())
-
-
-def _fields(message: Message) -> dict[str, object]:
-    return {name: getattr(message, name) for name in message.__struct_fields__}
 
 
 async def _entries(story: Story) -> list[j.RunEvent]:

@@ -87,7 +87,7 @@ async def test_a_starter_follows_its_fault_to_the_end(
         assert not called
     elif runbook != "thermal-throttle":  # which has no chain to follow
         assert called or "NVSentinel has done its part" in " ".join(each.title for each in asked)
-    assert asked[-1].kind == "resolve"
+    assert "resolve" in {each.kind for each in asked}
 
 
 async def test_a_fault_that_nothing_quarantines_is_told(tmp_path: Path) -> None:

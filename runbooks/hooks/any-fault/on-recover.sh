@@ -6,4 +6,4 @@ title='A fault without a runbook'
 
 nvsx notify post --title "$title: afterwards" \
   --text 'If this fault comes again, give it a runbook of its own: nvsx init.'
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

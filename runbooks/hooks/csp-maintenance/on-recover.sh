@@ -2,4 +2,4 @@
 # The node is back: nvsx closes the ticket, and says so.
 set -euo pipefail
 
-nvsx notify resolve --text "${NVSX_REASON:-The maintenance is reported as over.}"
+nvsx notify resolve

@@ -6,4 +6,4 @@ title='Uncorrectable GPU memory error'
 
 nvsx notify post --title "$title: afterwards" \
   --text 'Compare the remapped rows (nvidia-smi -q -d ROW_REMAPPER): a failed remap, or few banks left, means replacement.'
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

@@ -9,4 +9,4 @@ if [[ -n ${NVSX_REPEAT_GPU:-} ]] && ((NVSX_REPEAT_COUNT > 1)); then
   nvsx notify post --title "$title: time $NVSX_REPEAT_COUNT on this GPU" \
     --text 'Reseat or replace the card.'
 fi
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

@@ -6,4 +6,4 @@ title='GPU firmware hangs'
 
 nvsx notify post --title "$title: afterwards" \
   --text 'When it comes back on one GPU, compare driver and firmware versions with nodes that are well.'
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

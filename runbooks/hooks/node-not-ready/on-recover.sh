@@ -5,4 +5,4 @@ set -euo pipefail
 title='Node is not ready'
 
 nvsx notify post --title "$title: afterwards" --text 'Look for pods that were lost with it.'
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

@@ -2,4 +2,4 @@
 # The node is back: nvsx closes page and ticket, and says so.
 set -euo pipefail
 
-nvsx notify resolve --text "${NVSX_REASON:-NVSentinel has released the node.}"
+nvsx notify resolve

@@ -4,4 +4,4 @@ set -euo pipefail
 
 nvsx notify post --title 'GPU throttles because of heat: no new report for ten minutes' \
   --text 'NVSentinel does not report the end of throttling: compare the temperatures before you call it cured.'
-nvsx notify resolve --text 'No new heat report for ten minutes.'
+nvsx notify resolve

@@ -32,7 +32,7 @@ _PURPOSE = {
     "failure": "A stage failed or ran out of time: nvsx has stopped following.",
 }
 #: Nothing of the page's: what every recovery needs, whoever was paged before.
-_WITHDRAW = "nvsx notify resolve --text 'Recovered.'"
+_WITHDRAW = "nvsx notify resolve"
 _FAILED = (
     'nvsx notify page --severity critical --title "$TITLE: ${NVSX_FAILED_STAGE:-the run} did not pass"'
     " --text {words}"

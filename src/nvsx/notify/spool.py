@@ -121,7 +121,10 @@ async def take_in_folder(
     found = await asyncio.to_thread(read_calls, folder)
     if not found:
         return 0
-    messages = [message_of_call(call, about, mask) for _, call in found]
+    first: dict[str, SpooledCall] = {}
+    for _, call in found:  # a hook that was cut and ran again may have left the same call twice
+        first.setdefault(call.call, call)
+    messages = [message_of_call(call, about, mask) for call in first.values()]
     deliveries = _group_by_call(await sink(messages))
     await record([_note_asked(each, deliveries.get(each.call, ())) for each in messages])
     for path, _ in found:

@@ -157,7 +157,7 @@ async def test_every_script_of_a_run_finds_it(tmp_path: Path, spool: Path) -> No
 
     for kind in ("hook", "action"):
         facts = {"NVSX_NOTIFY_DIR": str(spool), "NVSX_IDEMPOTENCY_KEY": f"r-1.{kind}"}
-        asked = Script(kind=kind, path=str(script), facts=facts)  # type: ignore[arg-type]
+        asked = Script(kind=kind, path=str(script), facts=facts)
         result = await scripts.run(asked, lambda *_: None, started)
         assert result.exit_code == 0
     calls = [json.loads(p.read_bytes())["call"] for p in sorted(spool.glob("*-*.json"))]

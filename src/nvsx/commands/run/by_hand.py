@@ -34,7 +34,7 @@ from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
-from nvsx.notify.message_desk import make_run_spools
+from nvsx.notify.message_desk import make_run_spools, take_in_left_messages
 from nvsx.notify.telling import Bell, Telling, list_undelivered, open_telling
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
@@ -90,6 +90,7 @@ async def run_by_hand(
         open_own_keeper(workplace, telling.speaker) as door,
     ):
         bell.call = telling.deliverer.nudge
+        await take_in_left_messages(home, workplace.journal)
         lease, request = await _claim_run(workplace, loaded, options, choose, sandbox)
         run, matches = workplace.assemble_run(loaded, lease, request, door)
         runner = Runner(run, matches=matches)

@@ -17,4 +17,4 @@ nvsx notify post --title "$TITLE" --text "$NODE"' is back in service. Thanks for
 # sample-runbook.md:108
 nvsx notify ticket --title "$TITLE" --text 'Add to the Jira ticket: time to repair, whether the GPU came back by itself, and the DCGM result.'
 
-nvsx notify resolve --text 'Recovered.'
+nvsx notify resolve
