@@ -33,15 +33,15 @@ class Allowance:
 
     def seconds_left(self, now: float) -> float:
         """Seconds until one may be sent; 0 for now."""
-        self._refill(now)
+        self._refill_bucket(now)
         return 0.0 if self._left >= _WHOLE else (1.0 - self._left) / self._rate
 
     def take(self, now: float) -> None:
         """One is sent."""
-        self._refill(now)
+        self._refill_bucket(now)
         self._left -= 1.0
 
-    def _refill(self, now: float) -> None:
+    def _refill_bucket(self, now: float) -> None:
         self._left = min(self._most, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
 

@@ -52,7 +52,7 @@ class DaemonVoice:
     def listen_to(self, keeper: IncidentKeeper) -> None:
         """Hear of what becomes of incidents from now on: before the keeper begins, since what it
         finds over at its first look is told, too."""
-        keeper.listen(self._hear)
+        keeper.listen(self._hear_news)
 
     async def take_up_incidents(self, keeper: IncidentKeeper) -> None:
         """Look at what is open, and at what ended in another process and has a page or a ticket
@@ -68,7 +68,7 @@ class DaemonVoice:
             if about.incident is not None and about.incident.ended is not None:
                 self._telling.speaker.hear(subject, about.incident)
 
-    def _hear(self, news: IncidentNews) -> None:
+    def _hear_news(self, news: IncidentNews) -> None:
         self._telling.speaker.hear(news.incident, news.after)
 
     async def read_waiting(self, now: float) -> None:
