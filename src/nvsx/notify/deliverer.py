@@ -172,7 +172,7 @@ class Deliverer:
         """Of what waits at one target for the subject (or the digest) of `one`, send the next
         order. `count_send` hears of it before it leaves. Raises StoreError."""
         rows = await self._read_group(name, one)
-        about, ledger = await self._look_at_subject(one.message.subject)
+        about, ledger = await self._see_subject(one.message.subject)
         judged = self._judge_rows(name, rows, about, ledger)
         await self._write_unsent(judged)
         sends = [j for j in judged if isinstance(j, Send | Would)]
@@ -205,7 +205,7 @@ class Deliverer:
         found = await self._outbox.deliveries(OutboxFilter(target=name, only_open=True))
         return [d for d in found if not d.fallback or d.due <= now]
 
-    async def _look_at_subject(
+    async def _see_subject(
         self, subject: str, taken: Sequence[Delivery] = ()
     ) -> tuple[Subject, ToldLedger]:
         """What it is about, and what was told of it. Those that were `taken` for this very try
@@ -239,7 +239,7 @@ class Deliverer:
             instead = getattr(one, "instead", ())
             if instead:
                 await self._accept(instead)
-            await self._settle_changes(settle_unsent(one))
+            await self._write_settled(settle_unsent(one))
 
     async def _try_order(
         self, name: str, covers: Sequence[int], count_send: Callable[[], None]
@@ -250,7 +250,7 @@ class Deliverer:
         if not taken:
             return TurnOutcome()
         try:
-            about, ledger = await self._look_at_subject(taken[0].message.subject, taken)
+            about, ledger = await self._see_subject(taken[0].message.subject, taken)
             judged = self._judge_rows(name, taken, about, ledger)
             await self._write_unsent(judged)
         except Exception:
@@ -271,7 +271,7 @@ class Deliverer:
             for d in taken
         ]
         if back:
-            await self._settle_changes(back)
+            await self._write_settled(back)
 
     async def _send_order(
         self,
@@ -286,7 +286,7 @@ class Deliverer:
         if sent.beside:
             await self._accept(sent.beside)
         if isinstance(sent, Would):
-            await self._settle_changes(settle_sent(sent, self._show_order(name, sent)))
+            await self._write_settled(settle_sent(sent, self._show_order(name, sent)))
             return TurnOutcome()
         order = sent.order
         await self._outbox.mark_try(sent.covers, order.action, sent.role, order.key)
@@ -301,7 +301,7 @@ class Deliverer:
                 without = ledger.without_ref(name, order.ref)
                 return await self._send_anew(name, sent, taken, without, about, count_send)
             words = f"{error.message}; {error.hint}" if error.hint else error.message
-            await self._settle_changes(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
+            await self._write_settled(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
             return TurnOutcome()
         except TimeoutError:
             late = DeliveryDelayed(f"{name}: no answer within {SEND_LIMIT:.0f} s", unsure=True)
@@ -310,7 +310,7 @@ class Deliverer:
             log.exception("%s: a delivery broke off", name)
             words = f"{name}: nvsx failed: {type(error).__name__}; its log says more"
             return await self._put_off(sent, taken, DeliveryDelayed(words, unsure=True))
-        await self._settle_changes(settle_sent(sent, receipt))
+        await self._write_settled(settle_sent(sent, receipt))
         return TurnOutcome()
 
     async def _send_anew(
@@ -333,7 +333,7 @@ class Deliverer:
         left = set(sent.covers) - {n for j in judged if j not in sends for n in j.covers}
         if left:
             reason = f"{name}: what it was to be said on is gone ({sent.order.ref})"
-            await self._settle_changes(
+            await self._write_settled(
                 settle_unsent(GiveUp(covers=tuple(sorted(left)), reason=reason))
             )
         return TurnOutcome()
@@ -357,14 +357,14 @@ class Deliverer:
         reason = self._masker.mask(error.message)
         if is_tried_enough(first, now):
             words = f"tried {first.tries + 1} times: {reason}"
-            await self._settle_changes(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
+            await self._write_settled(settle_unsent(GiveUp(covers=sent.covers, reason=words)))
             return TurnOutcome(failed=True, after=error.after)
         page = first.message.kind in ("page", "resolve")
         pause = pause_after(first.tries + 1, page=page, after=error.after, chance=self._chance)
-        await self._settle_changes(settle_failed(sent, now + pause, reason, unsure=error.unsure))
+        await self._write_settled(settle_failed(sent, now + pause, reason, unsure=error.unsure))
         return TurnOutcome(failed=True, after=error.after)
 
-    async def _settle_changes(self, changes: Sequence[DeliveryChange]) -> None:
+    async def _write_settled(self, changes: Sequence[DeliveryChange]) -> None:
         changed = await self._outbox.settle(changes, self._clock.now())
         self._on_settled(changed)
         self._settled.set()
