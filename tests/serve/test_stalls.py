@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.e2e.live import Steps
 from tests.patience import patience
 from tests.serve.conftest import until
 
@@ -90,14 +89,11 @@ def _annotate(node: dict[str, Any], key: str, value: str) -> None:
     node["metadata"].setdefault("annotations", {})[key] = value
 
 
-async def _inject_lasting_fault(site: Site) -> Steps:
-    """A fault whose drain does not begin before it is told to: a daemon can take longer to start
-    than the whole repair takes in the sandbox."""
-    steps = Steps(site.sandbox)
-    steps.hold("drain_pickup")
+async def _inject_lasting_fault(site: Site) -> None:
+    """A fault whose drain does not begin before it is told to."""
+    site.steps.hold("drain_pickup")
     await site.has_served_before()
     await site.sandbox.inject("xid-79")
-    return steps
 
 
 async def _stalled(site: Site, how: str) -> Daemon:
@@ -140,7 +136,7 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     """It is resumed after the first stall, which its record tells; after the second it is not,
     and the log and `runs list` name the command that takes it up, which works."""
     site.quick_hooks()
-    steps = await _inject_lasting_fault(site)
+    await _inject_lasting_fault(site)
     await _stalled(site, "match")
     [row] = await site.rows()
     await _stalled(site, "match")
@@ -155,7 +151,7 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     assert "set aside" in listed
     assert command in listed
     assert (await site.rows())[0].finished is None
-    steps.go("drain_pickup")
+    site.steps.go("drain_pickup")
     code, said = await site.nvsx(*command.split()[1:])
     assert code == 0, said
     assert await daemon.stop() == 0
