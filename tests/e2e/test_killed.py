@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.live import STAGES, STEP_BEFORE, Live, Project, running, until
+from tests.e2e.live import (
+    CHAIN,
+    HOOK,
+    STAGES,
+    STEP_BEFORE,
+    Live,
+    Project,
+    running,
+    until,
+)
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -17,11 +26,18 @@ echo "act $NVSX_STAGE $NVSX_IDEMPOTENCY_KEY $NVSX_ATTEMPT $$" >>"$NVSX_PROJECT_R
 while [ -e "$NVSX_PROJECT_ROOT/hold/$NVSX_STAGE" ]; do sleep 0.05; done
 """
 
+#: What a script has from its beginning: one that outlives nvsx is waited for so long. It must be
+#: enough for a busy machine to kill nvsx in it.
+TIME_OF_SCRIPTS = "10s"
+
 
 async def test_killed_twice_in_every_stage_it_still_passes(live: Live) -> None:
     """Killed in each stage, while it watches and again in its hook, the resumed run passes:
-    finished hooks never run again, a cut one is stopped, then repeated with its key."""
-    book = live.project.chain()
+    finished hooks never run again, one that is over its time is stopped, then repeated with its
+    key."""
+    live.project.script("runbooks/hooks/t/hook.sh", HOOK)
+    hook = {"hook": "hooks/t/hook.sh", "hookTimeout": TIME_OF_SCRIPTS}
+    book = live.project.runbook([stage | hook for stage in CHAIN])
     live.steps.hold(*STEP_BEFORE.values())
     holds = {stage: live.project.hold(stage) for stage in STAGES}
     run = await live.run(book)
@@ -63,21 +79,21 @@ async def _begun(live: Live, stage: str) -> int:
 
 @pytest.mark.parametrize("idempotent", [False, True])
 async def test_cut_action_is_repeated_only_when_it_says_so(live: Live, idempotent: bool) -> None:
-    """kill -9 in an action: it is stopped, and repeated only if idempotent; else the stage
-    fails and says why."""
+    """kill -9 in an action that does not end within its time: it is stopped, and repeated only if
+    idempotent; else the stage fails and says why."""
     live.project.script("scripts/act.sh", ACTION)
     action: dict[str, Any] = {"script": "scripts/act.sh", "idempotent": idempotent}
-    book = live.project.runbook([{"id": "baseline", "action": action}, {"id": "postmortem"}])
+    stage = {"id": "baseline", "action": action, "timeout": TIME_OF_SCRIPTS}
+    book = live.project.runbook([stage, {"id": "postmortem"}])
     hold = live.project.hold("baseline")
     run = await live.run(book)
     await until(lambda: live.project.log("act"), "the action runs")
     await run.kill()
     cut = int(live.project.log("act")[0][4])
     again = await live.resume(book, run.run_id)
-    await again.until("resumed")
+    await until(lambda: not running(cut), "the action is stopped")
     hold.unlink()
     code = await again.end()
-    assert not running(cut)
     if idempotent:
         assert (code, again.finish["status"]) == (0, "passed")
         assert [a[3] for a in live.project.log("act")] == ["1", "2"]
@@ -86,6 +102,23 @@ async def test_cut_action_is_repeated_only_when_it_says_so(live: Live, idempoten
         assert (code, again.finish["status"]) == (1, "failed")
         assert "cut in the middle" in again.finish["reason"]
         assert len(live.project.log("act")) == 1
+
+
+async def test_action_that_goes_on_without_nvsx_is_waited_for(live: Live) -> None:
+    """kill -9 in an action that then ends by itself: its end counts, and it is not repeated."""
+    live.project.script("scripts/act.sh", ACTION)
+    action: dict[str, Any] = {"script": "scripts/act.sh", "idempotent": True}
+    book = live.project.runbook([{"id": "baseline", "action": action}, {"id": "postmortem"}])
+    hold = live.project.hold("baseline")
+    run = await live.run(book)
+    await until(lambda: live.project.log("act"), "the action runs")
+    await run.kill()
+    assert running(int(live.project.log("act")[0][4]))
+    again = await live.resume(book, run.run_id)
+    await again.until("resumed")
+    hold.unlink()
+    assert (await again.end(), again.finish["status"]) == (0, "passed")
+    assert len(live.project.log("act")) == 1
 
 
 async def test_action_that_had_ended_is_not_repeated(live: Live) -> None:

@@ -314,7 +314,8 @@ async def test_blind_run_does_not_time_out(tmp_path: Path) -> None:
 
 
 async def test_evidence_is_kept_at_every_transition(tmp_path: Path) -> None:
-    """The node's objects are kept when a stage ends, beside the run."""
+    """The node's objects are kept when a stage ends, beside the run, and once where the run ends
+    with it."""
     story = Story(tmp_path)
     story.observer.files[NODE] = {"node.json": b"{}"}
     await story.begin()
@@ -322,11 +323,9 @@ async def test_evidence_is_kept_at_every_transition(tmp_path: Path) -> None:
     state = await story.finish()
     await life
     kept = [e.path for e in state.evidence if e.path.endswith("node.json")]
-    assert {p.split("/")[1].split("-", 1)[1] for p in kept} >= {
-        "detect-pass",
-        "quarantine-pass",
-        "recover-pass",
-    }
+    moments = [p.split("/")[1].split("-", 1)[1] for p in kept]
+    assert {*moments} >= {"detect-pass", "quarantine-pass", "recover-pass"}
+    assert [m for m in moments if m.startswith("postmortem")] == ["postmortem-pass"]
     assert set(kept) <= set(story.artifacts.files)
 
 

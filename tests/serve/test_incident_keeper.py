@@ -12,11 +12,13 @@ from tests.fakes.fake_incidents import FakeIncidents
 from tests.fakes.fake_observer import FakeObserver
 from tests.fakes.virtual_clock import VirtualClock
 
-from nvsx.core.errors import StoreBusy
+from nvsx.core.errors import StoreBusy, Unreachable
 from nvsx.core.incident import incident_events as ev
 from nvsx.core.incident.incident_store import IncidentFilter
 from nvsx.core.incident.last_known import close_as_known
+from nvsx.core.incident.node_look import step_look
 from nvsx.core.incident.tolerances import IncidentLimits
+from nvsx.core.masking import Masker
 from nvsx.core.watches.snapshot import Resource, Snapshot
 from nvsx.nvsentinel import names
 from nvsx.serve.incident_keeper import IncidentKeeper
@@ -28,7 +30,7 @@ CLUSTER = "uid-1"
 class Ward:
     """One node n1 of a cluster, and a keeper on it."""
 
-    def __init__(self, before: Ward | None = None) -> None:
+    def __init__(self, before: Ward | None = None, masker: Masker | None = None) -> None:
         self.clock: VirtualClock = before.clock if before else VirtualClock()
         self.observer: FakeObserver = before.observer if before else FakeObserver(cluster=CLUSTER)
         self.incidents: FakeIncidents = before.incidents if before else FakeIncidents(["r1", "r2"])
@@ -41,6 +43,7 @@ class Ward:
             clock=self.clock,
             cluster=CLUSTER,
             limits=IncidentLimits(),
+            masker=masker,
         )
         self.keeper.listen(self.news.append)
 
@@ -55,6 +58,7 @@ class Ward:
                 "checkName": "SysLogsXIDError",
                 "isFatal": True,
                 "errorCode": ["79"],
+                "message": "GPU has fallen off the bus",
                 "recommendedAction": 24,
                 "processingStrategy": 1,
                 "entitiesImpacted": [{"entityType": "PCI", "entityValue": "0000:b3:00"}],
@@ -137,6 +141,36 @@ async def test_a_view_wakes_who_waits_and_outlives_the_incident() -> None:
     await ward.keeper.end()
 
 
+@pytest.mark.parametrize("still_watched", [True, False])
+async def test_the_end_of_a_run_is_told_to_its_own_incident_once(still_watched: bool) -> None:
+    """Its incident is over and the next one is open on the node, or the node is gone and nobody
+    looks at it any more: whoever tells it, and however often, it is that incident's last entry."""
+    ward = Ward()
+    ward.show("a")
+    await ward.keeper.begin()
+    view = await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1"))
+    ward.show()
+    await ward.clock.sleep(40)
+    assert view.current.ended is not None
+    if still_watched:
+        ward.show("b")
+        await ward.keeper.join_run("n1", ev.RunJoined(run_id="r2"))
+    else:
+        await ward.clock.sleep(3600)
+        del ward.observer.feeds["n1"]
+    await view.tell_run_ended("r1", "passed")
+    await ward.keeper.tell_run_ended("r1", "passed")
+    [told] = [n for n in ward.news for e in n.events if isinstance(e, ev.RunEnded)]
+    assert told.incident == view.incident
+    assert view.current.runs == ((ev.RunJoined(run_id="r1"), "passed"),)
+    bodies = [type(e.body) for e in await ward.incidents.entries(view.incident)]
+    assert (bodies[-1], bodies.count(ev.RunEnded)) == (ev.RunEnded, 1)
+    await ward.clock.sleep(5)
+    working = [state.working_runs for _, state in ward.keeper.open_incidents]
+    assert working == ([("r2",)] if still_watched else [])
+    await ward.keeper.end()
+
+
 @pytest.mark.parametrize("told_by_run", [True, False])
 async def test_attempts_and_end_are_right_without_any_run_and_through_a_kill(
     told_by_run: bool,
@@ -147,8 +181,8 @@ async def test_attempts_and_end_are_right_without_any_run_and_through_a_kill(
     ward.show("a")
     await ward.keeper.begin()
     if told_by_run:
-        await ward.keeper.say("n1", [ev.RunJoined(run_id="r1", runbook="gpu-off-bus")])
-        await ward.keeper.tell_run_ended("r1", "n1", "cancelled")
+        await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1", runbook="gpu-off-bus"))
+        await ward.keeper.tell_run_ended("r1", "cancelled")
     await ward.clock.sleep(5)
     first = ward.request("one", SENT, TIMED_OUT)
     first = _completed(first, ward.clock.now())
@@ -175,7 +209,8 @@ def _completed(made: Resource, at: float) -> Resource:
 
 
 async def test_two_keepers_on_one_store_say_everything_once() -> None:
-    """A daemon and a run by hand follow the same node: each event is stored once."""
+    """A daemon and a run by hand follow the same node: each event is stored once, and each tells
+    its own listeners of it, whoever of the two was faster."""
     one = Ward()
     two = Ward(one)
     one.show("a")
@@ -188,6 +223,9 @@ async def test_two_keepers_on_one_store_say_everything_once() -> None:
     kinds = [type(e.body) for e in await one.incidents.entries(row.incident)]
     assert kinds.count(ev.IncidentOpened) == kinds.count(ev.IncidentEnded) == 1
     assert kinds.count(ev.SessionBegan) == kinds.count(ev.SessionEnded) == 1
+    for ward in (one, two):
+        assert len(ward.said(ev.SessionEnded)) == len(ward.said(ev.IncidentEnded)) == 1
+        assert ward.news[-1].after.ended is not None
     await one.keeper.end()
     await two.keeper.end()
 
@@ -210,6 +248,74 @@ async def test_a_run_beside_a_daemon_sees_what_the_daemon_has_told() -> None:
     assert two.keeper.open_incidents == []
     await one.keeper.end()
     await two.keeper.end()
+
+
+async def test_what_another_process_said_before_an_event_was_taken_is_told_too() -> None:
+    """Intake decides on the story as its transaction finds it: what stands there that the keeper
+    has not read yet reaches its listeners as well."""
+    ward = Ward()
+    ward.show("a")
+    await ward.keeper.begin()
+    known = await ward.incidents.story(CLUSTER, "n1")
+    joined = ev.RunJoined(run_id="r1", runbook="gpu-off-bus")
+    await ward.incidents.append(CLUSTER, "n1", known.position, [joined], ward.clock.now())
+    async with ward.keeper.desks.at("n1") as desk:
+        stored = await ward.incidents.story(CLUSTER, "n1")
+        ward.keeper.desks.take_in(desk, step_look(ward.keeper.desks.look_at(desk), stored), None)
+    await ward.clock.sleep(1)
+    assert ward.said(ev.RunJoined) == [joined]
+    [(_, state)] = ward.keeper.open_incidents
+    assert state.working_runs == ("r1",)
+    await ward.keeper.end()
+
+
+async def test_a_run_that_joins_and_leaves_has_its_node_followed_once() -> None:
+    """Who begins an incident by joining it has the node's objects listed once. The word of its end
+    needs no look at the node: it is stored after the end, also while the cluster is away."""
+    ward = Ward()
+    view = await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1", runbook="gpu-off-bus"))
+    await ward.clock.sleep(10)
+    await ward.keeper.close_by_hand("n1", "mara")
+    await ward.clock.sleep(300)
+    assert ward.observer.feeds["n1"].closed
+    ward.observer.errors["follow"] = Unreachable("no answer")
+    await view.tell_run_ended("r1", "passed")
+    assert len(ward.observer.followed) == 1
+    assert view.current.runs[0][1] == "passed"
+    await ward.keeper.end()
+
+
+async def test_a_run_that_is_resumed_gets_the_incident_that_it_had_joined() -> None:
+    """Also when that is over, and the node has none."""
+    ward = Ward()
+    joined = ev.RunJoined(run_id="r1", runbook="gpu-off-bus")
+    view = await ward.keeper.join_run("n1", joined)
+    await ward.keeper.close_by_hand("n1", "mara")
+    assert (await ward.keeper.join_run("n1", joined)).incident == view.incident
+    assert ward.keeper.open_incidents == []
+    await ward.keeper.end()
+
+
+async def test_what_is_stored_of_a_node_has_no_secret_and_is_said_once() -> None:
+    """Secrets in the words of a fault and of a request go before these are stored; looks that
+    follow see the same, and say nothing of it again."""
+    ward = Ward(masker=Masker({"BUS_TOKEN": "fallen off the bus", "A_TOKEN": "for NodeReady"}))
+    await ward.keeper.begin()
+    ward.show("a", requests=[ward.request("one", SENT)])
+    async with ward.keeper.desks.at("n1"):
+        pass
+    for _ in range(3):
+        await ward.clock.sleep(60)
+        ward.show("a", requests=[ward.request("one", SENT)])
+    [row] = await ward.incidents.rows(IncidentFilter())
+    entries = await ward.incidents.entries(row.incident)
+    stored = b"".join(ev.encode_incident_entry(e) for e in entries)
+    assert (stored.count(b"fallen"), stored.count(b"NodeReady")) == (0, 0)
+    [fault] = ward.said(ev.FaultSeen)
+    [attempt] = ward.said(ev.AttemptChanged)
+    assert "***" in fault.message
+    assert "***" in attempt.detail
+    await ward.keeper.end()
 
 
 async def test_a_store_that_is_busy_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +417,7 @@ async def test_one_that_a_person_adopts_is_named_once() -> None:
     [(incident, state)] = ward.keeper.open_incidents
     assert state.is_left_alone
     note = ev.IncidentNoted(text="page", code=ev.ADOPTED_BY_HAND, author="sam")
-    await ward.incidents.append_note(incident, note, ward.clock.now())
+    await ward.incidents.append_to(incident, note, ward.clock.now())
     assert await ward.keeper.take_in_what_people_wrote() == ["n1"]
     assert await ward.keeper.take_in_what_people_wrote() == []
     await ward.keeper.end()

@@ -472,9 +472,9 @@ async def test_story_9_a_run_that_comes_late_finds_the_incident_it_joins() -> No
     await hall.clock.sleep(1)
     node.reboots("boot-2")
     await hall.clock.sleep(20)
-    view = await hall.keeper.join_by_hand(
-        "n1", ev.RunJoined(run_id="r-hand", runbook="gpu-off-bus")
-    )
+    hall.incidents.add_run("r-hand")
+    joined = ev.RunJoined(run_id="r-hand", runbook="gpu-off-bus")
+    view = await hall.keeper.join_run("n1", joined)
     assert view.current.attempts[0].booted
     assert view.current.working_runs == ("r-hand",)
     assert len(await rows(hall)) == 1

@@ -25,7 +25,7 @@ from nvsx.core.incident.incident_store import Appended, IncidentStore, StoredSto
 from nvsx.core.incident.next_look import find_next_look
 from nvsx.core.incident.node_look import NodeLook, StoryNews, mark_sandbox
 from nvsx.core.incident.session import HealthEvent, Session
-from nvsx.core.incident.sight import NO_MARKS, SeenAlert, SeenFault, Sight
+from nvsx.core.incident.sight import ALL_SOURCES, NO_MARKS, SeenAlert, SeenFault, Sight
 from nvsx.core.incident.stepping import step
 from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.incident.wrong_clock import hold_in_the_past
@@ -116,8 +116,9 @@ class NodeDesks:
     # --- a node at hand -----------------------------------------------------------------------
 
     @asynccontextmanager
-    async def at(self, node: str) -> AsyncIterator[NodeDesk]:
-        """The desk of a node, for one at a time; the node is followed from now on.
+    async def at(self, node: str, *, follows: bool = True) -> AsyncIterator[NodeDesk]:
+        """The desk of a node, for one at a time; the node is followed from now on. Who only
+        appends needs no look at it (`follows` false), nor a cluster that answers.
 
         Raises ClusterError when the node cannot be read, StoreError.
         """
@@ -131,14 +132,16 @@ class NodeDesks:
             async with desk.lock:
                 if desk.feed is None:
                     desk.stored = await self._read_story(node)
+                if desk.feed is None and follows:
                     desk.feed = await self._follow_node(desk)
                     await until_read(desk.feed)
                     desk.alerts = find_unanswered_alerts(desk.incident)
                 yield desk
         finally:
             desk.users -= 1
-            if desk.feed is None and not desk.users:
-                self._desks.pop(node, None)
+            if desk.feed is None:
+                if not desk.users:
+                    self._desks.pop(node, None)
             elif desk.task is None and not self._closed:
                 desk.task = asyncio.create_task(self._keep_node(desk), name=f"incident {node}")
             desk.nudge.set()
@@ -357,7 +360,8 @@ class NodeDesks:
         """The node now, without secrets: masked before anything is decided, and not only before
         it is stored, since what is seen next is compared with what is stored."""
         if desk.feed is None:
-            raise StoreError(f"node {desk.node} is not followed")
+            now, mono = self._tell_time(), read_monotonic()
+            return Sight(at=now, mono=mono, node=desk.node, unread=ALL_SOURCES)
         desk.looked_at = desk.feed.current
         sight = sight_of(
             replace(desk.looked_at, at=self._tell_time()),

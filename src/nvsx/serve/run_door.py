@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
-from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.follow.cluster_access import SystemClock
+from nvsx.follow.workplace import Workplace
+from nvsx.notify.speaker import IncidentSpeaker
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.store import incidents_of
 
@@ -20,16 +22,16 @@ class KeeperDoor:
         self._keeper = keeper
 
     async def join(self, node: str, joined: RunJoined) -> IncidentView:
-        """See the port. A run that intake has fired belongs to its incident already."""
-        async with self._keeper.desks.at(node):
-            pass  # it is followed from now on, whoever joined it
-        view = await self._keeper.view_of_run(joined.run_id)
-        return view if view is not None else await self._keeper.join_by_hand(node, joined)
+        """See the port."""
+        return await self._keeper.join_run(node, joined)
 
 
 @asynccontextmanager
-async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
-    """A keeper for one run by hand: it follows that run's node and no other.
+async def open_own_keeper(
+    workplace: Workplace, speaker: IncidentSpeaker | None = None
+) -> AsyncIterator[KeeperDoor]:
+    """A keeper for one run by hand: it follows that run's node and no other. `speaker` hears of
+    what becomes of it.
 
     A daemon may keep the same incident in the same store: both then see the same, and whoever is
     second has nothing to say.
@@ -44,6 +46,8 @@ async def open_own_keeper(workplace: Workplace) -> AsyncIterator[KeeperDoor]:
         sandbox=workplace.where.sandbox,
         inspect=workplace.observer.installation,
     )
+    if speaker is not None:
+        keeper.listen(lambda news: speaker.hear(news.incident, news.after))
     await keeper.begin_for_one()
     try:
         yield KeeperDoor(keeper)

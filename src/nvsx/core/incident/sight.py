@@ -25,6 +25,7 @@ Failure = Literal["", "refused", "timeout", "poll error", "escalated", "other"]
 
 #: The sources of a sight.
 NODE, EVENTS, REPAIRS, VALIDATIONS = "node", "events", "repairs", "validations"
+ALL_SOURCES = frozenset({NODE, EVENTS, REPAIRS, VALIDATIONS})
 
 
 class SeenFault(msgspec.Struct, frozen=True):

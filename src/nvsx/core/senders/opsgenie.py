@@ -15,7 +15,7 @@ from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
 from nvsx.core.senders.instants import read_unix_time
 from nvsx.core.senders.json_body import parse_json_object
-from nvsx.core.senders.message_fields import is_node_name, parse_stable_key
+from nvsx.core.senders.message_fields import is_node_name
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
@@ -43,34 +43,28 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     action = text_of(body.get("action"))
     resolved = action.lower() == RESOLVES
     details = texts_of(alert.get("details"))
-    known = parse_stable_key(alert.get("alias"))
     entity = text_of(alert.get("entity"))
     finder = setup.make_finder(body)
-    alias = "alert.alias"
     facts = TriggerFacts(
         node=finder.find(
             "node",
             ("alert.details.node", details.get("node")),
-            (alias, known.get("node")),
             ("alert.entity", entity if is_node_name(entity) else ""),
         ),
         check_name=finder.find(
             "check",
             ("alert.details.check", details.get("check")),
-            (alias, known.get("check")),
         ),
         error_codes=split_codes(
             finder.find(
                 "errorCode",
                 ("alert.details.xid", details.get("xid")),
-                (alias, known.get("errorCode")),
                 ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
         ),
         cluster=finder.find(
             "cluster",
             ("alert.details.cluster", details.get("cluster")),
-            (alias, known.get("cluster")),
         ),
         is_fatal=not resolved and text_of(alert.get("priority")).upper() not in ("P4", "P5"),
         is_healthy=resolved,

@@ -17,6 +17,7 @@ import msgspec
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders import alertmanager, cloudevents, generic, jira, opsgenie, pagerduty
+from nvsx.core.senders.echo import find_echo
 from nvsx.core.senders.http_request import RawRequest
 from nvsx.core.senders.message_fields import PATIENCE
 from nvsx.core.senders.sender import Sender, SourceSetup
@@ -44,4 +45,10 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     this kind of sender never sends, and for the generic sender a bad node name.
     """
     one_message = msgspec.structs.replace(setup, search_time=SearchTime(PATIENCE))
-    return setup.sender.decode(request, one_message)
+    return [_refuse_echo(event) for event in setup.sender.decode(request, one_message)]
+
+
+def _refuse_echo(event: TriggerEvent) -> TriggerEvent:
+    """What nvsx itself has told somebody is no news, whatever it looks like on its way back."""
+    echo = find_echo(event.payload)
+    return msgspec.structs.replace(event, refusal=echo, runbook="") if echo else event
