@@ -15,7 +15,7 @@ from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Receipt
 from nvsx.core.notify.outbox import Addressed, AddressedTarget, Delivery, DeliveryChange
-from nvsx.core.notify.subject import Subject
+from nvsx.core.notify.subject import StormMember, StormView, Subject
 from nvsx.core.routing.inbox import Silence
 from nvsx.notify.telling import Telling
 from nvsx.serve.daemon_voice import DaemonVoice, note_deliveries
@@ -52,12 +52,15 @@ class FakeKeeper:
 def make_voice(subjects: Any = None) -> tuple[DaemonVoice, FakeSpeaker, FakeOutbox, Metrics]:
     """A voice with fakes all around it."""
     speaker, outbox, metrics = FakeSpeaker(), FakeOutbox(), Metrics()
-    telling = Telling(None, None, speaker, outbox)  # type: ignore[arg-type]
 
     async def ask(subject: str) -> Subject:
-        return Subject(subject=subject, incident=(subjects or {}).get(subject))
+        found = (subjects or {}).get(subject)
+        if isinstance(found, StormView):
+            return Subject(subject=subject, storm=found)
+        return Subject(subject=subject, incident=found)
 
-    return DaemonVoice(telling, ask, metrics, "c-1"), speaker, outbox, metrics
+    telling = Telling(None, None, speaker, outbox, ask)  # type: ignore[arg-type]
+    return DaemonVoice(telling, metrics, "c-1"), speaker, outbox, metrics
 
 
 async def open_page(outbox: FakeOutbox, incident: str) -> None:
@@ -86,6 +89,20 @@ async def test_a_page_that_outlived_its_incident_is_closed() -> None:
     await open_page(outbox, "i-new")
     await voice.take_up_incidents(FakeKeeper())  # type: ignore[arg-type]
     assert speaker.heard == [("i-old", True)]
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_a_storms_page_that_outlived_its_last_member_is_closed(is_over: bool) -> None:
+    """By speaking of a member; while one of them is open the storm is nobody's to end."""
+    members = (
+        StormMember(incident="i-1", node="gpu-1", is_over=True),
+        StormMember(incident="i-2", node="gpu-2", is_over=is_over),
+    )
+    storm = StormView(storm="s-1", key="s", members=members)
+    voice, speaker, outbox, _ = make_voice({"s-1": storm, "i-1": over()})
+    await open_page(outbox, "s-1")
+    await voice.take_up_incidents(FakeKeeper())  # type: ignore[arg-type]
+    assert speaker.heard == ([("i-1", True)] if is_over else [])
 
 
 async def test_an_incident_that_was_forgotten_stops_nothing() -> None:

@@ -16,7 +16,7 @@ from nvsx.core.incident.incident_store import IncidentStore
 from nvsx.core.notify.outbox import Delivery, Outbox
 from nvsx.core.notify.subject import Subject
 from nvsx.core.ports import Clock
-from nvsx.notify.deliverer import Deliverer, DeliveryTarget, OnSettled
+from nvsx.notify.deliverer import AskSubject, Deliverer, DeliveryTarget, OnSettled
 from nvsx.notify.message_desk import MessageDesk, book_of, make_hook_answers
 from nvsx.notify.speaker import IncidentSpeaker
 from nvsx.notify.targets.target_registry import TARGET_KINDS, make_targets
@@ -31,12 +31,14 @@ TRIES_END_WITHIN = 5.0
 
 
 class Telling(NamedTuple):
-    """`desk` takes messages in, `deliverer` delivers them, `speaker` hears of incidents."""
+    """`desk` takes messages in, `deliverer` delivers them, `speaker` hears of incidents;
+    `ask_subject` tells what messages are about, by the id of an incident or a storm."""
 
     desk: MessageDesk
     deliverer: Deliverer
     speaker: IncidentSpeaker
     outbox: Outbox
+    ask_subject: AskSubject
 
 
 class Bell:
@@ -109,12 +111,13 @@ async def open_telling(
         on_settled(deliveries)
 
     bell = Bell()
+    subjects = SubjectReader(incidents_of(journal), cluster_name, storms)
     desk = MessageDesk(outbox, book_of(settings), clock.now, bell.ring, storms.storm_of)
     deliverer = Deliverer(
         outbox,
         targets,
         desk.accept,
-        SubjectReader(incidents_of(journal), cluster_name, storms),
+        subjects,
         clock,
         owner=journal.owner,
         masker=home.masker,
@@ -129,7 +132,7 @@ async def open_telling(
         asyncio.create_task(speaker.run(), name="what nvsx says"),
     ]
     try:
-        yield Telling(desk, deliverer, speaker, outbox)
+        yield Telling(desk, deliverer, speaker, outbox, subjects)
     finally:
         await deliverer.finish_tries(TRIES_END_WITHIN)
         for task in tasks:

@@ -27,7 +27,7 @@ from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.workplace import Workplace
 from nvsx.notify.message_desk import take_in_left_messages
-from nvsx.notify.telling import SubjectReader, Telling
+from nvsx.notify.telling import Telling
 from nvsx.project import cel
 from nvsx.serve.daemon_voice import DaemonVoice
 from nvsx.serve.dispatcher import Dispatcher
@@ -133,8 +133,7 @@ class Daemon:
         )
         self.voice: DaemonVoice | None = None
         if telling is not None:
-            subjects = SubjectReader(incidents_of(world.journal), self.identity.names[0])
-            self.voice = DaemonVoice(telling, subjects, self.metrics, self.identity.uid)
+            self.voice = DaemonVoice(telling, self.metrics, self.identity.uid)
         self.recovery = Recovery(
             world.journal,
             self.dispatcher,

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from nvsx.core.notify.outbox import Delivery, OutboxFilter
 from nvsx.core.notify.told_words import is_failing, tell_delivery
 from nvsx.core.routing.inbox import Silence
-from nvsx.notify.deliverer import AskSubject
 from nvsx.notify.telling import Telling
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.incident_publisher import IncidentNews
@@ -29,11 +28,8 @@ class DaemonVoice:
     """`listen_to` the keeper before it begins, `take_up_incidents` after; `telling` does the
     work."""
 
-    def __init__(
-        self, telling: Telling, subjects: AskSubject, metrics: Metrics, cluster: str
-    ) -> None:
+    def __init__(self, telling: Telling, metrics: Metrics, cluster: str) -> None:
         self._telling = telling
-        self._subjects = subjects
         self._metrics = metrics
         self._cluster = cluster
         self._silenced: frozenset[str] = frozenset()
@@ -64,9 +60,14 @@ class DaemonVoice:
         for subject in await self._telling.outbox.open_incidents():
             if subject in following:
                 continue
-            about = await self._subjects(subject)
+            about = await self._telling.ask_subject(subject)
+            incident = subject
+            if about.storm is not None and about.storm.is_over:
+                # Whichever of its members is asked about, the storm's end is said.
+                incident = about.storm.members[0].incident
+                about = await self._telling.ask_subject(incident)
             if about.incident is not None and about.incident.ended is not None:
-                self._telling.speaker.hear(subject, about.incident)
+                self._telling.speaker.hear(incident, about.incident)
 
     def _hear_news(self, news: IncidentNews) -> None:
         self._telling.speaker.hear(news.incident, news.after)
