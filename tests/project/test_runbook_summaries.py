@@ -122,3 +122,19 @@ def test_a_damaged_file_is_as_none(
 def test_a_list_needs_no_place_to_keep_anything(root: Path) -> None:
     """Without a state folder that can be made the list is the same."""
     assert summarise_runbooks(root, {"NVSX_STATE_DIR": "/proc/nowhere"})[0].title == "A fault"
+
+
+def test_what_has_a_secret_in_it_is_not_kept(root: Path, tmp_path: Path, read: list[str]) -> None:
+    """A title with a value that is exported as a secret is found anew each time, and never
+    written; the others are kept."""
+    book = root / "runbooks/t.yaml"
+    book.write_text(TEXT.replace("A fault", "call with hunter2hunter2"))
+    (root / "runbooks/u.yaml").write_text(TEXT.replace("name: t", "name: u"))
+    env = {"NVSX_STATE_DIR": str(tmp_path / "state"), "TEAM_TOKEN": "hunter2hunter2"}
+    for _ in range(2):
+        assert [s.title for s in summarise_runbooks(root, env)] == [
+            "call with hunter2hunter2",
+            "A fault",
+        ]
+    assert b"hunter2" not in (tmp_path / "state" / FILE).read_bytes()
+    assert read == ["t.yaml", "u.yaml", "t.yaml"]

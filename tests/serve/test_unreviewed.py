@@ -22,7 +22,11 @@ async def test_a_marked_hook_does_not_run_even_if_executable(site: Site) -> None
     """serve warns at its start, and the run says how to accept instead of running the hook."""
     site.quick_hooks()
     hook = site.project / "runbooks/hooks/gpu-off-bus/on-preflight.sh"
-    hook.write_text(hook.read_text().replace("\n", f"\n# {UNREVIEWED}: a model wrote this\n", 1))
+    hook.write_text(f"#!/bin/sh\n# {UNREVIEWED}: a model wrote this\ntouch fired\n")
+    book = site.project / "runbooks/gpu-off-bus.yaml"
+    exists = "      - {kind: node, field: exists}\n"
+    named = f"{exists}    hook: hooks/gpu-off-bus/on-preflight.sh\n"
+    book.write_text(book.read_text().replace(exists, named, 1))
     hook.chmod(0o755)
     daemon = await site.serve("--mode", "webhook", "--port", "0")
     assert "nvsx convert --accept gpu-off-bus" in daemon.output

@@ -22,7 +22,7 @@ async def join_incident(run: RunContext) -> None:
     """
     if run.incident is not None or not run.node:
         return
-    joined = RunJoined(run_id=run.run_id, runbook=run.runbook.name)
+    joined = RunJoined(run_id=run.run_id, runbook=run.runbook.name, drill=run.request.drill)
     run.incident = await run.door.join(run.node, joined)
 
 

@@ -2,7 +2,7 @@
 
 The key of an answer is a digest of what was read and of the code that read it, so that a kept
 answer is what reading again would give. One that cannot be read is found anew, and one that
-cannot be written is no reason to complain.
+cannot be written is no reason to complain. One with a secret in it is found anew each time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nvsx.core.errors import UsageError
+from nvsx.core.masking import Masker
 from nvsx.project import locate
 
 MOST_UNUSED = 200
@@ -32,7 +33,7 @@ class KeptAnswers:
         self._file, self._env = file, env
         self._kept: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
-        self._changed = False
+        self._new: set[str] = set()
         with suppress(OSError, ValueError, UsageError):
             if file and env is not None:
                 stored = json.loads((locate.state_path(env).expanduser() / file).read_bytes())
@@ -48,12 +49,17 @@ class KeptAnswers:
     def keep(self, key: str, answer: Any) -> None:
         """Remember an answer that is not None."""
         self._used[key] = answer
-        self._changed = True
+        self._new.add(key)
 
     def save(self) -> None:
         """Write what was asked for, and some of what was not, when there is something new."""
-        if not self._changed or not self._file or self._env is None:
+        if not self._new or not self._file or self._env is None:
             return
+        masker = Masker(self._env)
+        for key in self._new:
+            text = json.dumps(self._used[key], ensure_ascii=False)
+            if masker.mask(text) != text:
+                del self._used[key]
         unused = ((k, v) for k, v in self._kept.items() if k not in self._used)
         answers = self._used | dict(islice(unused, MOST_UNUSED))
         with suppress(OSError, UsageError):

@@ -53,9 +53,11 @@ class Timeline:
         self._see(seconds, changes)
         return self._take(seconds, step(self.story, self.memory, self.sight, self.limits))
 
-    def run_by_hand(self, seconds: float, run_id: str = "run-1") -> Timeline:
+    def run_by_hand(
+        self, seconds: float, run_id: str = "run-1", *, drill: bool = False
+    ) -> Timeline:
         self._see(seconds, {})
-        run = RunJoined(run_id=run_id)
+        run = RunJoined(run_id=run_id, drill=drill)
         return self._take(
             seconds, join_by_hand(self.story, self.memory, self.sight, run, self.limits)
         )

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.core.incident.timelines import DAY, NOON, Timeline, failed, quarantined, repaired
+from tests.core.incident.timelines import (
+    DAY,
+    NOON,
+    Timeline,
+    failed,
+    fault,
+    quarantined,
+    repaired,
+    session,
+)
 
 from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_state import Stamp
@@ -63,6 +72,20 @@ def test_a_page_counts_for_its_cause_and_attempt(page: dict[str, Any], *, says: 
     """Or when it was asked for since people are needed; nvsx's own for another cause does not."""
     line = with_run(quarantined()).at(300, repairs=(failed("e1", "timeout"),))
     assert bool(spoken(line, 300 + HOOKS_HAVE, paged(**page)).messages) is says
+
+
+def test_what_is_said_of_a_drill_leaves_nobody() -> None:
+    """A drill opens its incident before it causes the fault. Another fault on the node is real, and
+    so is all that was open when the drill came."""
+    xid = fault("SysLogsXIDError", "79", "e1")
+    own = Timeline().run_by_hand(0, drill=True).at(5, faults=(xid,), session=session("e1"))
+    own.at(300, repairs=(failed("e1", "timeout"),))
+    [page] = spoken(own, 330).messages
+    assert (page.kind, page.rehearsal, page.is_would) == ("page", "drill", True)
+    own.at(310, faults=(xid, fault("GpuNvlinkWatch", "NVLINK_DOWN", "e2")))
+    assert {m.rehearsal for m in spoken(own, 400).messages} == {""}
+    met = quarantined().run_by_hand(5, drill=True).at(300, repairs=(failed("e1", "timeout"),))
+    assert {m.rehearsal for m in spoken(met, 330).messages} == {""}
 
 
 def test_what_was_said_is_not_said_again() -> None:

@@ -60,7 +60,9 @@ def _is_released_for_good(d: Deciding, incident: IncidentState) -> bool:
     return not any(reboot_is_due(a, d.sight) for a in incident.attempts)
 
 
-def _open_incident(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None) -> None:
+def _open_incident(
+    d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None, *, drill: bool = False
+) -> None:
     sight, before = d.sight, d.previous
     late = by in ("quarantine", "fault") and (before is None or not before.node_is_there)
     ids = d.fresh_ids
@@ -85,6 +87,7 @@ def _open_incident(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None
             again_after_s=after,
             thread=thread or key,
             boot_id=sight.boot_id,
+            drill=drill,
             earlier_requests=tuple(
                 request_id(r) for r in sight.repairs if not repair_is_ours(d, None, r)
             ),
@@ -115,11 +118,12 @@ def _find_continued_incident(
 
 
 def open_by_hand(d: Deciding, run: RunJoined) -> None:
-    """A person starts a run: it joins the node's incident, or begins one."""
+    """A person starts a run: it joins the node's incident, or begins one. A drill that finds none
+    has opened its own before it causes its fault, and nobody is paged for that."""
     if d.incident is None:
         tell_beginning(d)
     if d.incident is None:
-        _open_incident(d, "by hand", None)
+        _open_incident(d, "by hand", None, drill=run.drill)
     d.say(run)
 
 

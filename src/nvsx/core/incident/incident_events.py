@@ -241,9 +241,12 @@ class StateChanged(IncidentBody, frozen=True, kw_only=True, tag="state_changed")
 
 
 class RunJoined(IncidentBody, frozen=True, kw_only=True, tag="run_joined"):
+    """`drill`: it causes a fault itself, as a rehearsal."""
+
     run_id: str
     runbook: str = ""
     faults: tuple[int, ...] = ()
+    drill: bool = False
 
 
 class RunEnded(IncidentBody, frozen=True, kw_only=True, tag="run_ended"):

@@ -104,6 +104,17 @@ class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
         adopts it."""
         return self.opened.adopted and not self.has_note(ev.ADOPTED_BY_HAND)
 
+    @property
+    def is_drill(self) -> bool:
+        """A drill opened it, and nothing is wrong but what that has caused.
+
+        13:00 a drill opens it and injects an XID 79: a drill · 13:05 an NVLink fault as well: real,
+        since the drill owns its one fault and no other.
+        """
+        own = [f for f in self.faults if f.latest.fatal and not f.is_side_effect]
+        kinds = {(f.latest.check, f.latest.error_codes) for f in own}
+        return self.opened.drill and len(kinds) <= 1
+
     def has_note(self, code: str) -> bool:
         return any(note.code == code for note in self.notes)
 

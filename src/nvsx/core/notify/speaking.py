@@ -121,7 +121,7 @@ def _make_post(
         node=opened.node,
         cause=incident.cause.code,
         repair=_count_attempts(incident),
-        rehearsal="drill" if opened.drill else "sandbox" if opened.sandbox else "",
+        rehearsal="drill" if incident.is_drill else "sandbox" if opened.sandbox else "",
         asked=now,
     )
 
