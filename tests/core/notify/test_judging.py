@@ -588,3 +588,17 @@ def test_identities_differ_between_deliveries_and_not_between_tries() -> None:
     assert mine == again
     assert mine != other
     assert mine != sent(*judged(at_work(), delivery(2))).order.identity
+
+
+def test_what_a_rehearsal_would_close_stays_open_where_it_was_opened_for_real() -> None:
+    """A drill of --live-hooks paged and made a ticket; what was only shown afterwards closes
+    neither."""
+    real = [told(1, "open page", "watch"), told(2, "open ticket", target="tickets")]
+    shown = [
+        replace(told(3, "close page", "watch"), state="would"),
+        replace(told(4, "close ticket", target="tickets"), state="would"),
+    ]
+    still = list_open_things(fold_ledger([*real, *shown]))
+    assert [(o.target, o.what) for o in still] == [("oncall", "watch page"), ("tickets", "ticket")]
+    rehearsed = [replace(d, state="would") for d in (*real, *shown)]
+    assert not list_open_things(fold_ledger(rehearsed))
