@@ -59,7 +59,8 @@ class Asked:
         given = dict(options)
         if kind != "resolve" and "--title" not in given:
             raise CallError(f"notify {kind} needs --title: the few words people read first")
-        severity = given.get("--severity", "error")
+        # Empty is a variable that was empty at 3 a.m., and no reason to wake nobody.
+        severity = given.get("--severity", "").strip().lower() or "error"
         if severity not in SEVERITIES:
             raise CallError(f"--severity is {', '.join(SEVERITIES[:-1])} or {SEVERITIES[-1]}")
         if "--key" in given and not given["--key"].strip():
@@ -143,8 +144,10 @@ def to_plain(text: str, kept: int) -> str:
 def store_call(asked: Asked, environ: Mapping[str, str]) -> int:
     """Put the call into the run's spool, flushed, and ring. Raises CallError."""
     folder = environ.get("NVSX_NOTIFY_DIR", "")
-    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib would cost a third of the whole call
-        why = f"{folder} is gone: the run has ended" if folder else "NVSX_NOTIFY_DIR is not set"
+    # Where nobody has said whose it is, nobody would ever take a call from.
+    if not os.path.isfile(f"{folder}/about.json"):  # noqa: PTH113 - pathlib costs a third of it all
+        why = f"{folder} is no folder of a run, or the run has ended" if folder else ""
+        why = why or "NVSX_NOTIFY_DIR is not set"
         raise CallError(f"nobody is told: {why}", 1)
     try:
         call, claim = claim_place(folder, asked, environ)
