@@ -43,6 +43,14 @@ OF: dict[str, Any] = {"number": 1, "target": "oncall", "kind": "pagerduty", "acc
             '12:00Z oncall (pagerduty): posted: "t" · https://x · possibly twice',
             False,
         ),
+        (
+            {"fallback": True, "due": NOON + 120},
+            (
+                "12:00Z oncall (pagerduty), the fallback: stands by, told at 12:02Z unless a page "
+                'has arrived: "t"'
+            ),
+            False,
+        ),
         ({}, '12:00Z oncall (pagerduty): page not delivered yet: "t"', False),
         (
             {"tries": 3, "reason": "503", "due": NOON + 120},

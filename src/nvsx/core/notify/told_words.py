@@ -41,13 +41,16 @@ def tell_what(delivery: Delivery) -> str:
     if delivery.merged_into:
         return f"said together with others (see {delivery.merged_into}){words}"
     if delivery.state in ("delivered", "would") and delivery.action:
-        return _DONE[delivery.action] + words
+        role = f"{delivery.role} " if delivery.action == "close page" else ""
+        return role + _DONE[delivery.action] + words
     if delivery.state == "delivered":
         return f"{delivery.reason}{words}"
     if delivery.state == "dropped":
         return f"{message.kind} not sent, {delivery.reason}{words}"
     if delivery.state == "given up":
         return f"{message.kind} NOT DELIVERED, given up: {delivery.reason}{words}"
+    if delivery.fallback and not delivery.tries:
+        return f"stands by, told at {tell_minute(delivery.due)} unless a page has arrived{words}"
     again = f", again {tell_minute(delivery.due)}" if delivery.tries else ""
     tries = f" (try {delivery.tries}{again})" if delivery.tries else ""
     reason = f": {delivery.reason}" if delivery.reason else ""
