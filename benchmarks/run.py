@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 ALL = (
     "start",
     "notify_call",
+    "deliveries",
     "run_latency",
     "run_many",
     "cluster_memory",

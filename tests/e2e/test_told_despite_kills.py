@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.live import Live, until
+from tests.fakes.vendors import PagerDutyStandIn
 
 from nvsx.core.notify.outbox import Delivery, OutboxFilter
 from nvsx.store import open_store, outbox_of
@@ -108,8 +109,11 @@ async def test_what_a_killed_run_left_is_taken_in_by_whoever_comes(live: Live) -
 
 
 async def test_a_hook_that_waits_is_answered(live: Live) -> None:
-    """`--wait` returns with what became of the page: in a rehearsal, whom it would have told."""
-    book = live.project.one_hook("nvsx notify page --title x --wait=60")
-    run = await live.run(book, env=live.env(PAGERDUTY_ROUTING_KEY="R" * 32))
-    assert await run.end() == 0
-    assert [e["line"] for e in run.of("output", source="hook")] == ["would tell pagerduty"]
+    """`--wait` returns once the pager has the page, and prints its reference."""
+    book = live.project.one_hook("nvsx notify page --title x --wait=25")
+    async with PagerDutyStandIn() as pager:
+        where = {"PAGERDUTY_ROUTING_KEY": pager.key, "PAGERDUTY_EVENTS_URL": pager.events_url}
+        run = await live.run(book, env=live.env(**where))
+        assert await run.end() == 0
+    assert [ring.text.partition(" · ")[0] for ring in pager.woken] == ["x"]
+    assert [e["line"] for e in run.of("output", source="hook")] == [pager.pages[0].key], run.err

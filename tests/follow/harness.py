@@ -24,6 +24,7 @@ from nvsx.core.incident.session import NO_SESSION, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import ActionTurns, Fault
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Resource, Snapshot
@@ -129,6 +130,7 @@ class Story:
         self.runbook_hash = ""
         self.patience = Patience()
         self.turns: ActionTurns | None = None
+        self.spool: MessageSpool | None = None
 
     # -- the node ------------------------------------------------------------------------
 
@@ -257,6 +259,7 @@ class Story:
         )
 
     def _start(self, run: RunContext, matches: Callable[[Fault], bool] | None) -> Runner:
+        run.spool = self.spool
         self.runner = Runner(run, matches=matches)
         if self.looking is None:
             self.looking = asyncio.create_task(self.keep_looking())

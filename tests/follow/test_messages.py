@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 from tests.fakes.fake_outbox import FakeOutbox
 from tests.fakes.fake_scripts import Behaviour
@@ -14,9 +16,11 @@ from tests.patience import until
 
 from nvsx.core.journal import entries as j
 from nvsx.core.notify.message import Message
-from nvsx.core.notify.outbox import Addressed, AddressedTarget, Delivery
+from nvsx.core.notify.order import Receipt
+from nvsx.core.notify.outbox import Addressed, AddressedTarget, Delivery, DeliveryChange
 from nvsx.core.ports import LineSink, Script, ScriptResult, StartSink
 from nvsx.follow.processes import notify_call
+from nvsx.notify.settled_news import SettledNews
 from nvsx.notify.spool import RunSpool
 
 BOOK = runbook(
@@ -36,8 +40,10 @@ class Telling:
     def __init__(self, tmp: Path, *, to: str = "") -> None:
         self.story = Story(tmp, BOOK)
         self.outbox = FakeOutbox()
-        self.folder = tmp / "spool" / "r-1"
+        self.folder = tmp / "spool" / "r-20270115-0800-0001"
         self.to = to
+        self.news: SettledNews | None = None
+        self.outcomes: list[DeliveryChange] = []
         run = self.story.scripts.run
 
         async def call_and_run(
@@ -61,11 +67,16 @@ class Telling:
             wanted = message.to if message.to not in ("", "oncall") else ""
             named = replace(message, wanted=wanted)
             addressed.append(Addressed(message=named, targets=(target,)))
-        return await self.outbox.accept(addressed, self.story.clock.now())
+        accepted = await self.outbox.accept(addressed, self.story.clock.now())
+        if self.news is not None:
+            for outcome in self.outcomes:
+                settled = await self.outbox.settle([outcome], self.story.clock.now())
+                asyncio.get_running_loop().call_later(0.5, self.news.tell, settled)
+        return accepted
 
     async def begin(self) -> None:
-        runner = await self.story.begin()
-        runner.run.spool = RunSpool(self.folder, self.sink, str)
+        self.story.spool = RunSpool(self.folder, self.sink, str, self.news)
+        await self.story.begin()
         self.story.set(self.story.fault())
 
 
@@ -97,6 +108,48 @@ async def test_a_target_that_does_not_exist_degrades_the_run(tmp_path: Path) -> 
     assert asked.problem == "no target is called 'onkall': it goes to oncall"
     assert state.finish is not None
     assert (state.finish.status, state.finish.degraded) == ("passed", True)
+
+
+RECEIPT = Receipt(
+    target="oncall", kind="pagerduty", action="open page", ref="Q1", text="[x] XID 79"
+)
+DELIVERED = DeliveryChange(number=1, state="delivered", action="open page", receipt=RECEIPT)
+FAILED = DeliveryChange(number=1, state="waiting", due=1.9e9, reason="503")
+GIVEN_UP = DeliveryChange(number=1, state="given up", reason="404: no such key")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words", "degraded"),
+    [
+        ([DELIVERED], ['told oncall (pagerduty): page opened: "XID 79" · Q1'], False),
+        ([FAILED, DELIVERED], ["try 1", 'page opened: "XID 79"'], False),
+        ([FAILED, FAILED, FAILED], ["try 1"], True),
+        ([GIVEN_UP], ["page NOT DELIVERED, given up: 404: no such key"], True),
+    ],
+)
+async def test_who_was_told_is_in_the_runs_journal(
+    tmp_path: Path, outcomes: list[DeliveryChange], words: list[str], degraded: bool
+) -> None:
+    """Each outcome once, before the run's end; what nobody was told degrades the run."""
+    telling = Telling(tmp_path)
+    telling.news, telling.outcomes = SettledNews(), outcomes
+    await telling.begin()
+    state = await telling.story.finish()
+    told = [e for e in await _entries(telling.story) if isinstance(e, j.Told)]
+    assert len(told) == len(words)
+    assert all(part in e.words for part, e in zip(words, told, strict=True))
+    assert state.finish is not None
+    assert state.finish.degraded is degraded
+
+
+async def test_a_run_does_not_wait_for_who_cannot_be_told(tmp_path: Path) -> None:
+    """Three seconds, then it ends: the outbox has the message."""
+    telling = Telling(tmp_path)
+    telling.news = SettledNews()
+    await telling.begin()
+    state = await telling.story.finish()
+    assert state.finish is not None
+    assert state.told == {}
 
 
 async def test_what_a_hook_asked_while_nvsx_was_dead_is_taken_in(tmp_path: Path) -> None:

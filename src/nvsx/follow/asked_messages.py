@@ -13,9 +13,15 @@ from contextlib import asynccontextmanager
 
 from nvsx.core.errors import StoreError
 from nvsx.core.journal import entries as j
+from nvsx.core.notify.outbox import Delivery
 from nvsx.core.notify.spool_format import SpoolAbout
 from nvsx.core.notify.spool_port import AskedMessage
+from nvsx.core.notify.told_words import is_failing, tell_outcome
 from nvsx.follow.run_context import RunContext
+
+TOLD_WITHIN = 3.0
+"""Seconds. Most vendors answer within one; what takes longer is told on, also after the run."""
+LOOK_AGAIN = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +49,70 @@ async def take_in_messages(run: RunContext) -> None:
         raise
     except Exception:
         log.exception("messages of run %s wait", run.run_id)
+
+
+@asynccontextmanager
+async def hear_settled(run: RunContext) -> AsyncIterator[None]:
+    """While the run lives: what became of its messages is in its journal."""
+    if run.spool is None:
+        yield
+        return
+    async with run.spool.hear_settled(lambda settled: _record_told(run, settled)):
+        yield
+
+
+async def wait_until_told(run: RunContext) -> None:
+    """Before the run's end: give what was just asked a moment, so that the end knows of it."""
+    if run.spool is None or not run.spool.is_delivered:
+        return
+    end = run.now + TOLD_WITHIN
+    while run.now < end and _list_untold(run):
+        await run.ports.clock.sleep(LOOK_AGAIN)
+
+
+def _list_untold(run: RunContext) -> list[str]:
+    """Targets of messages that nothing was heard of yet."""
+    heard = {(told.call, told.target) for _, told in run.state.told.values()}
+    return [
+        target
+        for _, asked in run.state.asked.values()
+        for target in asked.targets
+        if (asked.call, target) not in heard
+    ]
+
+
+async def _record_told(run: RunContext, settled: Sequence[Delivery]) -> None:
+    """Each outcome once; of tries that fail the first, and when it is given up."""
+    if run.state.finish is not None:
+        return
+    new = []
+    for delivery in settled:
+        known = run.state.told.get(delivery.number)
+        held = delivery.state == "waiting" and (not delivery.tries or known is not None)
+        if not held and (known is None or known[1].state != delivery.state):
+            new.append(_make_told(delivery))
+    await run.record(*new)
+
+
+def _make_told(delivery: Delivery) -> j.Told:
+    message, receipt = delivery.message, delivery.receipt
+    return j.Told(
+        stage=message.stage,
+        number=delivery.number,
+        call=message.call,
+        target=delivery.target,
+        state=delivery.state,
+        words=tell_outcome(delivery),
+        action=delivery.action,
+        title=message.title,
+        text=receipt.text if receipt is not None else "",
+        reason=delivery.reason,
+        ref=receipt.ref if receipt is not None else "",
+        link=receipt.link if receipt is not None else "",
+        account=receipt.account if receipt is not None else "",
+        tries=delivery.tries,
+        failing=is_failing(delivery),
+    )
 
 
 async def close_spool(run: RunContext) -> None:

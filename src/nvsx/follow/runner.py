@@ -107,6 +107,10 @@ class Runner:
         Raises StaleOwner when another process took it over, and StoreError; the run then
         stays as it is in the journal.
         """
+        async with asked_messages.hear_settled(self.run):
+            return await self._work_to_the_end()
+
+    async def _work_to_the_end(self) -> j.Finish:
         run = self.run
         try:
             if run.state.finish is not None:
@@ -292,6 +296,7 @@ class Runner:
         if run.feed is not None:
             note_progress(run, run.feed.current)
         await run.record()
+        await asked_messages.wait_until_told(run)
         finish = self._decide_finish(problem)
         if run.incident is not None:  # which goes on without the run
             await run.incident.tell_run_ended(run.run_id, finish.status)

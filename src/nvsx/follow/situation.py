@@ -23,6 +23,7 @@ from nvsx.core.journal.run_rows import RunRow
 from nvsx.follow.one_daemon import find_serving_daemon
 from nvsx.project.home import Home
 from nvsx.store import incident_list, run_list
+from nvsx.store.delivery_list import FailingDelivery, list_failing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0
 """Seconds for everything that is asked of the cluster."""
+GIVEN_UP_SHOWN = 86400.0
+"""Seconds. What was given up a day ago has been seen, or is in the incident's time line."""
 MOST_INCIDENTS = 200
 """Open ones that are told, newest first: more than people read, and read in a second."""
 
@@ -87,6 +90,7 @@ class ClusterSituation(msgspec.Struct, frozen=True):
     open_incidents: tuple[IncidentAccount, ...] = ()
     open_elsewhere: int = 0
     runs: tuple[RunRow, ...] = ()
+    undelivered: tuple[FailingDelivery, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -111,8 +115,14 @@ async def read_situation(home: Home) -> ClusterSituation:
         told, elsewhere = _read_open_incidents(home, found.cluster)
     except NvsxError as error:
         problems.append(str(error))
+    failing: Sequence[FailingDelivery] = ()
+    try:
+        failing = list_failing(home.state_dir, time.time() - GIVEN_UP_SHOWN)
+    except NvsxError as error:
+        problems.append(str(error))
     return msgspec.structs.replace(
         found,
+        undelivered=tuple(failing),
         open_incidents=tuple(told),
         open_elsewhere=elsewhere,
         runs=tuple(runs),

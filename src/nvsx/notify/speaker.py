@@ -19,8 +19,8 @@ from nvsx.core.notify.message import Message
 from nvsx.core.notify.outbox import Outbox, OutboxFilter
 from nvsx.core.notify.speaking import Speaking, speak
 from nvsx.core.notify.storm_speaking import speak_of_storm
-from nvsx.core.notify.subject import StormView
 from nvsx.core.ports import Clock
+from nvsx.notify.message_desk import StormOf, know_no_storm
 from nvsx.notify.waiting import wait_for_event
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,6 @@ PAUSE = 5.0
 """Seconds, after the store refused."""
 
 Accept = Callable[[Sequence[Message]], Awaitable[object]]
-StormOf = Callable[[str], Awaitable[StormView | None]]
-
-
-async def know_no_storm(_incident: str) -> StormView | None:
-    """Where storms are not looked for: a run by hand."""
-    return None
 
 
 class IncidentSpeaker:

@@ -39,7 +39,8 @@ from nvsx.core.notify.spool_format import (
     message_of_call,
     receipt_of_call,
 )
-from nvsx.core.notify.spool_port import AskedMessage, MessageSink, RecordAsked
+from nvsx.core.notify.spool_port import AskedMessage, MessageSink, RecordAsked, RecordSettled
+from nvsx.notify.settled_news import SettledNews
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,10 @@ Mask = Callable[[str], str]
 class RunSpool:
     """The spool of one run; see the port, `MessageSpool`."""
 
-    def __init__(self, folder: Path, sink: MessageSink, mask: Mask) -> None:
+    def __init__(
+        self, folder: Path, sink: MessageSink, mask: Mask, settled: SettledNews | None = None
+    ) -> None:
+        self._settled = settled
         self._folder = folder
         self._sink = sink
         self._mask = mask
@@ -94,6 +98,24 @@ class RunSpool:
                 if bell is not None:
                     await bell.close()
 
+    @property
+    def is_delivered(self) -> bool:
+        return self._settled is not None
+
+    @asynccontextmanager
+    async def hear_settled(self, record: RecordSettled) -> AsyncIterator[None]:
+        """See the port."""
+        if self._settled is None:
+            yield
+            return
+        with self._settled.listen(self._folder.name) as queue:
+            task = asyncio.create_task(_record_what_comes(queue, record), name="who was told")
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
     async def _answer_bell(self, record: RecordAsked) -> None:
         try:
             await self.take_in(record)
@@ -109,6 +131,18 @@ class RunSpool:
         """See the port."""
         async with self._taking:
             await asyncio.to_thread(remove_if_empty, self._folder)
+
+
+async def _record_what_comes(
+    queue: asyncio.Queue[Sequence[Delivery]], record: RecordSettled
+) -> None:
+    while True:
+        try:
+            await record(await queue.get())
+        except NvsxError as error:  # the incident's journal has it, too
+            log.warning("who was told is not in the run's journal: %s", error.message)
+        except Exception:
+            log.exception("who was told is not in the run's journal; the run goes on")
 
 
 async def take_in_folder(

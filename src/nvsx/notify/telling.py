@@ -22,8 +22,9 @@ from nvsx.notify.speaker import IncidentSpeaker
 from nvsx.notify.targets.target_registry import TARGET_KINDS, make_targets
 from nvsx.project.home import Home
 from nvsx.project.settings import choose_notify_settings
-from nvsx.store import incidents_of, outbox_of
+from nvsx.store import incidents_of, outbox_of, storms_of
 from nvsx.store.sqlite_journal import SqliteJournal
+from nvsx.store.storm_views import StormReader
 
 TRIES_END_WITHIN = 5.0
 """Seconds, when nvsx ends. Most are answered within one; what is cut after that is `unsure`."""
@@ -52,13 +53,19 @@ class Bell:
 class SubjectReader:
     """What messages are about, from the store: the truth for every process of a state folder."""
 
-    def __init__(self, incidents: IncidentStore, cluster_name: str) -> None:
+    def __init__(
+        self, incidents: IncidentStore, cluster_name: str, storms: StormReader | None = None
+    ) -> None:
         self._incidents = incidents
+        self._storms = storms
         self._cluster_name = cluster_name
 
     async def __call__(self, subject: str) -> Subject:
         """The incident or storm of this id; one without an incident for a test, or for one that
         the store has forgotten. Raises StoreError."""
+        storm = await self._storms.storm(subject) if self._storms is not None else None
+        if storm is not None:
+            return Subject(subject=subject, storm=storm, cluster=self._cluster_name)
         try:
             row = await self._incidents.row(subject)
             entries = await self._incidents.entries(subject)
@@ -94,24 +101,29 @@ async def open_telling(
         )
         for name, target in made.items()
     }
+    storms = storms_of(journal)
     answer_hooks = make_hook_answers(home, outbox)
 
     def hear_settled(deliveries: Sequence[Delivery]) -> None:
         answer_hooks(deliveries)
         on_settled(deliveries)
 
-    desk = MessageDesk(outbox, book_of(settings), clock.now, lambda: deliverer.nudge())  # noqa: PLW0108 - made below
+    bell = Bell()
+    desk = MessageDesk(outbox, book_of(settings), clock.now, bell.ring, storms.storm_of)
     deliverer = Deliverer(
         outbox,
         targets,
         desk.accept,
-        SubjectReader(incidents_of(journal), cluster_name),
+        SubjectReader(incidents_of(journal), cluster_name, storms),
         clock,
         owner=journal.owner,
         masker=home.masker,
         on_settled=hear_settled,
     )
-    speaker = IncidentSpeaker(outbox, desk.accept, clock, routed=routed, live=live)
+    bell.call = deliverer.nudge
+    speaker = IncidentSpeaker(
+        outbox, desk.accept, clock, routed=routed, live=live, storm_of=storms.storm_of
+    )
     tasks = [
         asyncio.create_task(deliverer.run(), name="deliveries"),
         asyncio.create_task(speaker.run(), name="what nvsx says"),

@@ -101,7 +101,7 @@ def test_the_headline_says_node_fault_state_and_what_is_wanted(state: str) -> No
 def test_the_rows_of_a_repair_at_work() -> None:
     """Cause first where there is one; what is empty is left out."""
     line = quarantined().at(10, repairs=(sent("e1"),))
-    clears = "NVSentinel releases the node, SysLogsXIDError 79 GPU:0 clears"
+    clears = "NVSentinel releases the node, SysLogsXIDError 79 clears"
     assert block(line, jobs=JOBS) == FactsBlock(
         headline="gpu-1: SysLogsXIDError 79 · repairing, nothing wanted of you now",
         rows=(
@@ -109,8 +109,8 @@ def test_the_rows_of_a_repair_at_work() -> None:
             ("Incident", "i-7, since 12:00Z (10m)"),
             ("Faults", "SysLogsXIDError 79"),
             ("NVSentinel", 'holds the node since 12:00Z; its label says "quarantined"'),
-            ("Repair", "attempt 1, RebootNode maintenance-e1: at work"),
-            ("Awaited", f"{clears}, RebootNode maintenance-e1 takes effect"),
+            ("Repair", "attempt 1, RebootNode: at work"),
+            ("Awaited", f"{clears}, the RebootNode takes effect"),
             ("Jobs hit", "2"),
         ),
         as_of=NOON + 600,

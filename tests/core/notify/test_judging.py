@@ -602,3 +602,17 @@ def test_what_a_rehearsal_would_close_stays_open_where_it_was_opened_for_real() 
     assert [(o.target, o.what) for o in still] == [("oncall", "watch page"), ("tickets", "ticket")]
     rehearsed = [replace(d, state="would") for d in (*real, *shown)]
     assert not list_open_things(fold_ledger(rehearsed))
+
+
+def test_a_reply_in_a_thread_does_not_repeat_what_the_thread_says() -> None:
+    """Its headline is as of now; who reads it alone, since it is for everybody, has all rows."""
+    ledger = fold_ledger([told(1, "post", target="gpu-ops")])
+    quiet = delivery(2, "post", target="gpu-ops")
+    loud = delivery(3, "post", target="gpu-ops", broadcast=True)
+    reply, word = (
+        sent(*judged(at_work(), one, ledger=ledger, traits=GPU_OPS)).order for one in (quiet, loud)
+    )
+    assert reply.ref == word.ref == "ref-1"
+    assert reply.facts.headline
+    assert reply.facts.rows == ()
+    assert len(word.facts.rows) > 3

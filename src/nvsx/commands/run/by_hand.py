@@ -35,6 +35,7 @@ from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.notify.message_desk import make_run_spools, take_in_left_messages
+from nvsx.notify.settled_news import SettledNews
 from nvsx.notify.telling import Bell, Telling, list_undelivered, open_telling
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
@@ -76,9 +77,11 @@ async def run_by_hand(
     `nvsx runs cancel` and `note` from another terminal are heeded within a second.
     """
     loaded = check(home, options)
+    bell, settled = Bell(), SettledNews()
+    spools = make_run_spools(home, bell.ring, settled)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
-        open_workplace(home, sandbox, make_run_spools(home, (bell := Bell()).ring)) as workplace,
+        open_workplace(home, sandbox, spools) as workplace,
         open_telling(
             home,
             workplace.journal,
@@ -86,6 +89,7 @@ async def run_by_hand(
             cluster_name=workplace.where.name,
             routed=False,
             live=options.live_hooks,
+            on_settled=settled.tell,
         ) as telling,
         open_own_keeper(workplace, telling.speaker) as door,
     ):

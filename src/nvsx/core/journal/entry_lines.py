@@ -107,6 +107,8 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
             return [Line("»", f"  {word} {body.hook}{again}")]
         case j.MessageAsked():
             return _describe_asked(body)
+        case j.Told() if body.state != "dropped":
+            return [Line("!" if body.failing else "✉", f"  {body.words}", _tone_of_told(body))]
         case j.ActionEnd() if body.exit_code != 0:
             return [
                 Line(
@@ -134,6 +136,10 @@ def _describe_asked(body: j.MessageAsked) -> list[Line]:
     severity = f" ({body.severity})" if body.severity else ""
     lines = [Line("✉", f"  {body.kind}{severity} for {to}: {title}")]
     return [*lines, Line("!", f"    {body.problem}", "warn")] if body.problem else lines
+
+
+def _tone_of_told(body: j.Told) -> Tone:
+    return "bad" if body.failing else "dim" if body.state == "would" else "plain"
 
 
 def _explain_exit(code: int | None, detail: str) -> str:

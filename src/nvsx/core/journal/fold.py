@@ -104,6 +104,7 @@ class RunState:
     resumed: int = 0
     incident: j.IncidentJoined | None = None
     asked: dict[str, tuple[float, j.MessageAsked]] = field(default_factory=dict)
+    told: dict[int, tuple[float, j.Told]] = field(default_factory=dict)
     failures: list[StageFailure] = field(default_factory=list)
 
     @classmethod
@@ -124,14 +125,16 @@ class RunState:
     @property
     def degraded(self) -> bool:
         """Whether a hook failed and no later attempt of it succeeded, or what one asked people to
-        be told could not go to whom it named."""
+        be told could not go to whom it named, or was not delivered."""
         last: dict[tuple[str, str, str], HookState] = {}
         for stage in self.stages:
             for script in stage.scripts:
                 if script.purpose != "action":
                     last[stage.id, script.purpose, script.script] = script
-        return any(s.ended is not None and not s.ok for s in last.values()) or any(
-            asked.problem for _, asked in self.asked.values()
+        return (
+            any(s.ended is not None and not s.ok for s in last.values())
+            or any(asked.problem for _, asked in self.asked.values())
+            or any(told.failing for _, told in self.told.values())
         )
 
     @property
@@ -188,6 +191,8 @@ class RunState:
                 self.reported.append((t, body))
             case j.MessageAsked():
                 self.asked[body.call] = (t, body)
+            case j.Told():
+                self.told[body.number] = (t, body)
             case j.SessionSeen():
                 self.session = body.session
             case j.TimesSeen():

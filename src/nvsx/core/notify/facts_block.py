@@ -2,7 +2,7 @@
 
     gpu-7: SysLogsXIDError 79 · needs people: look at the console of gpu-7 before another try
     Incident   i-20261122-0302-7k3f, since 03:02Z (10m)
-    Repair     attempt 2, RebootNode maintenance-gpu-7-x (asked for again): at work
+    Repair     attempt 2, RebootNode (asked for again): at work
     Jobs hit   2
 
 They are made when the message is sent, from the incident as it is then, so that no hook can get
@@ -14,6 +14,8 @@ no facts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import msgspec
 
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
@@ -57,6 +59,12 @@ def make_facts(about: Subject, level: FactsLevel, now: float) -> FactsBlock:
     return FactsBlock(headline=one_line(headline), rows=clean, as_of=now)
 
 
+def make_reply_facts(facts: FactsBlock) -> FactsBlock:
+    """Of a word in a thread: the thread has the rest. What to do is said each time."""
+    rows = tuple(row for row in facts.rows if row[0] in ("Cause", "Remedy"))
+    return msgspec.structs.replace(facts, rows=rows)
+
+
 # --- the line for the phone -------------------------------------------------------------------
 
 
@@ -90,6 +98,8 @@ def _tell_state(incident: IncidentState, *, full: bool) -> str:
     state = incident.state
     if state == "needs people":
         wanted = tell_remedy(incident, full=full) or tell_cause(incident, full=full)
+        # The first thing to do; commands to copy are in the row.
+        wanted = wanted.partition("; ")[0]
         return f"needs people: {wanted}" if wanted else "needs people"
     if state == "observing":
         return "observing, nothing wanted of you now"
@@ -137,8 +147,9 @@ def _rows_of_incident(
     about: Subject, incident: IncidentState, now: float, *, full: bool
 ) -> Iterator[Row]:
     node = incident.opened.node
-    yield "Cause", tell_cause(incident, full=full)
-    yield "Remedy", tell_remedy(incident, full=full)
+    if incident.ended is None:
+        yield "Cause", tell_cause(incident, full=full)
+        yield "Remedy", tell_remedy(incident, full=full)
     yield "Node", f"{node} ({alias_of(node)})" + (f" in {about.cluster}" if about.cluster else "")
     yield "Incident", f"{about.subject}, {_tell_since(incident, now)}"
     yield "Faults", _list_names([_name_fault(incident, n) for n in range(len(incident.faults))])
@@ -146,7 +157,7 @@ def _rows_of_incident(
     yield "Repair", _tell_attempt(incident.attempt)
     yield "Held by", ", ".join(describe_hold(h) for h in incident.holds if h.kind != "quarantine")
     if incident.state != "needs people":
-        yield "Awaited", ", ".join(list_awaited(incident, now))
+        yield "Awaited", ", ".join(_list_awaited_briefly(incident, now))
     if about.jobs is not None:
         names = [f"{job.namespace}/{job.name}" for job in about.jobs]
         listed = f": {_list_names(names)}" if full and names else ""
@@ -207,7 +218,23 @@ def _tell_attempt(attempt: AttemptRecord | None) -> str:
         how = "its signal was refused"
     else:
         how = "at work"
-    return f"attempt {attempt.no}, {attempt.title}{why}: {how}"
+    return f"attempt {attempt.no}, {attempt.began.kind}{why}: {how}"
+
+
+def _list_awaited_briefly(incident: IncidentState, now: float) -> list[str]:
+    """Faults by check and code, requests by their kind: `nvsx status` has the long names, and UUIDs
+    are not read on a phone. What clears has not to be quiet, too."""
+    told: list[str] = []
+    for whole in list_awaited(incident, now):
+        words = whole
+        for fault in incident.faults:
+            words = words.replace(fault.name, fault.short)
+        for attempt in incident.attempts:
+            words = words.replace(attempt.title, f"the {attempt.began.kind}")
+        told.append(words)
+    unique = list(dict.fromkeys(told))
+    clearing = {f"{words.removesuffix(' clears')} is quiet" for words in unique}
+    return [words for words in unique if words not in clearing]
 
 
 def _list_names(names: list[str]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from nvsx.core.notify.facts_block import make_reply_facts
 from nvsx.core.notify.judgement import Done, Drop, GiveUp, Judgement, Wait
 from nvsx.core.notify.merging import merge_digest, merge_severity, tell_minute
 from nvsx.core.notify.message import Message
@@ -326,7 +327,8 @@ def _judge_posts(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     loud = any(d.message.broadcast or d.message.kind == "page" for d in chosen)
     thread = bench.here.thread if bench.traits.has_threads else ""
     link = bench.here.thread_link if thread else ""
-    order = replace(order, ref=thread, link=link, broadcast=loud)
+    facts = order.facts if loud or not thread else make_reply_facts(order.facts)
+    order = replace(order, ref=thread, link=link, broadcast=loud, facts=facts)
     return [send_order(chosen, order)]
 
 

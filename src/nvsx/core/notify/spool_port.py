@@ -26,6 +26,9 @@ class AskedMessage(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+#: Writes into the run's journal what became of its messages.
+RecordSettled = Callable[[Sequence[Delivery]], Awaitable[None]]
+
 #: Writes messages into the run's journal. The same one may come again after a crash.
 RecordAsked = Callable[[Sequence[AskedMessage]], Awaitable[None]]
 
@@ -44,6 +47,15 @@ class MessageSpool(Protocol):
 
     def listen(self, record: RecordAsked) -> AbstractAsyncContextManager[None]:
         """While a script runs: take in what comes as soon as the bell rings."""
+        ...
+
+    def hear_settled(self, record: RecordSettled) -> AbstractAsyncContextManager[None]:
+        """While the run lives: have it recorded what becomes of its messages."""
+        ...
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether this process delivers, so that it is worth waiting for a moment."""
         ...
 
     async def take_in(self, record: RecordAsked) -> None:

@@ -33,6 +33,15 @@ def tell_delivery(delivery: Delivery) -> str:
     return one_line(f"{tell_minute(at)} {who}: {what}{_tell_receipt(delivery)}")
 
 
+def tell_outcome(delivery: Delivery) -> str:
+    """As `tell_delivery`, for where the time stands already: `told oncall: page opened: …`."""
+    who, what = _tell_target(delivery), tell_what(delivery)
+    if delivery.state == "would":
+        return one_line(f"would tell {who}: {what}")
+    verb = "told " if delivery.state == "delivered" else ""
+    return one_line(f"{verb}{who}: {what}{_tell_receipt(delivery)}")
+
+
 def tell_what(delivery: Delivery) -> str:
     """What was done, or why not, with the message's title."""
     message = delivery.message
