@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.fakes.vendors import OpsgenieStandIn, PagerDutyStandIn, refuses
+from tests.fakes.vendors import OpsgenieStandIn, PagerDutyStandIn, SlackStandIn, refuses
 
 from nvsx.core.notify.order import Order, OrderAction
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
@@ -16,7 +16,7 @@ from nvsx.notify.targets.http_target import HttpTarget
 from nvsx.notify.targets.jira_target import Jira
 from nvsx.notify.targets.opsgenie_target import Opsgenie
 from nvsx.notify.targets.pagerduty_target import PagerDuty
-from nvsx.notify.targets.slack_target import SlackBot
+from nvsx.notify.targets.slack_target import SlackBot, SlackWebhook
 
 SECRET = TargetSecret("there", None, "KEY", Path(), {"KEY": "hunter2-hunter2"})
 TARGETS: dict[OrderAction, Callable[[str], HttpTarget]] = {
@@ -69,4 +69,17 @@ async def test_no_page_is_taken_for_delivered_by_somebody_else_than_the_pager(bo
         order = Order(delivery=1, action="open page", key="k", title="t", at=1.0)
         with pytest.raises(DeliveryDelayed, match="not as PagerDuty does"):
             await target.deliver(order)
+        await target.close()
+
+
+async def test_a_proxys_page_is_not_taken_for_slacks_ok() -> None:
+    """A webhook's post is there when Slack says so."""
+    async with SlackStandIn() as vendor:
+        vendor.misbehave(refuses(200, "<html>Sign in</html>"))
+        url = TargetSecret("there", None, "URL", Path(), {"URL": vendor.webhook_url})
+        target = SlackWebhook("there", url)
+        order = Order(delivery=1, action="post", title="t", at=1.0)
+        with pytest.raises(DeliveryDelayed, match="a web page answers"):
+            await target.deliver(order)
+        assert (await target.deliver(order)).action == "post"
         await target.close()

@@ -83,6 +83,9 @@ class SlackWebhook(HttpTarget):
         if not answer.is_ok:
             hint = "is the webhook's URL right, and its app still installed?"
             raise self.http.refuse(answer, order.action, hint)
+        if answer.text.lstrip().startswith("<"):  # Slack says "ok", a proxy shows a page
+            said = f"{self.name}: a web page answers, and not Slack"
+            raise DeliveryDelayed(said, unsure=True)
         return self.make_receipt(order, read_text(order), account=show_last(url), repeat=twice)
 
     @understand_answers
@@ -147,11 +150,9 @@ class SlackBot(HttpTarget):
             link = f"{team['url']}archives/{channel}/p{ts.replace('.', '')}"
             if thread:
                 link += f"?thread_ts={thread}&cid={channel}"
-        account = (
-            f"{team['user']}@{team.get('team')}"
-            if team.get("user")
-            else show_last(self._token.read())
-        )
+        account = show_last(self._token.read())
+        if user := team.get("user"):
+            account = f"{user}@{team.get('team')}"
         ref = f"{channel}/{thread or ts}"
         text = read_text(order)
         return self.make_receipt(order, text, ref=ref, link=link, account=account, repeat=repeat)
