@@ -254,12 +254,22 @@ def ring(folder: str) -> None:
 
 
 def wait_for_receipt(folder: str, digest: str, seconds: float) -> int:
-    """Wait for what became of the call and print its references. Raises CallError."""
+    """Wait for what became of the call and print its references. Raises CallError.
+
+    12:00:01 the pager has it, the audit hangs · 12:00:20 the wait is over: the pager's reference,
+    and 0, since somebody is told
+    """
     ends, path = time.monotonic() + seconds, f"{folder}/{digest}.receipt.json"
+    so_far = None
     while True:
         with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:  # noqa: PTH123
-            return tell_receipt(json.load(file)["deliveries"])
-        if time.monotonic() >= ends:
+            so_far = json.load(file)["deliveries"]
+        is_over = time.monotonic() >= ends
+        if so_far is not None and all(each["state"] != "waiting" for each in so_far):
+            return tell_receipt(so_far)
+        if is_over and any(each["state"] == "delivered" for each in so_far or ()):
+            return tell_receipt(so_far)
+        if is_over:
             raise CallError(f"stored, and not delivered after {seconds:g}s; nvsx goes on trying", 1)
         time.sleep(LOOK_AGAIN)
 
@@ -273,6 +283,8 @@ def tell_receipt(deliveries: list[dict[str, Any]]) -> int:
             sys.stdout.write(f"would tell {each['target']}\n")
         elif each["state"] == "delivered":
             sys.stdout.write(f"{each.get('ref') or each['target']}\n")
+        elif each["state"] == "waiting":
+            sys.stderr.write(f"nvsx: {each['target']}: not delivered yet; nvsx goes on trying\n")
     if any(each["state"] != "given up" for each in deliveries):
         return 0
     why = "; ".join(f"{d['target']}: {d.get('reason') or 'given up'}" for d in deliveries)
