@@ -196,7 +196,7 @@ def _judge_overtaken(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgemen
     for delivery in chosen:
         message = delivery.message
         instead: tuple[Message, ...] = ()
-        if message.title not in bench.ledger.titles:
+        if not {message.title, _title_overtaken(message)} & bench.ledger.titles:
             instead = (_make_post_instead(message),)
         reason = "overtaken before it could be delivered; a post says it instead"
         judged.append(Drop(covers=(delivery.number,), reason=reason, instead=instead))
@@ -212,8 +212,14 @@ def _make_post_instead(message: Message) -> Message:
         to="",
         wanted="",
         by="nvsx",
+        title=_title_overtaken(message),
         text="\n".join(filter(None, (message.text, _tell_overtaken(message)))),
     )
+
+
+def _title_overtaken(message: Message) -> str:
+    """Read alone on a phone, after "gpu-7 is back", it must not look like a new fault."""
+    return f"no longer: {message.title}"
 
 
 def _tell_overtaken(message: Message) -> str:
@@ -315,12 +321,18 @@ def _judge_posts(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     held = _hold_late(bench, chosen)
     if held:
         return held
-    order = make_order(bench, chosen, "post")
     overtaken = [
         d.message
         for d in chosen
         if d.message.kind in ("page", "ticket") and _is_overtaken(bench, d)
     ]
+    chosen = [
+        replace(d, message=replace(d.message, title=_title_overtaken(d.message)))
+        if d.message in overtaken
+        else d
+        for d in chosen
+    ]
+    order = make_order(bench, chosen, "post")
     if overtaken:
         words = [order.text, *(_tell_overtaken(m) for m in overtaken)]
         order = replace(order, text="\n".join(filter(None, words)))
