@@ -272,7 +272,7 @@ class Pager:
 
     async def deliver(self, order: Order) -> Receipt:
         if self.broken:
-            raise DeliveryRefused("401 invalid key", "set another one")
+            raise DeliveryRefused(f"{self.name}: 401 invalid key", "set another one")
         self.orders.append(order)
         return Receipt(target=self.name, kind=self.kind, action=order.action, ref="r1")
 

@@ -502,6 +502,7 @@ def test_without_any_target_a_hooks_page_is_given_up_in_sight() -> None:
             "hook",
             "no target takes a page: name one in nvsx.yaml under notify.default.page",
         ),
-        ("dropped", "nvsx", "no target takes a resolve"),
+        ("dropped", "nvsx", "no target has a watch page of it"),
+        ("dropped", "nvsx", "no target has a people page of it"),
         ("dropped", "nvsx", "no target takes a post"),
     }

@@ -318,4 +318,5 @@ def _print_tested(each: notify_desk.Tested, home: Home) -> None:
     if each.problem:
         mark = "NOT REACHED" if not each.receipts else "NOT CLOSED"
         problem = home.masker.mask(": ".join(map(str.strip, each.problem.split("\n"))))
+        problem = problem.removeprefix(f"{each.target}: ")
         print(one_line(f"{each.target} ({each.kind}): {mark}: {problem}"), file=sys.stderr)

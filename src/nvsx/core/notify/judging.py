@@ -81,7 +81,9 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
         if message.is_would:
             reason = f"no target takes a {message.kind}, so nobody would be told"
             return Done(covers=number, reason=reason)
-        if message.by == "nvsx" or message.closes:
+        if message.closes:
+            return Drop(covers=number, reason=f"no target has a {_name_closed(message)} of it")
+        if message.by == "nvsx":
             return Drop(covers=number, reason=f"no target takes a {message.kind}")
         return GiveUp(
             covers=number,
@@ -91,6 +93,10 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
     if delivery.fallback and message.call in bench.ledger.paged:
         return Drop(covers=number, reason="a page of the list was delivered")
     return None
+
+
+def _name_closed(message: Message) -> str:
+    return "ticket" if message.closes == "ticket" else f"{message.closes} page"
 
 
 def _what_it_becomes(bench: JudgeBench, delivery: Delivery) -> str:
