@@ -10,16 +10,15 @@ import pytest
 from tests.fakes.vendors import OpsgenieStandIn, PagerDutyStandIn, SlackStandIn, refuses
 
 from nvsx.core.notify.order import Order, OrderAction
-from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
+from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused, MessageTarget
 from nvsx.notify.target_secrets import TargetSecret
-from nvsx.notify.targets.http_target import HttpTarget
 from nvsx.notify.targets.jira_target import Jira
 from nvsx.notify.targets.opsgenie_target import Opsgenie
 from nvsx.notify.targets.pagerduty_target import PagerDuty
 from nvsx.notify.targets.slack_target import SlackBot, SlackWebhook
 
 SECRET = TargetSecret("there", None, "KEY", Path(), {"KEY": "hunter2-hunter2"})
-TARGETS: dict[OrderAction, Callable[[str], HttpTarget]] = {
+TARGETS: dict[OrderAction, Callable[[str], MessageTarget]] = {
     "post": lambda url: SlackBot("there", SECRET, "#x", url),
     "open ticket": lambda url: Jira("there", url, user=None, token=SECRET, project="INFRA"),
     "open page": lambda url: Opsgenie("there", SECRET, url),

@@ -260,15 +260,15 @@ def wait_for_receipt(folder: str, digest: str, seconds: float) -> int:
     and 0, since somebody is told
     """
     ends, path = time.monotonic() + seconds, f"{folder}/{digest}.receipt.json"
-    so_far = None
     while True:
+        so_far = None
         with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:  # noqa: PTH123
             so_far = json.load(file)["deliveries"]
         is_over = time.monotonic() >= ends
-        if so_far is not None and all(each["state"] != "waiting" for each in so_far):
-            return tell_receipt(so_far)
-        if is_over and any(each["state"] == "delivered" for each in so_far or ()):
-            return tell_receipt(so_far)
+        if so_far is not None:
+            states = [each["state"] for each in so_far]
+            if "waiting" not in states or (is_over and "delivered" in states):
+                return tell_receipt(so_far)
         if is_over:
             raise CallError(f"stored, and not delivered after {seconds:g}s; nvsx goes on trying", 1)
         time.sleep(LOOK_AGAIN)

@@ -27,7 +27,7 @@ def understand_answers(calls: Calls[Target, P, T]) -> Calls[Target, P, T]:
     """
 
     @wraps(calls)
-    async def understanding(self: Target, *args: P.args, **named: P.kwargs) -> T:
+    async def understanding(self: Target, /, *args: P.args, **named: P.kwargs) -> T:
         try:
             return await calls(self, *args, **named)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
