@@ -13,8 +13,16 @@ from tests.commands.conftest import Command
 from tests.commands.test_incidents import keep, state_dir
 from tests.core.incident.test_stories import two_attempts
 
+from nvsx.core.notify.message import Message
 from nvsx.core.notify.order import Order, Receipt
-from nvsx.core.notify.outbox import Delivery, DeliveryChange, DeliveryState, OutboxFilter
+from nvsx.core.notify.outbox import (
+    Addressed,
+    AddressedTarget,
+    Delivery,
+    DeliveryChange,
+    DeliveryState,
+    OutboxFilter,
+)
 from nvsx.core.notify.spool_format import SpoolAbout
 from nvsx.core.notify.target_port import DeliveryRefused
 from nvsx.follow.processes import notify_call
@@ -39,6 +47,16 @@ def stored() -> Sequence[Delivery]:
             return await outbox_of(journal).deliveries(OutboxFilter(limit=None))
 
     return asyncio.run(read())
+
+
+def accept(addressed: Sequence[Addressed]) -> None:
+    """A run has stored these."""
+
+    async def do() -> None:
+        with closing(open_store(state_dir())) as journal:
+            await outbox_of(journal).accept(addressed, 1.0)
+
+    asyncio.run(do())
 
 
 def settle(number: int, state: DeliveryState, **fields: str) -> None:
@@ -84,6 +102,35 @@ def test_a_rehearsals_incident_tells_nobody_for_real(nvsx: Command) -> None:
     nvsx("notify", "page", "--incident", "n1", "--title", "x")
     (row,) = stored()
     assert row.message.is_would
+
+
+def test_a_person_tells_people_for_real_where_the_rehearsal_does(nvsx: Command) -> None:
+    """A run with --live-hooks has paged: what a person says of it leaves, too, with the mark."""
+    incident = keep(two_attempts(), sandbox=True)
+    hooks = Message(call="r/page/1", kind="page", incident=incident, rehearsal="sandbox", live=True)
+    accept([Addressed(message=hooks, targets=(AddressedTarget(name="pagerduty"),))])
+    nvsx("notify", "resolve", "--incident", "n1")
+    assert all(not row.message.is_would for row in stored())
+    assert {row.message.rehearsal for row in stored()} == {"sandbox"}
+
+
+def test_a_persons_words_are_plain(nvsx: Command) -> None:
+    """No control character, and no mark that turns the direction of writing, reaches a target."""
+    keep(two_attempts())
+    words = ["--title", "a\x1b[31mb", "--text", "one\n\u202etwo\x07"]
+    nvsx("notify", "page", "--incident", "n1", *words)
+    (row,) = stored()
+    assert (row.message.title, row.message.text) == ("a [31mb", "one\n two ")
+
+
+def test_a_person_is_told_of_a_target_that_does_not_exist(nvsx: Command) -> None:
+    """A slip of the keys must not wake the default's people: nothing is stored."""
+    keep(two_attempts())
+    said = nvsx("notify", "page", "--incident", "n1", "--title", "x", "--to", "pagerdty")
+    assert said.code == 2
+    assert "no target is called pagerdty" in said.err
+    assert "the targets: pagerduty" in said.err
+    assert not stored()
 
 
 def test_without_anybody_to_tell_it_does_not_end_with_zero(nvsx: Command) -> None:
@@ -135,6 +182,7 @@ def test_in_a_hook_the_whole_command_stores_as_the_light_one(
 ) -> None:
     """A hook that calls nvsx by a path of its own, also with global options in front."""
     monkeypatch.setenv("NVSX_NOTIFY_DIR", str(tmp_path))
+    (tmp_path / "about.json").write_text("{}")
     monkeypatch.setenv("NVSX_IDEMPOTENCY_KEY", "r-1.drain.hook")
     assert nvsx("notify", "post", "--title", "light").code == 0
     assert nvsx("--project", ".", "notify", "post", "--title", "whole").code == 0
@@ -176,6 +224,21 @@ def test_the_list_of_what_is_open_has_pages_and_what_waits(nvsx: Command) -> Non
     assert [w["message"]["title"] for w in told["waiting"]] == ["again"]
 
 
+@pytest.mark.parametrize(("state", "waits"), [("delivered", 0), ("given up", 1)])
+def test_a_fallback_waits_only_while_no_page_has_arrived(
+    nvsx: Command, state: DeliveryState, waits: int
+) -> None:
+    """It stands by for two minutes; once the page is there it is nothing that waits."""
+    incident = keep(two_attempts())
+    page = Message(call="r/page/1", kind="page", title="XID 79", incident=incident)
+    fallback = AddressedTarget(name="dc", kind="pagerduty", fallback=True, after=120.0)
+    accept([Addressed(message=page, targets=(AddressedTarget(name="oncall"), fallback))])
+    assert "stands by" in nvsx("notify", "list").out
+    settle(1, state)
+    told = json.loads(nvsx("notify", "list", "--open", "n1", "-o", "json").out)
+    assert len(told["waiting"]) == waits
+
+
 def test_the_list_takes_in_what_a_dead_run_left(nvsx: Command) -> None:
     """A hook's call in the spool of a run whose nvsx was killed is stored and shown."""
     incident = keep(two_attempts())
@@ -209,7 +272,7 @@ class Pager:
 
     async def deliver(self, order: Order) -> Receipt:
         if self.broken:
-            raise DeliveryRefused("401 invalid key", "set another one")
+            raise DeliveryRefused(f"{self.name}: 401 invalid key", "set another one")
         self.orders.append(order)
         return Receipt(target=self.name, kind=self.kind, action=order.action, ref="r1")
 
@@ -242,8 +305,21 @@ def test_a_test_sends_one_marked_message_and_closes_what_it_opened(
     assert [o.action for o in target.orders] == actions
     assert all(o.title.startswith("[TEST]") for o in target.orders)
     assert len({o.key for o in target.orders}) == 1
+    assert len({o.identity for o in target.orders}) == len(actions)
     assert said.out.splitlines() == [f"there ({kind}): {action} · r1" for action in actions]
     assert target.closed
+
+
+def test_each_test_is_a_message_of_its_own(nvsx: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that passes over what it knows must not pass over the second test."""
+    target = Pager("there", "webhook")
+    monkeypatch.setattr(
+        "nvsx.commands.notify.notify_command.make_targets", lambda *_: {"there": target}
+    )
+    nvsx("notify", "test")
+    nvsx("notify", "test")
+    first, second = target.orders
+    assert first.identity != second.identity
 
 
 def test_a_target_that_refuses_the_test_is_named_with_the_vendors_reason(

@@ -48,6 +48,7 @@ def test_nothing_of_a_page_is_ever_run(project: Project, page: Path, tmp_path: P
     assert project.nvsx("convert", page, "--offline", "--yes", "--name", "page") == 0
     tools = tmp_path / "tools"
     tools.mkdir()
+    (tools / "about.json").write_text("{}")
     for name in ("curl", "kubectl", "rm", "reboot", "base64", "ssh", "sudo"):
         (tools / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/ran\n")
         (tools / name).chmod(0o755)

@@ -25,10 +25,10 @@ from nvsx.core.notify.outbox import (
     DeliveryChange,
     OutboxFilter,
 )
-from nvsx.core.notify.spool_format import CallReceipt, SpoolAbout
+from nvsx.core.notify.spool_format import CallReceipt, SpoolAbout, call_hash
 from nvsx.core.notify.spool_port import AskedMessage, MessageSink
 from nvsx.follow.processes import notify_call
-from nvsx.notify.spool import RunSpool, answer_settled, take_in_left_spools
+from nvsx.notify.spool import RunSpool, answer_settled, answer_waiting, take_in_left_spools
 from nvsx.store import open_store, outbox_of
 
 KEY = "r-1.quarantine.hook"
@@ -224,6 +224,29 @@ async def test_a_wait_that_ends_without_a_receipt_says_so(desk: Desk) -> None:
     with pytest.raises(notify_call.CallError, match=r"stored, and not delivered after 0s") as no:
         call(desk.folder, "post", "--title", "a", "--wait=0")
     assert no.value.code == 1
+
+
+def test_a_wait_that_ends_is_well_when_somebody_was_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One target has it, another hangs: its reference and 0, not "not delivered". Where none has
+    it yet, 1."""
+    message = Message(call="c", kind="page")
+    ref = Receipt(target="oncall", kind="pagerduty", action="open page", ref="k/watch")
+    there = Delivery(
+        number=1, target="oncall", kind="", message=message, state="delivered", receipt=ref
+    )
+    hangs = Delivery(number=2, target="audit", kind="", message=message)
+    digest = call_hash("c")
+    (tmp_path / f"{digest}.wait").touch()
+    answer_waiting(tmp_path, "c", (hangs,))
+    with pytest.raises(notify_call.CallError, match="not delivered"):
+        notify_call.wait_for_receipt(str(tmp_path), digest, 0)
+    answer_waiting(tmp_path, "c", (there, hangs))
+    assert notify_call.wait_for_receipt(str(tmp_path), digest, 0) == 0
+    said = capsys.readouterr()
+    assert said.out == "k/watch\n"
+    assert "audit: not delivered yet" in said.err
 
 
 async def test_a_message_that_was_given_up_is_told_with_the_reason(desk: Desk) -> None:

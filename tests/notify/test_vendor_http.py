@@ -51,6 +51,7 @@ def test_retry_after_is_read_as_seconds_or_date_within_bounds(
         ("invalid_payload", "invalid_payload"),
         ("<html><body>502 Bad Gateway</body></html>", ""),
         ("[1, 2]", "[1, 2]"),
+        ("[" * 100_000, "[" * 299 + "…"),
         ("", ""),
     ],
 )  # fmt: skip

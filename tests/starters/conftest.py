@@ -65,4 +65,5 @@ def hook(tmp_path: Path) -> Hook:
     """Hooks of one run, with a spool."""
     made = Hook(tmp_path / "spool", install_nvsx(tmp_path))
     made.folder.mkdir()
+    (made.folder / "about.json").write_text("{}")
     return made

@@ -188,3 +188,12 @@ def test_a_storm_says_how_many_are_left() -> None:
     assert tell_storm_headline(ended).endswith("over: all are back or closed")
     rows = dict(make_facts(Subject(subject="s", storm=storm), "node", NOON).rows)
     assert rows == {"First": "n1", "Need people": "n2", "Nodes": "n1, n2, n3"}
+
+
+def test_a_command_to_copy_is_not_what_a_phone_says_is_wanted() -> None:
+    """The cause is; the command stands in the row below."""
+    asked = quarantined().at(300, repairs=(failed("e1", "timeout"),)).incident
+    cause = replace(asked.cause, remedy="kubectl logs deploy/x | grep gpu-1", text="it has failed")
+    facts = make_facts(Subject(subject="i-7", incident=replace(asked, cause=cause)), "full", NOON)
+    assert facts.headline == "gpu-1: SysLogsXIDError 79 · needs people: it has failed"
+    assert ("Remedy", "kubectl logs deploy/x | grep gpu-1") in facts.rows

@@ -116,8 +116,12 @@ def test_an_open_page_gets_a_note_and_everybody_a_post() -> None:
     assert (send.order.action, send.order.key, send.order.ref) == ("note page", "old-key", "ref-1")
     [post] = send.beside
     assert (post.call, post.kind, post.broadcast, post.title, post.text) == (
-        "c/2/note", "post", True, "t2", "more"
-    )  # fmt: skip
+        "c/2/note",
+        "post",
+        True,
+        "t2",
+        "more",
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,21 +187,25 @@ def test_a_page_of_an_incident_that_is_over_is_a_post_instead() -> None:
     [drop] = judged(over(), delivery(1, text="x", to="oncall"))
     assert isinstance(drop, Drop)
     [post] = drop.instead
-    assert (post.call, post.kind, post.to, post.text) == (
+    assert (post.call, post.kind, post.to, post.title, post.text) == (
         "c/1/instead",
         "post",
         "",
+        "no longer: t1",
         "x\n(page of 12:00Z: what it called for was over before it could be delivered)",
     )
     order = sent(*judged(over(), delivery(1), traits=GPU_OPS)).order
-    assert (order.action, order.text) == (
-        "post", "(page of 12:00Z: what it called for was over before it could be delivered)"
-    )  # fmt: skip
+    assert (order.action, order.title, order.text) == (
+        "post",
+        "no longer: t1",
+        "(page of 12:00Z: what it called for was over before it could be delivered)",
+    )
 
 
-def test_what_a_post_has_said_already_is_not_said_instead() -> None:
-    """The hook posted under the same title."""
-    ledger = fold_ledger([told(1, "post", target="gpu-ops", title="t2")])
+@pytest.mark.parametrize("title", ["t2", "no longer: t2"])
+def test_what_a_post_has_said_already_is_not_said_instead(title: str) -> None:
+    """The hook posted under the same title, or it was said of another page of that title."""
+    ledger = fold_ledger([told(1, "post", target="gpu-ops", title=title)])
     [drop] = judged(over(), delivery(2), ledger=ledger)
     assert isinstance(drop, Drop)
     assert drop.instead == ()
@@ -290,8 +298,10 @@ def test_a_ticket_is_opened_once_and_commented_then() -> None:
     state = at_work()
     first = sent(*judged(state, delivery(1, "ticket", fields={"a": "1"}), traits=TICKETS)).order
     assert (first.action, first.key, first.fields) == (
-        "open ticket", f"nvsx-{state.key}", {"a": "1"}
-    )  # fmt: skip
+        "open ticket",
+        f"nvsx-{state.key}",
+        {"a": "1"},
+    )
     ledger = fold_ledger([told(1, "open ticket", target="tickets")])
     second = sent(*judged(state, delivery(2, "ticket"), traits=TICKETS, ledger=ledger)).order
     assert (second.action, second.ref, second.key) == ("comment ticket", "ref-1", "k")
@@ -447,12 +457,15 @@ def test_a_hooks_resolve_is_a_claim_withdrawn() -> None:
     assert isinstance(done, Done)
     [change] = settle_unsent(done)
     assert (change.state, change.reason) == (
-        "delivered", "claim withdrawn; nvsx closes when it is over"
-    )  # fmt: skip
+        "delivered",
+        "claim withdrawn; nvsx closes when it is over",
+    )
     words = judged(over(), delivery(1, "resolve", title="", text="jobs run\nagain"), traits=GPU_OPS)
     assert (sent(*words).order.action, sent(*words).order.title, sent(*words).order.text) == (
-        "post", "jobs run", "again"
-    )  # fmt: skip
+        "post",
+        "jobs run",
+        "again",
+    )
 
 
 def test_what_a_cut_try_may_have_opened_is_closed_too() -> None:
@@ -512,8 +525,11 @@ def test_a_resolve_with_another_key_is_an_orphan() -> None:
     )
     [thing] = list_open_things(ledger)
     assert (thing.target, thing.what, thing.account, thing.orphan) == (
-        "oncall", "watch page", "…a", True
-    )  # fmt: skip
+        "oncall",
+        "watch page",
+        "…a",
+        True,
+    )
     own = fold_ledger([told(1, "open page", "watch", "…a"), told(2, "close page", "watch", "…a")])
     assert list_open_things(own) == ()
 
@@ -573,11 +589,18 @@ def test_a_delivered_order_is_written_down_for_all_that_it_covers() -> None:
     receipt = Receipt(target="oncall", kind="pagerduty", action="open page", ref="r")
     first, second = settle_sent(send, receipt)
     assert (first.state, first.role, first.key, first.tried, first.merged_into) == (
-        "delivered", "watch", send.order.key, True, 0
-    )  # fmt: skip
+        "delivered",
+        "watch",
+        send.order.key,
+        True,
+        0,
+    )
     assert (second.number, second.state, second.tried, second.merged_into) == (
-        2, "delivered", False, 1
-    )  # fmt: skip
+        2,
+        "delivered",
+        False,
+        1,
+    )
 
 
 def test_identities_differ_between_deliveries_and_not_between_tries() -> None:
@@ -588,6 +611,20 @@ def test_identities_differ_between_deliveries_and_not_between_tries() -> None:
     assert mine == again
     assert mine != other
     assert mine != sent(*judged(at_work(), delivery(2))).order.identity
+
+
+def test_what_a_rehearsal_would_close_stays_open_where_it_was_opened_for_real() -> None:
+    """A drill of --live-hooks paged and made a ticket; what was only shown afterwards closes
+    neither."""
+    real = [told(1, "open page", "watch"), told(2, "open ticket", target="tickets")]
+    shown = [
+        replace(told(3, "close page", "watch"), state="would"),
+        replace(told(4, "close ticket", target="tickets"), state="would"),
+    ]
+    still = list_open_things(fold_ledger([*real, *shown]))
+    assert [(o.target, o.what) for o in still] == [("oncall", "watch page"), ("tickets", "ticket")]
+    rehearsed = [replace(d, state="would") for d in (*real, *shown)]
+    assert not list_open_things(fold_ledger(rehearsed))
 
 
 def test_a_reply_in_a_thread_does_not_repeat_what_the_thread_says() -> None:

@@ -445,7 +445,7 @@ def test_the_pager_is_down_until_after_the_recovery() -> None:
     assert told.house.woken() == []
     assert told.house.read() == [
         "12:01Z gpu-ops post: gpu-1 is back: SysLogsXIDError 79, recovered at 12:00Z after 50s",
-        "12:01Z gpu-ops post: gpu-1 fell off the bus",
+        "12:01Z gpu-ops post: no longer: gpu-1 fell off the bus",
     ]
     assert told.house.sent[1][1].text == (
         "(page of 12:00Z: what it called for was over before it could be delivered)"
@@ -485,7 +485,7 @@ def test_people_that_are_no_longer_needed_are_not_woken() -> None:
     page = "gpu-1: people are needed: RebootNode maintenance-e1: it ended with a timeout"
     assert told.house.read()[2:] == [
         "12:26Z gpu-ops post: gpu-1: attempt 2 has begun: RebootNode maintenance-e1",
-        f"12:26Z gpu-ops post: {page}",
+        f"12:26Z gpu-ops post: no longer: {page}",
     ]
 
 
@@ -502,6 +502,7 @@ def test_without_any_target_a_hooks_page_is_given_up_in_sight() -> None:
             "hook",
             "no target takes a page: name one in nvsx.yaml under notify.default.page",
         ),
-        ("dropped", "nvsx", "no target takes a resolve"),
+        ("dropped", "nvsx", "no target has a watch page of it"),
+        ("dropped", "nvsx", "no target has a people page of it"),
         ("dropped", "nvsx", "no target takes a post"),
     }

@@ -43,6 +43,27 @@ OF: dict[str, Any] = {"number": 1, "target": "oncall", "kind": "pagerduty", "acc
             '12:00Z oncall (pagerduty): posted: "t" · https://x · possibly twice',
             False,
         ),
+        (
+            {"fallback": True, "due": NOON + 120},
+            (
+                "12:00Z oncall (pagerduty), the fallback: stands by, told at 12:02Z unless a page "
+                'has arrived: "t"'
+            ),
+            False,
+        ),
+        (
+            {"tries": 1, "reason": "oncall: 10.0.0.1 did not answer", "due": NOON},
+            (
+                "12:00Z oncall (pagerduty): page not delivered yet (try 1, again 12:00Z): "
+                '10.0.0.1 did not answer: "t"'
+            ),
+            True,
+        ),
+        (
+            {"target": NOBODY, "state": "delivered", "reason": "claim withdrawn"},
+            '12:00Z claim withdrawn: "t"',
+            False,
+        ),
         ({}, '12:00Z oncall (pagerduty): page not delivered yet: "t"', False),
         (
             {"tries": 3, "reason": "503", "due": NOON + 120},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tests.patience import patience
 
 import nvsx
-from nvsx.core.notify.spool_format import SpooledCall
+from nvsx.core.notify.spool_format import ABOUT, SpooledCall
 from nvsx.core.ports import ProcessIdentity, Script
 from nvsx.follow.processes.local_scripts import LocalScripts
 from nvsx.follow.processes.nvsx_on_path import find_whole_nvsx, install_nvsx
@@ -27,6 +28,7 @@ def spool(tmp_path: Path) -> Path:
     """A run's spool folder, as its owner prepares it."""
     folder = tmp_path / "spool"
     folder.mkdir(mode=0o700)
+    (folder / ABOUT).write_text("{}")  # the owner's word
     return folder
 
 
@@ -113,15 +115,35 @@ def test_a_wrong_call_is_one_clear_line(
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not list(spool.iterdir())
+    assert [path.name for path in spool.iterdir()] == [ABOUT]
 
 
 def test_a_call_after_the_runs_end_does_not_return_zero(tmp_path: Path, spool: Path) -> None:
     """Its spool is gone: nobody would be told, and it says so."""
-    spool.rmdir()
+    shutil.rmtree(spool)
     done = nvsx_of_hook(tmp_path, spool, "notify", "post", "--title", "x")
     assert done.returncode == 1
     assert "nobody is told" in done.stderr
+
+
+def test_a_folder_that_is_no_runs_takes_no_call(tmp_path: Path, spool: Path) -> None:
+    """Where no owner has left its word nobody would ever look: not 0, and nothing is written."""
+    (spool / ABOUT).unlink()
+    done = nvsx_of_hook(tmp_path, spool, "notify", "page", "--title", "x")
+    assert done.returncode == 1
+    assert "is no folder of a run" in done.stderr
+    assert not list(spool.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("", "error"), (" ", "error"), ("CRITICAL", "critical"), ("Error", "error")]
+)
+def test_a_severity_may_be_empty_or_in_capitals(
+    tmp_path: Path, spool: Path, given: str, kept: str
+) -> None:
+    """A variable that was empty at 3 a.m. is no reason to wake nobody."""
+    nvsx_of_hook(tmp_path, spool, "notify", "page", "--title", "x", "--severity", given)
+    assert read_only_call(spool).severity == kept
 
 
 def test_all_else_is_the_whole_nvsx(tmp_path: Path) -> None:

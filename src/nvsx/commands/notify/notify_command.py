@@ -166,11 +166,14 @@ def _tell_people(
 async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
     async with open_incident_desk(home) as desk:
         row = await desk.find(incident)
+    notify_desk.refuse_unknown_target(choose_notify_settings(home.settings, home.env), asked.to)
     with closing(open_store(home.state_dir)) as journal:
+        outbox = outbox_of(journal)
+        live = await notify_desk.tells_people(outbox, row)
         rows = await notify_desk.tell_and_see(
             open_message_desk(home, journal),
-            outbox_of(journal),
-            notify_desk.make_persons_message(row, asked, home.masker.mask),
+            outbox,
+            notify_desk.make_persons_message(row, asked, home.masker.mask, live=live),
             lambda: open_telling(home, journal, SystemClock()),
             SECONDS if asked.wait is None else asked.wait,
         )
@@ -181,9 +184,11 @@ async def _tell_of_incident(home: Home, asked: Asked, incident: str) -> int:
             f"nobody is told: no target takes a {asked.kind}",
             f"name one in nvsx.yaml under notify.default.{asked.kind}, or with --to",
         )
-    for delivery in (d for d in rows if d.target != NOBODY):
-        typer.echo(tell_delivery(delivery))
-    if any(d.is_open and d.target != NOBODY for d in rows):
+    waiting = notify_desk.leave_out_standing_by(rows)
+    for delivery in rows:
+        if delivery.target != NOBODY and (delivery in waiting or not delivery.is_open):
+            typer.echo(tell_delivery(delivery))
+    if any(d.target != NOBODY for d in waiting):
         typer.echo(
             "stored; it goes out as soon as an nvsx of this state folder delivers: `nvsx serve`, "
             "or the next run",
@@ -313,4 +318,5 @@ def _print_tested(each: notify_desk.Tested, home: Home) -> None:
     if each.problem:
         mark = "NOT REACHED" if not each.receipts else "NOT CLOSED"
         problem = home.masker.mask(": ".join(map(str.strip, each.problem.split("\n"))))
+        problem = problem.removeprefix(f"{each.target}: ")
         print(one_line(f"{each.target} ({each.kind}): {mark}: {problem}"), file=sys.stderr)

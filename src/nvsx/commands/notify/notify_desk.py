@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from nvsx.commands.author import who
 from nvsx.commands.incidents_desk import IncidentDesk
+from nvsx.core import plain_text
 from nvsx.core.errors import UsageError
 from nvsx.core.incident.incident_store import IncidentRow
 from nvsx.core.notify.message import Message
+from nvsx.core.notify.notify_settings import NotifySettings
 from nvsx.core.notify.order import Order, OrderAction, Receipt
 from nvsx.core.notify.order_making import TAKES
 from nvsx.core.notify.outbox import NOBODY, Delivery, Outbox, OutboxFilter
@@ -33,26 +35,43 @@ Deliver = Callable[[], AbstractAsyncContextManager[object]]
 """Delivers what is due for as long as it is open."""
 
 
-def make_persons_message(row: IncidentRow, asked: Asked, mask: Callable[[str], str]) -> Message:
-    """What a person asks to be told of an incident. A rehearsal's stays inside."""
+def make_persons_message(
+    row: IncidentRow, asked: Asked, mask: Callable[[str], str], *, live: bool = False
+) -> Message:
+    """What a person asks to be told of an incident, its words plain and masked. A rehearsal's stays
+    inside, unless it tells people anyway (`live`)."""
     author = who()
+
+    def clean(text: str) -> str:
+        return mask(plain_text.lines(text))
+
     key = asked.key or secrets.token_hex(6)
     return Message(
         call=f"person/{row.incident}/{key}",
         kind=asked.kind,  # type: ignore[arg-type]
-        title=mask(" ".join(asked.title.split())),
-        text=mask(asked.text),
+        title=clean(" ".join(asked.title.split())),
+        text=clean(asked.text),
         severity=asked.severity,  # type: ignore[arg-type]
         to=asked.to,
-        fields={mask(name): mask(value) for name, value in asked.fields.items()},
+        fields={clean(name): clean(value) for name, value in asked.fields.items()},
         by="person",
         author=author,
         incident=row.incident,
         node=row.node,
         broadcast=asked.kind == "post",
         rehearsal="sandbox" if row.sandbox else "drill" if row.drill else "",
+        live=live,
         asked=time.time(),
     )
+
+
+async def tells_people(outbox: Outbox, row: IncidentRow) -> bool:
+    """Whether a rehearsal tells people for real: its run or daemon was started so (--live-hooks).
+
+    12:00 a drill with --live-hooks pages · 12:05 a person resolves: the page is closed for real
+    """
+    told = await outbox.deliveries(OutboxFilter(incident=row.incident, limit=None))
+    return any(d.message.live for d in told)
 
 
 async def tell_and_see(
@@ -96,6 +115,12 @@ async def list_told(outbox: Outbox, row: IncidentRow | None, limit: int) -> Sequ
     return await outbox.deliveries(OutboxFilter(incident=incident, limit=limit))
 
 
+def leave_out_standing_by(rows: Sequence[Delivery]) -> list[Delivery]:
+    """Those that wait. A fallback does not, once a page of its list has arrived: it is not told."""
+    arrived = {d.message.call for d in rows if d.has_arrived and not d.fallback}
+    return [d for d in rows if d.is_open and not (d.fallback and d.message.call in arrived)]
+
+
 class StillOpen(NamedTuple):
     """A page or ticket that is open at a target, with the incident that it is of."""
 
@@ -117,8 +142,8 @@ async def list_still_open(
             StillOpen(subject, thing, is_over) for thing in list_open_things(fold_ledger(rows))
         ]
     incident = row.incident if row is not None else ""
-    waiting = await outbox.deliveries(OutboxFilter(incident=incident, only_open=True, limit=None))
-    return found, list(waiting)
+    rows = await outbox.deliveries(OutboxFilter(incident=incident, limit=None))
+    return found, leave_out_standing_by([d for d in rows if d.is_open or d.message.kind == "page"])
 
 
 async def _is_over(desk: IncidentDesk, subject: str) -> bool:
@@ -140,11 +165,22 @@ class Tested(NamedTuple):
     problem: str = ""
 
 
+def refuse_unknown_target(settings: NotifySettings, wanted: str) -> None:
+    """A person at a terminal can write it again, where a hook's message goes to the default: the
+    wrong people would be woken for a slip of the keys. Raises UsageError."""
+    if wanted and wanted not in settings.targets:
+        _refuse_target(wanted, settings.targets)
+
+
+def _refuse_target(wanted: str, targets: Iterable[str]) -> NoReturn:
+    known = ", ".join(sorted(targets)) or "none is set up"
+    raise UsageError(f"no target is called {wanted}", f"the targets: {known}")
+
+
 def choose_targets(targets: dict[str, MessageTarget], wanted: str) -> list[MessageTarget]:
     """The one that is named, or all. Raises UsageError."""
     if wanted and wanted not in targets:
-        known = ", ".join(sorted(targets)) or "none is set up"
-        raise UsageError(f"no target is called {wanted}", f"the targets: {known}")
+        _refuse_target(wanted, targets)
     if not targets:
         raise UsageError(
             "no target is set up, so nobody can be told",
@@ -156,14 +192,15 @@ def choose_targets(targets: dict[str, MessageTarget], wanted: str) -> list[Messa
 async def send_test(target: MessageTarget) -> Tested:
     """Send one message that is marked as a test, as the target's own kind takes it; what it
     opened is closed again."""
-    key, receipts = f"nvsx/test/{secrets.token_hex(6)}", list[Receipt]()
+    test, receipts = secrets.token_hex(6), list[Receipt]()
     try:
-        for action in _choose_actions(target.kind):
+        for number, action in enumerate(_choose_actions(target.kind)):
             before = receipts[-1] if receipts else None
             order = Order(
                 delivery=0,
+                identity=f"nvsx-test-{test}-{number}",
                 action=action,
-                key=key,
+                key=f"nvsx/test/{test}",
                 ref=before.ref if before else "",
                 title="[TEST] nvsx notify test",
                 text=f"{who()} tries whether nvsx can reach people here. Nothing is wrong.",

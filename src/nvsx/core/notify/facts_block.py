@@ -100,6 +100,8 @@ def _tell_state(incident: IncidentState, *, full: bool) -> str:
         wanted = tell_remedy(incident, full=full) or tell_cause(incident, full=full)
         # The first thing to do; commands to copy are in the row.
         wanted = wanted.partition("; ")[0]
+        if wanted.startswith("kubectl "):  # to be copied from the row; here it tells nothing
+            wanted = tell_cause(incident, full=full) or wanted
         return f"needs people: {wanted}" if wanted else "needs people"
     if state == "observing":
         return "observing, nothing wanted of you now"

@@ -81,7 +81,9 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
         if message.is_would:
             reason = f"no target takes a {message.kind}, so nobody would be told"
             return Done(covers=number, reason=reason)
-        if message.by == "nvsx" or message.closes:
+        if message.closes:
+            return Drop(covers=number, reason=f"no target has a {_name_closed(message)} of it")
+        if message.by == "nvsx":
             return Drop(covers=number, reason=f"no target takes a {message.kind}")
         return GiveUp(
             covers=number,
@@ -91,6 +93,10 @@ def _judge_without_sending(bench: JudgeBench, delivery: Delivery) -> Judgement |
     if delivery.fallback and message.call in bench.ledger.paged:
         return Drop(covers=number, reason="a page of the list was delivered")
     return None
+
+
+def _name_closed(message: Message) -> str:
+    return "ticket" if message.closes == "ticket" else f"{message.closes} page"
 
 
 def _what_it_becomes(bench: JudgeBench, delivery: Delivery) -> str:
@@ -196,7 +202,7 @@ def _judge_overtaken(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgemen
     for delivery in chosen:
         message = delivery.message
         instead: tuple[Message, ...] = ()
-        if message.title not in bench.ledger.titles:
+        if not {message.title, _title_overtaken(message)} & bench.ledger.titles:
             instead = (_make_post_instead(message),)
         reason = "overtaken before it could be delivered; a post says it instead"
         judged.append(Drop(covers=(delivery.number,), reason=reason, instead=instead))
@@ -212,8 +218,14 @@ def _make_post_instead(message: Message) -> Message:
         to="",
         wanted="",
         by="nvsx",
+        title=_title_overtaken(message),
         text="\n".join(filter(None, (message.text, _tell_overtaken(message)))),
     )
+
+
+def _title_overtaken(message: Message) -> str:
+    """Read alone on a phone, after "gpu-7 is back", it must not look like a new fault."""
+    return f"no longer: {message.title}"
 
 
 def _tell_overtaken(message: Message) -> str:
@@ -315,12 +327,18 @@ def _judge_posts(bench: JudgeBench, chosen: list[Delivery]) -> list[Judgement]:
     held = _hold_late(bench, chosen)
     if held:
         return held
-    order = make_order(bench, chosen, "post")
     overtaken = [
         d.message
         for d in chosen
         if d.message.kind in ("page", "ticket") and _is_overtaken(bench, d)
     ]
+    chosen = [
+        replace(d, message=replace(d.message, title=_title_overtaken(d.message)))
+        if d.message in overtaken
+        else d
+        for d in chosen
+    ]
+    order = make_order(bench, chosen, "post")
     if overtaken:
         words = [order.text, *(_tell_overtaken(m) for m in overtaken)]
         order = replace(order, text="\n".join(filter(None, words)))

@@ -65,6 +65,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         return self.state == "waiting"
 
+    @property
+    def has_arrived(self) -> bool:
+        return self.state in ("delivered", "would")
+
 
 NOBODY = ""
 """The target of a delivery that has none, so that a message nobody takes ends somewhere, too."""

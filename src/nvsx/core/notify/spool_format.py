@@ -5,7 +5,7 @@
     claims/<start>.<place>        which places among a hook's calls are taken, one for each start
     bell                          a FIFO: whoever stored a call rings it
     <call hash>.wait              somebody waits for the receipt of this call
-    <call hash>.receipt.json      what became of it
+    <call hash>.receipt.json      what became of it so far, at each target
 
 `follow.processes.notify_call` writes the calls. It imports nothing of nvsx, so it has these names
 once more; a test holds the two together.
@@ -127,15 +127,17 @@ def message_of_call(spooled: SpooledCall, about: SpoolAbout, mask: Callable[[str
 
 
 def receipt_of_call(call: str, deliveries: tuple[Delivery, ...]) -> CallReceipt | None:
-    """The receipt of a call; None while one of its deliveries is still under way.
+    """What has become of a call so far; None while nothing of it is settled.
 
-    A fallback that waits for the page to fail is not waited for once the page has arrived.
+    The pager has it, the audit is down: a line "delivered" and one "waiting"; who waits for the
+    receipt goes on until none is waiting, and knows at the end of its patience that somebody is
+    told. A fallback that waits for the page to fail is not waited for once the page has arrived.
     """
-    arrived = any(d.state in ("delivered", "would") for d in deliveries)
+    arrived = any(d.has_arrived for d in deliveries)
     counted = [
         d for d in deliveries if d.target != NOBODY and not (d.fallback and arrived and d.is_open)
     ]
-    if any(d.is_open for d in counted):
+    if counted and all(d.is_open for d in counted):
         return None
     return CallReceipt(call=call, deliveries=tuple(map(_make_line, counted)))
 

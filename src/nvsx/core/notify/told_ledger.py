@@ -175,8 +175,14 @@ def highest_severity(severities: Iterable[Severity]) -> Severity:
 
 
 def _in_order_of_telling(deliveries: Iterable[Delivery]) -> list[Delivery]:
-    """What was merged into another was not told by itself."""
+    """What was merged into another was not told by itself.
+
+    The hooks of a drill page for real (--live-hooks), a later process only shows what it would
+    tell: a close that was not sent closes nothing. Where nothing was sent, all is a rehearsal.
+    """
     told = [d for d in deliveries if d.state in ("delivered", "would") and not d.merged_into]
+    if any(d.state == "delivered" and d.action for d in told):
+        told = [d for d in told if d.state == "delivered"]
     return sorted(told, key=lambda d: (d.settled or 0.0, d.number))
 
 

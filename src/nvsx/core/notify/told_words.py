@@ -30,6 +30,8 @@ def tell_delivery(delivery: Delivery) -> str:
     what = tell_what(delivery)
     if delivery.state == "would":
         return one_line(f"would tell {who}: {what}")
+    if delivery.target == NOBODY and delivery.state == "delivered":
+        return one_line(f"{tell_minute(at)} {what}")  # a claim that was withdrawn: no matter
     return one_line(f"{tell_minute(at)} {who}: {what}{_tell_receipt(delivery)}")
 
 
@@ -38,6 +40,8 @@ def tell_outcome(delivery: Delivery) -> str:
     who, what = _tell_target(delivery), tell_what(delivery)
     if delivery.state == "would":
         return one_line(f"would tell {who}: {what}")
+    if delivery.target == NOBODY and delivery.state == "delivered":
+        return one_line(what)
     verb = "told " if delivery.state == "delivered" else ""
     return one_line(f"{verb}{who}: {what}{_tell_receipt(delivery)}")
 
@@ -45,22 +49,26 @@ def tell_outcome(delivery: Delivery) -> str:
 def tell_what(delivery: Delivery) -> str:
     """What was done, or why not, with the message's title."""
     message = delivery.message
+    reason = delivery.reason.removeprefix(f"{delivery.target}: ")  # whose it is stands there
     title = message.title or message.text.strip().partition("\n")[0]
     words = f': "{title}"' if title else ""
     if delivery.merged_into:
         return f"said together with others (see {delivery.merged_into}){words}"
     if delivery.state in ("delivered", "would") and delivery.action:
-        return _DONE[delivery.action] + words
+        role = f"{delivery.role} " if delivery.action == "close page" else ""
+        return role + _DONE[delivery.action] + words
     if delivery.state == "delivered":
-        return f"{delivery.reason}{words}"
+        return f"{reason}{words}"
     if delivery.state == "dropped":
-        return f"{message.kind} not sent, {delivery.reason}{words}"
+        return f"{message.kind} not sent, {reason}{words}"
     if delivery.state == "given up":
-        return f"{message.kind} NOT DELIVERED, given up: {delivery.reason}{words}"
+        return f"{message.kind} NOT DELIVERED, given up: {reason}{words}"
+    if delivery.fallback and not delivery.tries:
+        return f"stands by, told at {tell_minute(delivery.due)} unless a page has arrived{words}"
     again = f", again {tell_minute(delivery.due)}" if delivery.tries else ""
     tries = f" (try {delivery.tries}{again})" if delivery.tries else ""
-    reason = f": {delivery.reason}" if delivery.reason else ""
-    return f"{message.kind} not delivered yet{tries}{reason}{words}"
+    why = f": {reason}" if reason else ""
+    return f"{message.kind} not delivered yet{tries}{why}{words}"
 
 
 def is_failing(delivery: Delivery) -> bool:

@@ -59,7 +59,8 @@ class Asked:
         given = dict(options)
         if kind != "resolve" and "--title" not in given:
             raise CallError(f"notify {kind} needs --title: the few words people read first")
-        severity = given.get("--severity", "error")
+        # Empty is a variable that was empty at 3 a.m., and no reason to wake nobody.
+        severity = given.get("--severity", "").strip().lower() or "error"
         if severity not in SEVERITIES:
             raise CallError(f"--severity is {', '.join(SEVERITIES[:-1])} or {SEVERITIES[-1]}")
         if "--key" in given and not given["--key"].strip():
@@ -143,8 +144,10 @@ def to_plain(text: str, kept: int) -> str:
 def store_call(asked: Asked, environ: Mapping[str, str]) -> int:
     """Put the call into the run's spool, flushed, and ring. Raises CallError."""
     folder = environ.get("NVSX_NOTIFY_DIR", "")
-    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib would cost a third of the whole call
-        why = f"{folder} is gone: the run has ended" if folder else "NVSX_NOTIFY_DIR is not set"
+    # Where nobody has said whose it is, nobody would ever take a call from.
+    if not os.path.isfile(f"{folder}/about.json"):  # noqa: PTH113 - pathlib costs a third of it all
+        why = f"{folder} is no folder of a run, or the run has ended" if folder else ""
+        why = why or "NVSX_NOTIFY_DIR is not set"
         raise CallError(f"nobody is told: {why}", 1)
     try:
         call, claim = claim_place(folder, asked, environ)
@@ -251,12 +254,22 @@ def ring(folder: str) -> None:
 
 
 def wait_for_receipt(folder: str, digest: str, seconds: float) -> int:
-    """Wait for what became of the call and print its references. Raises CallError."""
+    """Wait for what became of the call and print its references. Raises CallError.
+
+    12:00:01 the pager has it, the audit hangs · 12:00:20 the wait is over: the pager's reference,
+    and 0, since somebody is told
+    """
     ends, path = time.monotonic() + seconds, f"{folder}/{digest}.receipt.json"
     while True:
+        so_far = None
         with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:  # noqa: PTH123
-            return tell_receipt(json.load(file)["deliveries"])
-        if time.monotonic() >= ends:
+            so_far = json.load(file)["deliveries"]
+        is_over = time.monotonic() >= ends
+        if so_far is not None:
+            states = [each["state"] for each in so_far]
+            if "waiting" not in states or (is_over and "delivered" in states):
+                return tell_receipt(so_far)
+        if is_over:
             raise CallError(f"stored, and not delivered after {seconds:g}s; nvsx goes on trying", 1)
         time.sleep(LOOK_AGAIN)
 
@@ -270,6 +283,8 @@ def tell_receipt(deliveries: list[dict[str, Any]]) -> int:
             sys.stdout.write(f"would tell {each['target']}\n")
         elif each["state"] == "delivered":
             sys.stdout.write(f"{each.get('ref') or each['target']}\n")
+        elif each["state"] == "waiting":
+            sys.stderr.write(f"nvsx: {each['target']}: not delivered yet; nvsx goes on trying\n")
     if any(each["state"] != "given up" for each in deliveries):
         return 0
     why = "; ".join(f"{d['target']}: {d.get('reason') or 'given up'}" for d in deliveries)

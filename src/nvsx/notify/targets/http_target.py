@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from nvsx.core.notify.order import Order, Receipt
-from nvsx.core.notify.target_port import DeliveryRefused
-from nvsx.notify.targets.vendor_http import VendorHttp
+from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
+from nvsx.notify.targets.vendor_http import VendorHttp, find_host
+
+log = logging.getLogger(__name__)
+Target = TypeVar("Target", bound="HttpTarget")
+P = ParamSpec("P")
+T = TypeVar("T")
+Calls = Callable[Concatenate[Target, P], Coroutine[Any, Any, T]]
+
+
+def understand_answers(calls: Calls[Target, P, T]) -> Calls[Target, P, T]:
+    """For calls that read what a vendor answered: one that answers 200 with something else is no
+    reason to fall over. A proxy or a wrong address does so, and a later try may find the vendor.
+
+    `url` of jira leads to a wiki: `{"ok": true}` for the new ticket → delayed, "what answers there
+    is no jira", and not KeyError: 'key'
+    """
+
+    @wraps(calls)
+    async def understanding(self: Target, /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await calls(self, *args, **named)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            log.debug("%s: an answer was not understood", self.name, exc_info=True)
+            said = f"{self.name}: what answers there is no {self.kind}: see the target's url"
+            raise DeliveryDelayed(said, unsure=True) from error
+
+    return understanding
 
 
 class HttpTarget:
@@ -35,7 +64,7 @@ class HttpTarget:
             kind=self.kind,
             action=order.action,
             ref=ref,
-            link=link,
+            link=link if find_host(link) else "",  # Slack's begins with what Slack answered
             t=order.at,
             text=self.http.mask(text),
             account=account,

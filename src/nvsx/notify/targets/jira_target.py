@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from nvsx.core.notify.order import Order, Receipt
 from nvsx.core.notify.target_port import DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret, show_last
-from nvsx.notify.targets.http_target import HttpTarget
+from nvsx.notify.targets.http_target import HttpTarget, understand_answers
 from nvsx.notify.targets.jira_fields import (
     comment_lines,
     description_lines,
@@ -68,6 +68,7 @@ class Jira(HttpTarget):
         self._cloud: bool | None = None
         self._known_fields: Sequence[Mapping[str, Any]] | None = None
 
+    @understand_answers
     async def deliver(self, order: Order) -> Receipt:
         if order.action == "open ticket":
             return await self._open_ticket(order)
@@ -245,6 +246,7 @@ class Jira(HttpTarget):
         headers = {"Authorization": account}
         return await self.http.request(method, url, headers=headers, json_body=body)
 
+    @understand_answers
     async def check(self) -> str:
         """Who we are, and that we may see the project. That we may create only a create tells."""
         cloud = await self._is_cloud()

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from nvsx.core.notify.order import Order, Receipt
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret, show_last
-from nvsx.notify.targets.http_target import HttpTarget
+from nvsx.notify.targets.http_target import HttpTarget, understand_answers
 from nvsx.notify.targets.vendor_http import HttpAnswer, VendorHttp
 from nvsx.notify.targets.wording import (
     MAYBE_TWICE,
@@ -45,6 +45,7 @@ class Opsgenie(HttpTarget):
         self._key = key
         self._url = (url or URL).rstrip("/").removesuffix("/v2/alerts")
 
+    @understand_answers
     async def deliver(self, order: Order) -> Receipt:
         key = self._key.read()
         alias = fit_key(order.key or order.ref, ALIAS)
@@ -112,6 +113,7 @@ class Opsgenie(HttpTarget):
         url = f"{self._url}/v2/alerts{path}"
         return await self.http.request(method, url, headers=headers, json_body=body)
 
+    @understand_answers
     async def check(self) -> str:
         """Asks for a request that never was: a key that is not known is refused before that."""
         key = self._key.read()

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nvsx.core.notify.order import Order, Receipt
-from nvsx.core.notify.target_port import DeliveryRefused
+from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret, show_last
 from nvsx.notify.targets.http_target import HttpTarget
 from nvsx.notify.targets.vendor_http import VendorHttp
@@ -58,6 +58,11 @@ class PagerDuty(HttpTarget):
         if not answer.is_ok:
             raise self.http.refuse(answer, order.action, _hint_of_key(key))
         said = answer.json if isinstance(answer.json, dict) else {}
+        if said.get("status") != "success" and not said.get("dedup_key"):
+            # A proxy's page for signing in is a 200, too, and nobody's phone rings.
+            host = urlsplit(self._url).hostname
+            words = f"{self.name}: {host} answers {answer.status}, and not as PagerDuty does"
+            raise DeliveryDelayed(words, unsure=True)
         ref = str(said.get("dedup_key") or dedup_key)
         text = summarise(order) if order.action != "close page" else f"resolve {dedup_key}"
         return self.make_receipt(order, text, ref=ref, account=show_last(key))

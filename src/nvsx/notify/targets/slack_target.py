@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from nvsx.core.notify.order import Order, Receipt
 from nvsx.core.notify.target_port import DeliveryDelayed, DeliveryRefused
 from nvsx.notify.target_secrets import TargetSecret, show_last
-from nvsx.notify.targets.http_target import HttpTarget
+from nvsx.notify.targets.http_target import HttpTarget, understand_answers
 from nvsx.notify.targets.slack_blocks import (
     add_news,
     is_marked,
@@ -70,6 +70,7 @@ class SlackWebhook(HttpTarget):
         super().__init__(name, VendorHttp(name, [url]))
         self._url = url
 
+    @understand_answers
     async def deliver(self, order: Order) -> Receipt:
         url = self._url.read()
         twice = order.unsure
@@ -82,8 +83,12 @@ class SlackWebhook(HttpTarget):
         if not answer.is_ok:
             hint = "is the webhook's URL right, and its app still installed?"
             raise self.http.refuse(answer, order.action, hint)
+        if answer.text.lstrip().startswith("<"):  # Slack says "ok", a proxy shows a page
+            said = f"{self.name}: a web page answers, and not Slack"
+            raise DeliveryDelayed(said, unsure=True)
         return self.make_receipt(order, read_text(order), account=show_last(url), repeat=twice)
 
+    @understand_answers
     async def check(self) -> str:
         """An empty message: Slack posts nothing, and says so only when it knows the webhook."""
         url = self._url.read()
@@ -109,6 +114,7 @@ class SlackBot(HttpTarget):
         self._team: dict[str, Any] | None = None
         self._seen: dict[str, float] = {}
 
+    @understand_answers
     async def deliver(self, order: Order) -> Receipt:
         channel, _, thread = order.ref.partition("/")
         twice = False
@@ -144,7 +150,9 @@ class SlackBot(HttpTarget):
             link = f"{team['url']}archives/{channel}/p{ts.replace('.', '')}"
             if thread:
                 link += f"?thread_ts={thread}&cid={channel}"
-        account = f"{team['user']}@{team['team']}" if team else show_last(self._token.read())
+        account = show_last(self._token.read())
+        if user := team.get("user"):
+            account = f"{user}@{team.get('team')}"
         ref = f"{channel}/{thread or ts}"
         text = read_text(order)
         return self.make_receipt(order, text, ref=ref, link=link, account=account, repeat=repeat)
@@ -237,6 +245,7 @@ class SlackBot(HttpTarget):
             raise DeliveryDelayed(text, read_wait(answer.headers))
         raise DeliveryRefused(text, _HINTS.get(error, ""), gone=error in _GONE)
 
+    @understand_answers
     async def check(self) -> str:
         """`auth.test`: proves the token. That it may post in the channel only a post would."""
         said = await self._call_method("auth.test", {})

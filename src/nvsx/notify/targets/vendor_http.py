@@ -57,7 +57,7 @@ class HttpAnswer(NamedTuple):
         """The body; an empty mapping when it is no JSON."""
         try:
             return json.loads(self.text) if self.text else {}
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: arrays in arrays in arrays
             return {}
 
     @property
