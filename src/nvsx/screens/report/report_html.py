@@ -22,6 +22,7 @@ from nvsx.screens.report.incident_report import (
     moment,
     nodes_of,
     part_words,
+    say_nobody_reported,
 )
 from nvsx.screens.report.report_chart import chart
 
@@ -228,7 +229,7 @@ def _stages_table(stages: Iterable[StageRow]) -> str:
 
 def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
-        yield "<p>Nobody was told, as far as hooks reported.</p>"
+        yield f"<p>{escape_html(say_nobody_reported(report))}</p>"
     else:
         rows = (
             (clock(t.at), escape_html(t.target), code_in_html(t.reference), escape_html(t.stage))

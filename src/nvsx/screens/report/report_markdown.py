@@ -18,6 +18,7 @@ from nvsx.screens.report.incident_report import (
     moment,
     nodes_of,
     part_words,
+    say_nobody_reported,
 )
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
@@ -141,7 +142,7 @@ def _stages_table(stages: Iterable[StageRow]) -> str:
 
 def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
-        yield "Nobody was told, as far as hooks reported."
+        yield say_nobody_reported(report)
     else:
         rows = [
             (
