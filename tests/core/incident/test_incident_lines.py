@@ -99,6 +99,10 @@ LEFT = ev.LeftOver(kind="session", ids=("e1",))
         ),
         (ev.FaultCleared(fault=1), "fault 1 (XID 79) has cleared, when is not known"),
         (
+            ev.FaultCleared(fault=1, at=5.0, node_gone=True),
+            "fault 1 (XID 79) went with the Node: it was not seen to clear",
+        ),
+        (
             ev.SideEffectOutlived(fault=1),
             "fault 1 (XID 79) is still there, so the reboot does not explain it",
         ),

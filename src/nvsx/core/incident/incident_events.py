@@ -109,8 +109,11 @@ class FaultSeen(IncidentBody, frozen=True, kw_only=True, tag="fault_seen"):
 
 
 class FaultCleared(IncidentBody, frozen=True, kw_only=True, tag="fault_cleared"):
+    """`node_gone`: it went with the Node. Nobody saw it clear."""
+
     fault: int
     at: float | None = None
+    node_gone: bool = False
 
 
 class SideEffectOutlived(IncidentBody, frozen=True, kw_only=True, tag="side_effect_outlived"):

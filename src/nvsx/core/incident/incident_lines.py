@@ -162,6 +162,8 @@ def _describe_fault(event: ev.FaultSeen, told: _Told) -> str:
 
 
 def _describe_cleared(event: ev.FaultCleared, told: _Told) -> str:
+    if event.node_gone:
+        return f"{told.fault(event.fault)} went with the Node: it was not seen to clear"
     return f"{told.fault(event.fault)} has cleared{told.when(event.at)}"
 
 

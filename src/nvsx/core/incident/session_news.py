@@ -163,7 +163,7 @@ def tell_node(d: Deciding) -> None:
 
 def tell_holds(d: Deciding) -> None:
     incident, sight = d.incident, d.sight
-    if incident is None or not sight.node_is_there:
+    if incident is None or not (sight.node_is_there or sight.node_is_gone):
         return
     known = {(h.kind, h.name): h for h in incident.holds}
     for hold in sight.holds:
