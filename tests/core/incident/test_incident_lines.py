@@ -33,7 +33,8 @@ for SysLogsXIDError 79
 12:26:00 attempt 2 (RebootNode maintenance-e1): NVSentinel's request says "in progress"
 12:26:00 state: repairing
 12:26:05 attempt 2 (RebootNode maintenance-e1): its signal was sent
-12:28:20 attempt 1 (RebootNode maintenance-e1): a new boot of the node was seen; the node is Ready
+12:28:20 attempt 1 (RebootNode maintenance-e1): a new boot of the node was seen; \
+it came after the signal of attempt 2; the node is Ready
 12:28:20 attempt 2 (RebootNode maintenance-e1): a new boot of the node was seen; the node is Ready
 12:28:20 attempt 2 (RebootNode maintenance-e1) succeeded: rebooted and Ready
 12:28:20 the node is Ready; boot boot-2

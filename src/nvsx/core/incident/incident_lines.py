@@ -255,6 +255,10 @@ def _describe_attempt_change(event: ev.AttemptChanged, told: _Told) -> str:
     if event.booted:
         boots = record is None or record.began.effect != "node gone"
         words.append("a new boot of the node was seen" if boots else "the node is gone")
+        # 12:25 the first reboot times out, 12:26 the second is signalled, 12:27 a new boot.
+        later = [a for a in told.incident.attempts if a.no > event.attempt and a.signal == "sent"]
+        if boots and later:
+            words.append(f"it came after the signal of attempt {later[-1].no}")
     if event.ready:
         words.append("the node is Ready" + told.when(event.ready_at, "since"))
     return f"{told.attempt(event.attempt)}: {'; '.join(words) or 'changed'}"
