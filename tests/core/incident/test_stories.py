@@ -495,6 +495,19 @@ def test_a_failed_validation_is_named_and_keeps_the_incident_open() -> None:
     assert line.at(700, holds=()).wait(740).ending == "recovered"
 
 
+@pytest.mark.parametrize(("looked", "since"), [(True, NOON + 100), (False, None)])
+def test_a_hand_over_is_no_older_than_the_look_that_shows_it(
+    looked: bool, since: float | None
+) -> None:
+    """Cordoned at noon, handed over by 100 s: where nvsx was not looking before, nobody knows."""
+    held = SeenHold("handed over", "NVSentinel", keeps_open=True)
+    line = quarantined(0).at(85)
+    if not looked:
+        line.restarted()
+    line.at(100, faults=(), session=released(handed_over=True), holds=(held,))
+    assert [(h.kind, h.since) for h in line.incident.holds] == [("handed over", since)]
+
+
 def test_a_cause_that_others_found_is_told_with_its_object() -> None:
     """18: a PDB blocks the eviction; people after five minutes."""
     pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait")

@@ -176,10 +176,15 @@ def tell_holds(d: Deciding) -> None:
 
 
 def _hold_began(d: Deciding, hold: SeenHold) -> HoldBegan:
-    """Schedulable at 12:00:00, cordoned at 12:00:15, and its writer says 11:20: since 12:00:00."""
+    """Schedulable at 12:00:00, cordoned at 12:00:15, and its writer says 11:20: since 12:00:00.
+
+    Quarantined 11:00, handed over between 12:00:00 and 12:00:15: the cordon is of 11:00, and the
+    hand-over of 12:00:00 at the earliest.
+    """
     before, earliest = d.previous, None
-    if hold.kind == "cordon" and before is not None and before.node_is_there and before.schedulable:
-        earliest = before.at
+    if before is not None and before.node_is_there:
+        fresh = hold.kind == "cordon" and before.schedulable
+        earliest = before.at if fresh or hold.kind == "handed over" else None
     return HoldBegan(
         kind=hold.kind,
         who=hold.who,
