@@ -508,6 +508,22 @@ def test_a_hand_over_is_no_older_than_the_look_that_shows_it(
     assert [(h.kind, h.since) for h in line.incident.holds] == [("handed over", since)]
 
 
+@pytest.mark.parametrize(
+    ("release", "ending", "repair"), [("released-1", "recovered", 300.0), ("", "cleared", None)]
+)
+def test_a_quarantine_between_two_looks_is_told_by_its_release(
+    release: str, ending: str, repair: float | None
+) -> None:
+    """19: XID 79 is seen, nvsx is killed, NVSentinel quarantines, reboots and releases the node by
+    300 s, and nvsx looks again at 360 s. Without another release nothing of the kind is said."""
+    line = Timeline().at(0, faults=(fault(),)).restarted()
+    line.at(360, faults=(), session=released(release, 300), boot_id="boot-2").restarted()
+    line.wait(360 + 700)
+    assert line.ending == ending
+    assert times_of(line.incident).faults[0].to_repair_s == repair
+    assert len(line.incident.sessions) == (1 if repair else 0)
+
+
 def test_a_cause_that_others_found_is_told_with_its_object() -> None:
     """18: a PDB blocks the eviction; people after five minutes."""
     pdb = SeenCause("drain-blocked", "pod ml/train-4 is kept by PDB ml/train", "wait")

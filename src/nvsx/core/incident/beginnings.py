@@ -85,6 +85,7 @@ def _open_incident(d: Deciding, by: OpenedBy, seen: SeenFault | SeenAlert | None
             again_after_s=after,
             thread=thread or key,
             boot_id=sight.boot_id,
+            release_mark=sight.session.release_mark if sight.node_is_there else None,
             earlier_requests=tuple(
                 request_id(r) for r in sight.repairs if not repair_is_ours(d, None, r)
             ),

@@ -192,6 +192,8 @@ def _quote_label(state: str) -> str:
 
 
 def _describe_session(event: ev.SessionBegan, told: _Told) -> str:
+    if event.unseen:
+        return "NVSentinel quarantined the node while nvsx did not look"
     if event.dry_run:
         what = "NVSentinel marked the node in a dry run: nothing is cordoned"
     elif event.planned:

@@ -145,7 +145,10 @@ def _lists_fault(session: SessionRecord, fault: FaultRecord) -> bool:
     session [a, b]   fault a, of the annotation         listed
     session [a, b]   fault c, of a condition alone      not
     session []       fault without an id, of the annotation   listed
+    session unseen   whatever was there before it             listed
     """
+    if session.began.unseen:
+        return fault.order < session.order
     if session.ids or fault.latest.ids:
         return bool(set(fault.latest.ids) & set(session.ids))
     return "annotation" in fault.latest.by

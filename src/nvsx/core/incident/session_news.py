@@ -43,6 +43,24 @@ def tell_session_end(d: Deciding) -> None:
         d.say(SessionEnded(session=session.no, how=how, at=at))
 
 
+def tell_unseen_session(d: Deciding) -> None:
+    """A quarantine that came and went between two looks, of which only its release is left.
+
+    12:00:00 XID 79 is seen, and nvsx is killed; 12:00:01 to 12:05:00 NVSentinel holds, reboots and
+    releases the node; 12:06 nvsx looks again: the node's release is another than at 12:00:00. It
+    was quarantined and has recovered, at 12:05:00.
+    """
+    incident, seen = d.incident, d.sight.session
+    if incident is None or incident.sessions or seen.marked or not d.sight.node_is_there:
+        return
+    before = incident.opened.release_mark
+    if before is None or seen.release_mark in ("", before) or is_another_node(incident, d):
+        return
+    at = hold_between(seen.released_at, incident.began.at, d.sight.at)
+    d.say(SessionBegan(session=1, release_mark=before, unseen=True))
+    d.say(SessionEnded(session=1, how="released", at=at))
+
+
 def is_another_node(incident: IncidentState, d: Deciding) -> bool:
     known = incident.node.uid or incident.opened.node_uid
     return (
