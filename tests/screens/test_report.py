@@ -108,24 +108,6 @@ def test_who_was_told_is_kept_with_when_and_where() -> None:
     assert [line for _, line in report.said] == ["4 jobs lose their node"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        (0, "Nobody was told, as far as hooks reported."),
-        (1, "Hooks asked for 1 message; "),
-        (2, "Hooks asked for 2 messages; "),
-    ],
-)
-def test_a_hook_that_asked_for_a_message_has_not_told_nobody(asked: int, words: str) -> None:
-    """`nvsx notify` in a hook writes no `notify` line: both pages point to whom it reached."""
-    story = incidents.Story()
-    for n in range(asked):
-        story.say(n, j.MessageAsked(stage="detect", call=f"c{n}", kind="page", title="XID 79"))
-    report = build(story.entries)
-    assert words in markdown(report)
-    assert words in unescape(page(report))
-
-
 def test_a_stage_over_its_budget_says_by_how_much() -> None:
     """The drain took 100 s of 60: over by 40 s, on both pages."""
     report = _made(incidents.repaired())

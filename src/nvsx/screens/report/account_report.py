@@ -132,8 +132,6 @@ def _list_sections(account: IncidentAccount) -> Iterator[tuple[str, list[str]]]:
         yield "Holds", held
     if account.awaited:
         yield "Kept open until", list(account.awaited)
-    if told := [line for line in account.timeline if line.kind == "told"]:
-        yield "Messages (UTC)", [f"{format_clock(line.t)} {line.text}" for line in told]
     yield (
         "What happened (UTC)",
         [f"{format_clock(line.t)} {line.text}" for line in account.timeline],

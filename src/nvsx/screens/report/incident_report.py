@@ -144,7 +144,6 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead_s: float
     stages: tuple[StageRow, ...]
     told: tuple[Told, ...]
-    asked: int
     said: tuple[tuple[float, str], ...]
     failures: tuple[str, ...]
     notes: tuple[tuple[float, str], ...]
@@ -186,7 +185,6 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Inc
         clock_ahead_s=round(start.clock_ahead_s or measure_clock_ahead(seen), 3),
         stages=tuple(_stage_row(s) for s in state.stages),
         told=tuple(Told(*notice) for notice in told),
-        asked=len(state.asked),
         said=_what_hooks_said(state),
         failures=tuple(_what_failed(state)),
         notes=tuple((t, _format_note(n)) for t, n in state.notes),
@@ -194,18 +192,6 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Inc
         moments_left_out=max(0, len(moments) - MOMENTS),
         artifacts=tuple(artifacts),
     )
-
-
-def say_nobody_reported(report: IncidentReport) -> str:
-    """What stands in place of a list of whom hooks told by themselves.
-
-    A hook of `nvsx notify page` reports nothing: the message is asked for in the run, and whom it
-    has reached is the incident's to tell.
-    """
-    if not report.asked:
-        return "Nobody was told, as far as hooks reported."
-    count = "1 message" if report.asked == 1 else f"{report.asked} messages"
-    return f"Hooks asked for {count}; `nvsx notify list` shows whom they reached."
 
 
 def as_json(report: IncidentReport) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from nvsx.screens.report.incident_report import (
     moment,
     nodes_of,
     part_words,
-    say_nobody_reported,
 )
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
@@ -142,7 +141,7 @@ def _stages_table(stages: Iterable[StageRow]) -> str:
 
 def _told_section(report: IncidentReport) -> Iterator[str]:
     if not report.told:
-        yield say_nobody_reported(report)
+        yield "Nobody was told, as far as hooks reported."
     else:
         rows = [
             (
