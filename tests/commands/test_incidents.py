@@ -27,7 +27,6 @@ from nvsx.commands.status_command import status_lines
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentOpened,
-    PeopleTold,
     RunEnded,
     RunJoined,
 )
@@ -290,20 +289,6 @@ def test_a_report_tells_an_incident_whose_run_failed(nvsx: Command) -> None:
     (group,) = json.loads(nvsx("stats", "-o", "json").out)["incidents"]
     assert (group["name"], group["run_not_passed"], group["attempts"]) == ("gpu-off-bus", 1, 2)
     assert group["repair"] == {"count": 1, "p50": 1720.0, "p90": 1720.0}
-
-
-def test_a_report_lists_the_messages_that_people_got(nvsx: Command) -> None:
-    """By the incident's own record; without any it does not speak of messages."""
-    line = under_way()
-    told = PeopleTold(target="oncall", what="open page", details={"title": "XID 79"}, ref="k1")
-    silent = keep(under_way(), "n2")
-    line.entries.append(IncidentEntry("gpu-1", 99, NOON + 20, told))
-    keep(line)
-    heading = "## Messages (UTC)\n\n"
-    assert f'{heading}- 2026-03-02 12:00:20 told oncall: open page "XID 79" (k1)\n' in (
-        nvsx("report", "n1").out
-    )
-    assert heading not in nvsx("report", silent).out
 
 
 def test_a_fault_that_joins_a_session_is_already_quarantined(nvsx: Command) -> None:
