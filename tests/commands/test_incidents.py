@@ -13,7 +13,15 @@ import msgspec
 import pytest
 from tests.commands.conftest import Command
 from tests.core.incident.test_stories import two_attempts
-from tests.core.incident.timelines import DAY, NOON, Timeline, quarantined, sent
+from tests.core.incident.timelines import (
+    DAY,
+    NOON,
+    Timeline,
+    fault,
+    quarantined,
+    sent,
+    session,
+)
 
 from nvsx.commands.status_command import status_lines
 from nvsx.core.incident.incident_events import (
@@ -22,6 +30,7 @@ from nvsx.core.incident.incident_events import (
     RunEnded,
     RunJoined,
 )
+from nvsx.core.incident.sight import NO_MARKS
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.follow.situation import ClusterSituation
 from nvsx.store import incidents_of, open_store
@@ -115,7 +124,7 @@ over: recovered at 2026-03-02 12:28:40: the node is back
 faults
   1: SysLogsXIDError 79 on GPU 0, fatal, recommended action RESTART_BM
     began 2026-03-02 12:00:00, seen 2026-03-02 12:00:00, quarantined 2026-03-02 12:00:00, \
-cleared 2026-03-02 12:28:40, released 2026-03-02 12:28:40, time to repair 28m40s
+cleared 2026-03-02 12:28:40, node back 2026-03-02 12:28:40, time to repair 28m40s
 attempts
   1: RebootNode maintenance-e1 for SysLogsXIDError 79 (first), asked for 2026-03-02 12:00:10: \
 failed 2026-03-02 12:25:00 (timeout: it ended with a timeout)
@@ -281,6 +290,26 @@ def test_a_report_tells_an_incident_whose_run_failed(nvsx: Command) -> None:
     (group,) = json.loads(nvsx("stats", "-o", "json").out)["incidents"]
     assert (group["name"], group["run_not_passed"], group["attempts"]) == ("gpu-off-bus", 1, 2)
     assert group["repair"] == {"count": 1, "p50": 1720.0, "p90": 1720.0}
+
+
+def test_a_fault_that_joins_a_session_is_already_quarantined(nvsx: Command) -> None:
+    """It came an hour after NVSentinel took the node: no quarantine of its own is claimed."""
+    both = (fault("SysLogsXIDError", "79", "e1"), fault("GpuNvlinkWatch", "DOWN", "e2"))
+    line = under_way().at(3600, faults=both, session=session("e1", "e2"))
+    keep(line)
+    shown = nvsx("incidents", "show", "n1").out
+    assert "seen 2026-03-02 12:00:00, quarantined 2026-03-02 12:00:00, still there" in shown
+    assert "seen 2026-03-02 13:00:00, already quarantined since 2026-03-02 12:00:00" in shown
+
+
+def test_a_fault_whose_node_was_deleted_has_not_cleared(nvsx: Command) -> None:
+    """It went with the Node, and no page says that it cleared."""
+    gone = {"exists": False, "node_uid": "", "ready": None, "faults": (), "session": NO_MARKS}
+    keep(quarantined(0, "e1").at(60, **gone))
+    for page in ("incidents", "show", "n1"), ("report", "n1"):
+        text = nvsx(*page).out
+        assert "went with the Node 2026-03-02 12:01:00" in text
+        assert "cleared" not in text
 
 
 def test_stats_leave_sandboxes_apart(nvsx: Command) -> None:

@@ -49,17 +49,22 @@ async def test_a_repair_whose_end_comes_late_is_waited_for(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("unread", [AWAY, {}])
-async def test_what_never_comes_is_passed_unseen_after_a_while(
+async def test_what_never_comes_is_not_seen_after_a_while(
     tmp_path: Path, unread: dict[str, str]
 ) -> None:
-    """A repair that stays unseen is passed unseen once the incident is over: the node was well for
-    as long as that takes, which is the time its watch has."""
+    """A repair that stays unseen is not said to have passed, once the incident is over: the node
+    was well for as long as that takes, which is the time its watch has."""
     story = Story(tmp_path)
     await story.begin()
     await story.at(5, lambda: story.fault(*STATES, unread=unread))
     await story.at(100, lambda: story.recovered(unread=unread))
     state = await story.finish()
-    assert statuses(state)["remediate"] == "skipped"
+    remediate = state.stage("remediate")
+    assert remediate is not None
+    assert (remediate.status, remediate.reason) == (
+        "skipped",
+        "not seen before the incident was over (recovered)",
+    )
     assert statuses(state)["recover"] == "pass"
     assert story.clock.elapsed == pytest.approx(100 + IncidentLimits().quiet, abs=1)
 

@@ -27,18 +27,22 @@ WINDOW = Patience().late_window
         (-1, {"fresh": True}, False),
         (-60, {"event": -60}, True),
         (-60, {"event": -59}, False),
+        (0, {"by_hand": False}, True),
+        (-1, {"by_hand": False}, False),
+        (-60, {"event": -60, "by_hand": False}, True),
         (None, {}, False),
     ],
 )
 async def test_an_end_without_marks_is_told_by_time(
     tmp_path: Path, ended: float | None, request_: dict[str, Any], ours: bool
 ) -> None:
-    """An end that bears no key is the run's own up to two hours before it, never for a drill,
-    and never when the run's fault is younger. Seconds from the run's begin."""
+    """An end that bears no key is the run's own up to two hours before it, never for a drill
+    or for a POST without a fault, and never when the run's fault is younger. Seconds from the
+    run's begin."""
     story = Story(tmp_path)
     if "event" in request_:
         at = story.begin_at + request_["event"]
-        request_ = {"event": build.health_event(generated_at=at)}
+        request_ = request_ | {"event": build.health_event(generated_at=at)}
     story = Story(tmp_path, **request_)
     runner = await story.begin()
     await runner.run.record(j.Start(runbook="t", nickname="t"))

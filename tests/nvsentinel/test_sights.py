@@ -233,7 +233,7 @@ def test_a_node_handed_over_is_held_without_the_annotation() -> None:
     handed = Node("gpu-1", labels=found.labels, unschedulable=True, conditions=(READY,))
     seen = sight(handed)
     assert seen.session.handed_over
-    assert [(h.kind, h.keeps_open) for h in seen.holds] == [("handed over", True)]
+    assert [(h.kind, h.since, h.keeps_open) for h in seen.holds] == [("handed over", 0.0, True)]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_an_incident_that_is_over_promises_nothing(stage: str) -> None:
     over = fake.ended(fake.session(), NOW - 5, ending="recovered")
     found = notes(stage, fake.snapshot(session=over))
     assert [n.text for n in found.values()] == [
-        "the incident is over (recovered): only what was not read yet can still come"
+        "NVSentinel's quarantine is over (recovered): only what was not read yet can still come"
     ]
 
 

@@ -15,7 +15,8 @@ from tests.patience import patience
 
 from nvsx.commands.serve_command import collect_modes
 from nvsx.core.errors import ClusterError, UsageError
-from nvsx.core.ports import Fault
+from nvsx.core.ports import Fault, Journal
+from nvsx.core.routing.inbox import Silence
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.whereabouts import Whereabouts
@@ -51,6 +52,18 @@ def _cut(number: int, now: float) -> TriggerEvent:
     )
 
 
+def _world(folder: Path, observer: FakeObserver, journal: Journal) -> Any:
+    """A cluster that is a fake observer, a project without runbooks, a real store."""
+    (folder / "runbooks").mkdir()
+    return SimpleNamespace(
+        home=Home(str(folder)),
+        where=Whereabouts(cluster="uid-1", name="prod"),
+        observer=observer,
+        journal=journal,
+        health_events=None,
+    )
+
+
 @pytest.mark.parametrize("modes", [(), ("wach",), ("watch", "wach")])
 def test_modes_that_are_asked_for_are_those_or_none(tmp_path: Path, modes: tuple[str, ...]) -> None:
     """`--mode` with a wrong mode or an empty one is refused; what nvsx.yaml has is no answer."""
@@ -77,16 +90,8 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
 ) -> None:
     """A hundred alerts of a cut message are one look; one that fails is made again."""
     monkeypatch.setattr("nvsx.serve.lookout.PAUSE", 0.01)
-    (tmp_path / "runbooks").mkdir()
     observer, journal = Flaky(), open_store(tmp_path / "state")
-    world: Any = SimpleNamespace(
-        home=Home(str(tmp_path)),
-        where=Whereabouts(cluster="uid-1", name="prod"),
-        observer=observer,
-        journal=journal,
-        health_events=None,
-    )
-    daemon = daemons.Daemon(world, ("webhook",), ReportView)
+    daemon = daemons.Daemon(_world(tmp_path, observer, journal), ("webhook",), ReportView)
 
     async def late() -> bool:
         return any(e.late for e in await inbox_of(journal).events(limit=1000))
@@ -102,6 +107,34 @@ async def test_what_was_cut_off_is_looked_for_until_the_cluster_answers(
             while not await late():  # noqa: ASYNC110 - what is awaited has no event of its own
                 await asyncio.sleep(0.01)
         assert observer.listed < 50
+    finally:
+        await daemon.end(grace=0.0)
+        journal.close()
+
+
+@pytest.mark.parametrize(("ended", "again"), [(True, 1), (False, 0)])
+async def test_what_a_short_silence_held_back_is_offered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ended: bool, again: int
+) -> None:
+    """Silenced and taken back between two looks at silences: a fault of that time comes again; one
+    of a silence that goes on does not."""
+    observer, journal = FakeObserver(), open_store(tmp_path / "state")
+    monkeypatch.setattr("nvsx.serve.daemon.TICK", 3600.0)
+    daemon = daemons.Daemon(_world(tmp_path, observer, journal), ("webhook",), ReportView)
+    inbox = inbox_of(journal)
+    try:
+        await daemon.begin()
+        now = daemon.clock.now()
+        await inbox.silence(
+            Silence(cluster="", node="n2", until=now + 600, reason="r", by="ann", created=now)
+        )
+        observer.incidents = [build.fault("n2", session_key="s-1")]
+        await daemon.watch.adopt()
+        if ended:
+            assert await inbox.end_silence("n2", daemon.clock.now())
+        await daemon._tidy_up()
+        [event] = await inbox.events(limit=10)
+        assert event.repeats == again
     finally:
         await daemon.end(grace=0.0)
         journal.close()

@@ -16,6 +16,8 @@ from tests.serve.conftest import until
 if TYPE_CHECKING:
     from tests.serve.conftest import Daemon, Site
 
+    from nvsx.core.journal.fold import RunState
+
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(150)]
 
 
@@ -107,6 +109,29 @@ async def test_probes_are_there_without_webhooks(site: Site) -> None:
         assert await second.stop() == 0
         third = await site.serve("--mode", "watch", "--port", str(port), ready=False)
         assert await third.process.wait() == 3
+
+
+async def test_a_post_for_a_node_that_has_recovered_proves_nothing_by_old_marks(site: Site) -> None:
+    """XID 79, rebooted and over; then the same runbook is posted for the node: a new incident,
+    whose run waits for a fault to be shown and fires no hook."""
+    site.quick_hooks()
+    await site.has_served_before()
+    daemon = await site.serve("--mode", "watch,webhook", "--port", "0")
+    node = await site.sandbox.inject("xid-79")
+    await site.finished()
+    _, fired = await post(url_of(daemon), {"runbook": "gpu-off-bus", "target_node": node})
+    assert fired["status"] == "fired"
+
+    async def waits_or_has_ended() -> RunState | None:
+        state = await site.run_state(fired["run_id"])
+        waits = [n for _, n in state.notes if n.stage == "detect" and n.code]
+        return state if waits or state.finish is not None else None
+
+    state = await until(waits_or_has_ended, within=40)
+    assert (state.finish, state.current and state.current.id) == (None, "detect")
+    assert [i.how for i in await site.incidents()] == ["recovered", ""]
+    assert fired["run_id"] not in (site.project / "fired").read_text()
+    assert await daemon.stop() == 0
 
 
 async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Site) -> None:

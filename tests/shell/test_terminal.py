@@ -152,7 +152,7 @@ def test_from_list_to_quit(tmp_path: Path) -> None:
     assert "run passed" in screen
     assert "context nvsx-sandbox" in screen
     assert "circuit breaker: CLOSED" in screen
-    assert "nodes in an incident: none" in screen
+    assert "nodes with NVSentinel's marks: none" in screen
 
 
 @pytest.mark.kubectl

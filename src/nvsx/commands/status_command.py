@@ -115,7 +115,8 @@ def _nvsentinel_lines(found: ClusterSituation) -> list[str]:
         told.append("  ! it runs with --dry-run: nothing is done to nodes")
     tripped = " !" if found.breaker == "TRIPPED" else ""
     told.append(f" {tripped} circuit breaker: {found.breaker or 'unknown'}")
-    told += ["", f"on the cluster, nodes in an incident: {len(found.incidents) or 'none'}"]
+    # The marks alone: an incident can go on without them, and is listed as open below.
+    told += ["", f"on the cluster, nodes with NVSentinel's marks: {len(found.incidents) or 'none'}"]
     for incident in found.incidents:
         told += _incident_lines(incident)
     return told

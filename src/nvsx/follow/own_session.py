@@ -62,6 +62,10 @@ def ended_session_is_ours(run: RunContext, session: Session) -> bool:
     | 14:00             | began by hand at 16:01, beyond the late window   | no   |
     | 14:00             | began at 14:05 for a fault of 14:03              | no   |
     | 14:00             | is a drill that began at 14:01                   | no   |
+    | 14:00             | was posted at 14:05, and names no fault          | no   |
+
+    The last is a new trouble: its incident began after that end. Somebody who posts while the old
+    incident is open joins that one, which knows its own sessions.
     """
     if session.ended_at is None:
         return False
@@ -69,7 +73,8 @@ def ended_session_is_ours(run: RunContext, session: Session) -> bool:
         return True
     if run.trigger is not None and run.trigger.generated_at > session.ended_at:
         return False  # the fault is younger than that end
-    slack = 0.0 if run.request.fresh else run.patience.late_window
+    posted = run.trigger is None and not run.request.by_hand
+    slack = 0.0 if run.request.fresh or posted else run.patience.late_window
     return session.ended_at >= run.state.began - slack
 
 

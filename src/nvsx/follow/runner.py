@@ -27,6 +27,7 @@ from nvsx.follow import asked_messages, evidence_keeper, joining, prerequisites,
 from nvsx.follow.course import Course
 from nvsx.follow.own_session import note_progress
 from nvsx.follow.run_context import RunContext
+from nvsx.follow.watcher import say_not_seen_before
 
 Matches = Callable[[Fault], bool]
 REPORT_FILE = "report.txt"
@@ -267,7 +268,7 @@ class Runner:
             await self._record_cancel()
         why = problem or (f"{failed.id} did not pass" if failed else "the run was cancelled")
         if run.incident is not None and run.incident.current.ended is not None and not problem:
-            why = f"passed unseen: the incident was over ({run.incident.current.ended.how}) before"
+            why = say_not_seen_before(run.incident.current.ended)
         if not run.node and not problem:
             why = "no node was ever targeted"
         events = [

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from nvsx.core import durations
+from nvsx.core.incident.incident_events import IncidentEnded
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.proofs import prove_stage
@@ -170,7 +171,7 @@ def decide_end(
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
     if over is not None and stage.id in (*CHAIN, "recover"):
-        return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
+        return Ended("skipped", say_not_seen_before(over))
     # An earlier stage has failed and people were called. To fail again would call them twice.
     if not terms.may_fail:
         return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
@@ -178,6 +179,15 @@ def decide_end(
         return Ended("fail", why)
     cause = next((v for v in verdicts if v.kind == "failed"), None)
     return Ended("fail", cause.detail) if cause is not None else None
+
+
+def say_not_seen_before(over: IncidentEnded) -> str:
+    """Why a stage is left out that has not come true when the incident ends. Ended is not done.
+
+    12:02 somebody uncordons the node, 12:30 a person has reset the GPU and the condition clears:
+    remediate is not said to have passed, since NVSentinel never made a repair.
+    """
+    return f"not seen before the incident was over ({over.how})"
 
 
 def came_after_the_end(run: RunContext, stage: Stage, snap: Snapshot) -> bool:

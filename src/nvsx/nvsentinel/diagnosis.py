@@ -30,14 +30,14 @@ def explain(
 
         10:16  no quarantine yet, so that is what is really waited for
         10:20  quarantined: waiting for node-drainer, these pods are still on the node
-        10:50  released: the incident is over
+        10:50  released: NVSentinel's quarantine is over
     """
     if stage not in _CHAIN:
         return []
     session = snapshot.session
     if session.ending and not session.open and stage != "recover":
-        over = f"the incident is over ({session.ending}): only what was not read yet can still come"
-        return [Note("nothing-yet", over)]
+        over = f"NVSentinel's quarantine is over ({session.ending})"
+        return [Note("nothing-yet", f"{over}: only what was not read yet can still come")]
     case = WaitingCase(snapshot, installation, now)
     awaited = _stage_waited_for(snapshot, stage)
     found = [*_find_running_repair(case), *_find_still_sick(case)] if awaited == "recover" else []

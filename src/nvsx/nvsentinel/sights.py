@@ -320,7 +320,8 @@ def _read_holds(snapshot: Snapshot, node: Node | None, seen: Marks) -> Iterable[
     theirs = text is not None and label
     handed_over = _is_handed_over(node, seen)
     if handed_over:
-        yield SeenHold("handed over", "NVSentinel", seen.cordoned_at, keeps_open=True)
+        # Since when is not written anywhere: the time on the node is that of the cordon.
+        yield SeenHold("handed over", "NVSentinel", keeps_open=True)
     elif (seen.annotated and not seen.dry_run) or (node.unschedulable and theirs):
         yield SeenHold("quarantine", "NVSentinel", seen.cordoned_at, keeps_open=seen.annotated)
     if node.unschedulable and not (theirs or handed_over):

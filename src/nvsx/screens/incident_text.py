@@ -132,6 +132,9 @@ def describe_fault(fault: AccountFault) -> str:
     return f"{fault.no}: {fault.name}" + (f" on {on}" if on else "") + f", {', '.join(words)}"
 
 
+_ALREADY = "already quarantined since"
+
+
 def describe_fault_times(fault: AccountFault, *, is_over: bool) -> str:
     """What is known of its times; nothing is estimated."""
     began = (
@@ -141,13 +144,17 @@ def describe_fault_times(fault: AccountFault, *, is_over: bool) -> str:
     )
     words = [began, _say_time("seen", fault.seen)]
     if fault.quarantined is not None:
-        words.append(_say_time("quarantined", fault.quarantined))
+        # One that joins a session has no time to quarantine: the node was held already.
+        already = fault.generated is not None and fault.to_quarantine_s is None
+        words.append(_say_time(_ALREADY if already else "quarantined", fault.quarantined))
     if fault.still_there:
         words.append("not seen to clear" if is_over else "still there")
     else:
-        words.append(_say_time("cleared", fault.cleared))
+        words.append(
+            _say_time("went with the Node" if fault.went_with_node else "cleared", fault.cleared)
+        )
     if fault.released is not None:
-        words.append(_say_time("released", fault.released))
+        words.append(_say_time("node back", fault.released))
     if fault.to_repair_s is not None:
         words.append(f"time to repair {durations.format(fault.to_repair_s)}")
     return ", ".join(words)

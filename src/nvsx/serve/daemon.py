@@ -173,7 +173,7 @@ class Daemon:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pruned = float("-inf")
         self._history = DailyPrune(world.journal, settings.history.keep)
-        self._silent: frozenset[int] = frozenset()
+        self._heeded_silences = self.clock.now()
         self._unrouted: dict[tuple[str, str, str], None] = {}
         self._add_gauges()
 
@@ -190,7 +190,7 @@ class Daemon:
             self._spawn_task(self.poll.follow(), "poll")
         await self.recovery.note_ended_runs()
         adopted = await self.watch.adopt()
-        self._silent = await self._list_silences()
+        await self._note_ended_silences()
         self._spawn_task(self._keep_house(), "housekeeping")
         self._spawn_task(self.lookout.keep(), "lookout")
         return resumed, adopted
@@ -339,8 +339,7 @@ class Daemon:
 
     async def _tidy_up(self) -> None:
         changed = await self.shelf.refresh()
-        silent = await self._list_silences()
-        ended, self._silent = self._silent - silent, silent
+        ended = await self._note_ended_silences()
         adopted = await self.keeper.take_in_what_people_wrote()
         if changed or ended or adopted:
             self.watch.forget()
@@ -362,11 +361,18 @@ class Daemon:
         with suppress(ClusterError):
             await self.watch.adopt(all_ages=all_ages)
 
-    async def _list_silences(self) -> frozenset[int]:
-        found = await self.inbox.silences(self.clock.now())
+    async def _note_ended_silences(self) -> bool:
+        """Whether a silence has ended since the last look, also one that had begun after it.
+
+        Looked at 12:00:00, silenced 12:00:05, XID 79 ignored 12:00:08, the silence taken back
+        12:00:20: at 12:00:30 it has ended, and XID 79 is offered again.
+        """
+        now = self.clock.now()
+        found = await self.inbox.silences(self._heeded_silences)
+        self._heeded_silences = now
         if self.voice is not None:
-            self.voice.heed_silences(found)
-        return frozenset(s.silence_id for s in found)
+            self.voice.heed_silences([s for s in found if s.until > now])
+        return any(s.until <= now for s in found)
 
     # --- how it is ------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ for SysLogsXIDError 79
 12:26:00 attempt 2 (RebootNode maintenance-e1): NVSentinel's request says "in progress"
 12:26:00 state: repairing
 12:26:05 attempt 2 (RebootNode maintenance-e1): its signal was sent
-12:28:20 attempt 1 (RebootNode maintenance-e1): a new boot of the node was seen; the node is Ready
+12:28:20 attempt 1 (RebootNode maintenance-e1): a new boot of the node was seen; \
+it came after the signal of attempt 2; the node is Ready
 12:28:20 attempt 2 (RebootNode maintenance-e1): a new boot of the node was seen; the node is Ready
 12:28:20 attempt 2 (RebootNode maintenance-e1) succeeded: rebooted and Ready
 12:28:20 the node is Ready; boot boot-2
@@ -98,6 +99,10 @@ LEFT = ev.LeftOver(kind="session", ids=("e1",))
             "fault 1 (XID 79) is there again, seen in the node's condition",
         ),
         (ev.FaultCleared(fault=1), "fault 1 (XID 79) has cleared, when is not known"),
+        (
+            ev.FaultCleared(fault=1, at=5.0, node_gone=True),
+            "fault 1 (XID 79) went with the Node: it was not seen to clear",
+        ),
         (
             ev.SideEffectOutlived(fault=1),
             "fault 1 (XID 79) is still there, so the reboot does not explain it",

@@ -39,6 +39,16 @@ def test_the_drain_is_taken_off(
 
 
 @pytest.mark.parametrize(
+    ("generated", "bare"), [(0.0, 16.0), (2.0, 14.0), (17.0, 14.0), (24.0, 14.0), (30.0, 8.0)]
+)
+def test_only_the_drain_of_the_fault_s_own_time_is_taken_off(generated: float, bare: float) -> None:
+    """Drained from 2 s to 24 s, released at 38 s: a fault that joins at 17 s waited 7 s of it, one
+    that joins after the drain none."""
+    times = Times(generated=generated, drain_began=2.0, drain_finished=24.0, unquarantined=38.0)
+    assert times.time_to_repair_without_drain() == bare
+
+
+@pytest.mark.parametrize(
     ("generated", "quarantined", "began"),
     [(None, None, None), (5.0, None, 5.0), (None, 9.0, 9.0), (5.0, 9.0, 5.0), (9.0, 5.0, 5.0)],
 )

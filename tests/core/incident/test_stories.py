@@ -34,8 +34,16 @@ from nvsx.core.incident.incident_events import FaultSeen, IncidentNoted, RunEnde
 from nvsx.core.incident.incident_state import Stamp
 from nvsx.core.incident.incident_store import incident_row
 from nvsx.core.incident.incident_times import times_of
+from nvsx.core.incident.last_known import list_awaited
 from nvsx.core.incident.proofs import prove_stage
-from nvsx.core.incident.sight import REPAIRS, SeenCause, SeenChain, SeenHold, SeenRepair
+from nvsx.core.incident.sight import (
+    NO_MARKS,
+    REPAIRS,
+    SeenCause,
+    SeenChain,
+    SeenHold,
+    SeenRepair,
+)
 from nvsx.core.incident.wrong_clock import hold_in_the_past
 
 
@@ -135,6 +143,16 @@ def test_an_alert_after_the_recovery_is_a_new_incident(names_fault: bool) -> Non
     line.at(370, alerts=(alert(started=365, names_fault=names_fault),))
     assert (line.opened, line.states()) == (2, ["observing"])
     assert (line.incident.sessions, line.incident.attempts) == ((), ())
+
+
+@pytest.mark.parametrize(("check", "again"), [("GpuHot", True), ("", False)])
+def test_only_who_names_a_fault_continues_an_incident(check: str, again: bool) -> None:
+    """The same alert within an hour is "again"; two POSTs that name nothing have nothing in
+    common but the node."""
+    line = Timeline().at(0, alerts=(alert(check=check),)).at(60, alerts=())
+    line.closed(70, "kim").at(120, alerts=(alert("another", 120, check=check),))
+    assert line.opened == 2
+    assert bool(line.incident.opened.again_of) is again
 
 
 @pytest.mark.parametrize("firing_since", [20 * MINUTE, 30 * MINUTE, 5 * HOUR])
@@ -381,6 +399,35 @@ def test_a_node_taken_away_by_another_controller_needs_people() -> None:
     assert line.ending == "replaced"
 
 
+def test_what_goes_with_the_node_is_not_healthy_and_holds_it_no_more() -> None:
+    """Deleted while it drains: its fault was not seen to clear, nobody released it, and no
+    quarantine holds it."""
+    line = quarantined(0).at(5, holds=(SeenHold("quarantine", "NVSentinel"),))
+    line.at(30, exists=False, node_uid="", ready=None, faults=(), session=NO_MARKS, holds=())
+    cleared = line.incident.faults[0].cleared
+    assert cleared is not None
+    assert cleared.node_gone
+    assert line.incident.holds == ()
+    assert times_of(line.incident).released is None
+
+
+def test_what_a_person_takes_out_of_the_quarantine_is_not_released() -> None:
+    """Uncordoned by hand at 10 s, healthy at 60 s: the node is back then, and no release is told
+    of either moment."""
+    line = quarantined(0).at(10, faults=(fault(),), session=released("", by_hand=True))
+    line.at(60, faults=()).wait(120)
+    assert line.ending == "recovered"
+    times = times_of(line.incident)
+    assert times.released is None
+    assert times.faults[0].released == NOON + 60
+
+
+def test_a_condition_that_is_to_clear_is_awaited_once() -> None:
+    """Before its quarantine a fatal fault is not awaited to be quiet as well."""
+    line = Timeline().at(0, faults=(fault(),))
+    assert list_awaited(line.incident, NOON) == ("SysLogsXIDError 79 GPU:0 clears",)
+
+
 def test_after_a_terminate_node_a_machine_under_another_name_is_removed() -> None:
     """16: nobody follows under this name: "removed, not repaired"."""
     terminate = SeenRepair("TerminateNode", "t-e1", "u1", "e1", effect="node gone", signal="sent")
@@ -446,6 +493,35 @@ def test_a_failed_validation_is_named_and_keeps_the_incident_open() -> None:
     assert (line.ending, line.incident.cause.code) == ("", "validation-failed")
     assert "gpu-1-val" in line.incident.cause.text
     assert line.at(700, holds=()).wait(740).ending == "recovered"
+
+
+@pytest.mark.parametrize(("looked", "since"), [(True, NOON + 100), (False, None)])
+def test_a_hand_over_is_no_older_than_the_look_that_shows_it(
+    looked: bool, since: float | None
+) -> None:
+    """Cordoned at noon, handed over by 100 s: where nvsx was not looking before, nobody knows."""
+    held = SeenHold("handed over", "NVSentinel", keeps_open=True)
+    line = quarantined(0).at(85)
+    if not looked:
+        line.restarted()
+    line.at(100, faults=(), session=released(handed_over=True), holds=(held,))
+    assert [(h.kind, h.since) for h in line.incident.holds] == [("handed over", since)]
+
+
+@pytest.mark.parametrize(
+    ("release", "ending", "repair"), [("released-1", "recovered", 300.0), ("", "cleared", None)]
+)
+def test_a_quarantine_between_two_looks_is_told_by_its_release(
+    release: str, ending: str, repair: float | None
+) -> None:
+    """19: XID 79 is seen, nvsx is killed, NVSentinel quarantines, reboots and releases the node by
+    300 s, and nvsx looks again at 360 s. Without another release nothing of the kind is said."""
+    line = Timeline().at(0, faults=(fault(),)).restarted()
+    line.at(360, faults=(), session=released(release, 300), boot_id="boot-2").restarted()
+    line.wait(360 + 700)
+    assert line.ending == ending
+    assert times_of(line.incident).faults[0].to_repair_s == repair
+    assert len(line.incident.sessions) == (1 if repair else 0)
 
 
 def test_a_cause_that_others_found_is_told_with_its_object() -> None:

@@ -88,6 +88,7 @@ def _open_incident(
             thread=thread or key,
             boot_id=sight.boot_id,
             drill=drill,
+            release_mark=sight.session.release_mark if sight.node_is_there else None,
             earlier_requests=tuple(
                 request_id(r) for r in sight.repairs if not repair_is_ours(d, None, r)
             ),
@@ -100,8 +101,10 @@ def _find_continued_incident(
 ) -> tuple[str, str, float | None]:
     """The incident it continues, that one's thread, and how long after its end."""
     last = d.story.last
-    if last is None or last.ended is None or last.ended_seen is None or seen is None:
+    if last is None or last.ended is None or last.ended_seen is None:
         return "", "", None
+    if seen is None or not seen.check:
+        return "", "", None  # who names no fault does not say that it is the same
     if last.ended.at is not None:
         after = max(0.0, d.sight.at - last.ended.at)
     else:

@@ -32,7 +32,8 @@ def what_keeps_open(d: Deciding, incident: IncidentState) -> list[str]:
         return ["the node can be read"]
     if sight.node_is_gone:
         return ["a new Node of the name"]
-    return [*_of_the_node(d, incident), *_of_a_warning(incident)]
+    found = list(_of_the_node(d, incident))
+    return [*found, *_of_a_warning(incident, found)]
 
 
 def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
@@ -57,11 +58,16 @@ def _of_the_node(d: Deciding, incident: IncidentState) -> Iterator[str]:
         yield "the new node is schedulable"
 
 
-def _of_a_warning(incident: IncidentState) -> Iterator[str]:
-    """Where NVSentinel never held the node, faults and alerts themselves say when it is over."""
+def _of_a_warning(incident: IncidentState, found: list[str]) -> Iterator[str]:
+    """Where NVSentinel never held the node, faults and alerts themselves say when it is over.
+
+    XID 79 in a condition, not quarantined yet: that it clears is awaited already, once is enough.
+    """
     if incident.was_quarantined:
         return
     for fault in incident.faults:
+        if f"{fault.name} clears" in found:
+            continue
         if fault.cleared is None and not (fault.latest.by == ("event",) and incident.sessions):
             yield f"{fault.short} is quiet"
     if not incident.faults and not incident.sessions:

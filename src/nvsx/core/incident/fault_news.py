@@ -176,7 +176,8 @@ def tell_cleared_faults(d: Deciding) -> None:
             continue
         if _has_gone(d, record):
             earliest = d.previous.at if d.previous is not None else None
-            d.say(FaultCleared(fault=record.no, at=hold_between(0.0, earliest, d.sight.at)))
+            at = hold_between(0.0, earliest, d.sight.at)
+            d.say(FaultCleared(fault=record.no, at=at, node_gone=d.sight.node_is_gone))
         elif record.is_side_effect and _has_outlived(incident, record, d.sight):
             d.say(SideEffectOutlived(fault=record.no))
 

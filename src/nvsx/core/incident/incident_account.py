@@ -27,7 +27,8 @@ VERSION = 1
 
 
 class AccountFault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault with its own times. `generated` is when it began, by nvsx's best knowledge."""
+    """One fault with its own times. `generated` is when it began, by nvsx's best knowledge.
+    `went_with_node`: its Node was taken away, and nobody saw it clear."""
 
     no: int
     name: str
@@ -45,6 +46,7 @@ class AccountFault(msgspec.Struct, frozen=True, kw_only=True):
     to_quarantine_s: float | None
     to_repair_s: float | None
     still_there: bool
+    went_with_node: bool = False
 
 
 class AccountAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +162,7 @@ def _account_for_fault(state: IncidentState, fault: FaultRecord) -> AccountFault
         to_quarantine_s=times.to_quarantine_s,
         to_repair_s=times.to_repair_s,
         still_there=fault.cleared is None,
+        went_with_node=fault.cleared is not None and fault.cleared.node_gone,
     )
 
 

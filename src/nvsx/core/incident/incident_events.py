@@ -69,6 +69,7 @@ class IncidentOpened(IncidentBody, frozen=True, kw_only=True, tag="opened"):
     again_after_s: float | None = None
     thread: str = ""
     boot_id: str = ""
+    release_mark: str | None = None
     earlier_requests: tuple[str, ...] = ()
     sandbox: bool = False
     drill: bool = False
@@ -109,8 +110,11 @@ class FaultSeen(IncidentBody, frozen=True, kw_only=True, tag="fault_seen"):
 
 
 class FaultCleared(IncidentBody, frozen=True, kw_only=True, tag="fault_cleared"):
+    """`node_gone`: it went with the Node. Nobody saw it clear."""
+
     fault: int
     at: float | None = None
+    node_gone: bool = False
 
 
 class SideEffectOutlived(IncidentBody, frozen=True, kw_only=True, tag="side_effect_outlived"):
@@ -122,7 +126,7 @@ class SideEffectOutlived(IncidentBody, frozen=True, kw_only=True, tag="side_effe
 class SessionBegan(IncidentBody, frozen=True, kw_only=True, tag="session_began"):
     """`session` is its number in the incident. `at` is when NVSentinel quarantined, None where
     that is not known. The marks and notes that were on the node before are kept, so that what
-    changes can be told from what lingers."""
+    changes can be told from what lingers. `unseen`: it came and went between two looks."""
 
     session: int
     ids: tuple[str, ...] = ()
@@ -133,6 +137,7 @@ class SessionBegan(IncidentBody, frozen=True, kw_only=True, tag="session_began")
     noted_by_hand: bool = False
     dry_run: bool = False
     planned: bool = False
+    unseen: bool = False
 
 
 class SessionChanged(IncidentBody, frozen=True, kw_only=True, tag="session_changed"):

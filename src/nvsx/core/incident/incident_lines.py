@@ -162,6 +162,8 @@ def _describe_fault(event: ev.FaultSeen, told: _Told) -> str:
 
 
 def _describe_cleared(event: ev.FaultCleared, told: _Told) -> str:
+    if event.node_gone:
+        return f"{told.fault(event.fault)} went with the Node: it was not seen to clear"
     return f"{told.fault(event.fault)} has cleared{told.when(event.at)}"
 
 
@@ -190,6 +192,8 @@ def _quote_label(state: str) -> str:
 
 
 def _describe_session(event: ev.SessionBegan, told: _Told) -> str:
+    if event.unseen:
+        return "NVSentinel quarantined the node while nvsx did not look"
     if event.dry_run:
         what = "NVSentinel marked the node in a dry run: nothing is cordoned"
     elif event.planned:
@@ -253,6 +257,10 @@ def _describe_attempt_change(event: ev.AttemptChanged, told: _Told) -> str:
     if event.booted:
         boots = record is None or record.began.effect != "node gone"
         words.append("a new boot of the node was seen" if boots else "the node is gone")
+        # 12:25 the first reboot times out, 12:26 the second is signalled, 12:27 a new boot.
+        later = [a for a in told.incident.attempts if a.no > event.attempt and a.signal == "sent"]
+        if boots and later:
+            words.append(f"it came after the signal of attempt {later[-1].no}")
     if event.ready:
         words.append("the node is Ready" + told.when(event.ready_at, "since"))
     return f"{told.attempt(event.attempt)}: {'; '.join(words) or 'changed'}"

@@ -17,7 +17,8 @@ from nvsx.core.incident.session import Times
 
 
 class FaultTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Unix times of one fault's marks, and what passed between them in seconds."""
+    """Unix times of one fault's marks, and what passed between them in seconds. `released` is when
+    the node was back from it, by whomever."""
 
     fault: int
     generated: float | None = None
@@ -62,11 +63,18 @@ def times_of(incident: IncidentState) -> IncidentTimes:
         requested=incident.attempts[0].began.at if incident.attempts else None,
         signalled=next((a.signal_at for a in incident.attempts if a.signal == "sent"), None),
         back=incident.attempts[-1].ready_at if incident.attempts else None,
-        released=held[-1].ended.at if held and held[-1].ended is not None else None,
+        released=_find_last_release(held),
         ended=ended,
         total_s=_seconds_between(began, ended),
         faults=tuple(times_of_fault(incident, f) for f in incident.faults),
     )
+
+
+def _find_last_release(held: list[SessionRecord]) -> float | None:
+    """When NVSentinel released the node last: what somebody took out of its quarantine by hand, or
+    what went with the Node, was never released."""
+    last = held[-1].ended if held else None
+    return last.at if last is not None and last.how == "released" else None
 
 
 def _find_beginning(incident: IncidentState) -> float | None:
@@ -137,7 +145,10 @@ def _lists_fault(session: SessionRecord, fault: FaultRecord) -> bool:
     session [a, b]   fault a, of the annotation         listed
     session [a, b]   fault c, of a condition alone      not
     session []       fault without an id, of the annotation   listed
+    session unseen   whatever was there before it             listed
     """
+    if session.began.unseen:
+        return fault.order < session.order
     if session.ids or fault.latest.ids:
         return bool(set(fault.latest.ids) & set(session.ids))
     return "annotation" in fault.latest.by

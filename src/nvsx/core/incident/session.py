@@ -94,7 +94,10 @@ class Times(msgspec.Struct, frozen=True):
 
     Time to repair = `generated` → `unquarantined`, as NVSentinel measures it
     (`fault_quarantine_node_remediation_duration_seconds`); without drain, the time from
-    `drain_began` to `drain_finished` is taken off.
+    `drain_began` to `drain_finished` is taken off, as far as the fault was there:
+
+        12:00:00 XID 79, drained from 12:00:02 to 12:00:24, released 12:00:38: 38 s, 16 s without
+        12:00:17 an NVLink fault joins: 21 s to repair, 7 s of drain are its own, 14 s without
     """
 
     generated: float | None = None
@@ -119,4 +122,5 @@ class Times(msgspec.Struct, frozen=True):
             return None
         if self.drain_began is None:  # nothing to drain: NVSentinel goes straight to the end
             return total
-        return max(0.0, total - max(0.0, self.drain_finished - self.drain_began))
+        began = max(self.drain_began, self.generated or 0.0)
+        return max(0.0, total - max(0.0, self.drain_finished - began))

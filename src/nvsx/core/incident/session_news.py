@@ -43,6 +43,24 @@ def tell_session_end(d: Deciding) -> None:
         d.say(SessionEnded(session=session.no, how=how, at=at))
 
 
+def tell_unseen_session(d: Deciding) -> None:
+    """A quarantine that came and went between two looks, of which only its release is left.
+
+    12:00:00 XID 79 is seen, and nvsx is killed; 12:00:01 to 12:05:00 NVSentinel holds, reboots and
+    releases the node; 12:06 nvsx looks again: the node's release is another than at 12:00:00. It
+    was quarantined and has recovered, at 12:05:00.
+    """
+    incident, seen = d.incident, d.sight.session
+    if incident is None or incident.sessions or seen.marked or not d.sight.node_is_there:
+        return
+    before = incident.opened.release_mark
+    if before is None or seen.release_mark in ("", before) or is_another_node(incident, d):
+        return
+    at = hold_between(seen.released_at, incident.began.at, d.sight.at)
+    d.say(SessionBegan(session=1, release_mark=before, unseen=True))
+    d.say(SessionEnded(session=1, how="released", at=at))
+
+
 def is_another_node(incident: IncidentState, d: Deciding) -> bool:
     known = incident.node.uid or incident.opened.node_uid
     return (
@@ -163,7 +181,7 @@ def tell_node(d: Deciding) -> None:
 
 def tell_holds(d: Deciding) -> None:
     incident, sight = d.incident, d.sight
-    if incident is None or not sight.node_is_there:
+    if incident is None or not (sight.node_is_there or sight.node_is_gone):
         return
     known = {(h.kind, h.name): h for h in incident.holds}
     for hold in sight.holds:
@@ -176,10 +194,15 @@ def tell_holds(d: Deciding) -> None:
 
 
 def _hold_began(d: Deciding, hold: SeenHold) -> HoldBegan:
-    """Schedulable at 12:00:00, cordoned at 12:00:15, and its writer says 11:20: since 12:00:00."""
+    """Schedulable at 12:00:00, cordoned at 12:00:15, and its writer says 11:20: since 12:00:00.
+
+    Quarantined 11:00, handed over between 12:00:00 and 12:00:15: the cordon is of 11:00, and the
+    hand-over of 12:00:00 at the earliest.
+    """
     before, earliest = d.previous, None
-    if hold.kind == "cordon" and before is not None and before.node_is_there and before.schedulable:
-        earliest = before.at
+    if before is not None and before.node_is_there:
+        fresh = hold.kind == "cordon" and before.schedulable
+        earliest = before.at if fresh or hold.kind == "handed over" else None
     return HoldBegan(
         kind=hold.kind,
         who=hold.who,

@@ -40,6 +40,7 @@ def step(
     # What the known repairs have done decides whether a new quarantine is a new incident.
     attempt_news.tell_known_attempts(d)
     session_news.tell_session_end(d)
+    session_news.tell_unseen_session(d)
     beginnings.tell_beginning(d)
     return _tell_the_rest(d)
 

@@ -93,7 +93,7 @@ def _head_rows(account: IncidentAccount) -> Iterator[tuple[str, str]]:
     yield "first fault", _format_time(times.began)
     yield "seen by nvsx", _format_time(times.seen)
     yield "quarantined", _format_time(times.quarantined)
-    yield "released", _format_time(times.released)
+    yield "released", "not seen" if times.released is None else _format_time(times.released)
     ended = _format_time(times.ended) if row.how else "not over"
     yield "over", f"{ended}: {row.how}{_after_colon(row.cause)}" if row.how else ended
     if not row.how:
