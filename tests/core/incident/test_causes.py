@@ -397,3 +397,21 @@ def test_a_repair_that_the_node_came_back_from_is_no_cause() -> None:
     line.at(9, boot_id="boot-2")
     assert (line.incident.state, line.incident.cause.code) == ("recovering", "")
     assert line.at(20, repairs=(done("e1"),)).attempts() == [("first", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong", "well"),
+    [
+        ("node-not-ready", {"ready": False}, {"ready": True}),
+        ("node-unreadable", {"unread": frozenset({NODE})}, {"unread": frozenset()}),
+    ],
+)
+def test_a_node_that_is_well_again_needs_nobody(
+    code: str, wrong: dict[str, Any], well: dict[str, Any]
+) -> None:
+    """A run by hand: its incident ends with it, so people who stayed called would hold it for
+    ever."""
+    line = Timeline().run_by_hand(0).at(1, **wrong).wait(7 * MINUTE)
+    assert (line.incident.state, line.incident.cause.code) == ("needs people", code)
+    line.at(8 * MINUTE, **well)
+    assert (line.incident.state, line.incident.cause.code) == ("observing", "")

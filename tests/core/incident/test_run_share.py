@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.core.incident.timelines import (
     HOUR,
@@ -31,8 +33,9 @@ from nvsx.core.incident.run_share import (
     only_waits_for_quiet,
 )
 from nvsx.core.incident.session import HealthEvent
-from nvsx.core.incident.sight import SeenChain
+from nvsx.core.incident.sight import SeenCause, SeenChain
 from nvsx.core.incident.stage_times import find_stage_time
+from nvsx.core.incident.tolerances import PATIENCE, QUARANTINED_WITHIN
 
 NVLINK = HealthEvent(check="SysLogsNVLink", node="gpu-1", id="e2", error_codes=("149",))
 
@@ -97,6 +100,34 @@ def test_a_fault_that_is_gone_leaves_nothing_but_quiet_to_wait_for() -> None:
     assert only_waits_for_quiet(line.incident)
     line.at(70, ready=False)
     assert not only_waits_for_quiet(line.incident)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("dry-run", {"chain": SeenChain(dry_run=True)}),
+        ("monitor-only", {"chain": SeenChain(monitor_only=True)}),
+        ("breaker-tripped", {"chain": SeenChain(breaker_tripped=True)}),
+        ("module-missing", {"chain": SeenChain(missing=("fault-quarantine",))}),
+        ("module-not-ready", {"chain": SeenChain(unwell=(("fault-quarantine", "0 of 1"),))}),
+        (
+            "opted-out",
+            {"chain": SeenChain(opted_out="k8saas.nvidia.com/ManagedByNVSentinel=false")},
+        ),
+        ("no-rule", {"causes": (SeenCause("no-rule", "no rule set is for it", "cordon it"),)}),
+        ("not-quarantined", {}),
+    ],
+)
+def test_no_cause_of_a_fault_alone_outlives_the_fault(code: str, why: dict[str, Any]) -> None:
+    """Whatever kept NVSentinel from the fault: people are needed while it is there; then only
+    quiet is awaited, and a run by hand that waits for the fault to go can end."""
+    line = Timeline().run_by_hand(0).at(1, faults=(fault(),), **why)
+    line.wait(QUARANTINED_WITHIN + PATIENCE + 30)
+    assert (line.incident.state, line.incident.cause.code) == ("needs people", code)
+    assert not only_waits_for_quiet(line.incident)
+    line.at(line.sight.mono + 1, faults=(), causes=())
+    assert line.incident.state == "needs people"
+    assert only_waits_for_quiet(line.incident)
 
 
 @pytest.mark.parametrize(("after", "late"), [(LATE_AFTER, False), (LATE_AFTER + 1, True)])

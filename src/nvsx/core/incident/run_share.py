@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from nvsx.core.incident.incident_state import AttemptRecord, FaultRecord, IncidentState
 from nvsx.core.incident.session import HealthEvent
+from nvsx.core.incident.tolerances import NO_RULE
 
 
 def find_fault_of_run(
@@ -85,7 +86,16 @@ def waits_for_this_run(incident: IncidentState) -> bool:
 
 #: Causes that hold only while a serious fault is there.
 _OF_A_STANDING_FAULT = frozenset(
-    {"monitor-only", "breaker-tripped", "module-missing", "opted-out", "not-quarantined"}
+    {
+        "dry-run",
+        "monitor-only",
+        "breaker-tripped",
+        "module-missing",
+        "module-not-ready",
+        "opted-out",
+        NO_RULE,
+        "not-quarantined",
+    }
 )
 
 

@@ -10,6 +10,9 @@ from nvsx.core.incident.incident_stage import is_in_flight, is_repaired, stage_o
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.tolerances import PATIENCE
 
+#: Causes of the node itself, which call people only when they have stood for minutes.
+_SLOW_TO_CALL = frozenset({"node-unreadable", "node-not-ready"})
+
 
 def tell_state(d: Deciding, *, calm: bool) -> None:
     """Says state and cause when one of them changed, or the cause is told in other words.
@@ -40,7 +43,14 @@ def tell_state(d: Deciding, *, calm: bool) -> None:
 
 def _stays_with_people(incident: IncidentState) -> bool:
     """A condition that comes and goes every few seconds, and nobody but people to look at it: they
-    are needed once, until it has been quiet for ten minutes."""
+    are needed once, until it has been quiet for ten minutes. What calls them only after minutes
+    does not flap, and is over when it is seen no more.
+
+    A run by hand at 12:00, the node not Ready from 12:01: people are needed from 12:06 on. Ready at
+    12:09: needed no more. Else the run waited for its incident, which ends with the run.
+    """
+    if incident.cause.code in _SLOW_TO_CALL:
+        return False
     return incident.state == "needs people" and not (incident.sessions or incident.attempts)
 
 
