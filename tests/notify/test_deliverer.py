@@ -64,7 +64,7 @@ async def test_each_try_is_judged_anew() -> None:
         stage.targets["oncall"].always = None
         await stage.until(200)
     assert stage.targets["oncall"].took == []
-    assert stage.targets["gpu-ops"].titles == ["off the bus"]
+    assert stage.targets["gpu-ops"].titles == ["no longer: off the bus"]
     assert (await stage.row("oncall", "off the bus")).state == "dropped"
 
 
