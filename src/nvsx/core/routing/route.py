@@ -101,6 +101,21 @@ class Router:
         self._books = {r.name: (r, tuple(_make_rules(r))) for r in runbooks}
 
     def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
+        """The runbook for an event by the check it names; where none (or only a catch-all) is for
+        that, by the check it means: an alert GPUXidError with err_code 79 goes to the runbook
+        with `check: GPUXidError` if there is one, else to that for SysLogsXIDError 79."""
+        said = self._route_by_name(event, evaluate)
+        if not event.meant_check or said.tie or (said.winner and not _is_catch_all(said)):
+            return said
+        codes = event.meant_codes or event.error_codes
+        meant = msgspec.structs.replace(event, check_name=event.meant_check, error_codes=codes)
+        result = self._route_by_name(meant, evaluate)
+        known = f"{event.check_name or 'the alert'} means {event.meant_check} {', '.join(codes)}"
+        if result.winner is None and said.winner is not None:
+            return said
+        return msgspec.structs.replace(result, reason=f"{result.reason} ({known.strip()})")
+
+    def _route_by_name(self, event: TriggerFacts, evaluate: Evaluate) -> RouteResult:
         """The runbook this event fires, with the reasons for and against every rule.
 
         Example: SysLogsXIDError with error code 79, from agent syslog-health-monitor.
@@ -195,6 +210,12 @@ def _join_values(values: Iterable[str]) -> str:
     return " or ".join(v for v in values if v) or "not said"
 
 
+def _is_catch_all(result: RouteResult) -> bool:
+    name = result.winner.name if result.winner else ""
+    best = next((e.best for e in result.explanations if e.runbook == name), None)
+    return best is not None and best.specificity == _CatchAllRule.RANK
+
+
 # --- rules, ready to judge ----------------------------------------------------------------------
 
 
@@ -234,12 +255,12 @@ class _CatchAllRule:
     | an alert of a source without `default: true`  | no    | most alerts are about no fault  |
     """
 
-    _RANK = (-1,)  # below the lowest rank of every other rule
+    RANK = (-1,)  # below the lowest rank of every other rule
 
     def __init__(self, rule: str) -> None:
         self._rule = rule
         reason = f"{rule} is the catch-all (default: true): it takes what no other runbook matches"
-        self._match = RuleResult(rule, True, reason, self._RANK)
+        self._match = RuleResult(rule, True, reason, self.RANK)
 
     def judge(self, said: _Said) -> RuleResult:
         against = self._find_objection(said.event)

@@ -105,7 +105,7 @@ def _make_event(
     document = {**group, "alert": alert}
     finder = setup.make_finder(document)
     facts = TriggerFacts(
-        node=finder.find("node", *((f"label {n}", labels.get(n)) for n in _NODE_LABELS)),
+        node=finder.find_node(*((f"label {n}", labels.get(n)) for n in _NODE_LABELS)),
         check_name=finder.find("check", *((f"label {n}", labels.get(n)) for n in _CHECK_LABELS)),
         error_codes=split_codes(
             finder.find("errorCode", *((f"label {n}", labels.get(n)) for n in _CODE_LABELS))

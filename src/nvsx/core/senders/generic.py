@@ -127,7 +127,7 @@ def _make_event_by_rules(
             received=request.received,
             delivery=_identify_delivery(request, setup),
             facts=TriggerFacts(
-                node=finder.find("node"),
+                node=finder.find_node(),
                 check_name=finder.find("check"),
                 error_codes=split_codes(finder.find("errorCode")),
                 cluster=finder.find("cluster"),

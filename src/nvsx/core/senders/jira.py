@@ -62,7 +62,7 @@ def _make_event(
     finder = setup.make_finder(body)
     at = body.get("timestamp")
     facts = TriggerFacts(
-        node=finder.find("node"),
+        node=finder.find_node(),
         check_name=finder.find("check"),
         error_codes=split_codes(
             finder.find(

@@ -1,22 +1,25 @@
-"""Finding node, runbook, check, error code and cluster in a message.
+"""Finding node, runbook, check, error code and the rest in a message.
 
 For each value the operator's rules come first, in their order; then whatever named groups
 of those rules found beside their own value; then the places where this kind of sender
-usually has it. Every step is kept in words, since "why this node?" must have an answer.
-No I/O: CEL comes in as a function.
+usually has it. A node is another matter: every word for one is kept, the usual places first, and
+the cluster is asked which of them is a node. Every step is kept in words, since "why this
+node?" must have an answer. No I/O: CEL comes in as a function.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
 from nvsx.core.fields import Model, Regex, Text
+from nvsx.core.node_directory import could_name_node, is_address
 from nvsx.core.patterns import SearchTime, TooSlow
+from nvsx.core.routing.trigger_event import NodeWord
 from nvsx.core.senders.http_request import quote
 
 #: Characters of a text that a pattern is tried on: patterns are the operator's, texts are not.
@@ -31,7 +34,17 @@ _STABLE_KEY = re.compile(r"nvsx/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
 
 
 #: The values a rule can find.
-FOUND = ("node", "runbook", "check", "errorCode", "cluster")
+FOUND = (
+    "node",
+    "runbook",
+    "check",
+    "errorCode",
+    "cluster",
+    "resolved",
+    "severity",
+    "time",
+    "key",
+)
 
 
 class Computed(NamedTuple):
@@ -60,6 +73,14 @@ class Extract(Model):
         None, description="Regular expression; the group of the value's name counts, or the first."
     )
     cel: Text | None = Field(None, description="CEL expression over `body` that gives the text.")
+    first: bool = Field(
+        False, description="node only: before the places where this kind of sender has it."
+    )
+
+    @property
+    def place(self) -> str:
+        """Where it looks, in words."""
+        return self.from_ or f"cel {self.cel}"
 
     @model_validator(mode="after")
     def _one_way(self) -> Extract:
@@ -86,8 +107,24 @@ def parse_stable_key(key: object) -> Mapping[str, str]:
     return dict(zip(names, found.groups(), strict=True)) if found else {}
 
 
+def is_error_code(text: str) -> bool:
+    """Whether it could be one code, or several with commas: a sentence is none."""
+    return len(text) <= 256 and not re.search(r"[^\w., :-]", text)
+
+
+#: A rule whose find has not the shape of its value has found nothing: the next one is tried.
+_SHAPES: Mapping[str, Callable[[str], bool]] = {
+    "errorCode": is_error_code,
+    "runbook": is_runbook_name,
+}
+_WHAT_IS_WRONG = {"errorCode": "no error code", "runbook": "no runbook's name"}
+
+
 class Finder:
-    """Applies a source's rules to one message. `steps` tells what was tried and found."""
+    """Applies a source's rules to one message. `steps` tells what was tried and found.
+
+    `rules` are the operator's, `usual` those that come with a kind of sender.
+    """
 
     def __init__(
         self,
@@ -95,18 +132,26 @@ class Finder:
         document: Mapping[str, Any],
         compute: Compute,
         search_time: SearchTime | None = None,
+        usual: Mapping[str, tuple[Extract, ...]] | None = None,
     ) -> None:
         self.steps: list[str] = []
+        self.node_words: list[NodeWord] = []
+        self.rubbish = ""  # the last text found for a node that cannot be one
+        self.by_rule: set[str] = set()
+        self._usual = usual or {}
         self._document = document
         self._compute = compute
         self._search_time = search_time or SearchTime(PATIENCE)
         self._found: dict[str, str] = {}
         self._beside: dict[str, str] = {}
+        self._node_rules = rules.get("node", ())
+        for rule in self._node_rules:
+            if rule.first:
+                self._add_node_word(rule.place, self._apply_rule("node", rule))
         for name in FOUND:
-            for rule in rules.get(name, ()):
-                if value := self._apply_rule(name, rule):
-                    self._found[name] = value
-                    break
+            if name != "node" and (value := self._find_by_rules(name, rules.get(name, ()))):
+                self._found[name] = value
+                self.by_rule.add(name)
 
     def find(self, name: str, *usual: tuple[str, object]) -> str:
         """The value called `name`; "" when it is nowhere.
@@ -116,13 +161,55 @@ class Finder:
         if name in self._found:
             return self._found[name]
         if name in self._beside:
+            self.by_rule.add(name)
             return self._beside[name]
+        if value := self._find_by_rules(name, self._usual.get(name, ())):
+            return value
         for place, value in usual:
             if text := _text_of(value):
                 self.steps.append(f"{name}: {place} is {quote(text)}")
                 return text
         if usual:
             self.steps.append(f"{name}: not in {', '.join(place for place, _ in usual)}")
+        return ""
+
+    def find_node(self, *usual: tuple[str, object]) -> str:
+        """The best guess at the node's name; all words for it are in `node_words`.
+
+        A rule with `first: true` goes before the places where this kind of sender has it, any
+        other after them, since those are checked against the cluster before they count.
+        """
+        for rule in self._usual.get("node", ()):
+            self._add_node_word(rule.place, self._apply_rule("node", rule))
+        for place, value in usual:
+            if text := _text_of(value):
+                self.steps.append(f"node: {place} is {quote(text)}")
+                self._add_node_word(place, text)
+        for rule in self._node_rules:
+            if not rule.first:
+                self._add_node_word(rule.place, self._apply_rule("node", rule))
+        if beside := self._beside.get("node"):
+            self._add_node_word("a named group of another rule", beside)
+        if not self.node_words and usual:
+            self.steps.append(f"node: not in {', '.join(place for place, _ in usual)}")
+        names = (w.word.casefold() for w in self.node_words if not is_address(w.word))
+        return next(filter(is_node_name, names), "")
+
+    def _add_node_word(self, place: str, word: str) -> None:
+        """What cannot be a node's name has found nothing, and the next place is tried."""
+        word = word.strip()
+        if word and not could_name_node(word):
+            self.steps.append(f"node: {quote(word)} in {place} is no node name")
+            self.rubbish = word
+        elif word and word not in (known.word for known in self.node_words):
+            self.node_words.append(NodeWord(place, word))
+
+    def _find_by_rules(self, name: str, rules: Iterable[Extract]) -> str:
+        for rule in rules:
+            if value := self._apply_rule(name, rule):
+                if name not in _SHAPES or _SHAPES[name](value):
+                    return value
+                self.steps.append(f"{name}: {quote(value)} is {_WHAT_IS_WRONG[name]}")
         return ""
 
     def _apply_rule(self, name: str, rule: Extract) -> str:

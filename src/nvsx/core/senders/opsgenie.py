@@ -48,8 +48,7 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     finder = setup.make_finder(body)
     alias = "alert.alias"
     facts = TriggerFacts(
-        node=finder.find(
-            "node",
+        node=finder.find_node(
             ("alert.details.node", details.get("node")),
             (alias, known.get("node")),
             ("alert.entity", entity if is_node_name(entity) else ""),

@@ -42,7 +42,7 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     known = parse_stable_key(data.get("incident_key"))
     key = "event.data.incident_key"
     facts = TriggerFacts(
-        node=finder.find("node", (key, known.get("node"))),
+        node=finder.find_node((key, known.get("node"))),
         check_name=finder.find("check", (key, known.get("check"))),
         error_codes=split_codes(finder.find("errorCode", (key, known.get("errorCode")))),
         cluster=finder.find("cluster", (key, known.get("cluster"))),

@@ -62,7 +62,8 @@ class SourceSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     def make_finder(self, document: Mapping[str, Any]) -> Finder:
         """What finds values in a message, by the rules first."""
-        return Finder(self.rules, document, self.compute, self.search_time)
+        rules = self.rules
+        return Finder(rules, document, self.compute, self.search_time, self.sender.rules)
 
     def may_start(self, event_type: str) -> bool:
         """Whether a message of this type may start a run."""
@@ -86,6 +87,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     `assume_type` is the content type of a saved body, by the headers (in lower
     case) and the body.
 
+    `rules` are where it usually has its values, as an operator would write them.
+
     `starts`, `recovers` and `known_by` are its words in docs/webhooks.md: what starts a run,
     what is a recovery notice, and what a repeated delivery is recognised by.
     """
@@ -98,6 +101,7 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     reads_answers: bool = False
     takes_access_tokens: bool = False
     sends_alerts: bool = True
+    rules: Mapping[str, tuple[Extract, ...]] = {}
     assume_type: Callable[[Mapping[str, str], bytes], str] = _assume_json
     starts: str
     recovers: str = ""
@@ -108,16 +112,16 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
     """`event` with names checked, its horizon, and the steps that led to it.
 
     A node that Kubernetes cannot have and a text that cannot be a runbook's name are never
-    passed on: they become the refusal.
+    passed on: they become the refusal, or have been found by nobody.
     """
     node, runbook, refusal = event.facts.node, event.runbook, event.refusal
     facts, health_event = event.facts, event.event
-    if not node:
+    rule = f"serve.sources.{setup.name}.node"
+    if not node and not finder.node_words:
         health_event = None
-        refusal = refusal or (
-            f"no node in it: say where with serve.sources.{setup.name}.node in nvsx.yaml"
-        )
-    elif not is_node_name(node):
+        why = f"{quote(finder.rubbish)} is no node name" if finder.rubbish else "no node in it"
+        refusal = refusal or f"{why}: say where with {rule} in nvsx.yaml"
+    elif node and not is_node_name(node):
         refusal = refusal or f"{quote(node)} is no node name"
         facts, health_event = msgspec.structs.replace(facts, node=""), None
     if runbook and not is_runbook_name(runbook):
@@ -130,6 +134,8 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
         horizon=setup.sender.horizon,
         runbook="" if event.resolved else runbook,
         refusal=refusal,
+        node_words=tuple(finder.node_words),
+        node_rule=rule,
         steps=tuple(finder.steps),
     )
 

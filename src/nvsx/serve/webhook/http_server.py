@@ -306,7 +306,11 @@ class WebhookServer:
                 return http_answers.ask_to_come_again(f"it cannot be stored now{why}")
         if strict and failures:
             raise _refuse_unknown(failures[0])
-        return http_answers.reply_to_answers([_outcome_of(task) for task in tasks])
+        answers = [_outcome_of(task) for task in tasks]
+        wrong = next((a for a in answers if a.status), None) if strict else None
+        if wrong is not None:  # stored and explained all the same
+            raise Refused(wrong.status, wrong.reason, _hint_at_event(wrong))
+        return http_answers.reply_to_answers(answers)
 
     # --- the rest -----------------------------------------------------------------------
 
@@ -364,6 +368,10 @@ def _refuse_unknown(exc: BaseException) -> Refused:
     message = exc.message if isinstance(exc, NvsxError) else ""
     hint = exc.hint if isinstance(exc, NvsxError) else ""
     return Refused(422 if isinstance(exc, InvalidRunbook) else 404, message, hint)
+
+
+def _hint_at_event(answer: Answer) -> str:
+    return f"nvsx explain {answer.event_id}" if answer.event_id else ""
 
 
 def _outcome_of(task: asyncio.Task[Answer]) -> Answer:
