@@ -187,6 +187,10 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
     for name, source in settings.serve.sources.items():
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
+        for value, rules in source.rules().items():
+            if value != "node" and any(rule.first for rule in rules):
+                place = tree.positions.key((*path, value))
+                yield Problem(f"`first` is for node rules; {value}'s go first anyway", FILE, *place)
         if kind is None:
             hint = find_nearest(name, SENDERS) or f"write kind: one of {', '.join(SENDERS)}"
             place = tree.positions.key(path)
@@ -195,7 +199,8 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
         for key, why in misplaced_keys(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
         for rule, rule_path in _rules_of(name, source, tree):
-            if rule.cel and (wrong := cel.check_value(rule.cel)):
+            boolean = rule_path[3] == "resolved"
+            if rule.cel and (wrong := cel.check_value(rule.cel, boolean=boolean)):
                 at = tree.positions.value((*rule_path, "cel"))
                 yield Problem(f"cel: {wrong}", FILE, *at)
 

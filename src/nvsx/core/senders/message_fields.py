@@ -10,7 +10,7 @@ node?" must have an answer. No I/O: CEL comes in as a function.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ PATIENCE = 0.1
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_MACHINE = re.compile(r"(?<![\w./-])[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)+(?![\w/])", re.ASCII)
 _STABLE_KEY = re.compile(r"nvsx/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
 
 
@@ -120,6 +121,18 @@ _SHAPES: Mapping[str, Callable[[str], bool]] = {
 _WHAT_IS_WRONG = {"errorCode": "no error code", "runbook": "no runbook's name"}
 
 
+def find_machine_name(texts: Iterable[str]) -> str:
+    """The only word that looks like a machine's name: letters and digits with - or . between
+    them. "" where there are several: which of them is meant would be a guess."""
+    words = {
+        word.strip(".-").casefold()
+        for text in texts
+        for word in _MACHINE.findall(text[:MAX_SEARCHED])
+    }
+    found = [w for w in words if re.search(r"[a-z]", w) and re.search(r"\d", w)]
+    return found[0] if len(found) == 1 else ""
+
+
 class Finder:
     """Applies a source's rules to one message. `steps` tells what was tried and found.
 
@@ -163,7 +176,7 @@ class Finder:
         if name in self._beside:
             self.by_rule.add(name)
             return self._beside[name]
-        if value := self._find_by_rules(name, self._usual.get(name, ())):
+        if value := self._find_in_usual_places(name):
             return value
         for place, value in usual:
             if text := _text_of(value):
@@ -173,14 +186,15 @@ class Finder:
             self.steps.append(f"{name}: not in {', '.join(place for place, _ in usual)}")
         return ""
 
-    def find_node(self, *usual: tuple[str, object]) -> str:
+    def find_node(self, *usual: tuple[str, object], texts: Sequence[str] = ()) -> str:
         """The best guess at the node's name; all words for it are in `node_words`.
 
         A rule with `first: true` goes before the places where this kind of sender has it, any
-        other after them, since those are checked against the cluster before they count.
+        other after them, since those are checked against the cluster before they count. `texts`
+        are for people; the one word in them that looks like a machine's name is the last resort.
         """
         for rule in self._usual.get("node", ()):
-            self._add_node_word(rule.place, self._apply_rule("node", rule))
+            self._add_node_word(rule.place, self._try_quietly("node", rule))
         for place, value in usual:
             if text := _text_of(value):
                 self.steps.append(f"node: {place} is {quote(text)}")
@@ -190,8 +204,12 @@ class Finder:
                 self._add_node_word(rule.place, self._apply_rule("node", rule))
         if beside := self._beside.get("node"):
             self._add_node_word("a named group of another rule", beside)
-        if not self.node_words and usual:
-            self.steps.append(f"node: not in {', '.join(place for place, _ in usual)}")
+        if not self.node_words and (word := find_machine_name(texts)):
+            self.steps.append(f"node: {quote(word)} is the one machine its text names")
+            self._add_node_word("its text", word)
+        places = [*(r.place for r in self._usual.get("node", ())), *(place for place, _ in usual)]
+        if not self.node_words and places:
+            self.steps.append(f"node: not in {', '.join(dict.fromkeys(places))}")
         names = (w.word.casefold() for w in self.node_words if not is_address(w.word))
         return next(filter(is_node_name, names), "")
 
@@ -212,13 +230,31 @@ class Finder:
                 self.steps.append(f"{name}: {quote(value)} is {_WHAT_IS_WRONG[name]}")
         return ""
 
+    def _find_in_usual_places(self, name: str) -> str:
+        """By the rules of the kind of sender; what they miss is told in one line."""
+        rules = self._usual.get(name, ())
+        for rule in rules:
+            value = self._try_quietly(name, rule)
+            if value and (name not in _SHAPES or _SHAPES[name](value)):
+                return value
+        if rules:
+            self.steps.append(f"{name}: not in {', '.join(dict.fromkeys(r.place for r in rules))}")
+        return ""
+
+    def _try_quietly(self, name: str, rule: Extract) -> str:
+        before = len(self.steps)
+        value = self._apply_rule(name, rule)
+        if not value:
+            del self.steps[before:]
+        return value
+
     def _apply_rule(self, name: str, rule: Extract) -> str:
         if rule.cel is not None:
             where, compute = f"cel {rule.cel}", partial(self._compute, rule.cel, self._document)
             text, reason = self._search_time.compute(compute)
         else:
             where = rule.from_ or ""
-            text, reason = look_up(self._document, where)
+            text, reason = look_up(self._document, where, booleans=name == "resolved")
         if not text:
             self.steps.append(f"{name}: {where}: {reason}")
             return ""
@@ -245,14 +281,17 @@ class Finder:
         return value or ""
 
 
-def look_up(document: Any, path: str) -> tuple[str, str]:
+def look_up(document: Any, path: str, *, booleans: bool = False) -> tuple[str, str]:
     """(text, "") at a dotted path, or ("", why there is none). A key with dots in it is
-    found as well: the longest key that exists goes first."""
+    found as well: the longest key that exists goes first. true and false are texts only with
+    `booleans`."""
     here, rest = document, path.split(".")
     while rest:
         here, rest = _step_into(here, rest)
         if here is None:
             return "", "it is not in the message"
+    if isinstance(here, bool) and booleans:
+        return ("true" if here else "false"), ""
     text = _text_of(here)
     return (text, "") if text else ("", "it is no text")
 
@@ -269,9 +308,9 @@ def _step_into(here: Any, rest: list[str]) -> tuple[Any, list[str]]:
 
 
 def _text_of(value: object) -> str:
-    """Text of a text or whole number; "" for anything else."""
+    """Text of a text, or of a whole number, also one with .0; "" for anything else."""
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -8,17 +8,26 @@ https://support.atlassian.com/jira-service-management-cloud/docs/alert-action-da
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
-from nvsx.core.senders.instants import read_unix_time
 from nvsx.core.senders.json_body import parse_json_object
-from nvsx.core.senders.message_fields import is_node_name, parse_stable_key
+from nvsx.core.senders.label_places import (
+    CODE_LABELS,
+    SEVERITY_LABELS,
+    label_places,
+    node_places,
+)
+from nvsx.core.senders.life_cycle import read_alert_state
+from nvsx.core.senders.message_fields import parse_stable_key
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
+    add_meant_fault,
     digest_of,
     find_xid_tag,
     finish_event,
@@ -47,11 +56,22 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     entity = text_of(alert.get("entity"))
     finder = setup.make_finder(body)
     alias = "alert.alias"
+    message = text_of(alert.get("message"))
+    in_details = partial(label_places, details, prefix="alert.details.")
+    state = read_alert_state(
+        finder,
+        state=(("action", action if resolved else ""),),
+        severity=(("alert.priority", alert.get("priority")), *in_details(SEVERITY_LABELS)),
+        time=(("alert", alert.get("updatedAt" if resolved else "createdAt")),),
+        key=(("alert.alertId", alert.get("alertId")),),
+    )
+    resolved = state.resolved
     facts = TriggerFacts(
         node=finder.find_node(
-            ("alert.details.node", details.get("node")),
+            *node_places(details, "alert.details."),
             (alias, known.get("node")),
-            ("alert.entity", entity if is_node_name(entity) else ""),
+            ("alert.entity", entity),
+            texts=(message,),
         ),
         check_name=finder.find(
             "check",
@@ -61,7 +81,7 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
         error_codes=split_codes(
             finder.find(
                 "errorCode",
-                ("alert.details.xid", details.get("xid")),
+                *in_details(CODE_LABELS),
                 (alias, known.get("errorCode")),
                 ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
@@ -71,12 +91,12 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
             ("alert.details.cluster", details.get("cluster")),
             (alias, known.get("cluster")),
         ),
-        is_fatal=not resolved and text_of(alert.get("priority")).upper() not in ("P4", "P5"),
+        is_fatal=not resolved and state.serious,
         is_healthy=resolved,
-        message=text_of(alert.get("message")),
+        message=message,
         labels=details,
         source=setup.name,
-        generated_at=read_unix_time(alert.get("updatedAt" if resolved else "createdAt")),
+        generated_at=state.time,
     )
     refusal = ""
     if not resolved and not setup.may_start(action):
@@ -89,10 +109,11 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
                 delivery=digest_of(
                     "opsgenie", alert.get("alertId"), action, alert.get("updatedAt")
                 ),
-                facts=facts,
+                facts=add_meant_fault(facts, finder, (text_of(alert.get("description")),)),
                 payload=body,
                 runbook=finder.find("runbook"),
                 resolved=resolved,
+                alert=state.key,
                 refusal=refusal,
             ),
             finder,

@@ -16,7 +16,16 @@ import msgspec
 
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders import alertmanager, cloudevents, generic, jira, opsgenie, pagerduty
+from nvsx.core.senders import (
+    alertmanager,
+    cloudevents,
+    generic,
+    jira,
+    opsgenie,
+    pagerduty,
+    presets,
+    sns,
+)
 from nvsx.core.senders.http_request import RawRequest
 from nvsx.core.senders.message_fields import PATIENCE
 from nvsx.core.senders.sender import Sender, SourceSetup
@@ -32,6 +41,8 @@ SENDERS: Mapping[str, Sender] = {
         opsgenie.JSM,
         jira.JSM_AUTOMATION,
         jira.JIRA,
+        *presets.PRESETS,
+        sns.SNS,
         generic.GENERIC,
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.routing.trigger_facts import TriggerFacts
 from nvsx.core.senders.http_request import RawRequest, quote
 from nvsx.core.senders.message_fields import (
     Compute,
@@ -26,6 +27,7 @@ from nvsx.core.senders.message_fields import (
     no_computation,
 )
 from nvsx.core.senders.signatures import SignatureScheme
+from nvsx.core.senders.usual_faults import XID_CHECK, find_meant_fault, find_xid
 
 
 class HealthEventRead(Protocol):
@@ -137,6 +139,31 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
         node_words=tuple(finder.node_words),
         node_rule=rule,
         steps=tuple(finder.steps),
+    )
+
+
+def add_meant_fault(facts: TriggerFacts, finder: Finder, texts: Iterable[str]) -> TriggerFacts:
+    """`facts` of an alert with what it means in NVSentinel's words, and with the Xid that its
+    texts name where nothing else has a code. A check that the operator's rule found is meant as
+    it stands."""
+    if "check" in finder.by_rule:
+        if not facts.error_codes and (code := next(filter(None, map(find_xid, texts)), "")):
+            finder.steps.append(f"errorCode: its text names Xid {code}")
+            return msgspec.structs.replace(facts, error_codes=(code,))
+        return facts
+    said = (facts.message, *texts)
+    meant = find_meant_fault(facts.check_name, said, facts.labels, facts.error_codes)
+    if not meant.check:
+        return facts
+    codes = facts.error_codes
+    if meant.check == XID_CHECK and not codes:
+        codes = (meant.code,)
+    finder.steps.append(f"check: it means {meant.check} {meant.code}".rstrip())
+    return msgspec.structs.replace(
+        facts,
+        error_codes=codes,
+        meant_check=meant.check if meant.check != facts.check_name else "",
+        meant_codes=(meant.code,) if meant.code else (),
     )
 
 

@@ -1,0 +1,251 @@
+"""Senders that are a few rules over any JSON: `kind: datadog` in nvsx.yaml, and done.
+
+Each is made after the body that its documentation shows, and after the variables that people add
+to it there. An operator's rules go before these. A sender whose bodies have a shape of their own
+(a list of alerts, a message within a message) has a decoder beside this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nvsx.core.senders import generic
+from nvsx.core.senders.message_fields import Extract
+from nvsx.core.senders.sender import Sender
+
+#: What says XID 79 in a text for people. Also the decoder looks for it in the message's texts.
+_XID = r"(?i)(?:^|[^a-z])xid[ :=#_-]{1,3}(\d{2,3})\b"
+
+
+def _rules(**places: tuple[str | Extract, ...]) -> Mapping[str, tuple[Extract, ...]]:
+    """Rules by value: a text is a path, as `from` is."""
+    return {
+        name: tuple(
+            rule if isinstance(rule, Extract) else Extract.model_validate({"from": rule})
+            for rule in found
+        )
+        for name, found in places.items()
+    }
+
+
+def _path(path: str, pattern: str) -> Extract:
+    return Extract.model_validate({"from": path, "pattern": pattern})
+
+
+def _cel(expression: str) -> Extract:
+    return Extract.model_validate({"cel": expression})
+
+
+#: https://docs.datadoghq.com/integrations/webhooks/: the default payload, and the variables.
+_DATADOG = _rules(
+    node=(
+        _path("tags", r"(?:^|,\s*)(?:kube_node|node|host|kubernetes_node):([^,]+)"),
+        _path("alert_scope", r"(?:^|,\s*)(?:kube_node|node|host):([^,]+)"),
+        _path("title", r"\{(?:[^}]*,)?(?:kube_node|node|host):([^,}]+)"),
+        "hostname",
+        "host",
+    ),
+    errorCode=(_path("tags", r"(?:^|,\s*)(?:xid|err_code):(\d+)"), _path("title", _XID)),
+    check=("alert_metric", "alert_title", "title"),
+    resolved=("alert_transition", _path("title", r"^\[([A-Za-z -]+?)(?: on [^\]]*)?\]")),
+    severity=(
+        "alert_priority",
+        _path("alert_transition", r"(?i)^(?:re-)?(warn)$"),
+        _path("title", r"^\[(?:Re-)?(Warn)\b"),
+        _path("priority", r"^(P\d)$"),
+        _path("title", r"^\[(P\d)\]"),
+    ),
+    time=("date", "last_updated"),
+    key=(
+        "alert_cycle_key",
+        "aggreg_key",
+        # Title and tags are the same from trigger to recovery, the state in front is not.
+        _cel("body.title.extract('^\\\\[[^\\\\]]*\\\\] *(.+)$') + ' ' + body.tags"),
+    ),
+)
+
+#: https://docs.newrelic.com/docs/alerts/get-notified/notification-integrations: the workflow's
+#: template; `current_state` and `targets` are those of the older channels.
+_NEWRELIC = _rules(
+    node=(
+        "impactedEntities.0",
+        "targets.0.labels.host",
+        "targets.0.labels.hostname",
+        "targets.0.name",
+        "entitiesData.names.0",
+    ),
+    errorCode=(_path("title", _XID), _path("condition_name", _XID), _path("details", _XID)),
+    check=("alertConditionNames.0", "condition_name", "title"),
+    resolved=("state", "current_state"),
+    severity=("priority", "severity"),
+    time=("createdAt", "timestamp"),
+    key=("issueId", "incident_id", "id"),
+)
+
+#: https://www.zabbix.com/documentation/current/en/manual/config/notifications/media/webhook: a
+#: media type's parameters, named after their macros as the shipped ones do.
+_ZABBIX = _rules(
+    node=("host_name", "host_host", "host", "hostname", "host_ip"),
+    errorCode=(
+        _path("alert_subject", _XID),
+        _path("event_name", _XID),
+        _path("trigger_name", _XID),
+        _path("alert_message", _XID),
+    ),
+    check=("event_name", "trigger_name", "alert_subject"),
+    resolved=(
+        # {EVENT.VALUE}: 1 is a problem, 0 its end; {EVENT.UPDATE.STATUS} 1 is people's work.
+        _cel("string(body.event_update_status) == '1' ? 'updated' : ''"),
+        _cel("string(body.event_value) == '0' ? 'resolved' : 'problem'"),
+        "event_status",
+        "trigger_status",
+        "status",
+        _path("alert_subject", r"^(Problem|Resolved|OK|Updated)\b"),
+    ),
+    severity=(
+        "event_severity",
+        "trigger_severity",
+        "severity",
+        # {EVENT.NSEVERITY} and {TRIGGER.NSEVERITY}: 0 is the mildest, 5 a disaster.
+        _cel("int(body.event_nseverity) >= 3 ? 'high' : 'warning'"),
+    ),
+    time=("event_time_iso", "event_timestamp"),
+    key=("event_id", "eventid"),
+)
+
+#: https://help.splunk.com/en/splunk-observability-cloud/splunk-on-call: outgoing webhooks, and the
+#: fields of an alert.
+_SPLUNK_ON_CALL = _rules(
+    node=(
+        "host_name",
+        "alert.host_name",
+        "ALERT.host_name",
+        _path("entity_id", r"^([^/\s]+)"),
+        _path("alert.entity_id", r"^([^/\s]+)"),
+        _path("INCIDENT.ENTITY_ID", r"^([^/\s]+)"),
+    ),
+    errorCode=(
+        _path("entity_display_name", _XID),
+        _path("state_message", _XID),
+        _path("entity_id", _XID),
+    ),
+    check=("service", "entity_display_name", "entity_id"),
+    resolved=("alert_type", "message_type", "current_phase", "current_alert_phase", "state"),
+    severity=("severity", _path("message_type", r"(?i)^(critical|warning|info)$")),
+    time=("state_start_time", "timestamp"),
+    key=("incident_id", "incident_number", "entity_id"),
+)
+
+#: https://www.servicenow.com/docs/: an incident or an event of Event Management as a business
+#: rule or a flow sends it, plain, with display values, or as records of a table.
+_SERVICENOW = _rules(
+    node=(
+        "cmdb_ci.display_value",
+        "cmdb_ci.name",
+        "cmdb_ci",
+        "node",
+        "records.0.node",
+        "result.cmdb_ci.display_value",
+        "result.node",
+    ),
+    errorCode=(
+        _path("short_description", _XID),
+        _path("description", _XID),
+        _path("records.0.description", _XID),
+        _path("result.short_description", _XID),
+    ),
+    check=("u_check", "metric_name", "short_description", "records.0.metric_name"),
+    resolved=(
+        # Of an incident's numbers 6 is resolved, 7 closed, 8 cancelled.
+        _cel("string(body.state) in ['6', '7', '8'] ? 'resolved' : ''"),
+        _path("state", r"(?i)^(new|resolved|closed|canceled|in progress|on hold)$"),
+        "state.display_value",
+        "result.state.display_value",
+        "resolution_state",
+    ),
+    severity=(
+        _path("priority", r"^\d - (.+)$"),
+        _path("priority.display_value", r"^\d - (.+)$"),
+        _cel("int(body.priority) <= 3 ? 'high' : 'low'"),
+        _cel("int(body.severity) in [1, 2, 3] ? 'high' : 'low'"),
+    ),
+    time=("sys_created_on", "opened_at", "time_of_event"),
+    key=("number", "sys_id", "message_key", "result.number"),
+)
+
+#: https://docs.cloud.google.com/monitoring/support/notification-options: schema 1.2.
+_GCP = _rules(
+    node=(
+        "incident.resource.labels.node_name",
+        "incident.metric.labels.node",
+        "incident.metric.labels.Hostname",
+        "incident.metric.labels.exported_node",
+        "incident.metadata.system_labels.node_name",
+        "incident.metadata.system_labels.name",
+        "incident.resource_display_name",
+        "incident.resource_name",
+        "incident.resource.labels.instance_id",
+    ),
+    errorCode=(
+        "incident.metric.labels.err_code",
+        "incident.metric.labels.xid",
+        _path("incident.summary", _XID),
+        _path("incident.condition_name", _XID),
+        _path("incident.policy_name", _XID),
+    ),
+    check=("incident.policy_user_labels.check", "incident.condition_name", "incident.policy_name"),
+    cluster=("incident.resource.labels.cluster_name",),
+    resolved=("incident.state",),
+    severity=("incident.severity", "incident.policy_user_labels.severity"),
+    time=("incident.started_at",),
+    key=("incident.incident_id",),
+)
+
+#: https://grafana.com/docs/grafana/v8.5/alerting/old-alerting/notifications/#webhook
+_GRAFANA_LEGACY = _rules(
+    node=(
+        "evalMatches.0.tags.exported_node",
+        "evalMatches.0.tags.node",
+        "evalMatches.0.tags.Hostname",
+        "evalMatches.0.tags.instance",
+        "tags.node",
+    ),
+    errorCode=(
+        "evalMatches.0.tags.err_code",
+        "evalMatches.0.tags.xid",
+        "tags.xid",
+        _path("title", _XID),
+        _path("ruleName", _XID),
+        _path("message", _XID),
+    ),
+    check=("tags.check", "ruleName", "title"),
+    resolved=("state",),
+    severity=("tags.severity",),
+    key=("ruleId",),
+)
+
+
+def _preset(
+    name: str, rules: Mapping[str, tuple[Extract, ...]], starts: str, recovers: str, key: str
+) -> Sender:
+    return Sender(
+        name=name,
+        decode=generic.decode,
+        scheme="bearer",
+        horizon=24 * 3600.0,
+        rules=rules,
+        starts=starts,
+        recovers=recovers,
+        known_by=key,
+    )
+
+
+PRESETS = (
+    _preset("datadog", _DATADOG, "Triggered", "Recovered", "alert cycle, date"),
+    _preset("newrelic", _NEWRELIC, "activated, open", "closed", "issue, time"),
+    _preset("zabbix", _ZABBIX, "a problem", "its recovery", "event id, time"),
+    _preset("splunk-oncall", _SPLUNK_ON_CALL, "critical, problem", "recovery", "incident, time"),
+    _preset("servicenow", _SERVICENOW, "new", "resolved, closed", "number, time"),
+    _preset("gcp", _GCP, "open", "closed", "incident id, start"),
+    _preset("grafana-legacy", _GRAFANA_LEGACY, "alerting", "ok", "what it says"),
+)

@@ -1,0 +1,130 @@
+"""AWS SNS: a CloudWatch alarm, or any message, as text within a notification.
+
+SNS sends `text/plain` whose body is JSON, and cannot add a header: its address carries the
+credentials (`https://user:password@…`, signature basic). The alarm is JSON once more, inside
+`Message`; rules find it as `alarm`, and the text as it came as `Message`.
+Source: https://docs.aws.amazon.com/sns/latest/dg/sns-http-https-endpoint-as-subscriber.html,
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.routing.trigger_facts import TriggerFacts
+from nvsx.core.senders.generic import read_alert
+from nvsx.core.senders.http_request import (
+    RawRequest,
+    Refused,
+    is_json,
+    quote,
+    unsupported_type,
+    wrong_content,
+)
+from nvsx.core.senders.json_body import parse_json, parse_json_object
+from nvsx.core.senders.message_fields import Extract
+from nvsx.core.senders.sender import Sender, SourceSetup, bound_identity, digest_of, text_of
+
+NOTIFICATION = "Notification"
+CONFIRMATIONS = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
+
+
+def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
+    """Always one event, from a notification or a request to confirm the subscription."""
+    if request.media_type != "text/plain" and not is_json(request.media_type):
+        raise unsupported_type("SNS sends text/plain; charset=UTF-8")
+    body = parse_json_object(request.body)
+    kind = text_of(body.get("Type"))
+    if kind in CONFIRMATIONS:
+        return [_make_confirmation(body, kind, request, setup)]
+    if kind != NOTIFICATION:
+        raise wrong_content(
+            f"Type {quote(kind)} is not one of SNS", "raw message delivery has to be off"
+        )
+    document = {**body, "alarm": _read_message(body)}
+    event = read_alert(document, request, setup)
+    identity = bound_identity(text_of(body.get("MessageId"))) or event.delivery
+    return [msgspec.structs.replace(event, delivery=identity, payload=document)]
+
+
+def _read_message(body: dict[str, Any]) -> Any:
+    """The JSON within `Message`; an empty object for a text that is none."""
+    try:
+        inner = parse_json(text_of(body.get("Message")).encode())
+    except (Refused, UnicodeError):
+        return {}
+    return inner if isinstance(inner, dict) else {}
+
+
+def _make_confirmation(
+    body: dict[str, Any], kind: str, request: RawRequest, setup: SourceSetup
+) -> TriggerEvent:
+    topic = text_of(body.get("TopicArn"))
+    what = "confirm" if kind == CONFIRMATIONS[0] else "keep or end"
+    return TriggerEvent(
+        source=setup.name,
+        received=request.received,
+        delivery=digest_of("sns", kind, topic, body.get("Token")),
+        facts=TriggerFacts(source=setup.name, message=f"{kind} of {topic}"),
+        payload={key: body[key] for key in ("Type", "TopicArn", "SubscribeURL") if key in body},
+        refusal=(
+            f"{quote(kind)} of topic {quote(topic, 200)}: {what} the subscription by its "
+            "SubscribeURL, which is in the event (nvsx explain shows it), or in the AWS console"
+        ),
+    )
+
+
+def _dimension(name: str) -> Extract:
+    found = f"body.alarm.Trigger.Dimensions.filter(d, d.name == '{name}')[0].value"
+    return Extract.model_validate({"cel": found})
+
+
+def _path(path: str, pattern: str | None = None) -> Extract:
+    return Extract.model_validate({"from": path, **({"pattern": pattern} if pattern else {})})
+
+
+_XID = r"(?i)(?:^|[^a-z])xid[ :=#_-]{1,3}(\d{2,3})\b"
+
+SNS = Sender(
+    name="sns",
+    decode=decode,
+    scheme="basic",
+    horizon=3600.0,  # 50 tries over about an hour, unless the topic's policy says otherwise
+    assume_type=lambda _headers, _body: "text/plain",
+    rules={
+        "node": (
+            _dimension("NodeName"),
+            _dimension("node"),
+            _dimension("Hostname"),
+            _dimension("InstanceId"),
+            _dimension("host"),
+            _path("alarm.node"),
+            _path("alarm.host"),
+        ),
+        "errorCode": (
+            _dimension("xid"),
+            _path("alarm.AlarmName", _XID),
+            _path("alarm.AlarmDescription", _XID),
+            _path("Subject", _XID),
+        ),
+        "check": (_path("alarm.AlarmName"), _path("Subject")),
+        "resolved": (
+            Extract.model_validate(
+                {
+                    "cel": "body.alarm.NewStateValue == 'INSUFFICIENT_DATA' ? 'unknown' : body.alarm.NewStateValue"
+                }
+            ),
+            _path("alarm.status"),
+            _path("alarm.state"),
+        ),
+        "severity": (_path("alarm.severity"), _path("MessageAttributes.severity.Value")),
+        "time": (_path("alarm.StateChangeTime"), _path("Timestamp")),
+        "key": (_path("alarm.AlarmArn"), _path("alarm.AlarmName")),
+    },
+    starts="an alarm, or any other message",
+    recovers="state OK",
+    known_by="`MessageId`",
+)
