@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -107,6 +108,8 @@ def test_a_pagerduty_title_is_mapped_by_the_operators_pattern() -> None:
     """One pattern with two named groups fills the node and, beside it, the error code."""
     incident = body("pagerduty/fault")
     incident["event"]["data"]["incident_key"] = "d41d8cd98f00b204"
-    assert "no node" in one(incident, setup("pagerduty")).refusal
+    ambiguous = copy.deepcopy(incident)
+    ambiguous["event"]["data"]["title"] += " (peer a1-b2)"
+    assert "no node" in one(ambiguous, setup("pagerduty")).refusal
     event = one(incident, setup("pagerduty", node=TITLE))
     assert (event.refusal, event.facts.node, event.facts.error_codes) == ("", NODE, ("79",))

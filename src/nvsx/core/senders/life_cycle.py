@@ -56,7 +56,7 @@ _PAIRS = (
 _BETWEEN = frozenset(
     (
         "acknowledged ack acknowledge acked acknowledgement pending paused snoozed suppressed"
-        " assigned updated unacked no_data nodata unknown"
+        " assigned updated unacked no_data nodata unknown insufficient_data"
     ).split()
 ) | {"no data"}
 _FIRING = frozenset(firing for firing, _ in _PAIRS) | {"false"}

@@ -112,11 +112,7 @@ SNS = Sender(
         ),
         "check": (_path("alarm.AlarmName"), _path("Subject")),
         "resolved": (
-            Extract.model_validate(
-                {
-                    "cel": "body.alarm.NewStateValue == 'INSUFFICIENT_DATA' ? 'unknown' : body.alarm.NewStateValue"
-                }
-            ),
+            _path("alarm.NewStateValue"),
             _path("alarm.status"),
             _path("alarm.state"),
         ),
