@@ -209,3 +209,50 @@ async def test_people_and_dry_runs_start_nothing() -> None:
     assert (plan.status, plan.body["plan"]["would"]) == (200, "fired")
     assert plan.body["plan"]["target_node"] == NODE
     assert [e.source for e in kept] == ["jira"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"runbook": "gpu-off-bus", "target_node": "gb200-r07-n99"}, "has no node called"),
+        ({"runbook": "no-such", "target_node": NODE}, "there is no runbook 'no-such'"),
+    ],
+)
+async def test_a_scripts_unknown_name_is_404_and_on_record(
+    asked: dict[str, str], says: str
+) -> None:
+    """A script shall stop at it; the event is stored and explained all the same."""
+    async with whole() as (daemon, inbox):
+        reply = await daemon.post("/webhook", asked)
+        [stored] = await inbox.events()
+    assert reply.status == 404
+    assert says in reply.body["reason"]
+    assert reply.body["hint"] == f"nvsx explain {stored.event_id}"
+    assert (stored.outcome, stored.reason) == ("ignored", reply.body["reason"])
+
+
+@pytest.mark.parametrize(
+    ("sample", "path"),
+    [
+        ("alertmanager/fault", "alertmanager"),
+        ("grafana/fault", "grafana"),
+        ("pagerduty/fault", "pagerduty"),
+        ("opsgenie/fault", "opsgenie"),
+        ("jira/moved", "jira"),
+        ("jsm-automation/fault", "jsm-automation"),
+        ("datadog/fault", "datadog"),
+        ("newrelic/fault", "newrelic"),
+        ("zabbix/fault", "zabbix"),
+        ("splunk-oncall/fault", "splunk-oncall"),
+        ("servicenow/fault", "servicenow"),
+        ("gcp/fault", "gcp"),
+        ("grafana-legacy/fault", "grafana-legacy"),
+        ("sns/fault", "sns"),
+    ],
+)
+async def test_a_vendors_body_at_webhook_is_told_where_to_go(sample: str, path: str) -> None:
+    """422, whose message it is, and the path that takes it."""
+    async with whole() as (daemon, _):
+        reply = await daemon.post("/webhook", body(sample))
+    assert reply.status == 422
+    assert reply.body["hint"] == f"have it sent to /hooks/{path}"

@@ -34,6 +34,7 @@ NODES = (
 
 
 def read(path: Path) -> Any:
+    """One row of the table."""
     return json.loads(path.read_text())
 
 

@@ -48,7 +48,9 @@ def test_every_senders_fault_may_start_a_run_and_is_known_again(kind: str) -> No
     refuses; the same body again is the same delivery, and may be repeated as the sender says."""
     sample = raw(f"{kind}/fault")
     headers = {"Content-Type": SENDERS[kind].assume_type({}, sample)}
-    rule: dict[str, Any] = {} if kind == "generic" else {"node": {"cel": f"'{NODE}'"}}
+    rule: dict[str, Any] = (
+        {} if kind == "generic" else {"node": {"cel": f"'{NODE}'", "first": True}}
+    )
     event, again = (one(sample, setup(kind, **rule), headers) for _ in range(2))
     assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, False)
     assert event.delivery == again.delivery

@@ -22,6 +22,7 @@ import msgspec
 
 from nvsx.core.routing.trigger_facts import EVENT_KEYS, TriggerFacts
 from nvsx.core.routing.vocabulary import is_planned_work
+from nvsx.core.routing.why_unrouted import tell_why_unrouted
 from nvsx.core.runbook.schema import Runbook, Trigger
 from nvsx.core.watches.node_watches import NodeConditionWatch
 
@@ -104,6 +105,17 @@ class Router:
         """The runbook for an event by the check it names; where none (or only a catch-all) is for
         that, by the check it means: an alert GPUXidError with err_code 79 goes to the runbook
         with `check: GPUXidError` if there is one, else to that for SysLogsXIDError 79."""
+        result = self._route_by_meaning(event, evaluate)
+        if result.winner is not None or result.tie:
+            return result
+
+        def find_winner(facts: TriggerFacts) -> str:
+            winner = self._route_by_meaning(facts, evaluate).winner
+            return winner.name if winner else ""
+
+        return msgspec.structs.replace(result, reason=tell_why_unrouted(event, find_winner))
+
+    def _route_by_meaning(self, event: TriggerFacts, evaluate: Evaluate) -> RouteResult:
         said = self._route_by_name(event, evaluate)
         if not event.meant_check or said.tie or (said.winner and not _is_catch_all(said)):
             return said
@@ -141,8 +153,7 @@ class Router:
         best = ((e.runbook, e.best) for e in explanations)
         matches = {name: rule for name, rule in best if rule is not None}
         if not matches:
-            reason = "a healthy event fires nothing" if event.is_healthy else "no runbook matches"
-            return RouteResult(None, reason, (), explanations)
+            return RouteResult(None, "no runbook matches", (), explanations)
         top = max(rule.specificity for rule in matches.values())
         winners = [name for name, rule in matches.items() if rule.specificity == top]
         if len(winners) > 1:

@@ -38,7 +38,7 @@ class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     `meant_check` and `meant_codes` are NVSentinel's words for what an alert reports under a name
     of its own: alert GPUXidError with err_code 79 means SysLogsXIDError. A runbook that names the
-    alert goes first.
+    alert goes first. `severity` is the sender's word, which `is_fatal` was read from.
     """
 
     node: str = ""
@@ -60,6 +60,7 @@ class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
     catch_all: bool = True
     meant_check: str = ""
     meant_codes: tuple[str, ...] = ()
+    severity: str = ""
 
     @classmethod
     def of(

@@ -15,10 +15,18 @@ import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
-from nvsx.core.senders.http_request import RawRequest, Refused, quote, require_json, wrong_content
+from nvsx.core.senders.http_request import (
+    RawRequest,
+    Refused,
+    quote,
+    require_json,
+    unsupported_type,
+    wrong_content,
+)
 from nvsx.core.senders.json_body import parse_json_object
 from nvsx.core.senders.life_cycle import AlertState, read_alert_state
 from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
+from nvsx.core.senders.recognising import recognise_sender
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
@@ -45,6 +53,8 @@ class NamedRun(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """One event. Raises Refused (404, 422) for names that cannot be a runbook or node."""
+    if request.media_type.startswith("application/cloudevents"):
+        raise unsupported_type("CloudEvents go to /hooks/nvsentinel")
     require_json(request)
     body = parse_json_object(request.body)
     if any(setup.rules.values()) or setup.sender.rules:
@@ -89,6 +99,11 @@ def _convert_body(body: Mapping[str, Any]) -> NamedRun:
     try:
         return msgspec.convert(body, NamedRun)
     except msgspec.ValidationError as exc:
+        if kind := recognise_sender(body):
+            raise wrong_content(
+                f"this is a message of {kind}, and /webhook takes nvsx's own requests",
+                f"have it sent to /hooks/{kind}",
+            ) from None
         known = ", ".join(get_type_hints(NamedRun))
         raise wrong_content(_shorten_message(str(exc)), f"known keys: {known}") from None
 

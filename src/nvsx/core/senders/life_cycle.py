@@ -141,7 +141,7 @@ def read_alert_state(
     known = read_state(word) if word else None
     if word and known is None:
         finder.steps.append(f"resolved: state {quote(word)} is not known: taken as going on")
-    weight = finder.find("severity", *severity)
+    weight = finder.severity = finder.find("severity", *severity)
     serious = read_severity(weight) if weight else True
     if serious is None:
         finder.steps.append(f"severity: {quote(weight)} is not known: taken as serious")

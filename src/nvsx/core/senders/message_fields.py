@@ -150,6 +150,7 @@ class Finder:
         self.steps: list[str] = []
         self.node_words: list[NodeWord] = []
         self.rubbish = ""  # the last text found for a node that cannot be one
+        self.severity = ""  # the sender's word for it, once it was looked for
         self.by_rule: set[str] = set()
         self._usual = usual or {}
         self._document = document

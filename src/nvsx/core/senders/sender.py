@@ -67,6 +67,12 @@ class SourceSetup(msgspec.Struct, frozen=True, kw_only=True):
         rules = self.rules
         return Finder(rules, document, self.compute, self.search_time, self.sender.rules)
 
+    @property
+    def reads_answers(self) -> bool:
+        """Whether somebody reads what is answered: whoever posts nvsx's own request, but not a
+        monitoring system whose bodies are read by rules."""
+        return self.sender.reads_answers and not any(self.rules.values())
+
     def may_start(self, event_type: str) -> bool:
         """Whether a message of this type may start a run."""
         wanted = self.events or self.sender.event_types
@@ -131,7 +137,7 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
     catch_all = setup.default or not setup.sender.sends_alerts
     return msgspec.structs.replace(
         event,
-        facts=msgspec.structs.replace(facts, catch_all=catch_all),
+        facts=msgspec.structs.replace(facts, catch_all=catch_all, severity=finder.severity[:40]),
         event=health_event,
         horizon=setup.sender.horizon,
         runbook="" if event.resolved else runbook,

@@ -212,7 +212,8 @@ class WebhookServer:
             reply = http_answers.reply_to_refusal(exc)
             log.info("%s: %s from %s: %s", name or "?", exc.status, peer, exc.message)
         else:
-            log.info("%s: %s from %s: %s", name, reply.status, peer, reply.outcome)
+            told = ": ".join(filter(None, (reply.outcome, str(reply.body.get("reason", "")))))
+            log.info("%s: %s from %s: %s", name, reply.status, peer, told)
         self._probes.count(name if channel else "unknown", reply.outcome)
         return _make_response(reply)
 
@@ -237,7 +238,7 @@ class WebhookServer:
             await self._admit_caller(channel, raw, caller, now)
             self._listener.keep(request.transport)
         events = decode(raw, channel.setup)
-        return await self._offer_events(events, strict=channel.setup.sender.reads_answers)
+        return await self._offer_events(events, strict=channel.setup.reads_answers)
 
     async def _admit_caller(
         self, channel: Channel, raw: RawRequest, caller: Caller, now: float
