@@ -8,13 +8,16 @@ say the true reason.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.webhook.test_samples_for_real import whole
 
 from nvsx.core.watches.snapshot import Node
+from nvsx.project.settings import Settings
 
 TABLE = sorted((Path(__file__).parent / "senders").glob("*.json"))
 NODES = (
@@ -82,3 +85,32 @@ def test_the_table_has_every_kind_of_sender() -> None:
     assert len({row["source"] for row in rows}) >= 18
     assert all(row["made_after"].startswith("https://") for row in rows)
     assert all(len(row.get("settings", {})) <= 5 for row in rows)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+EXAMPLES = re.findall(
+    r"<!-- body: (\S+) -->\n```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL
+)
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+async def test_the_pages_settings_fire_on_a_recorded_body(name: str, example: str) -> None:
+    """What docs/webhooks.md tells people to write is valid, and a body of the table fires by it."""
+    (path,) = (p for p in TABLE if p.stem.partition("-")[2] == name)
+    row = read(path)
+    settings = Settings.model_validate(yaml.safe_load(example), by_alias=True, by_name=False)
+    [(source, found)] = settings.serve.sources.items()
+    rules = found.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+    open_to_all = {k: v for k, v in rules.items() if k not in ("secretFile", "signature")}
+    headers = {"Content-Type": row.get("content_type", "application/json")}
+    content = json.dumps(row["body"]).encode()
+    async with whole({source: open_to_all}, nodes=NODES) as (daemon, _):
+        reply = await daemon.post(f"/hooks/{source}", content, headers)
+    assert (reply.body["status"], reply.body["runbook"]) == ("fired", row["expect"]["runbook"])
+
+
+def test_every_set_up_on_the_page_is_tried() -> None:
+    """A YAML block of the set-up pages without a body beside it would be tried by nobody."""
+    text = PAGE.read_text("utf-8")
+    pages = text[text.index("## Setting up") : text.index("## Answers")]
+    assert pages.count("```yaml") == len(EXAMPLES) >= 12

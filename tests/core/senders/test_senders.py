@@ -163,7 +163,8 @@ def test_what_a_group_repeats_is_not_stored_a_thousand_times() -> None:
 )
 def test_rules_find_the_node(rule: object, node: str) -> None:
     """By path, by pattern, by CEL, by the first rule that finds one, else where it usually is."""
-    rules = [{**one, "first": True} for one in (rule if isinstance(rule, list) else [rule])]
+    listed: list[Any] = rule if isinstance(rule, list) else [rule]
+    rules = [{**each, "first": True} for each in listed]
     assert one(group({}), setup("alertmanager", node=rules)).facts.node == node
 
 

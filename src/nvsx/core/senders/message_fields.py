@@ -179,8 +179,8 @@ class Finder:
             return self._beside[name]
         if value := self._find_in_usual_places(name):
             return value
-        for place, value in usual:
-            if text := _text_of(value):
+        for place, said in usual:
+            if text := _text_of(said):
                 self.steps.append(f"{name}: {place} is {quote(text)}")
                 return text
         if usual:
