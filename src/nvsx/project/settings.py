@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from nvsx.core import patterns
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
@@ -28,6 +28,7 @@ from nvsx.core.senders.sources import (
     kind_of,
     misplaced_keys,
 )
+from nvsx.core.store_uris import why_credentials_unreadable
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import collect_problems, find_nearest, locate_findings
 from nvsx.project.yaml_tree import Tree
@@ -72,6 +73,13 @@ class HealthEventSettings(Model):
         Field("auto", repr=False)
     )
     credentials: Credentials | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _refuse_unencoded_password(cls, uri: str) -> str:
+        if wrong := why_credentials_unreadable(uri):
+            raise ValueError(wrong)
+        return uri
 
 
 class Serve(Model):

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEma
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -30,6 +31,8 @@ from nvsx.core.senders.sender import Sender, SourceSetup, bound_identity, digest
 
 NOTIFICATION = "Notification"
 CONFIRMATIONS = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
+
+_AWS_URL = re.compile(r"https://sns\.[a-z0-9-]{3,30}\.amazonaws\.com(?:\.cn)?/[^\s@\\]*\Z")
 
 
 def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
@@ -62,18 +65,29 @@ def _read_message(body: dict[str, Any]) -> Any:
 def _make_confirmation(
     body: dict[str, Any], kind: str, request: RawRequest, setup: SourceSetup
 ) -> TriggerEvent:
-    topic = text_of(body.get("TopicArn"))
-    what = "confirm" if kind == CONFIRMATIONS[0] else "keep or end"
+    """A request that a person has to answer: nvsx opens no address that a message brings. The
+    address is told only where it is AWS's own, since whoever opens another one is led astray."""
+    topic = quote(text_of(body.get("TopicArn")), 200)
+    url = text_of(body.get("SubscribeURL"))
+    if kind != CONFIRMATIONS[0]:
+        refusal, step = f"topic {topic} has unsubscribed this address", ""
+    elif not _AWS_URL.match(url):
+        refusal = f"a request to confirm topic {topic}, whose SubscribeURL is not AWS's own"
+        step = f"confirm: {quote(url, 200)} is not at sns.<region>.amazonaws.com: do not open it"
+    else:
+        refusal = (
+            f"confirm the subscription to topic {topic}: open its SubscribeURL, which "
+            "`nvsx explain <event>` shows, or confirm it in the AWS console"
+        )
+        step = f"confirm: SubscribeURL is {quote(url, 2000)[1:-1]}"
     return TriggerEvent(
         source=setup.name,
         received=request.received,
-        delivery=digest_of("sns", kind, topic, body.get("Token")),
+        delivery=digest_of("sns", kind, body.get("TopicArn"), body.get("Token")),
         facts=TriggerFacts(source=setup.name, message=f"{kind} of {topic}"),
-        payload={key: body[key] for key in ("Type", "TopicArn", "SubscribeURL") if key in body},
-        refusal=(
-            f"{quote(kind)} of topic {quote(topic, 200)}: {what} the subscription by its "
-            "SubscribeURL, which is in the event (nvsx explain shows it), or in the AWS console"
-        ),
+        payload={key: body[key] for key in ("Type", "TopicArn") if key in body},
+        refusal=refusal,
+        steps=(step,) if step else (),
     )
 
 
