@@ -251,8 +251,20 @@ async def test_a_scripts_unknown_name_is_404_and_on_record(
     ],
 )
 async def test_a_vendors_body_at_webhook_is_told_where_to_go(sample: str, path: str) -> None:
-    """422, whose message it is, and the path that takes it."""
+    """422, whose message it is, and the path that takes it; at another sender's path as well."""
+    elsewhere = "opsgenie" if path in ("alertmanager", "grafana") else "alertmanager"
     async with whole() as (daemon, _):
-        reply = await daemon.post("/webhook", body(sample))
-    assert reply.status == 422
-    assert reply.body["hint"] == f"have it sent to /hooks/{path}"
+        for wrong in ("/webhook", f"/hooks/{elsewhere}"):
+            reply = await daemon.post(wrong, body(sample))
+            assert reply.status == 422
+            said = f"it looks like a message of {path}: have it sent to /hooks/{path}"
+            assert reply.body["hint"] == said
+
+
+async def test_sns_at_another_kind_of_source_is_told_its_kind() -> None:
+    """It sends text/plain, which no other source takes."""
+    sent = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
+    async with whole({"topic": {"kind": "generic", "node": {"from": "a"}}}) as (daemon, _):
+        reply = await daemon.post("/hooks/topic", raw("sns/fault"), sent)
+    assert reply.status == 415
+    assert "kind: sns" in reply.body["reason"]

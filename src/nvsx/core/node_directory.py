@@ -127,7 +127,7 @@ class NodeDirectory:
             return NodeLookup(node=word, how="its name")
         if not could_name_node(word):
             return NodeLookup(reason="it cannot be a node's name")
-        for how, fitting in self._fitting(word):
+        for how, fitting in self._find_fitting(word):
             if len(fitting) == 1:
                 return NodeLookup(node=fitting[0], how=how)
             if fitting:
@@ -136,7 +136,7 @@ class NodeDirectory:
                 return NodeLookup(several=fitting, reason=reason)
         return self._say_unknown(word)
 
-    def _fitting(self, word: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _find_fitting(self, word: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         folded = word.casefold()
         host = _strip_port(folded)
         address = _read_address(host)

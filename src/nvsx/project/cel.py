@@ -28,7 +28,11 @@ def _make_environment(variable: str) -> Any:
 
     text = cel.Type.STRING
     extract = cel.Overload(
-        "string_extract", return_type=text, parameters=[text, text], is_member=True, impl=_extract
+        "string_extract",
+        return_type=text,
+        parameters=[text, text],
+        is_member=True,
+        impl=_extract_group,
     )
     ours = cel.CelExtension("nvsx", [cel.FunctionDecl("extract", [extract])])
     return cel.NewEnv(
@@ -36,7 +40,7 @@ def _make_environment(variable: str) -> Any:
     )
 
 
-def _extract(text: str, pattern: str) -> str:
+def _extract_group(text: str, pattern: str) -> str:
     """The pattern's first group where it matches, or all that it matches; "" where it does not.
 
     'XID 79 on n1'.extract('XID ([0-9]+)') is '79'.

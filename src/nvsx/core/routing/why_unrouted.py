@@ -50,5 +50,8 @@ def tell_why_unrouted(facts: TriggerFacts, find_winner: FindWinner) -> str:
     if facts.error_codes:
         where = f"{line}.check in nvsx.yaml says which check it means, .runbook names a runbook"
     else:
-        where = f"no error code was found ({line}.errorCode in nvsx.yaml says where it is)"
+        where = (
+            f"{line}.check in nvsx.yaml says which check it means, and no error code was found "
+            f"({line}.errorCode in nvsx.yaml says where it is)"
+        )
     return f"no runbook matches {said}; {where}"

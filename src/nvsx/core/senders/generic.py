@@ -26,7 +26,6 @@ from nvsx.core.senders.http_request import (
 from nvsx.core.senders.json_body import parse_json_object
 from nvsx.core.senders.life_cycle import AlertState, read_alert_state
 from nvsx.core.senders.message_fields import Finder, is_node_name, is_runbook_name
-from nvsx.core.senders.recognising import recognise_sender
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
@@ -99,11 +98,6 @@ def _convert_body(body: Mapping[str, Any]) -> NamedRun:
     try:
         return msgspec.convert(body, NamedRun)
     except msgspec.ValidationError as exc:
-        if kind := recognise_sender(body):
-            raise wrong_content(
-                f"this is a message of {kind}, and /webhook takes nvsx's own requests",
-                f"have it sent to /hooks/{kind}",
-            ) from None
         known = ", ".join(get_type_hints(NamedRun))
         raise wrong_content(_shorten_message(str(exc)), f"known keys: {known}") from None
 

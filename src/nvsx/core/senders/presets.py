@@ -12,61 +12,42 @@ from collections.abc import Mapping
 from nvsx.core.senders import generic
 from nvsx.core.senders.message_fields import Extract
 from nvsx.core.senders.sender import Sender
-
-#: What says XID 79 in a text for people. Also the decoder looks for it in the message's texts.
-_XID = r"(?i)(?:^|[^a-z])xid[ :=#_-]{1,3}(\d{2,3})\b"
-
-
-def _rules(**places: tuple[str | Extract, ...]) -> Mapping[str, tuple[Extract, ...]]:
-    """Rules by value: a text is a path, as `from` is."""
-    return {
-        name: tuple(
-            rule if isinstance(rule, Extract) else Extract.model_validate({"from": rule})
-            for rule in found
-        )
-        for name, found in places.items()
-    }
-
-
-def _path(path: str, pattern: str) -> Extract:
-    return Extract.model_validate({"from": path, "pattern": pattern})
-
-
-def _cel(expression: str) -> Extract:
-    return Extract.model_validate({"cel": expression})
-
+from nvsx.core.senders.shipped_rules import XID_PATTERN, list_rules, take_cel, take_path
 
 #: https://docs.datadoghq.com/integrations/webhooks/: the default payload, and the variables.
-_DATADOG = _rules(
+_DATADOG = list_rules(
     node=(
-        _path("tags", r"(?:^|,\s*)(?:kube_node|node|host|kubernetes_node):([^,]+)"),
-        _path("alert_scope", r"(?:^|,\s*)(?:kube_node|node|host):([^,]+)"),
-        _path("title", r"\{(?:[^}]*,)?(?:kube_node|node|host):([^,}]+)"),
+        take_path("tags", r"(?:^|,\s*)(?:kube_node|node|host|kubernetes_node):([^,]+)"),
+        take_path("alert_scope", r"(?:^|,\s*)(?:kube_node|node|host):([^,]+)"),
+        take_path("title", r"\{(?:[^}]*,)?(?:kube_node|node|host):([^,}]+)"),
         "hostname",
         "host",
     ),
-    errorCode=(_path("tags", r"(?:^|,\s*)(?:xid|err_code):(\d+)"), _path("title", _XID)),
+    errorCode=(
+        take_path("tags", r"(?:^|,\s*)(?:xid|err_code):(\d+)"),
+        take_path("title", XID_PATTERN),
+    ),
     check=("alert_metric", "alert_title", "title"),
-    resolved=("alert_transition", _path("title", r"^\[([A-Za-z -]+?)(?: on [^\]]*)?\]")),
+    resolved=("alert_transition", take_path("title", r"^\[([A-Za-z -]+?)(?: on [^\]]*)?\]")),
     severity=(
         "alert_priority",
-        _path("alert_transition", r"(?i)^(?:re-)?(warn)$"),
-        _path("title", r"^\[(?:Re-)?(Warn)\b"),
-        _path("priority", r"^(P\d)$"),
-        _path("title", r"^\[(P\d)\]"),
+        take_path("alert_transition", r"(?i)^(?:re-)?(warn)$"),
+        take_path("title", r"^\[(?:Re-)?(Warn)\b"),
+        take_path("priority", r"^(P\d)$"),
+        take_path("title", r"^\[(P\d)\]"),
     ),
     time=("date", "last_updated"),
     key=(
         "alert_cycle_key",
         "aggreg_key",
         # Title and tags are the same from trigger to recovery, the state in front is not.
-        _cel("body.title.extract('^\\\\[[^\\\\]]*\\\\] *(.+)$') + ' ' + body.tags"),
+        take_cel("body.title.extract('^\\\\[[^\\\\]]*\\\\] *(.+)$') + ' ' + body.tags"),
     ),
 )
 
 #: https://docs.newrelic.com/docs/alerts/get-notified/notification-integrations: the workflow's
 #: template; `current_state` and `targets` are those of the older channels.
-_NEWRELIC = _rules(
+_NEWRELIC = list_rules(
     node=(
         "impactedEntities.0",
         "targets.0.labels.host",
@@ -74,7 +55,11 @@ _NEWRELIC = _rules(
         "targets.0.name",
         "entitiesData.names.0",
     ),
-    errorCode=(_path("title", _XID), _path("condition_name", _XID), _path("details", _XID)),
+    errorCode=(
+        take_path("title", XID_PATTERN),
+        take_path("condition_name", XID_PATTERN),
+        take_path("details", XID_PATTERN),
+    ),
     check=("alertConditionNames.0", "condition_name", "title"),
     resolved=("state", "current_state"),
     severity=("priority", "severity"),
@@ -84,30 +69,30 @@ _NEWRELIC = _rules(
 
 #: https://www.zabbix.com/documentation/current/en/manual/config/notifications/media/webhook: a
 #: media type's parameters, named after their macros as the shipped ones do.
-_ZABBIX = _rules(
+_ZABBIX = list_rules(
     node=("host_name", "host_host", "host", "hostname", "host_ip"),
     errorCode=(
-        _path("alert_subject", _XID),
-        _path("event_name", _XID),
-        _path("trigger_name", _XID),
-        _path("alert_message", _XID),
+        take_path("alert_subject", XID_PATTERN),
+        take_path("event_name", XID_PATTERN),
+        take_path("trigger_name", XID_PATTERN),
+        take_path("alert_message", XID_PATTERN),
     ),
     check=("event_name", "trigger_name", "alert_subject"),
     resolved=(
         # {EVENT.VALUE}: 1 is a problem, 0 its end; {EVENT.UPDATE.STATUS} 1 is people's work.
-        _cel("string(body.event_update_status) == '1' ? 'updated' : ''"),
-        _cel("string(body.event_value) == '0' ? 'resolved' : 'problem'"),
+        take_cel("string(body.event_update_status) == '1' ? 'updated' : ''"),
+        take_cel("string(body.event_value) == '0' ? 'resolved' : 'problem'"),
         "event_status",
         "trigger_status",
         "status",
-        _path("alert_subject", r"^(Problem|Resolved|OK|Updated)\b"),
+        take_path("alert_subject", r"^(Problem|Resolved|OK|Updated)\b"),
     ),
     severity=(
         "event_severity",
         "trigger_severity",
         "severity",
         # {EVENT.NSEVERITY} and {TRIGGER.NSEVERITY}: 0 is the mildest, 5 a disaster.
-        _cel("int(body.event_nseverity) >= 3 ? 'high' : 'warning'"),
+        take_cel("int(body.event_nseverity) >= 3 ? 'high' : 'warning'"),
     ),
     time=("event_time_iso", "event_timestamp"),
     key=("event_id", "eventid"),
@@ -115,30 +100,30 @@ _ZABBIX = _rules(
 
 #: https://help.splunk.com/en/splunk-observability-cloud/splunk-on-call: outgoing webhooks, and the
 #: fields of an alert.
-_SPLUNK_ON_CALL = _rules(
+_SPLUNK_ON_CALL = list_rules(
     node=(
         "host_name",
         "alert.host_name",
         "ALERT.host_name",
-        _path("entity_id", r"^([^/\s]+)"),
-        _path("alert.entity_id", r"^([^/\s]+)"),
-        _path("INCIDENT.ENTITY_ID", r"^([^/\s]+)"),
+        take_path("entity_id", r"^([^/\s]+)"),
+        take_path("alert.entity_id", r"^([^/\s]+)"),
+        take_path("INCIDENT.ENTITY_ID", r"^([^/\s]+)"),
     ),
     errorCode=(
-        _path("entity_display_name", _XID),
-        _path("state_message", _XID),
-        _path("entity_id", _XID),
+        take_path("entity_display_name", XID_PATTERN),
+        take_path("state_message", XID_PATTERN),
+        take_path("entity_id", XID_PATTERN),
     ),
     check=("service", "entity_display_name", "entity_id"),
     resolved=("alert_type", "message_type", "current_phase", "current_alert_phase", "state"),
-    severity=("severity", _path("message_type", r"(?i)^(critical|warning|info)$")),
+    severity=("severity", take_path("message_type", r"(?i)^(critical|warning|info)$")),
     time=("state_start_time", "timestamp"),
     key=("incident_id", "incident_number", "entity_id"),
 )
 
 #: https://www.servicenow.com/docs/: an incident or an event of Event Management as a business
 #: rule or a flow sends it, plain, with display values, or as records of a table.
-_SERVICENOW = _rules(
+_SERVICENOW = list_rules(
     node=(
         "cmdb_ci.display_value",
         "cmdb_ci.name",
@@ -149,32 +134,32 @@ _SERVICENOW = _rules(
         "result.node",
     ),
     errorCode=(
-        _path("short_description", _XID),
-        _path("description", _XID),
-        _path("records.0.description", _XID),
-        _path("result.short_description", _XID),
+        take_path("short_description", XID_PATTERN),
+        take_path("description", XID_PATTERN),
+        take_path("records.0.description", XID_PATTERN),
+        take_path("result.short_description", XID_PATTERN),
     ),
     check=("u_check", "metric_name", "short_description", "records.0.metric_name"),
     resolved=(
         # Of an incident's numbers 6 is resolved, 7 closed, 8 cancelled.
-        _cel("string(body.state) in ['6', '7', '8'] ? 'resolved' : ''"),
-        _path("state", r"(?i)^(new|resolved|closed|canceled|in progress|on hold)$"),
+        take_cel("string(body.state) in ['6', '7', '8'] ? 'resolved' : ''"),
+        take_path("state", r"(?i)^(new|resolved|closed|canceled|in progress|on hold)$"),
         "state.display_value",
         "result.state.display_value",
         "resolution_state",
     ),
     severity=(
-        _path("priority", r"^\d - (.+)$"),
-        _path("priority.display_value", r"^\d - (.+)$"),
-        _cel("int(body.priority) <= 3 ? 'high' : 'low'"),
-        _cel("int(body.severity) in [1, 2, 3] ? 'high' : 'low'"),
+        take_path("priority", r"^\d - (.+)$"),
+        take_path("priority.display_value", r"^\d - (.+)$"),
+        take_cel("int(body.priority) <= 3 ? 'high' : 'low'"),
+        take_cel("int(body.severity) in [1, 2, 3] ? 'high' : 'low'"),
     ),
     time=("sys_created_on", "opened_at", "time_of_event"),
     key=("number", "sys_id", "message_key", "result.number"),
 )
 
 #: https://docs.cloud.google.com/monitoring/support/notification-options: schema 1.2.
-_GCP = _rules(
+_GCP = list_rules(
     node=(
         "incident.resource.labels.node_name",
         "incident.metric.labels.node",
@@ -189,9 +174,9 @@ _GCP = _rules(
     errorCode=(
         "incident.metric.labels.err_code",
         "incident.metric.labels.xid",
-        _path("incident.summary", _XID),
-        _path("incident.condition_name", _XID),
-        _path("incident.policy_name", _XID),
+        take_path("incident.summary", XID_PATTERN),
+        take_path("incident.condition_name", XID_PATTERN),
+        take_path("incident.policy_name", XID_PATTERN),
     ),
     check=("incident.policy_user_labels.check", "incident.condition_name", "incident.policy_name"),
     cluster=("incident.resource.labels.cluster_name",),
@@ -202,7 +187,7 @@ _GCP = _rules(
 )
 
 #: https://grafana.com/docs/grafana/v8.5/alerting/old-alerting/notifications/#webhook
-_GRAFANA_LEGACY = _rules(
+_GRAFANA_LEGACY = list_rules(
     node=(
         "evalMatches.0.tags.exported_node",
         "evalMatches.0.tags.node",
@@ -214,9 +199,9 @@ _GRAFANA_LEGACY = _rules(
         "evalMatches.0.tags.err_code",
         "evalMatches.0.tags.xid",
         "tags.xid",
-        _path("title", _XID),
-        _path("ruleName", _XID),
-        _path("message", _XID),
+        take_path("title", XID_PATTERN),
+        take_path("ruleName", XID_PATTERN),
+        take_path("message", XID_PATTERN),
     ),
     check=("tags.check", "ruleName", "title"),
     resolved=("state",),
@@ -225,7 +210,7 @@ _GRAFANA_LEGACY = _rules(
 )
 
 
-def _preset(
+def _make_preset(
     name: str, rules: Mapping[str, tuple[Extract, ...]], starts: str, recovers: str, key: str
 ) -> Sender:
     return Sender(
@@ -241,11 +226,11 @@ def _preset(
 
 
 PRESETS = (
-    _preset("datadog", _DATADOG, "Triggered", "Recovered", "alert cycle, date"),
-    _preset("newrelic", _NEWRELIC, "activated, open", "closed", "issue, time"),
-    _preset("zabbix", _ZABBIX, "a problem", "its recovery", "event id, time"),
-    _preset("splunk-oncall", _SPLUNK_ON_CALL, "critical, problem", "recovery", "incident, time"),
-    _preset("servicenow", _SERVICENOW, "new", "resolved, closed", "number, time"),
-    _preset("gcp", _GCP, "open", "closed", "incident id, start"),
-    _preset("grafana-legacy", _GRAFANA_LEGACY, "alerting", "ok", "what it says"),
+    _make_preset("datadog", _DATADOG, "Triggered", "Recovered", "alert cycle, date"),
+    _make_preset("newrelic", _NEWRELIC, "activated, open", "closed", "issue, time"),
+    _make_preset("zabbix", _ZABBIX, "a problem", "its recovery", "event id, time"),
+    _make_preset("splunk-oncall", _SPLUNK_ON_CALL, "critical", "recovery", "incident, time"),
+    _make_preset("servicenow", _SERVICENOW, "new", "resolved, closed", "number, time"),
+    _make_preset("gcp", _GCP, "open", "closed", "incident id, start"),
+    _make_preset("grafana-legacy", _GRAFANA_LEGACY, "alerting", "ok", "what it says"),
 )

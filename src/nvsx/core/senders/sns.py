@@ -28,6 +28,7 @@ from nvsx.core.senders.http_request import (
 from nvsx.core.senders.json_body import parse_json, parse_json_object
 from nvsx.core.senders.message_fields import Extract
 from nvsx.core.senders.sender import Sender, SourceSetup, bound_identity, digest_of, text_of
+from nvsx.core.senders.shipped_rules import XID_PATTERN, list_rules, take_cel, take_path
 
 NOTIFICATION = "Notification"
 CONFIRMATIONS = ("SubscriptionConfirmation", "UnsubscribeConfirmation")
@@ -91,16 +92,9 @@ def _make_confirmation(
     )
 
 
-def _dimension(name: str) -> Extract:
-    found = f"body.alarm.Trigger.Dimensions.filter(d, d.name == '{name}')[0].value"
-    return Extract.model_validate({"cel": found})
+def _take_dimension(name: str) -> Extract:
+    return take_cel(f"body.alarm.Trigger.Dimensions.filter(d, d.name == '{name}')[0].value")
 
-
-def _path(path: str, pattern: str | None = None) -> Extract:
-    return Extract.model_validate({"from": path, **({"pattern": pattern} if pattern else {})})
-
-
-_XID = r"(?i)(?:^|[^a-z])xid[ :=#_-]{1,3}(\d{2,3})\b"
 
 SNS = Sender(
     name="sns",
@@ -108,32 +102,24 @@ SNS = Sender(
     scheme="basic",
     horizon=3600.0,  # 50 tries over about an hour, unless the topic's policy says otherwise
     assume_type=lambda _headers, _body: "text/plain",
-    rules={
-        "node": (
-            _dimension("NodeName"),
-            _dimension("node"),
-            _dimension("Hostname"),
-            _dimension("InstanceId"),
-            _dimension("host"),
-            _path("alarm.node"),
-            _path("alarm.host"),
+    rules=list_rules(
+        node=(
+            *map(_take_dimension, ("NodeName", "node", "Hostname", "InstanceId", "host")),
+            "alarm.node",
+            "alarm.host",
         ),
-        "errorCode": (
-            _dimension("xid"),
-            _path("alarm.AlarmName", _XID),
-            _path("alarm.AlarmDescription", _XID),
-            _path("Subject", _XID),
+        errorCode=(
+            _take_dimension("xid"),
+            take_path("alarm.AlarmName", XID_PATTERN),
+            take_path("alarm.AlarmDescription", XID_PATTERN),
+            take_path("Subject", XID_PATTERN),
         ),
-        "check": (_path("alarm.AlarmName"), _path("Subject")),
-        "resolved": (
-            _path("alarm.NewStateValue"),
-            _path("alarm.status"),
-            _path("alarm.state"),
-        ),
-        "severity": (_path("alarm.severity"), _path("MessageAttributes.severity.Value")),
-        "time": (_path("alarm.StateChangeTime"), _path("Timestamp")),
-        "key": (_path("alarm.AlarmArn"), _path("alarm.AlarmName")),
-    },
+        check=("alarm.AlarmName", "Subject"),
+        resolved=("alarm.NewStateValue", "alarm.status", "alarm.state"),
+        severity=("alarm.severity", "MessageAttributes.severity.Value"),
+        time=("alarm.StateChangeTime", "Timestamp"),
+        key=("alarm.AlarmArn", "alarm.AlarmName"),
+    ),
     starts="an alarm, or any other message",
     recovers="state OK",
     known_by="`MessageId`",
