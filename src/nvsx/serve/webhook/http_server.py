@@ -113,6 +113,10 @@ class WebhookServer:
         """Where it listens, once started."""
         return self._listener.url
 
+    def replace_channels(self, channels: Mapping[str, Channel]) -> None:
+        """Requests from now on are for these sources; those under way end as they began."""
+        self._channels = channels
+
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises NotReady when the address is taken or the
         certificate cannot be used."""
