@@ -34,6 +34,7 @@ MAX_WORD = 512
 _NEIGHBOURS = 200
 
 _URL = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
+_ADDRESS = re.compile(r"[0-9a-fA-F:.%]+(?:%\w+)?")
 _BRACKETED = re.compile(r"\[([0-9a-f:.%]+)\](?::\d{1,5})?", re.IGNORECASE)
 _WITH_PORT = re.compile(r"([^:\s]+):\d{1,5}")
 _WORD = re.compile(r"[\w.:/\[\]%@+=-]+", re.ASCII)
@@ -62,6 +63,8 @@ def is_address(word: str) -> bool:
 
 
 def _read_address(text: str) -> str | None:
+    if not _ADDRESS.fullmatch(text):
+        return None  # as most words, and much faster than to have it refused
     try:
         return str(ip_address(text))
     except ValueError:
@@ -169,7 +172,11 @@ class NodeDirectory:
 def _index_nodes(named: Iterable[tuple[str, Iterable[str]]]) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, forms in named:
-        for form in dict.fromkeys(forms):
-            if form:
-                found[form] = tuple(sorted({*found.get(form, ()), name}))
+        for form in forms:
+            known = found.get(form)
+            if known is None:
+                found[form] = (name,)
+            elif name not in known:
+                found[form] = tuple(sorted((*known, name)))
+    found.pop("", None)
     return found

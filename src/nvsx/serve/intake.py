@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
 
-from nvsx.core.errors import ClusterError, InvalidRunbook, StoreBusy, UsageError
+from nvsx.core.errors import InvalidRunbook, StoreBusy, UsageError
 from nvsx.core.incident.node_look import NodeLook
 from nvsx.core.incident.sight import SeenAlert, SeenFault
 from nvsx.core.journal.run_rows import NewRun
-from nvsx.core.node_directory import NodeDirectory
 from nvsx.core.ports import Clock, Observer
 from nvsx.core.routing.inbox import Decision, Draft, Inbox, Ledger, Taken
 from nvsx.core.routing.node_choice import NodeChoice, choose_node, words_of_event
@@ -28,12 +27,11 @@ from nvsx.core.routing.trigger_event import Answer, TriggerEvent
 from nvsx.core.runbook.schema import Runbook
 from nvsx.follow.run_request import RunRequest
 from nvsx.serve.incident_keeper import IncidentKeeper
+from nvsx.serve.known_nodes import KnownNodes, as_busy
 from nvsx.serve.limits import Limits
 from nvsx.serve.node_desk import NodeDesk
 from nvsx.serve.settling import Case, is_about, settle
 
-#: How long the number of GPU nodes that was counted stays good, in seconds.
-FRESH = 60.0
 MOST_PAYLOAD = 256 * 1024
 
 
@@ -123,7 +121,7 @@ class TriggerIntake:
         self._limits = limits
         self._started = started
         self._told = told
-        self._nodes = _KnownNodes(observer, clock)
+        self._nodes = KnownNodes(observer, clock)
         self._closed = False
         self._routed: tuple[list[Runbook], Router] = ([], Router(()))
 
@@ -144,7 +142,7 @@ class TriggerIntake:
     @asynccontextmanager
     async def _looking_at(self, node: str) -> AsyncIterator[NodeDesk]:
         async with AsyncExitStack() as opened:
-            with _as_busy():
+            with as_busy():
                 desk = await opened.enter_async_context(self._desks.at(node))
             yield desk
 
@@ -195,7 +193,7 @@ class TriggerIntake:
                 runbook = self._shelf.find(event.runbook)
             except (InvalidRunbook, UsageError) as error:
                 status = 422 if isinstance(error, InvalidRunbook) else 404
-                no_runbook = error.message
+                no_runbook = " ".join(error.message.split())
             if not words_of_event(event) and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
@@ -321,57 +319,6 @@ class TriggerIntake:
                 "name one as target_node",
             )
         return nodes[0] if nodes else ""
-
-
-class _KnownNodes:
-    """The nodes of the cluster, read anew when what is known is old or does not suffice."""
-
-    def __init__(self, observer: Observer, clock: Clock) -> None:
-        self._observer = observer
-        self._clock = clock
-        self._directory = NodeDirectory(())
-        self._read_at = float("-inf")
-        self._gpu_nodes = 0
-        self._counted_at = float("-inf")
-
-    async def directory(self, event: TriggerEvent) -> NodeDirectory:
-        """The look-up for the words of this event.
-
-        A node that left stays known until the next stranger: its run will say so. Of a stranger
-        the names alone are read again, since most strangers are no node of this cluster.
-        """
-        words = [said.word for said in words_of_event(event)]
-        fresh = self._clock.now() - self._read_at < FRESH
-        if not words or words[0] in self._directory.names:
-            return self._directory
-        if fresh and self._directory.find(words[0]).node:
-            return self._directory
-        with _as_busy():
-            if not fresh or frozenset(await self._observer.node_names()) != self._directory.names:
-                self._directory = NodeDirectory(await self._observer.nodes())
-                self._read_at = self._clock.now()
-        return self._directory
-
-    async def in_incident(self) -> set[str]:
-        with _as_busy():
-            return {fault.node for fault in await self._observer.nodes_in_incident()}
-
-    async def count_gpu_nodes(self) -> int:
-        """0 while they cannot be read: then only the set number makes a storm."""
-        if self._clock.now() - self._counted_at >= FRESH:
-            with suppress(ClusterError):
-                self._gpu_nodes = await self._observer.count_gpu_nodes()
-                self._counted_at = self._clock.now()
-        return self._gpu_nodes
-
-
-@contextmanager
-def _as_busy() -> Iterator[None]:
-    """A cluster that cannot be read is a reason to be asked again, not to lose an event."""
-    try:
-        yield
-    except ClusterError as error:
-        raise StoreBusy("the cluster cannot be read now", error.message) from error
 
 
 def facts_of_fault(node: str, fault: SeenFault) -> TriggerFacts:
