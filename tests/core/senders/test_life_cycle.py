@@ -146,3 +146,17 @@ def test_an_error_code_that_is_a_sentence_is_none() -> None:
     body = {"host": "n1", "text": "79 is what (it) said!", "code": 79}
     event = one(body, setup("generic", errorCode=rules, **GRID))
     assert event.facts.error_codes == ("79",)
+
+
+def test_datadogs_trigger_and_recovery_are_one_alert_and_two_hosts_are_two() -> None:
+    """Its default payload has no identity: title and scope are it, the state in front is not."""
+
+    def datadog(state: str, host: str) -> Any:
+        title = f"[{state} on {{host:{host}}}] GPU XID 79"
+        return one({"title": title, "date": "1795144445316"}, setup("datadog"))
+
+    fired, over, other = (
+        datadog(*said) for said in (("Triggered", "n1"), ("Recovered", "n1"), ("Triggered", "n2"))
+    )
+    assert fired.alert == over.alert != other.alert
+    assert len({fired.delivery, over.delivery, other.delivery}) == 3

@@ -55,7 +55,8 @@ def test_every_senders_fault_may_start_a_run_and_is_known_again(kind: str) -> No
     assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, False)
     assert event.delivery == again.delivery
     assert event.horizon == SENDERS[kind].horizon
-    assert event.delivery
+    # It has neither an identity nor a time, and the same text may be the next fault.
+    assert event.delivery or kind == "grafana-legacy"
 
 
 def test_a_binary_event_says_the_same_as_a_structured_one() -> None:

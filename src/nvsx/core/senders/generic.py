@@ -57,8 +57,17 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     require_json(request)
     body = parse_json_object(request.body)
     if any(setup.rules.values()) or setup.sender.rules:
-        return [read_alert(body, request, setup)]
+        parts = _split_items(body, setup.sender.per_item)
+        return [read_alert(part, request, setup) for part in parts]
     return [_make_named_run(body, request, setup)]
+
+
+def _split_items(body: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The body once for each item of its list, with that item alone in it."""
+    items = body.get(key) if key else None
+    if not isinstance(items, list) or len(items) < 2:
+        return [body]
+    return [{**body, key: [item]} for item in items]
 
 
 def _make_named_run(body: dict[str, Any], request: RawRequest, setup: SourceSetup) -> TriggerEvent:
@@ -115,24 +124,33 @@ def _header_key(request: RawRequest) -> str:
 
 
 def _identify_delivery(
-    request: RawRequest, setup: SourceSetup, key: str = "", state: AlertState | None = None
+    request: RawRequest,
+    setup: SourceSetup,
+    key: str = "",
+    state: AlertState | None = None,
+    node: str = "",
 ) -> str:
     """What a repeated request has in common with the first, and a forged one has not.
 
     The sender's own identity of the alert counts with the state and the time of it: without a
-    time the next fault of the same alert would be taken for a repeat. Headers count only where
+    time the next fault of the same alert would be taken for a repeat; and with the node, since one
+    alert may be about several. Headers count only where
     nothing signs the body alone: whoever replays a signed body could change them at will.
     """
     if key:
         return bound_identity(f"key:{key}")
     if setup.scheme and setup.scheme.identity:
-        return bound_identity(request.headers.get(setup.scheme.identity))
-    if state is not None and state.key and state.time is not None:
+        identity = request.headers.get(setup.scheme.identity)
+        return bound_identity(f"{identity} {node}" if setup.sender.per_item else identity)
+    lasting = setup.sender.one_key_per_episode and not setup.rules.get("key")
+    if state is not None and state.key and (lasting or state.time is not None):
         phase = "resolved" if state.resolved else state.between or "firing"
-        return digest_of("alert", state.key, phase, round(state.time, 6))
+        return digest_of("alert", state.key, phase, None if lasting else state.time, node)
     if setup.scheme and setup.scheme.over_body:
-        return digest_of("body", request.body.hex())
+        return digest_of("body", request.body.hex(), *([node] if setup.sender.per_item else ()))
     identity = _header_key(request) or request.headers.get("x-github-delivery")
+    if identity and setup.sender.per_item:
+        identity = f"{identity} {node}"
     return bound_identity(f"id:{identity}") if identity else ""
 
 
@@ -177,7 +195,12 @@ def read_alert(body: Mapping[str, Any], request: RawRequest, setup: SourceSetup)
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=_identify_delivery(request, setup, state=state),
+            delivery=_identify_delivery(
+                request,
+                setup,
+                state=state,
+                node=facts.node or next((w.word for w in finder.node_words), ""),
+            ),
             facts=add_meant_fault(facts, finder, texts),
             payload=dict(body),
             runbook=finder.find("runbook"),

@@ -40,8 +40,12 @@ _DATADOG = list_rules(
     key=(
         "alert_cycle_key",
         "aggreg_key",
-        # Title and tags are the same from trigger to recovery, the state in front is not.
-        take_cel("body.title.extract('^\\\\[[^\\\\]]*\\\\] *(.+)$') + ' ' + body.tags"),
+        # Title and scope are the same from trigger to recovery, the state in front is not.
+        take_cel(
+            r"body.title.extract('\\{[^}]*\\}')"
+            r" + body.title.extract('^\\[[^\\]]*\\] *(.+)$')"
+            " + (has(body.tags) ? ' ' + body.tags : '')"
+        ),
     ),
 )
 
@@ -155,7 +159,7 @@ _SERVICENOW = list_rules(
         take_cel("int(body.severity) in [1, 2, 3] ? 'high' : 'low'"),
     ),
     time=("sys_created_on", "opened_at", "time_of_event"),
-    key=("number", "sys_id", "message_key", "result.number"),
+    key=("number", "sys_id", "result.number"),
 )
 
 #: https://docs.cloud.google.com/monitoring/support/notification-options: schema 1.2.
@@ -210,8 +214,17 @@ _GRAFANA_LEGACY = list_rules(
 )
 
 
+#: Those that give each problem, issue or incident an identity of its own.
+_NUMBERED = ("newrelic", "zabbix", "servicenow", "gcp")
+
+
 def _make_preset(
-    name: str, rules: Mapping[str, tuple[Extract, ...]], starts: str, recovers: str, key: str
+    name: str,
+    rules: Mapping[str, tuple[Extract, ...]],
+    starts: str,
+    recovers: str,
+    key: str,
+    per_item: str = "",
 ) -> Sender:
     return Sender(
         name=name,
@@ -219,6 +232,8 @@ def _make_preset(
         scheme="bearer",
         horizon=24 * 3600.0,
         rules=rules,
+        per_item=per_item,
+        one_key_per_episode=name in _NUMBERED,
         starts=starts,
         recovers=recovers,
         known_by=key,
@@ -227,10 +242,17 @@ def _make_preset(
 
 PRESETS = (
     _make_preset("datadog", _DATADOG, "Triggered", "Recovered", "alert cycle, date"),
-    _make_preset("newrelic", _NEWRELIC, "activated, open", "closed", "issue, time"),
-    _make_preset("zabbix", _ZABBIX, "a problem", "its recovery", "event id, time"),
+    _make_preset("newrelic", _NEWRELIC, "activated, open", "closed", "issue", "impactedEntities"),
+    _make_preset("zabbix", _ZABBIX, "a problem", "its recovery", "event id"),
     _make_preset("splunk-oncall", _SPLUNK_ON_CALL, "critical", "recovery", "incident, time"),
-    _make_preset("servicenow", _SERVICENOW, "new", "resolved, closed", "number, time"),
-    _make_preset("gcp", _GCP, "open", "closed", "incident id, start"),
-    _make_preset("grafana-legacy", _GRAFANA_LEGACY, "alerting", "ok", "what it says"),
+    _make_preset("servicenow", _SERVICENOW, "new", "resolved, closed", "number"),
+    _make_preset("gcp", _GCP, "open", "closed", "incident id"),
+    _make_preset(
+        "grafana-legacy",
+        _GRAFANA_LEGACY,
+        "each match",
+        "ok",
+        "nothing: it repeats nothing",
+        "evalMatches",
+    ),
 )

@@ -95,7 +95,9 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     `assume_type` is the content type of a saved body, by the headers (in lower
     case) and the body.
 
-    `rules` are where it usually has its values, as an operator would write them.
+    `rules` are where it usually has its values, as an operator would write them. `per_item` is a
+    key with a list, each item of which is an alert of its own (an alert about three nodes).
+    `one_key_per_episode`: its key is another one the next time, so that it needs no time beside it.
 
     `starts`, `recovers` and `known_by` are its words in docs/webhooks.md: what starts a run,
     what is a recovery notice, and what a repeated delivery is recognised by.
@@ -110,6 +112,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     takes_access_tokens: bool = False
     sends_alerts: bool = True
     rules: Mapping[str, tuple[Extract, ...]] = {}
+    per_item: str = ""
+    one_key_per_episode: bool = False
     assume_type: Callable[[Mapping[str, str], bytes], str] = _assume_json
     starts: str
     recovers: str = ""
