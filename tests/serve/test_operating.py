@@ -117,7 +117,7 @@ async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Sit
     body = {"runbook": "gpu-off-bus", "target_node": "nobody"}
     refused, _ = await post(url, body, Host="evil.example")
     taken, _ = await post(url, body, Host="evil.example", Authorization=f"Bearer {token}")
-    assert (refused, taken) == (401, 202)
+    assert (refused, taken) == (401, 404)
     assert await daemon.stop() == 0
     assert token not in daemon.output
 
