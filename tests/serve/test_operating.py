@@ -110,7 +110,7 @@ async def test_probes_are_there_without_webhooks(site: Site) -> None:
 
 
 async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Site) -> None:
-    """A request with a foreign Host is refused without the token and taken with it."""
+    """A request with a foreign Host is refused without the token and read with it: no such node."""
     daemon = await site.serve("--mode", "webhook", "--port", "0")
     url = url_of(daemon)
     token = (site.state / "webhook-token").read_text(encoding="utf-8").strip()
