@@ -9,8 +9,13 @@ PY := .venv/bin/python
 
 SHELL_SCRIPTS = nvsx requirements/renew .ci/run .ci/servers $(shell git ls-files '*.sh')
 
-# Test files side by side: most of them wait for processes and clocks, not for the processor.
+# Tests side by side, of the quick ones and of the rest. Those wait for processes and clocks more
+# than for the processor, so there are more of them at once, and they are given more time: a limit
+# that is larger costs a passing test nothing. A worker without work takes some of another's, so
+# that one long file does not keep one of them busy while the others stand.
 JOBS ?= 2
+REST_JOBS ?= 4
+NVSX_TEST_PATIENCE ?= 2
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,15 +29,16 @@ lock: ## choose anew, and lock, the versions that are installed; ARGS="--upgrade
 # What needs more than Python and git, or minutes: the markers in pyproject.toml.
 APART := kubectl or server or processes or slow
 PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile
+PYTEST_REST = NVSX_TEST_PATIENCE=$(NVSX_TEST_PATIENCE) $(PY) -m pytest -n $(REST_JOBS) --dist worksteal
 
 test: env ## run the tests that need Python and git only, in a few minutes
 	$(PYTEST) -m "not ($(APART))" $(ARGS)
 
 test-rest: env ## run the others: kubectl, servers, real processes, slow ones
-	$(PYTEST) -m "$(APART)" $(ARGS)
+	$(PYTEST_REST) -m "$(APART)" $(ARGS)
 
 test-all: env ## run all tests; those that lack kubectl or a server say so and skip
-	$(PYTEST) $(ARGS)
+	$(PYTEST_REST) $(ARGS)
 
 check: format-check lint types imports names shell docs-check ## everything CI checks besides the tests
 

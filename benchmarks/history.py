@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nvsx.core.journal.past_runs import RunFilter
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.project.home import Home
 from nvsx.screens.report import past_reports
 from nvsx.store import open_store

@@ -16,6 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ALL = (
     "start",
+    "notify_call",
+    "deliveries",
     "run_latency",
     "run_many",
     "cluster_memory",

@@ -19,6 +19,7 @@ from nvsx.follow.runner import Runner
 from nvsx.follow.workplace import Workplace, open_workplace
 from nvsx.project import loader
 from nvsx.project.home import Home
+from nvsx.serve.run_door import open_own_keeper
 
 RUNBOOK = """\
 apiVersion: nvsx/v1
@@ -61,7 +62,7 @@ class Place:
     async def world(self, cluster: Cluster) -> AsyncIterator[Workplace]:
         """nvsx on the cluster, reading it as it reads a sandbox."""
         wanted: Any = cluster
-        async with open_workplace(self.home, wanted) as world:
+        async with open_workplace(self.home, wanted) as world, open_own_keeper(world) as self.door:
             yield world
 
     async def runner(self, world: Workplace, node: str) -> Runner:
@@ -69,7 +70,7 @@ class Place:
         new = NewRun(runbook="bench", cluster=world.where.cluster, node=node)
         lease = await world.journal.create(new)
         request = RunRequest(node=node, cluster=world.where.cluster)
-        run, _ = world.assemble_run(self.loaded, lease, request)
+        run, _ = world.assemble_run(self.loaded, lease, request, self.door)
         return Runner(run)
 
 

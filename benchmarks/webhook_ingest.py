@@ -93,7 +93,7 @@ class Nodes(FakeObserver):
 async def serve_nvsx(folder: Path) -> None:
     """The real thing, from the socket to the store."""
     from nvsx.core.incident.tolerances import IncidentLimits
-    from nvsx.follow.workplace import SystemClock
+    from nvsx.follow.cluster_access import SystemClock
     from nvsx.nvsentinel import decoding
     from nvsx.project import cel
     from nvsx.project.secret_files import FixedSecret

@@ -11,9 +11,6 @@ from pathlib import Path
 from nvsx.core import durations
 from nvsx.core.runbook.narration import TOKENS
 from nvsx.core.runbook.schema import (
-    DEFAULT_BUDGETS,
-    DEFAULT_TIMEOUTS,
-    STAGE_ORDER,
     Action,
     Drill,
     Metadata,
@@ -21,6 +18,7 @@ from nvsx.core.runbook.schema import (
     Stage,
     Trigger,
 )
+from nvsx.core.runbook.stage_order import DEFAULT_BUDGETS, DEFAULT_TIMEOUTS, STAGE_ORDER
 from nvsx.core.watches.kinds import KINDS
 from nvsx.core.watches.watch_base import WatchBase
 from nvsx.project.schema_document import Json, json_schema

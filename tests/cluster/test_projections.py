@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvsx.cluster import projections
-from nvsx.core.watches.snapshot import Budget, Condition, Event, Node, Pod, Requirement, Taint
+from nvsx.core.selectors import Requirement
+from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, PodBudget, Taint
 
 
 def encoded(body: object) -> bytes:
@@ -300,7 +301,10 @@ def test_a_budget_with_its_selector() -> None:
         "status": {"disruptionsAllowed": 1},
     }
     key, found = projections.decode_budget(encoded(body))
-    wanted = (Requirement("app", "In", ("train",)), Requirement("tier", "NotIn", ("web",)))
-    assert (key, found) == ("ml/train", Budget("ml", "train", 1, wanted))
+    wanted = (
+        Requirement("app", "in", frozenset({"train"})),
+        Requirement("tier", "notin", frozenset({"web"})),
+    )
+    assert (key, found) == ("ml/train", PodBudget("ml", "train", 1, wanted))
     _, bare = projections.decode_budget(encoded({"metadata": {"name": "b", "namespace": "ml"}}))
-    assert bare == Budget("ml", "b", 0, None)
+    assert bare == PodBudget("ml", "b", 0, None)

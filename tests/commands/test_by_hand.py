@@ -14,9 +14,10 @@ import pytest
 from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
+from nvsx.commands.author import who
 from nvsx.commands.run.by_hand import run_by_hand
 from nvsx.commands.run.run_options import RunOptions
-from nvsx.commands.runs.runs_desk import open_desk, who
+from nvsx.commands.runs.runs_desk import open_desk
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.project.home import Home

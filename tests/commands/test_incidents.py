@@ -25,6 +25,7 @@ from nvsx.core.incident.incident_events import (
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.follow.situation import ClusterSituation
 from nvsx.store import incidents_of, open_store
+from nvsx.store.delivery_list import FailingDelivery
 
 ALIAS = "mighty-moose"
 """Of n1."""
@@ -380,3 +381,14 @@ def test_ids_of_incidents_complete(nvsx: Command, monkeypatch: pytest.MonkeyPatc
     for words in (["incidents", "show"], ["report"]):
         found = {c.text: c.about for c in candidates(words, "i-", dict(os.environ))}
         assert found == {incident: "on n1 open"}
+
+
+def test_status_says_who_was_not_told_and_why() -> None:
+    """Tried in vain or given up, with the vendor's own reason; nothing when all is well."""
+    failing = FailingDelivery("oncall", "page", "off the bus", "i-1", 100.0, 3, "503", False)
+    lost = FailingDelivery("gpu-ops", "post", "", "i-1", 100.0, 1, "channel_not_found", True)
+    found = ClusterSituation(context="c", undelivered=(failing, lost))
+    lines = status_lines(found, 160.0)
+    assert '  ! page for oncall "off the bus": tried 3 times in 1m, tried on: 503' in lines
+    assert "  ! post for gpu-ops: given up: channel_not_found" in lines
+    assert not any("NOT DELIVERED" in x for x in status_lines(ClusterSituation(context="c"), 1.0))

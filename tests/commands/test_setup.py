@@ -137,7 +137,7 @@ async def test_dry_run_shows_every_file_and_writes_none(
     assert not told["written"]
     for file in told["files"]:
         assert f"=== {file['path']} (new" in shown
-    assert "fault_seen 'XID 79: GPU fell off the bus'" in shown
+    assert "nvsx notify post --title 'XID 79: GPU fell off the bus'" in shown
 
 
 async def test_a_second_time_there_is_nothing_to_write(
@@ -193,7 +193,7 @@ async def test_an_ignored_runbook_is_told(
     await asyncio.to_thread(subprocess.run, ["git", "init", "-q", str(here)], check=True)
     (here / ".gitignore").write_text("*.sh\n")
     await walk(sandbox, Answers("y", "gpu-off-bus"), write=False)
-    assert "such as runbooks/hooks/gpu-off-bus/on-detect.sh" in capsys.readouterr().err
+    assert "such as runbooks/hooks/gpu-off-bus/on-attempt.sh" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sandbox", ["monitor-only"], indirect=True)

@@ -15,8 +15,10 @@ from tests.screens import incidents
 
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.notify.message import Message
+from nvsx.core.notify.outbox import Addressed, AddressedTarget, DeliveryChange
 from nvsx.serve.history_keeping import DailyPrune
-from nvsx.store import open_store
+from nvsx.store import open_store, outbox_of
 
 DAY = 86_400.0
 TABLES = "runs journal run_lengths run_words claims".split()
@@ -85,6 +87,27 @@ def test_artifacts_go_only_when_asked(nvsx: Command, project: Path) -> None:
     assert (folder / first).is_dir()
     nvsx("history", "prune", "--older-than", "45d", "--yes", "--artifacts")
     assert sorted(p.name for p in folder.iterdir()) == sorted([first, young])
+
+
+def test_prune_forgets_messages_that_were_settled_long_ago(nvsx: Command) -> None:
+    """One that waits stays, however old it is."""
+
+    async def accept() -> None:
+        journal = open_store(Path(os.environ["NVSX_STATE_DIR"]))
+        target = AddressedTarget(name="oncall", kind="pagerduty")
+        calls = [Message(call=call, kind="page") for call in ("settled", "waiting", "newest")]
+        at = time.time() - 500 * DAY
+        outbox = outbox_of(journal)
+        await outbox.accept([Addressed(message=m, targets=(target,)) for m in calls], at)
+        await outbox.settle([DeliveryChange(number=1, state="dropped", reason="over")], at)
+        journal.close()
+
+    _run(500)
+    asyncio.run(accept())
+    nvsx("history", "prune", "--yes")
+    with sqlite3.connect(Path(os.environ["NVSX_STATE_DIR"]) / "nvsx.db") as db:
+        calls = [row[0] for row in db.execute("SELECT call FROM outbox_messages ORDER BY 1")]
+    assert calls == ["newest", "waiting"]
 
 
 def test_a_daemon_prunes_once_a_day() -> None:

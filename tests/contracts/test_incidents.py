@@ -16,6 +16,7 @@ from nvsx.core.incident.incident_events import (
     IncidentOpened,
     LeftOver,
     LeftOverGone,
+    RunEnded,
     RunJoined,
     StateChanged,
 )
@@ -221,7 +222,8 @@ async def test_a_note_reaches_an_incident_that_is_long_over(kept: Kept) -> None:
     over = await kept.store.append("c1", "n1", first.stored.position, (OVER,), 180.0)
     second = await kept.store.append("c1", "n1", over.stored.position, opening(key="k2"), 300.0)
     old, new = first.stored.open_id, second.stored.open_id
-    entry = await kept.store.append_note(old, IncidentNoted(text="vendor", author="sam"), 400.0)
+    entry = await kept.store.append_to(old, IncidentNoted(text="vendor", author="sam"), 400.0)
+    assert entry is not None
     assert list(await kept.store.entries(old))[-1] == entry
     assert (entry.seq, entry.body) == (4, IncidentNoted(text="vendor", author="sam"))
     assert len(await kept.store.entries(new)) == 2
@@ -233,7 +235,24 @@ async def test_a_note_reaches_an_incident_that_is_long_over(kept: Kept) -> None:
     assert [n.text for n in moved.story.last.notes] == ["vendor"]
 
 
+async def test_the_end_of_a_run_reaches_its_own_incident_once(kept: Kept) -> None:
+    """Its incident is over and another one is open: that one's journal stays as it is, the index
+    counts the run that failed; told again, or of a run that never joined, nothing is added."""
+    first = await begin(kept.store)
+    joined = (RunJoined(run_id=kept.run), OVER)
+    over = await kept.store.append("c1", "n1", first.stored.position, joined, 180.0)
+    second = await kept.store.append("c1", "n1", over.stored.position, opening(key="k2"), 300.0)
+    old, new = first.stored.open_id, second.stored.open_id
+    ended = RunEnded(run_id=kept.run, status="failed")
+    entry = await kept.store.append_to(old, ended, 400.0)
+    assert list(await kept.store.entries(old))[-1] == entry
+    assert len(await kept.store.entries(new)) == 2
+    assert (await kept.again().row(old)).failed_runs == 1
+    assert await kept.store.append_to(old, ended, 401.0) is None
+    assert await kept.store.append_to(old, RunEnded(run_id="r-2"), 402.0) is None
+
+
 async def test_a_note_on_an_unknown_incident_is_refused(kept: Kept) -> None:
     """With a UsageError, as for reading it."""
     with pytest.raises(UsageError):
-        await kept.store.append_note("i-none", IncidentNoted(text="x"), 1.0)
+        await kept.store.append_to("i-none", IncidentNoted(text="x"), 1.0)

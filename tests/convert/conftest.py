@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nvsx.convert.checking import LIBRARY, ConversionDesk
+from nvsx.convert.checking import ConversionDesk
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.project import cel, loader
 
@@ -29,15 +29,12 @@ class Project:
     root: Path
 
     def desk(self) -> ConversionDesk:
-        folder = ROOT / LIBRARY
-        library = {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
         return ConversionDesk(
             self.root,
             VOCABULARY,
             loader.discover(self.root),
             loader.load_runbook,
             cel.evaluate,
-            library,
         )
 
     def nvsx(self, *args: object) -> int:

@@ -92,7 +92,7 @@ def test_runs_refuse_a_hook_until_it_is_accepted(
         assert f"nvsx convert --accept {NAME}" in capsys.readouterr().err
         assert project.nvsx("lint", NAME) == 1
     assert project.nvsx("convert", "--accept", NAME, "--yes") == 0
-    assert "slack_post" in capsys.readouterr().out
+    assert "nvsx notify post" in capsys.readouterr().out
     assert project.nvsx("lint", NAME) == 0
     for hook in (project.root / "runbooks/hooks" / NAME).glob("*.sh"):
         assert hook.stat().st_mode & 0o777 == 0o755
@@ -195,9 +195,7 @@ def test_dangerous_shell_is_refused(
     says: str,
 ) -> None:
     """Shell that writes, fetches and runs, reads elsewhere or calls strangers never lands."""
-    worse = answers.edited(
-        answer, "on-drain.sh", lambda s: s.replace("notify_result", f"{bad}\nnotify_result")
-    )
+    worse = answers.edited(answer, "on-drain.sh", lambda s: f"{s}{bad}\n")
     claude.answers = [tool(worse)]
     assert project.nvsx("convert", SAMPLE, "--yes") == 1
     assert says in capsys.readouterr().out

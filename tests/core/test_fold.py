@@ -220,17 +220,6 @@ def test_a_run_is_what_its_events_say() -> None:
     assert (state.status, state.finish, state.finished) == ("cancelled", finish, 1050.0)
 
 
-def test_a_session_that_was_open_was_seen_open() -> None:
-    """Its end does not change that."""
-    shut = j.SessionSeen(session=Session(key="k"))
-    state = RunState.of(entries(START, shut))
-    assert not state.seen_open
-    for seq, seen in ((3, j.SessionSeen(session=Session(key="k", open=True))), (4, shut)):
-        state.apply(j.Entry("r", seq, 1.0, seen))
-        assert state.seen_open
-    assert not state.session.open
-
-
 @pytest.mark.parametrize(
     ("session", "text"),
     [

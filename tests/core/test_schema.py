@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from nvsx.core.aliases import alias_of
 from nvsx.core.runbook import schema
 from nvsx.core.runbook.schema import Prerequisite, Runbook, Stage, Trigger
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.core.watches.kinds import AnyOf
 
 
@@ -33,7 +34,7 @@ def test_the_least_runbook_has_all_defaults() -> None:
 
 def test_default_limits_follow_the_stage() -> None:
     """Every stage has the documented hard limit, and drain a soft one."""
-    limits = {s: Stage(id=s).effective_timeout for s in schema.STAGE_ORDER}
+    limits = {s: Stage(id=s).effective_timeout for s in STAGE_ORDER}
     assert limits == {
         "preflight": 120,
         "baseline": 300,
@@ -69,7 +70,7 @@ def test_an_empty_limit_in_a_file_is_not_no_limit() -> None:
         (["detect", "detect"], [(1, "stage 'detect' is there twice")]),
         (["recover", "detect"], [(1, "stage 'detect' comes before 'recover', not after")]),
         (["detekt"], [(0, "unknown stage 'detekt'; did you mean detect?")]),
-        (["detect", 3], [(1, f"unknown stage '3'; use {', '.join(schema.STAGE_ORDER)}")]),
+        (["detect", 3], [(1, f"unknown stage '3'; use {', '.join(STAGE_ORDER)}")]),
     ],
 )
 def test_stage_ids_are_known_unique_and_in_order(

@@ -12,7 +12,7 @@ from nvsx.core.journal.statistics import (
     measure_spread,
     summarise_groups,
 )
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 
 HOUR = 3600.0
 

@@ -33,6 +33,8 @@ DEADLINE = 90.0
 until = partial(wait_until_true, within=DEADLINE)
 SPEED = 12.0
 ROOT = Path(__file__).resolve().parents[2]
+#: How `nvsx` is started here.
+NVSX = (sys.executable, "-P", str(ROOT / "tests/e2e/briskly.py"))
 NODE = "gpu-node-a1"
 FAULT = "xid-79"
 
@@ -299,7 +301,7 @@ class Live:
     async def nvsx(self, *args: str, env: dict[str, str] | None = None, **pipes: Any) -> Nvsx:
         """Start `nvsx ARGS`."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "nvsx", *args),
+            *(*NVSX, *args),
             env=env or self.env(),
             cwd=self.folder,
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """Starter runbooks on the sandbox, for the branches of NVSentinel's lifecycle.
 
 The tables are the promise: what ends (exit code, status, reason), and what waits for people,
-with the words nvsx has for it. Several runs at a time, each on a sandbox of its own.
+with the words nvsx has for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.project.home import Home
 
-AT_ONCE = 6
 OFF_BUS, ECC = "gpu-off-bus", "ecc-double-bit"
 
 
@@ -74,30 +73,15 @@ WAITS = [
 ]
 
 
-@pytest.fixture
-def turns() -> asyncio.Semaphore:
-    """How many runs are under way at once."""
-    return asyncio.Semaphore(AT_ONCE)
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_branches_end_as_promised(turns: asyncio.Semaphore) -> None:
+@pytest.mark.parametrize("case", ENDS, ids=[case.variant for case in ENDS])
+async def test_branches_end_as_promised(case: Case) -> None:
     """Each branch has its exit code, status and reason, and a time to repair only if repaired."""
-
-    async def ended(case: Case) -> str:
-        async with turns, asyncio.timeout(patience(240)):
-            finish = (await play(case.runbook, case.variant)).finish
-        assert finish is not None
-        as_promised = (
-            (finish.exit_code, finish.status) == (case.code, case.status)
-            and re.search(case.reason, finish.reason)
-            and (finish.mttr_s is not None) == case.repaired
-        )
-        return "" if as_promised else f"{case} ended as {finish}"
-
-    wrong = filter(None, await asyncio.gather(*map(ended, ENDS)))
-    assert list(wrong) == []
+    finish = (await play(case.runbook, case.variant)).finish
+    assert finish is not None
+    assert (finish.exit_code, finish.status) == (case.code, case.status)
+    assert re.search(case.reason, finish.reason)
+    assert (finish.mttr_s is not None) == case.repaired
 
 
 class _UntilSaid(Seen):
@@ -123,7 +107,7 @@ async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunSt
     options = RunOptions(runbook=runbook, sandbox=True, variant=variant, speed=speed)
     run = asyncio.create_task(run_by_hand(Home(), options, [view]))
     try:
-        async with asyncio.timeout(patience(200)):
+        async with asyncio.timeout(patience(50)):
             await view.said.wait()
     finally:
         run.cancel()
@@ -132,18 +116,12 @@ async def waiting(runbook: str, variant: str, stage: str, pattern: str) -> RunSt
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_branches_that_wait_say_why(turns: asyncio.Semaphore) -> None:
+@pytest.mark.parametrize(
+    ("runbook", "variant", "stage", "pattern"), WAITS, ids=[w[1] for w in WAITS]
+)
+async def test_branches_that_wait_say_why(
+    runbook: str, variant: str, stage: str, pattern: str
+) -> None:
     """What NVSentinel will not do by itself is said, in the stage that waits for it."""
-
-    async def told(runbook: str, variant: str, stage: str, pattern: str) -> str:
-        async with turns:
-            try:
-                state = await waiting(runbook, variant, stage, pattern)
-            except TimeoutError:
-                return f"{variant}: never said {pattern}"
-        passed = [s.id for s in state.stages if s.status == "fail"]
-        return f"{variant}: {passed} failed" if passed else ""
-
-    wrong = filter(None, await asyncio.gather(*(told(*row) for row in WAITS)))
-    assert list(wrong) == []
+    state = await waiting(runbook, variant, stage, pattern)
+    assert [s.id for s in state.stages if s.status == "fail"] == []

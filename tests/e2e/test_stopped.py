@@ -76,3 +76,15 @@ async def test_signal_before_the_first_stage(live: Live) -> None:
     assert not live.project.log()
     assert set(run.statuses().values()) == {"skipped"}
     await live.nothing_left()
+
+
+async def test_a_person_closes_the_incident_from_another_terminal(live: Live) -> None:
+    """The run by hand learns of it though nothing else happens on its node, and ends."""
+    run = await live.run(live.project.chain())
+    await run.until("watch", stage="detect")
+    close = await live.nvsx("incidents", "close", run.run_id, "--reason", "x", "--yes")
+    assert await close.end() == 0, close.err
+    assert await run.end() == 1
+    assert run.finish["reason"] == "closed: x"
+    assert run.statuses()["detect"] == "skipped"
+    await live.nothing_left()

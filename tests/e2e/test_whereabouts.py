@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,10 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.e2e.live import DEADLINE, FAULT, NODE, ROOT, Nvsx, living, until
+from tests.e2e.live import DEADLINE, FAULT, NODE, NVSX, ROOT, Nvsx, living, until
 from tests.patience import patience
 
 from nvsentinel_sandbox.kube.kubeconfig import write_kubeconfig
+from nvsx.store import open_store
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -82,7 +82,7 @@ class Desk:
 
     async def nvsx(self, *args: str) -> Nvsx:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "nvsx", *args),
+            *(*NVSX, *args),
             env=self.env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -115,9 +115,15 @@ class Desk:
 
     async def ended(self) -> None:
         """Wait until the one run has ended."""
-        async with asyncio.timeout(patience(DEADLINE)):
-            while not any(run["finished"] for run in await self.runs("--sandbox")):
-                pass  # each look is a process, which takes its time
+        journal = open_store(Path(self.env["NVSX_STATE_DIR"]))
+        try:
+            async with asyncio.timeout(patience(DEADLINE)):
+                while True:
+                    if any(row.finished for row in await journal.runs()):
+                        return
+                    await asyncio.sleep(0.1)
+        finally:
+            journal.close()
 
     async def close(self) -> None:
         for started in reversed(self._started):

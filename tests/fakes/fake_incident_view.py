@@ -8,11 +8,10 @@ could not be.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from nvsx.core.incident import stepping
 from nvsx.core.incident.deciding import WatchMemory
-from nvsx.core.incident.incident_events import IncidentEvent, IncidentOpened, RunJoined
+from nvsx.core.incident.incident_events import IncidentEvent, IncidentOpened, RunEnded, RunJoined
 from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
 from nvsx.core.incident.sight import Sight
 from nvsx.core.incident.tolerances import IncidentLimits
@@ -41,10 +40,10 @@ class FakeIncidentView:
             await self._news.wait()
         return self._current
 
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
-        for event in events:
-            self.said.append(event)
-            self._door.add(self, event)
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        if run_id in self._current.working_runs:
+            self.said.append(RunEnded(run_id=run_id, status=status))
+            self._door.add(self, self.said[-1])
 
     def publish(self, state: IncidentState) -> None:
         """Make `state` the current one and wake everyone who waits."""

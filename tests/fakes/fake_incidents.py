@@ -14,6 +14,8 @@ from nvsx.core.incident.incident_events import (
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
+    RunEnded,
     RunJoined,
 )
 from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
@@ -94,16 +96,26 @@ class FakeIncidents:
         self._stories[cluster, node] = moved
         return Appended(moved, tuple(entries))
 
-    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
+    async def append_to(
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
+    ) -> IncidentEntry | None:
         row = await self.row(incident)
         kept = self._entries[incident]
-        entry = IncidentEntry(incident, kept[-1].seq + 1, at, note)
+        whole = NodeStory(row.node).after_entries(kept)
+        known = whole.open or whole.last
+        assert known is not None
+        if isinstance(event, RunEnded) and event.run_id not in known.working_runs:
+            return None
+        entry = IncidentEntry(incident, kept[-1].seq + 1, at, event)
         kept.append(entry)
+        self._rows[incident] = incident_row(
+            incident, row.cluster, fold_event(known, event, Stamp(at))
+        )
         stored = self._stories[row.cluster, row.node]
         if incident in (stored.open_id, stored.last_id):
             story = stored.story
             which = "open" if incident == stored.open_id else "last"
-            state = fold_event(getattr(story, which), note, Stamp(at))
+            state = fold_event(getattr(story, which), event, Stamp(at))
             story = msgspec.structs.replace(story, **{which: state})
             stored = msgspec.structs.replace(stored, story=story)
         self._stories[row.cluster, row.node] = msgspec.structs.replace(

@@ -24,6 +24,7 @@ from nvsx.core.incident.session import NO_SESSION, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import NewRun
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import ActionTurns, Fault
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.watches.snapshot import Resource, Snapshot
@@ -110,12 +111,10 @@ class Recorder:
 class Story:
     """One node's life and one run on it."""
 
-    def __init__(
-        self, tmp: Path, book: Runbook | None = None, *, kept: bool = False, **request: Any
-    ) -> None:
-        """With `kept` the node's incident is kept beside the run, as by a daemon's keeper."""
+    def __init__(self, tmp: Path, book: Runbook | None = None, **request: Any) -> None:
+        """Beside the run the node's incident is kept, as by a daemon's keeper."""
         self.clock = VirtualClock()
-        self.door = FakeIncidentDoor(NODE) if kept else None
+        self.door = FakeIncidentDoor(NODE)
         self.begin_at = self.clock.now()
         self.book = book or runbook()
         self.observer = FakeObserver(self.snap())
@@ -131,6 +130,7 @@ class Story:
         self.runbook_hash = ""
         self.patience = Patience()
         self.turns: ActionTurns | None = None
+        self.spool: MessageSpool | None = None
 
     # -- the node ------------------------------------------------------------------------
 
@@ -146,11 +146,11 @@ class Story:
 
     def fault(self, *states: str, **changes: Any) -> Snapshot:
         """The node with the condition and, with `states`, a session that went through them."""
+        if states:
+            return self.held(*states, **changes)
         bad = build.condition(at=self.begin_at)
-        notes = {"quarantineHealthEvent": "[]"} if states else {}
-        node = build.node(conditions=(bad,), cordoned=bool(states), annotations=notes)
-        session = self.session(*states) if states else NO_SESSION
-        return self.snap(**{"of": node, "session": session} | changes)
+        node = build.node(conditions=(bad,))
+        return self.snap(**{"of": node, "session": NO_SESSION} | changes)
 
     def held(
         self, *states: str, ids: tuple[str, ...] = (build.EVENT_ID,), **changes: Any
@@ -186,11 +186,10 @@ class Story:
         self.observer.set(snapshot)
 
     def look(self, snapshot: Snapshot | None = None) -> None:
-        """The keeper looks at the node, if there is one."""
-        if self.door is not None:
-            seen = snapshot or self.observer.feeds[NODE].current
-            seen = msgspec.structs.replace(seen, at=self.clock.now())
-            self.door.see(sight_of(seen, self.clock.elapsed, cluster_uid="c"))
+        """The keeper looks at the node."""
+        seen = snapshot or self.observer.feeds[NODE].current
+        seen = msgspec.structs.replace(seen, at=self.clock.now())
+        self.door.see(sight_of(seen, self.clock.elapsed, cluster_uid="c"))
 
     async def keep_looking(self) -> None:
         """The keeper's looks for time's sake."""
@@ -229,7 +228,7 @@ class Story:
             NewRun(runbook=self.book.name, node=self.request.node, cluster="c")
         )
         self.run_id = lease.run_id
-        if self.door is not None and self.door.sight is None:
+        if self.door.sight is None:
             self.look()
         return self._start(self._context(self.journal, lease), matches)
 
@@ -260,8 +259,9 @@ class Story:
         )
 
     def _start(self, run: RunContext, matches: Callable[[Fault], bool] | None) -> Runner:
+        run.spool = self.spool
         self.runner = Runner(run, matches=matches)
-        if self.door is not None and self.looking is None:
+        if self.looking is None:
             self.looking = asyncio.create_task(self.keep_looking())
         self.task = asyncio.create_task(self.runner.work())
         return self.runner

@@ -30,7 +30,7 @@ LATE_HOOKS = {"onFailure": "hooks/t/on-failure.sh", "onAttempt": "hooks/t/on-att
 def kept(tmp_path: Path, stages: Any = None, **request: Any) -> Story:
     """A daemon's run on a node whose incident is kept."""
     book = runbook(stages, **LATE_HOOKS)
-    return Story(tmp_path, book, kept=True, **({"by_hand": False} | request))
+    return Story(tmp_path, book, **({"by_hand": False} | request))
 
 
 class Life:
@@ -208,7 +208,7 @@ async def test_a_cancel_after_the_failure_ends_the_run_alone(tmp_path: Path) -> 
     state = await story.state()
     assert state.finish is not None
     assert state.finish.status == "cancelled"
-    view = story.door.views[0]  # type: ignore[union-attr]
+    view = story.door.views[0]
     assert view.said == [RunEnded(run_id=story.run_id, status="cancelled")]
     await life
     await story.clock.sleep(40)
@@ -352,7 +352,7 @@ async def test_a_late_hook_can_be_left_out(tmp_path: Path, late: str, fired: int
     late, and `late: skip` leaves it out. What is over is not narrated."""
     stages = [CHAIN[0], CHAIN[1] | {"late": late}, *CHAIN[2:]]
     book = runbook(stages, **LATE_HOOKS, narration={"quarantine": "It is about to be cordoned."})
-    story = Story(tmp_path, book, kept=True, by_hand=False)
+    story = Story(tmp_path, book, by_hand=False)
     node = Life(story)
     await story.at(100, lambda: story.held(*STATES[:2]))
     await story.clock.sleep(200)
@@ -487,7 +487,7 @@ async def test_closed_by_a_person_the_run_has_failed(tmp_path: Path) -> None:
     await story.begin()
     await fail_once(story, Life(story))
     await story.clock.sleep(10)
-    story.door.close_by("ann")  # type: ignore[union-attr]
+    story.door.close_by("ann")
     state = await story.finish()
     assert state.finish is not None
     assert (state.finish.status, state.finish.reason) == ("failed", "closed: closed by ann")

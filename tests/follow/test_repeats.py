@@ -13,8 +13,8 @@ from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Script, ScriptResult
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.repeats import RepeatScripts
-from nvsx.follow.workplace import SystemClock
 from nvsx.store import open_store
 from nvsx.store.sqlite_journal import SqliteJournal
 

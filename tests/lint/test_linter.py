@@ -8,6 +8,7 @@ from nvsx.lint import linter
 from nvsx.lint.findings import Finding
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.project import cel, loader
+from nvsx.project.kept_answers import KeptAnswers
 
 HEAD = "apiVersion: nvsx/v1\nkind: Runbook\nmetadata: {{name: {name}, tags: [{tags}], nickname: n-{name}}}\n"
 HOOK = "#!/usr/bin/env bash\nset -eu\necho hello\n"
@@ -37,7 +38,7 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty project; shellcheck is left out unless a test asks for it."""
-    monkeypatch.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
+    monkeypatch.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: None)
     return Project(tmp_path)
 
 
@@ -256,6 +257,70 @@ def test_shellcheck_knows_what_a_hook_sources(tmp_path: Path) -> None:
     project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
     (found,) = project.lint()
     assert "SC2154: taem is referenced but not assigned" in found.problem.message
+
+
+def lint_keeping(project: Project, state: Path) -> list[str]:
+    """The findings' rules, with what earlier calls kept in `state`."""
+    answers = KeptAnswers("answers.json", {"NVSX_STATE_DIR": str(state)})
+    found = linter.lint(
+        loader.discover(project.root), VOCABULARY, (), cel.evaluate, answers=answers
+    )
+    answers.save()
+    return rules(found)
+
+
+def test_a_script_that_changed_is_read_again(project: Project, tmp_path: Path) -> None:
+    """A write that comes into a hook, or into its library, is found though both were read once;
+    and it is gone when it is taken out."""
+    state = tmp_path / "state"
+    sourcing = HOOK + '. "$(dirname "$0")/lib/x.sh"\n'
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    project.script(sourcing)
+    project.script("true\n", "runbooks/hooks/lib/x.sh", 0o644)
+    assert lint_keeping(project, state) == []
+    project.script("kubectl delete pod x\n", "runbooks/hooks/lib/x.sh", 0o644)
+    assert lint_keeping(project, state) == ["cluster-write"]
+    project.script("true\n", "runbooks/hooks/lib/x.sh", 0o644)
+    project.script(sourcing + "kubectl cordon n1\n")
+    assert lint_keeping(project, state) == ["cluster-write"]
+    project.script(sourcing)
+    assert lint_keeping(project, state) == []
+
+
+def test_scripts_that_did_not_change_are_not_read(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second look tells the same findings without reading bash."""
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    project.script(HOOK + "kubectl cordon n1\n")
+    assert lint_keeping(project, tmp_path) == ["cluster-write"]
+    monkeypatch.setattr("nvsx.lint.script_readings.judge_script", lambda _: pytest.fail("read"))
+    assert lint_keeping(project, tmp_path) == ["cluster-write"]
+
+
+@pytest.mark.parametrize("changed", ["hooks/a.sh", "hooks/lib/x.sh", "hooks/.shellcheckrc"])
+def test_shellcheck_runs_again_when_what_it_reads_has_changed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """It is asked once about the same files, and again after any of them has changed."""
+    asked: list[str] = []
+
+    def ask(program: str, *_: object) -> list[object]:
+        asked.append(program)
+        return []
+
+    program = tmp_path / "shellcheck"
+    program.touch()
+    monkeypatch.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: str(program))
+    monkeypatch.setattr("nvsx.lint.shellcheck._ask_anew", ask)
+    project.runbook(ROUTED + "stages: [{id: detect, hook: hooks/a.sh}]\n")
+    project.script(HOOK)
+    for times in (1, 1):
+        lint_keeping(project, tmp_path)
+        assert len(asked) == times
+    project.script(HOOK + "true\n", f"runbooks/{changed}")
+    lint_keeping(project, tmp_path)
+    assert len(asked) == 2
 
 
 def test_a_tie_is_an_error_in_both(project: Project) -> None:

@@ -97,9 +97,14 @@ def test_what_another_nvsx_kept_is_not_used(
 ) -> None:
     """After an upgrade files are checked by the new code."""
     summarise()
-    monkeypatch.setattr("nvsx.project.runbook_summaries._fingerprint_of_code", lambda: "newer")
+    monkeypatch.setattr("nvsx.project.runbook_summaries.fingerprint_of_code", lambda *_: "newer")
     summarise()
     assert read == ["t.yaml", "t.yaml"]
+
+
+def _kept_lists(state: Path) -> list[list[object]]:
+    stored = json.loads((state / FILE).read_text())
+    return [answer for answer in stored.values() if isinstance(answer, list) and len(answer) > 3]
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"x": 1}', '{"x": [1, 2]}', "\x00"])
@@ -111,7 +116,7 @@ def test_a_damaged_file_is_as_none(
     state.mkdir()
     (state / FILE).write_text(kept)
     assert summarise()[0].title == "A fault"
-    assert len(json.loads((state / FILE).read_text())) == 1
+    assert "A fault" in [title for _, _, _, title, *_ in _kept_lists(state)]
 
 
 def test_a_list_needs_no_place_to_keep_anything(root: Path) -> None:

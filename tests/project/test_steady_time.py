@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nvsx.follow.workplace import SystemClock
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.project.steady_time import read_time
 
 

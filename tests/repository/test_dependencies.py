@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 REPO = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-EXTRAS = ("convert", "mongo", "postgres")
+EXTRAS = ("convert", "mongo", "notify", "postgres")
 
 
 OURS = {"nvsx", "nvsentinel_sandbox"}

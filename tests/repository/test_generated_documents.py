@@ -27,7 +27,7 @@ from nvsx.core.watches.kinds import KINDS
 @pytest.fixture(autouse=True)
 def _no_shellcheck(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample is the same whether the machine has shellcheck or not."""
-    monkeypatch.setattr("nvsx.lint.lint_hooks.find_shellcheck", lambda: None)
+    monkeypatch.setattr("nvsx.lint.shellcheck.find_shellcheck", lambda: None)
 
 
 @pytest.mark.parametrize("make", DOCUMENTS, ids=lambda make: f"{make.__module__}.{make.__name__}")
@@ -48,18 +48,17 @@ def test_a_stale_document_is_named_and_renewed(tmp_path: Path) -> None:
 
 
 def test_a_stale_example_is_named_and_renewed(tmp_path: Path) -> None:
-    """Of the converted example a changed library, a lost hook, a lost mode and a file too many
-    are found; writing makes them good."""
+    """Of the converted example a changed hook, a lost one, a lost mode and a file too many are
+    found; writing makes them good."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     folder = f"{sample_conversion.RUNBOOKS}/hooks"
     hooks = tmp_path / folder
-    (hooks / "lib/notify.sh").write_text("# older\n")
+    (hooks / "sample-runbook/on-failure.sh").write_text("# older\n")
     (hooks / "sample-runbook/on-drain.sh").unlink()
     (hooks / "sample-runbook/on-detect.sh").chmod(0o644)
     (hooks / "sample-runbook/on-whim.sh").write_text("# nobody made it\n")
     stale = [
-        f"{folder}/lib/notify.sh",
-        *(f"{folder}/sample-runbook/on-{name}.sh" for name in ("detect", "drain", "whim")),
+        f"{folder}/sample-runbook/on-{name}.sh" for name in ("detect", "drain", "failure", "whim")
     ]
     assert renew(tmp_path, sample_conversion.make, check=True) == stale
     assert renew(tmp_path, sample_conversion.make, check=False) == stale

@@ -262,7 +262,7 @@ def test_an_unknown_extra_is_refused(uv_clone: Clone, extra: str) -> None:
     code, out, err = uv_clone.run(NVSX_EXTRAS=extra)
     assert (code, out, uv_clone.installs) == (1, "", [])
     assert f"names {extra.rpartition(',')[2]}, which is no extra" in err
-    assert "convert, mongo, postgres and dev" in err
+    assert "convert, mongo, notify, postgres and dev" in err
 
 
 @pytest.mark.parametrize("tool", ["uv", "pip"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
+from tests.e2e.live import Steps
 from tests.patience import patience
 
 from nvsentinel_sandbox.host import Sandbox
@@ -42,10 +43,15 @@ class Followed(NamedTuple):
 
 
 class Site:
-    """One project, state folder and sandbox; `serve` starts daemons on them."""
+    """One project, state folder and sandbox; `serve` starts daemons on them.
+
+    A daemon can take longer to start on a busy machine than the whole repair in the sandbox: where
+    it must find the fault there, the test holds the repair at one of the `steps`.
+    """
 
     def __init__(self, folder: Path, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.steps = Steps(sandbox)
         self.project = folder / "project"
         self.state = folder / "state"
         self.env = {

@@ -23,6 +23,8 @@ from tests.fakes.virtual_clock import VirtualClock
 from tests.follow.harness import FakeArtifacts
 
 from nvsx.core.errors import UsageError
+from nvsx.core.incident.incident_events import IncidentOpened, RunJoined
+from nvsx.core.incident.incident_state import IncidentState, Stamp
 from nvsx.core.incident.sight import SeenFault
 from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.journal import entries as j
@@ -98,6 +100,30 @@ class Shelf:
             if runbook.name == wanted:
                 return runbook
         raise UsageError(f"there is no runbook '{wanted}'")
+
+
+class QuietView:
+    """An incident that is nothing but its run, and in which nothing happens."""
+
+    incident = "i-quiet"
+
+    def __init__(self, node: str) -> None:
+        opened = IncidentOpened(key=node, node=node, by="by hand")
+        self.current = IncidentState(opened=opened, began=Stamp(0.0), key=node, aliases=())
+
+    async def changed(self, seen: IncidentState) -> IncidentState:
+        never: asyncio.Future[IncidentState] = asyncio.Future()
+        return await never
+
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        return None
+
+
+class QuietDoor:
+    """Runs end with their stages, whatever becomes of the incident that the keeper has."""
+
+    async def join(self, node: str, joined: RunJoined) -> QuietView:
+        return QuietView(node)
 
 
 class Hall:
@@ -191,7 +217,7 @@ class Hall:
     def _run_ended(self, run_id: str, node: str) -> None:
         async def tell() -> None:
             row = await self.journal.run(run_id)
-            await self.keeper.tell_run_ended(run_id, node, row.status)
+            await self.keeper.tell_run_ended(run_id, row.status)
 
         if node:
             self._tasks.append(asyncio.create_task(tell()))
@@ -204,6 +230,7 @@ class Hall:
             runbook=self.shelf.find(runbook),
             request=request,
             lease=lease,
+            door=QuietDoor(),
             artifacts=FakeArtifacts(Path("/artifacts")),
             root=Path(PROJECT),
         )

@@ -131,7 +131,7 @@ async def test_what_a_person_adopts_has_its_run() -> None:
     assert await hall.rows() == []
     [(incident, _)] = hall.keeper.open_incidents
     note = IncidentNoted(text="page", code=ADOPTED_BY_HAND, author="sam")
-    await hall.incidents.append_note(incident, note, hall.clock.now())
+    await hall.incidents.append_to(incident, note, hall.clock.now())
     assert await hall.keeper.take_in_what_people_wrote() == ["n1"]
     hall.watch.forget()
     assert await hall.watch.adopt() == 1

@@ -141,6 +141,36 @@ async def test_a_view_wakes_who_waits_and_outlives_the_incident() -> None:
     await ward.keeper.end()
 
 
+@pytest.mark.parametrize("still_watched", [True, False])
+async def test_the_end_of_a_run_is_told_to_its_own_incident_once(still_watched: bool) -> None:
+    """Its incident is over and the next one is open on the node, or the node is gone and nobody
+    looks at it any more: whoever tells it, and however often, it is that incident's last entry."""
+    ward = Ward()
+    ward.show("a")
+    await ward.keeper.begin()
+    view = await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1"))
+    ward.show()
+    await ward.clock.sleep(40)
+    assert view.current.ended is not None
+    if still_watched:
+        ward.show("b")
+        await ward.keeper.join_run("n1", ev.RunJoined(run_id="r2"))
+    else:
+        await ward.clock.sleep(3600)
+        del ward.observer.feeds["n1"]
+    await view.tell_run_ended("r1", "passed")
+    await ward.keeper.tell_run_ended("r1", "passed")
+    [told] = [n for n in ward.news for e in n.events if isinstance(e, ev.RunEnded)]
+    assert told.incident == view.incident
+    assert view.current.runs == ((ev.RunJoined(run_id="r1"), "passed"),)
+    bodies = [type(e.body) for e in await ward.incidents.entries(view.incident)]
+    assert (bodies[-1], bodies.count(ev.RunEnded)) == (ev.RunEnded, 1)
+    await ward.clock.sleep(5)
+    working = [state.working_runs for _, state in ward.keeper.open_incidents]
+    assert working == ([("r2",)] if still_watched else [])
+    await ward.keeper.end()
+
+
 @pytest.mark.parametrize("told_by_run", [True, False])
 async def test_attempts_and_end_are_right_without_any_run_and_through_a_kill(
     told_by_run: bool,
@@ -151,8 +181,8 @@ async def test_attempts_and_end_are_right_without_any_run_and_through_a_kill(
     ward.show("a")
     await ward.keeper.begin()
     if told_by_run:
-        await ward.keeper.say("n1", [ev.RunJoined(run_id="r1", runbook="gpu-off-bus")])
-        await ward.keeper.tell_run_ended("r1", "n1", "cancelled")
+        await ward.keeper.join_run("n1", ev.RunJoined(run_id="r1", runbook="gpu-off-bus"))
+        await ward.keeper.tell_run_ended("r1", "cancelled")
     await ward.clock.sleep(5)
     first = ward.request("one", SENT, TIMED_OUT)
     first = _completed(first, ward.clock.now())
@@ -249,7 +279,7 @@ async def test_a_run_that_joins_and_leaves_has_its_node_followed_once() -> None:
     await ward.clock.sleep(300)
     assert ward.observer.feeds["n1"].closed
     ward.observer.errors["follow"] = Unreachable("no answer")
-    await view.say([ev.RunEnded(run_id="r1", status="passed")])
+    await view.tell_run_ended("r1", "passed")
     assert len(ward.observer.followed) == 1
     assert view.current.runs[0][1] == "passed"
     await ward.keeper.end()
@@ -387,7 +417,7 @@ async def test_one_that_a_person_adopts_is_named_once() -> None:
     [(incident, state)] = ward.keeper.open_incidents
     assert state.is_left_alone
     note = ev.IncidentNoted(text="page", code=ev.ADOPTED_BY_HAND, author="sam")
-    await ward.incidents.append_note(incident, note, ward.clock.now())
+    await ward.incidents.append_to(incident, note, ward.clock.now())
     assert await ward.keeper.take_in_what_people_wrote() == ["n1"]
     assert await ward.keeper.take_in_what_people_wrote() == []
     await ward.keeper.end()

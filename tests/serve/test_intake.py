@@ -190,26 +190,6 @@ async def test_a_second_incident_soon_after_the_first_is_seen_from_its_beginning
     await hall.close()
 
 
-async def test_a_session_that_took_another_ones_place_while_nothing_served() -> None:
-    """The run of the one that is over ends, and the one that is open has its own run, late."""
-    hall = Hall("n1")
-    await hall.begin()
-    hall.quarantine("n1", "s1")
-    await hall.clock.sleep(60)
-    await hall.die()
-    await hall.clock.sleep(1200)
-    hall.quarantine("n1", "s2")
-    after = hall.another()
-    assert (await after.begin())[0] == 1
-    await after.clock.sleep(5)
-    rows = await after.rows()
-    assert [(r.session_key, r.status) for r in rows] == [("s1", "passed"), ("s2", "running")]
-    recover = (await after.state(rows[0].run_id)).stage("recover")
-    assert recover is not None
-    assert "another one has begun" in recover.reason
-    await after.close()
-
-
 async def test_a_fault_that_was_there_before_and_after_an_outage_is_one_incident() -> None:
     """Monitor-only: nobody saw it clear, so it goes on, and its run is not repeated."""
     hall = Hall("n1", books=(book(stages=[{"id": "detect"}]),))

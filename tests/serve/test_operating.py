@@ -169,6 +169,7 @@ async def test_silenced_node_fires_nothing(site: Site) -> None:
 async def test_faults_a_sender_cut_off_are_found_in_the_cluster(site: Site) -> None:
     """A message that leaves out alerts has the open incident it did not name adopted, once."""
     daemon = await site.serve("--mode", "webhook", "--port", "0")
+    site.steps.hold("drain_pickup")
     node = await site.sandbox.inject("xid-79", variant="drain-waits")
 
     async def quarantined() -> bool | None:
@@ -197,9 +198,12 @@ async def test_faults_a_sender_cut_off_are_found_in_the_cluster(site: Site) -> N
         return await site.rows() or None
 
     [row] = await until(adopted)
-    start = (await site.run_state(row.run_id)).start
+
+    async def started() -> Any:
+        return (await site.run_state(row.run_id)).start
+
+    start = await until(started)
     assert (row.runbook, row.node) == ("gpu-off-bus", node)
-    assert start is not None
     assert start.late
     await daemon.said("so the cluster was listed; runs that began: 1")
 

@@ -53,6 +53,7 @@ async def _probe(site: Site, port: int) -> int:
     async with asyncio.timeout(patience(10)):
         answer = await reader.read()
     writer.close()
+    await writer.wait_closed()
     return int(answer.split()[1])
 
 
@@ -70,15 +71,14 @@ async def test_a_killing_pattern_ends_its_run_and_no_other(site: Site, kind: str
         await site.sandbox.inject("xid-79", nodes[turn])
         for pod in store.list("pods", namespace="ml") if kind == "log" else ():
             store.append_log("ml", pod["metadata"]["name"], "train", HOSTILE)
-        await site.finished(2 * turn + 1)
         await site.sandbox.inject("thermal", nodes[2 + turn])
         rows = await site.finished(2 * turn + 2)
         slow = [r for r in rows if r.runbook == "slow"]
         assert len(slow) == turn + 1
+        assert [r.node for r in rows if r.runbook == "thermal-throttle"] == nodes[2 : 3 + turn]
         ends = [e for e in await site.entries(slow[-1].run_id) if isinstance(e, j.StageEnd)]
         assert [e.status for e in ends if e.stage == "detect"] == ["fail"]
         assert f"pattern /{KILLER}/ takes too long" in ends[0].reason
-        assert rows[-1].runbook == "thermal-throttle"
         port = re.search(r"127\.0\.0\.1:(\d+)", daemon.output)
         assert port is not None
         assert await _probe(site, int(port[1])) == 200
@@ -87,6 +87,13 @@ async def test_a_killing_pattern_ends_its_run_and_no_other(site: Site, kind: str
 
 def _annotate(node: dict[str, Any], key: str, value: str) -> None:
     node["metadata"].setdefault("annotations", {})[key] = value
+
+
+async def _inject_lasting_fault(site: Site) -> None:
+    """A fault whose drain does not begin before it is told to."""
+    site.steps.hold("drain_pickup")
+    await site.has_served_before()
+    await site.sandbox.inject("xid-79")
 
 
 async def _stalled(site: Site, how: str) -> Daemon:
@@ -109,8 +116,7 @@ async def test_a_stalled_loop_is_ended_and_says_where(
     site: Site, how: str, code: int, within: str
 ) -> None:
     """Whatever holds the loop, the process ends, and a file has the functions it stood in."""
-    await site.has_served_before()
-    await site.sandbox.inject("xid-79")
+    await _inject_lasting_fault(site)
     daemon = await _stalled(site, how)
     assert daemon.process.returncode == code
     [dump] = (site.state / "stalls").glob("stall-*.txt")
@@ -130,8 +136,7 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     """It is resumed after the first stall, which its record tells; after the second it is not,
     and the log and `runs list` name the command that takes it up, which works."""
     site.quick_hooks()
-    await site.has_served_before()
-    await site.sandbox.inject("xid-79")
+    await _inject_lasting_fault(site)
     await _stalled(site, "match")
     [row] = await site.rows()
     await _stalled(site, "match")
@@ -146,6 +151,7 @@ async def test_a_run_that_stalled_twice_is_set_aside_until_a_person_takes_it_up(
     assert "set aside" in listed
     assert command in listed
     assert (await site.rows())[0].finished is None
+    site.steps.go("drain_pickup")
     code, said = await site.nvsx(*command.split()[1:])
     assert code == 0, said
     assert await daemon.stop() == 0

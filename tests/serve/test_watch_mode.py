@@ -47,6 +47,7 @@ async def test_three_checks_for_one_fault_are_one_run_and_others_fire_as_they_sa
 async def test_a_fault_while_the_daemon_was_down_is_adopted_late_once(site: Site) -> None:
     """A session that opened while nothing served fires as late at the start, and only then."""
     await site.has_served_before()
+    site.steps.hold("drain_pickup")
     node = await site.sandbox.inject("xid-79", variant="drain-waits")
 
     async def quarantined() -> bool | None:
@@ -57,6 +58,7 @@ async def test_a_fault_while_the_daemon_was_down_is_adopted_late_once(site: Site
     first = await site.serve("--mode", "watch")
     await first.said("1 open incidents had no run: adopted, late")
     await first.stop()
+    site.steps.go("drain_pickup")
     second = await site.serve("--mode", "watch")
     [row] = await site.finished()
     start = (await site.run_state(row.run_id)).start
@@ -96,6 +98,7 @@ async def test_killed_again_and_again_the_run_ends_and_no_finished_hook_repeats(
 
 async def test_with_an_empty_store_what_is_open_is_adopted_and_pages_nobody(site: Site) -> None:
     """On install day an open session is followed to its end, and no run fires for it."""
+    site.steps.hold("drain_pickup")
     await site.sandbox.inject("xid-79", variant="drain-waits")
 
     async def quarantined() -> bool | None:
@@ -104,6 +107,7 @@ async def test_with_an_empty_store_what_is_open_is_adopted_and_pages_nobody(site
     await until(quarantined)
     daemon = await site.serve("--mode", "watch")
     await daemon.said("nobody is paged for them")
+    site.steps.go("drain_pickup")
 
     async def over() -> bool | None:
         found = await site.incidents()

@@ -1,115 +1,34 @@
-"""A loopback stand-in for Slack, PagerDuty, Opsgenie and Jira, and a way to run hooks."""
+"""A way to run the starters' hooks as nvsx would, and to read what they ask."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.patience import patience
 
+from nvsx.core.notify.spool_format import SpooledCall
+from nvsx.follow.processes.nvsx_on_path import install_nvsx
+from nvsx.notify.spool import read_calls
+
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = ROOT / "runbooks" / "hooks"
-PAGERDUTY_KEY = "R0123456789abcdef0123456789abcde"
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as strict UTF-8 JSON."""
-        return json.loads(self.body.decode("utf-8"))
-
-
-@dataclass
-class Services:
-    """What was asked for, in order; `answers` holds the coming ones by path prefix."""
-
-    url: str = ""
-    requests: list[Request] = field(default_factory=list)
-    answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-
-    def to(self, prefix: str) -> list[Request]:
-        return [r for r in self.requests if r.path.startswith(prefix)]
-
-    def answer(self, path: str) -> tuple[int, str]:
-        for prefix, waiting in self.answers.items():
-            if path.startswith(prefix) and waiting:
-                return waiting.pop(0)
-        if path == "/rest/api/3/issue":
-            return 201, '{"id":"10042","key":"GPU-42","self":"x"}'
-        return (200, "ok") if path.startswith("/slack") else (202, "{}")
-
-    @property
-    def channels(self) -> dict[str, str]:
-        """The variables that lead every channel here."""
-        return {
-            "SLACK_WEBHOOK_URL": f"{self.url}/slack/T0/B0/s3cret",
-            "PAGERDUTY_ROUTING_KEY": PAGERDUTY_KEY,
-            "PAGERDUTY_EVENTS_URL": f"{self.url}/v2/enqueue",
-            "OPSGENIE_API_KEY": "opsgenie-s3cret",
-            "OPSGENIE_API_URL": self.url,
-            "JIRA_BASE_URL": f"{self.url}/",
-            "JIRA_USER": "bot@example.com",
-            "JIRA_API_TOKEN": 'jira"s3cret\\',
-            "JIRA_PROJECT": "GPU",
-        }
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    """Every service, answering as it should until `answers` says otherwise."""
-    state = Services()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(size)
-            state.requests.append(Request(self.command, self.path, dict(self.headers), body))
-            status, text = state.answer(self.path)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        do_GET = do_POST = _serve  # noqa: N815
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @dataclass(frozen=True)
 class Hook:
-    """Runs hooks of one run, as nvsx would: same artifact folder, same facts."""
+    """Runs hooks of one run: same spool, same facts."""
 
-    artifacts: Path
+    folder: Path
     bin: Path
 
     @property
-    def report(self) -> list[str]:
-        path = self.artifacts / "report.txt"
-        return path.read_text().splitlines() if path.exists() else []
+    def asked(self) -> list[SpooledCall]:
+        """What the hooks have asked so far, in order."""
+        return [call for _, call in read_calls(self.folder)]
 
     def run(self, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         runbook, _, script = name.partition("/")
@@ -117,20 +36,13 @@ class Hook:
             "NVSX_RUNBOOK": runbook,
             "NVSX_STAGE": script.removeprefix("on-"),
             "NVSX_TARGET_NODE": "gpu-07",
-            "NVSX_TARGET_ALIAS": "brave-gazelle",
-            "NVSX_CLUSTER": "prod",
             "NVSX_RUN_ID": "01JRUN",
-            "NVSX_INCIDENT_KEY": "prod/gpu-07/68a5f2e7",
-            "NVSX_INCIDENT_MS": "62000",
-            "NVSX_ELAPSED_MS": "5000",
             "NVSX_IDEMPOTENCY_KEY": f"01JRUN:{script}",
             "NVSX_ATTEMPT": "1",
-            "NVSX_ARTIFACT_DIR": str(self.artifacts),
-            "NVSX_REPORT_FILE": str(self.artifacts / "report.txt"),
-            "NVSX_IMPACT_FILE": str(self.artifacts / "impact.json"),
+            "NVSX_NOTIFY_DIR": str(self.folder),
         }
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
+        done = subprocess.run(
             [HOOKS / f"{name}.sh"],
             env={**os.environ, "PATH": path, **facts, **variables},
             capture_output=True,
@@ -138,10 +50,8 @@ class Hook:
             timeout=patience(35),
             check=False,
         )
-
-    def kubectl(self, script: str) -> None:
-        """Put a kubectl with this bash body on the hook's PATH."""
-        executable(self.bin / "kubectl", script)
+        assert done.returncode == 0, done.stderr
+        return done
 
 
 def executable(path: Path, script: str) -> None:
@@ -152,27 +62,7 @@ def executable(path: Path, script: str) -> None:
 
 @pytest.fixture
 def hook(tmp_path: Path) -> Hook:
-    """Hooks without a reachable cluster."""
-    made = Hook(tmp_path / "artifacts", tmp_path / "bin")
-    made.artifacts.mkdir()
-    made.bin.mkdir()
-    made.kubectl("echo unreachable >&2; exit 1")
+    """Hooks of one run, with a spool."""
+    made = Hook(tmp_path / "spool", install_nvsx(tmp_path))
+    made.folder.mkdir()
     return made
-
-
-@pytest.fixture
-def lib() -> Callable[..., str]:
-    """Calls one function of the hook library and returns what it prints."""
-
-    def call(function: str, *arguments: str, **variables: str) -> str:
-        code = f'set -euo pipefail; source "{HOOKS}/lib/incident.sh"; "$@"'
-        done = subprocess.run(
-            ["bash", "-c", code, "bash", function, *arguments],
-            env={**os.environ, **variables},
-            capture_output=True,
-            timeout=patience(20),
-            check=True,
-        )
-        return done.stdout.decode("utf-8")
-
-    return call

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.e2e.sandboxed import Seen, end_soon, said
+from tests.e2e.sandboxed import Seen, end_soon
 
 from nvsentinel_sandbox.world.faults import FAULTS
 from nvsentinel_sandbox.world.reports import UNRULED
@@ -81,10 +81,13 @@ async def test_a_starter_follows_its_fault_to_the_end(
     assert (finish.status, finish.reason, finish.degraded) == ("passed", "", False)
     if runbook != "csp-maintenance":  # whose end may come before the drain's
         assert {s.status for s in state.stages} == {"pass"}
+    asked = [asked for _, asked in state.asked.values()]
+    called = [each for each in asked if each.kind == "page" and each.severity == "critical"]
     if FAULTS[fault].reports[0].action != "CONTACT_SUPPORT":
-        assert not said(state, "handed to people")
+        assert not called
     elif runbook != "thermal-throttle":  # which has no chain to follow
-        assert said(state, "handed to people|no request and no refusal any more")
+        assert called or "NVSentinel has done its part" in " ".join(each.title for each in asked)
+    assert "resolve" in {each.kind for each in asked}
 
 
 async def test_a_fault_that_nothing_quarantines_is_told(tmp_path: Path) -> None:
@@ -93,15 +96,19 @@ async def test_a_fault_that_nothing_quarantines_is_told(tmp_path: Path) -> None:
     state = await _play(tmp_path, "any-fault", "slurm-drain", limit="6s")
     assert state.finish is not None
     assert state.finish.status == "failed"
-    assert said(state, "fault: runbook failed in quarantine")
-    assert said(state, "a fatal fault that is not quarantined leaves the node at work")
+    ((_, page), _) = [each for each in state.asked.values() if each[1].stage == "quarantine"]
+    assert (page.kind, page.severity) == ("page", "critical")
+    assert page.title.endswith("quarantine did not pass")
+    assert page.text
 
 
 async def test_planned_maintenance_pages_nobody(tmp_path: Path) -> None:
     """From its announcement to the release no hook reaches for the pager."""
     state = await _play(tmp_path, "csp-maintenance", "csp-maintenance")
-    assert said(state, "Planned maintenance")
-    assert not said(state, "pager:")
+    asked = [asked for _, asked in state.asked.values()]
+    assert asked
+    assert all("Planned maintenance" in each.title for each in asked if each.kind != "resolve")
+    assert "page" not in {each.kind for each in asked}
 
 
 def test_every_fault_has_a_starter() -> None:

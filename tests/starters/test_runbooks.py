@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.patience import patience
 
-from nvsx.core.runbook import schema
+from nvsx.core.runbook import stage_order
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.watches.kinds import AnyOf, Watch
 from nvsx.core.watches.node_watches import NodeFieldWatch, NvsentinelStateWatch
@@ -67,7 +67,9 @@ def test_every_runbook_that_ships_is_listed() -> None:
 def test_every_hook_is_there_and_executable(name: str) -> None:
     """Each hook a starter names can be run, and no hook in its folder is forgotten."""
     runbook = load(name).runbook
-    named = {runbook.on_failure} | {h for s in runbook.stages for h in (s.hook, s.on_overdue)}
+    named = {runbook.on_failure, runbook.on_attempt} | {
+        h for s in runbook.stages for h in (s.hook, s.on_overdue)
+    }
     paths = {ROOT / "runbooks" / hook for hook in named if hook}
     assert all(os.access(p, os.X_OK) for p in paths)
     assert paths == set((ROOT / "runbooks" / "hooks" / name).iterdir())
@@ -78,7 +80,7 @@ def test_the_flagship_goes_through_seven_stages() -> None:
     runbook = load("gpu-off-bus").runbook
     assert runbook.metadata.nickname == "rogue-moose"
     assert [s.id for s in runbook.stages] == [
-        s for s in schema.STAGE_ORDER if s not in ("baseline", "inject")
+        s for s in stage_order.STAGE_ORDER if s not in ("baseline", "inject")
     ]
 
 

@@ -15,10 +15,11 @@ from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.past_runs import RunFilter
 from nvsx.core.journal.run_rows import NewRun
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.store import history_upkeep, migrations, open_store, queries
+from nvsx.store.direct_look import SCHEMA_VERSION
 from nvsx.store.inbox_tables import storm_faults
-from nvsx.store.run_list import SCHEMA_VERSION, list_runs
+from nvsx.store.run_list import list_runs
 from nvsx.store.sqlite_journal import SqliteJournal
 
 NOW = 1_767_600_000.0

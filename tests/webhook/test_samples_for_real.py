@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.core.senders.bodies import BATCH, CLUSTER, JSON, NODE, NOW, STRUCTURED, body, raw
+from tests.core.senders.test_samples import TITLE
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_inbox import FakeInbox
 from tests.fakes.fake_journal import FakeJournal
@@ -30,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 XID = {"check": {"cel": "'SysLogsXIDError'"}}
 #: What docs/webhooks.md tells operators to write: which check their system's alerts mean.
 MAPPED: dict[str, dict[str, Any]] = dict.fromkeys(
-    ("alertmanager", "grafana", "pagerduty", "opsgenie", "jsm"), XID
-)
+    ("alertmanager", "grafana", "opsgenie", "jsm"), XID
+) | {"pagerduty": {"node": TITLE, **XID}}
 
 
 def now(sample: str) -> Any:
@@ -152,6 +153,24 @@ async def test_a_recovery_is_a_note_on_the_run_and_nothing_without_one(
         "noted",
         fault.body["run_id"],
     )
+
+
+@pytest.mark.parametrize(
+    ("sample", "source"),
+    [("pagerduty/fault", "pagerduty"), ("opsgenie/fault", "opsgenie"), ("jsm/fault", "jsm")],
+)
+async def test_our_own_page_that_comes_back_opens_no_incident(sample: str, source: str) -> None:
+    """The pager is wired both ways: what nvsx paged is answered with why it starts nothing."""
+    echo = now(sample)
+    for place, name in (("event", "incident_key"), ("alert", "alias")):
+        holder = echo.get(place, {})
+        holder.get("data", holder)[name] = "nvsx/inc-4f1b9c2d7e8a1b3c5d6f/watch"
+    async with whole(MAPPED) as (daemon, inbox):
+        reply = await daemon.post(f"/hooks/{source}", echo, JSON)
+        kept = await inbox.events()
+    assert (reply.status, reply.body["status"]) == (202, "ignored")
+    assert reply.body["reason"].startswith("nvsx itself opened 'nvsx/inc-4f1b")
+    assert [e.run_id for e in kept] == [""]
 
 
 async def test_all_senders_of_one_fault_give_one_run() -> None:

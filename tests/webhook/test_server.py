@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.core.senders.bodies import BATCH, JSON, NODE, STRUCTURED, body, raw
+from tests.core.senders.test_samples import TITLE
 from tests.patience import until
 from tests.webhook.serving import BEARER, CLIENT_SECRET, TOKEN, StillClock, serving
 
@@ -157,7 +158,7 @@ async def test_each_sample_ends_as_it_should(
     sample: str, source: str, headers: dict[str, str], outcome: str
 ) -> None:
     """Every kind has an endpoint of its name; a repeated delivery is the same run."""
-    async with serving() as daemon:
+    async with serving({"pagerduty": {"node": TITLE}}) as daemon:
         first = await daemon.post(f"/hooks/{source}", raw(sample), headers)
         assert (first.status, first.body["status"]) == (
             200 if outcome == "planned" else 202,

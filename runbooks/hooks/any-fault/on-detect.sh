@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# The first word to the team: what was seen, and what NVSentinel will do about it.
+# The first word to the team. nvsx adds the node, the fault and what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_seen "$(fault_name)" \
-  "No runbook of this project is for this fault, so the catch-all follows it. NVSentinel should cordon and drain the node; whether it then repairs it depends on the fault."
+nvsx notify post --title 'A fault without a runbook' \
+  --text 'No runbook of this project is for this fault, so the catch-all follows it.'

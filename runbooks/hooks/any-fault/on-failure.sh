@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Wakes somebody: nvsx has stopped, and says why.
+# Wakes somebody. nvsx adds the cause and its remedy.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-failure_told "$(fault_name)" \
-  "Look at the node's conditions and whether it is cordoned: a fatal fault that is not quarantined leaves the node at work."
+title='A fault without a runbook'
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify page --severity critical --title "$title: ${NVSX_FAILED_STAGE:-the run} did not pass" \
+  --text "$text"
+nvsx notify ticket --title "$title" --text "${NVSX_FAILED_STAGE:-the run} did not pass: $text"

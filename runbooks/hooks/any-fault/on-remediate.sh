@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Hands the node to people, unless NVSentinel had it repaired.
+# NVSentinel has done its part: repaired, or left to people.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-repair_or_people "$(fault_name)" \
-  "Look at the node's conditions (kubectl describe node) for what was reported. NVSentinel releases the node once the fault is reported healthy."
+title='A fault without a runbook'
+
+if [[ ${NVSX_INCIDENT_STATE:-} == 'needs people' ]]; then
+  nvsx notify page --severity critical --title "$title: people repair it" \
+    --text 'Look at the conditions of the node (kubectl describe node) for what was reported. NVSentinel releases the node once the fault is reported healthy.'
+else
+  nvsx notify post --title "$title: NVSentinel has done its part"
+fi

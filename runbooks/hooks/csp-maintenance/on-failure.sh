@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Posts that nvsx has stopped following, and why.
+# Posts what did not come true. The work itself may go on.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-planned_told 'Planned maintenance' \
-  "nvsx has stopped following in ${NVSX_FAILED_STAGE:-an early stage}: ${NVSX_REASON:-no reason given}. The work itself may go on: check when the node comes back."
+title="Planned maintenance: ${NVSX_FAILED_STAGE:-the run} did not pass"
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify post --title "$title" --text "$text"
+nvsx notify ticket --title "$title" --text "$text"

@@ -1,8 +1,5 @@
 #!/usr/bin/env bash
-# Posts that the node is back.
+# The node is back: nvsx closes the ticket, and says so.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-planned_told 'Planned maintenance' \
-  "The maintenance is reported as over, and NVSentinel has released the node. $(cordon_left)"
+nvsx notify resolve

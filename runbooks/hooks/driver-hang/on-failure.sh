@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Wakes somebody: nvsx has stopped, and says why.
+# Wakes somebody. nvsx adds the cause and its remedy.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-failure_told 'GPU driver hangs' \
-  "A node whose driver hangs and that was not isolated keeps taking work: check whether it is cordoned."
+title='GPU driver hangs'
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify page --severity critical --title "$title: ${NVSX_FAILED_STAGE:-the run} did not pass" \
+  --text "$text"
+nvsx notify ticket --title "$title" --text "${NVSX_FAILED_STAGE:-the run} did not pass: $text"

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Opens the alert and the ticket, with the workloads the node carries.
+# NVSentinel has taken the node out of service: page, post and ticket.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_quarantined 'GPU driver hangs' \
-  "The node takes no new work. NVSentinel drains it and will not repair it: people are needed after the drain."
+title='GPU driver hangs'
+text='Pods on a hung driver may never end by themselves.'
+
+nvsx notify page --severity warning --title "$title" --text "$text"
+nvsx notify post --title "$title: quarantined" --text "$text"
+nvsx notify ticket --title "$title" --text "$text"

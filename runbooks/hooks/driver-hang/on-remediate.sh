@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Hands the node to people, unless another fault had it repaired.
+# NVSentinel has done its part: repaired, or left to people.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-repair_or_people 'GPU driver hangs' \
-  "Look at dmesg, nvidia-smi and the DCGM pods; reload the driver or reboot. NVSentinel releases the node once DCGM answers."
+title='GPU driver hangs'
+
+if [[ ${NVSX_INCIDENT_STATE:-} == 'needs people' ]]; then
+  nvsx notify page --severity critical --title "$title: people repair it" \
+    --text 'Look at dmesg, nvidia-smi and the DCGM pods; reload the driver or reboot. NVSentinel releases the node once DCGM answers.'
+else
+  nvsx notify post --title "$title: NVSentinel has done its part"
+fi

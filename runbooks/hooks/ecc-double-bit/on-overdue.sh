@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Tells people that the drain takes long: NVSentinel may wait for pods without limit.
+# A stage takes longer than its budget. nvsx adds what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-overdue_told 'Uncorrectable GPU memory error' \
-  "NVSentinel evicts nothing in its default mode (AllowCompletion): it waits for the pods to finish. \
-Their results are suspect already: ask the owners to end them."
+title='Uncorrectable GPU memory error'
+
+nvsx notify page --severity warning --title "$title: ${NVSX_STAGE:-a stage} is overdue" \
+  --text 'The results of the jobs there are suspect already: ask their owners to end them.'

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Opens the alert and the ticket, with the workloads the node carries.
+# NVSentinel has taken the node out of service: page, post and ticket.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_quarantined 'Uncorrectable GPU memory error' \
-  "The node takes no new work. NVSentinel drains it and then asks for a reboot or reset: no action needed yet. \
-Owners should restart from a checkpoint older than the fault."
+title='Uncorrectable GPU memory error'
+text='Owners should restart from a checkpoint that is older than the fault.'
+
+nvsx notify page --severity warning --title "$title" --text "$text"
+nvsx notify post --title "$title: quarantined" --text "$text"
+nvsx notify ticket --title "$title" --text "$text"

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Notes that the repair request was carried out; health comes later.
+# The repair request has finished; health comes later.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_progress 'Uncorrectable GPU memory error' \
-  "The repair request finished after $(elapsed). Pending row remaps take effect with it. \
-Waiting for the GPU to be reported healthy."
+title='Uncorrectable GPU memory error'
+
+nvsx notify post --title "$title: the repair request has finished" \
+  --text 'Pending row remaps take effect with it.'

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# The first word to the team: what was seen, and what NVSentinel will do about it.
+# The first word to the team. nvsx adds the node, the fault and what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_seen 'XID 79: GPU fell off the bus' \
-  "The driver lost the GPU on PCIe; jobs using it are lost. \
-NVSentinel should cordon and drain the node, then reboot it."
+nvsx notify post --title 'XID 79: GPU fell off the bus' \
+  --text 'The driver lost the GPU on PCIe; jobs that use it are lost.'

@@ -1,8 +1,5 @@
 #!/usr/bin/env bash
-# Notes that the node is empty and the reboot is next.
+# Notes that the drain is over. nvsx adds what still runs there.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_progress 'XID 79: GPU fell off the bus' \
-  "Drained after $(elapsed). The reboot is next."
+nvsx notify post --title 'XID 79: NVSentinel reports the drain as finished'

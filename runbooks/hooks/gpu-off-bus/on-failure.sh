@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Wakes somebody: nvsx has stopped, and says why.
+# Wakes somebody. nvsx adds the cause and its remedy.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-failure_told 'XID 79: GPU fell off the bus' \
-  "A GPU that stays off the bus after a reboot needs a power cycle or a technician."
+title='XID 79: GPU fell off the bus'
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify page --severity critical --title "$title: ${NVSX_FAILED_STAGE:-the run} did not pass" \
+  --text "$text"
+nvsx notify ticket --title "$title" --text "${NVSX_FAILED_STAGE:-the run} did not pass: $text"

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
-# Tells people that the drain takes long: NVSentinel may wait for pods without limit.
+# A stage takes longer than its budget. nvsx adds what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-overdue_told 'XID 79: GPU fell off the bus' \
-  "NVSentinel evicts nothing in its default mode (AllowCompletion): \
-it waits for the pods to finish. Ask their owners, or end them."
+title='XID 79: GPU fell off the bus'
+
+nvsx notify page --severity warning --title "$title: ${NVSX_STAGE:-a stage} is overdue"

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Closes what was opened, with the time to repair.
+# The node is back: nvsx closes page and ticket, and says so.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_over 'XID 79: GPU fell off the bus' \
-  "The GPU is back and the node is released. The second time on one card: reseat or replace it."
+title='XID 79: GPU fell off the bus'
+
+# 1 is the first time within the window of nvsx's statistics.
+if [[ -n ${NVSX_REPEAT_GPU:-} ]] && ((NVSX_REPEAT_COUNT > 1)); then
+  nvsx notify post --title "$title: time $NVSX_REPEAT_COUNT on this GPU" \
+    --text 'Reseat or replace the card.'
+fi
+nvsx notify resolve

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Notes that the repair was carried out, usually a reboot; health comes later.
+# The repair request has finished; health comes later.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_progress 'XID 79: GPU fell off the bus' \
-  "The repair request finished after $(elapsed). Waiting for the node's GPUs to be healthy."
+title='XID 79: GPU fell off the bus'
+
+nvsx notify post --title "$title: the repair request has finished"

@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# The first word to the team: what was seen, and what NVSentinel will do about it.
+# The first word to the team. nvsx adds the node, the fault and what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_seen 'GPU firmware hangs' \
-  "A GPU does not answer its driver any more, or the driver asks for a reset (XID 109, 119, 120 or 154); jobs using it are lost. NVSentinel should cordon and drain the node, then reboot it."
+nvsx notify post --title 'GPU firmware hangs' \
+  --text 'A GPU does not answer its driver any more, or the driver asks for a reset (XID 109, 119, 120 or 154); jobs that use it are lost.'

@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# The first word to the team: what was seen, and what NVSentinel will do about it.
+# The first word to the team. nvsx adds the node, the fault and what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_seen 'GPU InfoROM is corrupt' \
-  "DCGM found a corrupt InfoROM. NVSentinel should cordon and drain the node, then reboot it or reset the GPU."
+nvsx notify post --title 'GPU InfoROM is corrupt' \
+  --text 'DCGM found a corrupt InfoROM. The GPU may well compute correctly.'

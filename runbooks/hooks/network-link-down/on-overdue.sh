@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Reminds people of a drain, a repair or a hand-over that takes long.
+# A stage takes longer than its budget. nvsx adds what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-overdue_by_stage 'Network link down'
+title='Network link down'
+
+nvsx notify page --severity warning --title "$title: ${NVSX_STAGE:-a stage} is overdue"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Closes what was opened, with the time to repair.
+# The node is back: nvsx closes page and ticket, and says so.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_over 'Node is not ready' \
-  "The node is Ready and released. Look for pods that were lost with it."
+title='Node is not ready'
+
+nvsx notify post --title "$title: afterwards" --text 'Look for pods that were lost with it.'
+nvsx notify resolve

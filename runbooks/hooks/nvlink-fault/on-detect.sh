@@ -1,10 +1,6 @@
 #!/usr/bin/env bash
-# The first word to the team: what was seen, and what NVSentinel will do about it.
+# The first word to the team. nvsx adds the node, the fault and what is awaited.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_seen 'NVLink fault' \
-  "NVSentinel should cordon and drain the node. A link down is then rebooted; \
-XID 74 and codes it cannot decode are left to people. \
-Known false reports: GPUs without an NVLink bridge, and an idle IMEX domain."
+nvsx notify post --title 'NVLink fault' \
+  --text 'Known false reports: GPUs without an NVLink bridge, and an idle IMEX domain.'

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Wakes somebody: nvsx has stopped, and says why.
+# Wakes somebody. nvsx adds the cause and its remedy.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-failure_told 'NVSwitch error' \
-  "GPUs behind a faulty switch can look healthy one by one: check whether the node is cordoned before it takes work again."
+title='NVSwitch error'
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify page --severity critical --title "$title: ${NVSX_FAILED_STAGE:-the run} did not pass" \
+  --text "$text"
+nvsx notify ticket --title "$title" --text "${NVSX_FAILED_STAGE:-the run} did not pass: $text"

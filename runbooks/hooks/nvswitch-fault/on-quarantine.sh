@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Opens the alert and the ticket, with the workloads the node carries.
+# NVSentinel has taken the node out of service: page, post and ticket.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-fault_quarantined 'NVSwitch error' \
-  "The node takes no new work. NVSentinel drains it and will not repair it: people are needed after the drain."
+title='NVSwitch error'
+
+nvsx notify page --severity warning --title "$title"
+nvsx notify post --title "$title: quarantined"
+nvsx notify ticket --title "$title"

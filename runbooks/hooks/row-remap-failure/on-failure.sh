@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Wakes somebody: nvsx has stopped, and says why.
+# Wakes somebody. nvsx adds the cause and its remedy.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-failure_told 'GPU memory row cannot be remapped' \
-  "A GPU whose rows cannot be remapped meets the same memory error again: keep the node out of service until the card is replaced."
+title='GPU memory row cannot be remapped'
+text="${NVSX_REASON:-no reason was given}"
+
+nvsx notify page --severity critical --title "$title: ${NVSX_FAILED_STAGE:-the run} did not pass" \
+  --text "$text"
+nvsx notify ticket --title "$title" --text "${NVSX_FAILED_STAGE:-the run} did not pass: $text"

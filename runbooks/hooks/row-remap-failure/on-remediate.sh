@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Hands the node to people, unless NVSentinel had it repaired.
+# NVSentinel has done its part: repaired, or left to people.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
-repair_or_people 'GPU memory row cannot be remapped' \
-  "Confirm it with nvidia-smi -q -d ROW_REMAPPER (Remapping Failure Occurred: Yes), then have the card replaced: a reboot does not cure it. NVSentinel releases the node once it is reported healthy."
+title='GPU memory row cannot be remapped'
+
+if [[ ${NVSX_INCIDENT_STATE:-} == 'needs people' ]]; then
+  nvsx notify page --severity critical --title "$title: people repair it" \
+    --text 'Confirm it with nvidia-smi -q -d ROW_REMAPPER (Remapping Failure Occurred: Yes), then have the card replaced: a reboot does not cure it. NVSentinel releases the node once it is reported healthy.'
+else
+  nvsx notify post --title "$title: NVSentinel has done its part"
+fi

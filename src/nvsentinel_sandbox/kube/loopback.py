@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import Any
-from weakref import WeakSet
 
 from aiohttp import web
 
@@ -45,17 +43,21 @@ class Server(web.Server):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._transports: WeakSet[asyncio.Transport] = WeakSet()
+        self._sockets: dict[Any, asyncio.Transport] = {}
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        self._transports.add(transport)
+        # The socket's own transport below TLS: the one above it lets go of it when it is closed
+        # twice (Python 3.11), and then nobody else can abort it, or keeps it from the collector.
+        tls = getattr(transport, "_ssl_protocol", None)
+        self._sockets[handler] = tls._transport if tls is not None else transport  # noqa: SLF001
         super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        self._sockets.pop(handler, None)
+        super().connection_lost(handler, exc)
 
     async def drop_connections(self) -> None:
         """Abort what is still open, without waiting for anybody."""
-        for transport in list(self._transports):
-            # A TLS transport that was closed twice has let go of its protocol in Python 3.11
-            # and cannot be aborted; it is on its way out anyway.
-            with suppress(AttributeError):
-                transport.abort()
+        for transport in tuple(self._sockets.values()):
+            transport.abort()
         await asyncio.sleep(0)  # asyncio closes the sockets in its next round

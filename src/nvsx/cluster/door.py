@@ -23,12 +23,12 @@ from nvsx.cluster.pod_logs import LogFollower
 from nvsx.cluster.reflector import Decoder, Reflector
 from nvsx.core.errors import Forbidden
 from nvsx.core.watches.snapshot import (
-    Budget,
     Event,
     LogLine,
     LogSource,
     Node,
     Pod,
+    PodBudget,
     PodSource,
     Resource,
     ResourceSource,
@@ -144,7 +144,7 @@ class Cluster:
         """
         return await self._share_reflector(source, lambda: _ResourceReflector(self, source))
 
-    async def budgets(self) -> Reflector[Budget]:
+    async def budgets(self) -> Reflector[PodBudget]:
         """All PodDisruptionBudgets. Give it back with `release`."""
         return await self._share_reflector(
             "budgets",

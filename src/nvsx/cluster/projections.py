@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
+from nvsx.core.selectors import Operator, Requirement
 from nvsx.core.watches.snapshot import (
-    Budget,
     Condition,
     Event,
     Node,
     Pod,
-    Requirement,
+    PodBudget,
     Resource,
     Taint,
     raw_mapping,
@@ -229,6 +229,12 @@ class _Resource(_Wire):
 _nodes = msgspec.json.Decoder(_Node)
 _pods = msgspec.json.Decoder(_Pod)
 _event_objects = msgspec.json.Decoder(_Event)
+_OPERATORS: dict[str, Operator] = {
+    "In": "in",
+    "NotIn": "notin",
+    "Exists": "exists",
+    "DoesNotExist": "absent",
+}
 _managed_fields = msgspec.json.Decoder(list[_ManagedFields] | None)
 _budgets = msgspec.json.Decoder(_Budget)
 _resources = msgspec.json.Decoder(_Resource)
@@ -332,12 +338,12 @@ def decode_event(raw: msgspec.Raw | bytes) -> tuple[str, Event]:
     return f"{found.namespace}/{found.name}", found
 
 
-def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
+def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, PodBudget]:
     """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
     wire = _budgets.decode(raw)
     meta = _require_name(wire.metadata)
     status = wire.status or _BudgetStatus()
-    found = Budget(
+    found = PodBudget(
         namespace=share_text(meta.namespace),
         name=meta.name or "",
         allowed=status.disruptions_allowed or 0,
@@ -349,9 +355,11 @@ def decode_budget(raw: msgspec.Raw | bytes) -> tuple[str, Budget]:
 def _decode_selector(wire: _Selector | None) -> tuple[Requirement, ...] | None:
     if wire is None:
         return None
-    equal = [Requirement(k, "In", (v or "",)) for k, v in (wire.match_labels or {}).items()]
+    equal = [
+        Requirement(k, "in", frozenset({v or ""})) for k, v in (wire.match_labels or {}).items()
+    ]
     listed = [
-        Requirement(e.key or "", e.operator or "", tuple(e.values or ()))
+        Requirement(e.key or "", _OPERATORS.get(e.operator or "", "in"), frozenset(e.values or ()))
         for e in wire.match_expressions or ()
     ]
     return (*equal, *listed)

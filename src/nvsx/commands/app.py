@@ -15,14 +15,15 @@ from typing import Annotated, Any
 import typer
 
 from nvsx.commands.help_examples import keep_examples
+from nvsx.commands.plain_values import take_plain_values
 from nvsx.project.home import Home
 
 #: Each command and the module whose `register(app)` adds it, in the order of `nvsx --help`.
 COMMANDS = {
     "list": "list_command",
-    "show": "runbook_commands",
-    "lint": "runbook_commands",
-    "schema": "runbook_commands",
+    "show": "show_command",
+    "lint": "lint_command",
+    "schema": "schema_command",
     "run": "run.run_command",
     "doctor": "doctor.doctor_command",
     "init": "init.init_command",
@@ -33,6 +34,7 @@ COMMANDS = {
     "silence": "runs.silence_command",
     "status": "status_command",
     "incidents": "incidents.incidents_command",
+    "notify": "notify.notify_command",
     "attach": "runs.attach_command",
     "report": "history.report_command",
     "stats": "history.stats_command",
@@ -55,7 +57,12 @@ class CommandsOnDemand(Mapping[str, Any]):
             app = typer.Typer(rich_markup_mode=None)
             module.register(app)
             keep_examples(app)
-            self._made |= typer.main.get_group(app).commands
+            made = typer.main.get_group(app).commands
+            for command in made.values():
+                take_plain_values(command)
+                for below in getattr(command, "commands", {}).values():
+                    take_plain_values(below)
+            self._made |= made
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -82,6 +89,7 @@ def build_application() -> Any:
     app.callback()(set_global_options)
     root: Any = typer.main.get_command(app)
     root.commands = CommandsOnDemand()
+    take_plain_values(root)
     return root
 
 

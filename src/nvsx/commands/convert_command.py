@@ -19,14 +19,14 @@ from nvsx.convert import (
     prompt,
     rounds,
 )
-from nvsx.convert.checking import LIBRARY, ConversionDesk, DraftReport
+from nvsx.convert.checking import ConversionDesk, DraftReport
 from nvsx.convert.conversion import PageSource
 from nvsx.convert.draft import RunbookDraft, name_for
 from nvsx.convert.ledger import FactLedger, rows
 from nvsx.core.errors import NotReady, NvsxError, UsageError
 from nvsx.lint import linter, stored_ledgers
 from nvsx.nvsentinel.names import VOCABULARY
-from nvsx.project import cel, loader, locate
+from nvsx.project import cel, loader
 from nvsx.project.home import Home
 
 
@@ -90,10 +90,8 @@ def _open_desk(home: Home) -> ConversionDesk:
             f"{root} is not a project that can be written to",
             "run `nvsx setup`, or name a folder: nvsx --project DIR convert …",
         )
-    folder = locate.packaged_root() / LIBRARY
-    library = {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
     catalog = loader.discover(root)
-    return ConversionDesk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate, library)
+    return ConversionDesk(root, VOCABULARY, catalog, loader.load_runbook, cel.evaluate)
 
 
 def _make_draft(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nvsx.follow.processes.notify_call import WAIT
+
 GLOBAL = ("--project", "--context")
 """Each takes a value."""
 
@@ -25,3 +27,14 @@ def put_global_options_first(args: list[str]) -> list[str]:
         else:
             rest.append(word)
     return front + rest
+
+
+def give_bare_wait_its_value(args: list[str]) -> list[str]:
+    """`notify post --title x --wait` with the usual seconds: an option of Typer's has a value."""
+    if "notify" not in args:
+        return args
+    following = [*args[1:], "--"]
+    return [
+        f"{word}={WAIT:g}" if word == "--wait" and after.startswith("-") else word
+        for word, after in zip(args, following, strict=True)
+    ]

@@ -8,38 +8,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
-from nvsx.core.incident.incident_account import IncidentAccount, give_account
 from nvsx.core.incident.incident_events import ADOPTED_BY_HAND, IncidentNoted
 from nvsx.core.incident.incident_store import (
-    IncidentFilter,
     IncidentRow,
     IncidentStore,
     StoryMoved,
 )
 from nvsx.core.incident.last_known import close_as_known
-from nvsx.core.masking import Masker
-from nvsx.core.ports import Journal
-from nvsx.follow.situation import find_run_statuses
 from nvsx.project.home import Home
 from nvsx.store import incidents_of, open_store
+from nvsx.store.incident_list import find_incident, list_incidents
+
+if TYPE_CHECKING:
+    from nvsx.store.sqlite_journal import SqliteJournal
 
 TRIES = 20
 """How often a close is tried while others append to the same node: each loses to one append of a
 daemon, which makes a few a minute."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class IncidentDesk:
-    """The incidents' store, opened for a command."""
+    """The incidents of a state folder. What only reads them does not open the store to write."""
 
-    store: IncidentStore
-    journal: Journal
-    masker: Masker
+    home: Home
+
+    @cached_property
+    def journal(self) -> SqliteJournal:
+        return open_store(self.home.state_dir)
+
+    @cached_property
+    def store(self) -> IncidentStore:
+        return incidents_of(self.journal)
+
+    def close_store(self) -> None:
+        if "journal" in self.__dict__:
+            self.journal.close()
 
     async def find(self, wanted: str, *, sandbox: bool = False) -> IncidentRow:
         """The incident that an id, a run's id, a node's name or its alias means.
@@ -49,42 +60,34 @@ class IncidentDesk:
         none, or several nodes are meant.
         """
         if wanted.startswith("i-"):
-            return await self.store.row(wanted)
+            return find_incident(self.home.state_dir, wanted)
         if wanted.startswith("r-"):
             incident = await self.store.incident_of(wanted)
             if not incident:
                 raise UsageError(f"run {wanted} belongs to no incident", f"nvsx runs show {wanted}")
             return await self.store.row(incident)
-        rows = await self.store.rows(IncidentFilter(limit=None))
+        rows = list_incidents(self.home.state_dir)
         fitting = [row for row in rows if wanted in (row.node, alias_of(row.node))]
         preferred = [row for row in fitting if (row.sandbox or row.drill) == sandbox]
         return _choose_newest(wanted, preferred or ([] if sandbox else fitting))
 
-    async def list_rows(
+    def list_rows(
         self, node: str, *, only_open: bool, sandbox: bool, since: float | None, limit: int
     ) -> Sequence[IncidentRow]:
         """Open ones first, each half newest first: the real ones, or those on sandboxes and of
         drills. `node` is a name or an alias."""
-        wanted = IncidentFilter(only_open=only_open, since=since, limit=None)
         rows = [
             row
-            for row in await self.store.rows(wanted)
+            for row in list_incidents(self.home.state_dir, only_open=only_open, since=since)
             if (row.sandbox or row.drill) == sandbox
             and (not node or node in (row.node, alias_of(row.node)))
         ]
         return sorted(rows, key=lambda row: row.ended is not None)[:limit]
 
-    async def account(self, row: IncidentRow) -> IncidentAccount:
-        """All there is to say of one."""
-        entries = await self.store.entries(row.incident)
-        runs = await find_run_statuses(self.journal, await self.store.runs_of(row.incident))
-        told = give_account(row.incident, row.cluster, entries, time.time(), runs)
-        return self.masker.value(told)  # an older nvsx, or another machine, may have stored it
-
     async def note(self, row: IncidentRow, text: str, author: str) -> None:
         """Write a person's note, also on one that is over."""
-        note = IncidentNoted(text=self.masker.mask(text), author=author)
-        await self.store.append_note(row.incident, note, time.time())
+        note = IncidentNoted(text=self.home.masker.mask(text), author=author)
+        await self.store.append_to(row.incident, note, time.time())
 
     async def refuse_to_adopt(self, row: IncidentRow) -> None:
         """Raises UsageError for one that is over, or that runs and pages are made for anyway."""
@@ -101,11 +104,11 @@ class IncidentDesk:
     async def adopt(self, row: IncidentRow, author: str) -> None:
         """Mark it for the daemon that serves its cluster."""
         note = IncidentNoted(text="have runs and pages for it", code=ADOPTED_BY_HAND, author=author)
-        await self.store.append_note(row.incident, note, time.time())
+        await self.store.append_to(row.incident, note, time.time())
 
     async def close(self, row: IncidentRow, reason: str, author: str) -> None:
         """End it by hand. Raises UsageError when it is over, StoryMoved, StoreError."""
-        text = self.masker.mask(reason)
+        text = self.home.masker.mask(reason)
         for _ in range(TRIES):
             stored = await self.store.story(row.cluster, row.node)
             if stored.open_id != row.incident:
@@ -144,5 +147,8 @@ def _choose_newest(wanted: str, rows: Sequence[IncidentRow]) -> IncidentRow:
 @asynccontextmanager
 async def open_incident_desk(home: Home) -> AsyncIterator[IncidentDesk]:
     """Raises StoreError."""
-    with closing(open_store(home.state_dir)) as journal:
-        yield IncidentDesk(incidents_of(journal), journal, home.masker)
+    desk = IncidentDesk(home)
+    try:
+        yield desk
+    finally:
+        desk.close_store()

@@ -53,6 +53,7 @@ def status_lines(found: ClusterSituation, now: float) -> list[str]:
     else:
         told = ["the cluster could not be read; this is what the store knows:"]
     told += ["", *_open_incident_lines(found, now)]
+    told += _undelivered_lines(found, now)
     told += ["", f"runs under way: {len(found.runs) or 'none'}"]
     told += [f"  {_run_line(row, now)}" for row in found.runs]
     return told
@@ -83,6 +84,17 @@ def _open_incident_lines(found: ClusterSituation, now: float) -> list[str]:
         told += summary_lines(account, now)
     if found.open_elsewhere:
         told.append(f"open on other clusters: {found.open_elsewhere} (nvsx incidents list)")
+    return told
+
+
+def _undelivered_lines(found: ClusterSituation, now: float) -> list[str]:
+    """Who was not told, and why: nothing when all is well."""
+    told = ["", f"NOT DELIVERED: {len(found.undelivered)}"] if found.undelivered else []
+    for one in found.undelivered:
+        since = durations.format(round(max(0.0, now - one.since)))
+        how = "given up" if one.given_up else f"tried {one.tries} times in {since}, tried on"
+        who, title = one.target or "nobody", f' "{one.title}"' if one.title else ""
+        told.append(f"  ! {one.kind} for {who}{title}: {how}: {one.reason}")
     return told
 
 

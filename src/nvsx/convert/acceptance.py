@@ -12,7 +12,7 @@ from nvsx.convert import safety
 from nvsx.core.errors import UsageError
 from nvsx.core.runbook import review
 from nvsx.core.runbook.catalog import LoadedRunbook, shown
-from nvsx.lint import lint_hooks
+from nvsx.lint import script_file
 from nvsx.lint.findings import Finding
 
 MARKER = f"# {review.UNREVIEWED}: a model wrote this; `nvsx convert --accept` after reading it"
@@ -30,7 +30,7 @@ class Waiting:
 def list_unreviewed(book: LoadedRunbook) -> list[Waiting]:
     """The hooks of a runbook that carry the mark, each once."""
     found: dict[Path, Waiting] = {}
-    for script in lint_hooks.list_named_files(book):
+    for script in script_file.list_named_files(book):
         try:
             text = script.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):

@@ -6,12 +6,12 @@ The project is read and never touched. For shell that a model wrote, `safety` co
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nvsx.convert.blocks import Page
-from nvsx.convert.draft import HOOKS, RunbookDraft
+from nvsx.convert.draft import RunbookDraft
 from nvsx.convert.facts import PageFact
 from nvsx.convert.ledger import FactLedger, account
 from nvsx.core.errors import InvalidRunbook, Problem
@@ -21,34 +21,16 @@ from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.lint import lint_rules, linter
 from nvsx.lint.findings import Finding
 
-LIBRARY = f"{HOOKS}/lib"
-
 
 @dataclass(frozen=True, slots=True)
 class ConversionDesk:
-    """The project a page is converted into, and what reads it.
-
-    `library` maps the file names of the packaged notification library to their bytes; it is
-    used where the project has none of its own.
-    """
+    """The project a page is converted into, and what reads it."""
 
     root: Path
     words: Vocabulary
     catalog: Sequence[LoadedRunbook | BrokenRunbook]
     load: Callable[[Path, Path], LoadedRunbook]
     evaluate: Evaluate
-    library: Mapping[str, bytes]
-
-    @property
-    def has_library(self) -> bool:
-        return (self.root / LIBRARY).is_dir()
-
-    def library_files(self) -> dict[str, bytes]:
-        """The library that hooks of this project source: its own, else the packaged one."""
-        if not self.has_library:
-            return dict(self.library)
-        folder = self.root / LIBRARY
-        return {f.name: f.read_bytes() for f in sorted(folder.iterdir()) if f.is_file()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +59,7 @@ def examine(
     """Everything that can be known about a draft without running it."""
     with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
         root = Path(folder)
-        _lay_out(draft, desk, root)
+        _lay_out(draft, root)
         try:
             loaded = desk.load(root / draft.runbook_file, root)
         except InvalidRunbook as exc:
@@ -96,7 +78,7 @@ def find_rival(draft: RunbookDraft, desk: ConversionDesk) -> str:
     """The runbook of the project that fires for the same events, "" when there is none."""
     with tempfile.TemporaryDirectory(prefix="nvsx-convert-") as folder:
         root = Path(folder)
-        _lay_out(draft, desk, root)
+        _lay_out(draft, root)
         loaded = desk.load(root / draft.runbook_file, root)
     others = [e for e in desk.catalog if isinstance(e, LoadedRunbook) and e.name != draft.name]
     for event, _ in lint_rules.sample_events(loaded.runbook):
@@ -116,14 +98,10 @@ def find_unused_hooks(loaded: LoadedRunbook, draft: RunbookDraft) -> list[Findin
     ]
 
 
-def _lay_out(draft: RunbookDraft, desk: ConversionDesk, root: Path) -> None:
+def _lay_out(draft: RunbookDraft, root: Path) -> None:
     """The draft's files as they would be in the project, all of them able to start."""
     for path, text in draft.files.items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         file.chmod(0o755)
-    folder = root / LIBRARY
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in desk.library_files().items():
-        (folder / name).write_bytes(content)

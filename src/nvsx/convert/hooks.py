@@ -1,9 +1,8 @@
 # ruff: noqa: E501, RUF001 - patterns stay in one piece, in the languages of pages
 """The hooks of a split page, as shell: the page's words, said and sent.
 
-They use the notification library beside them (`hooks/lib`), so a channel that is not set
-up says what it would have sent, and a repeated hook sends nothing twice. All words of a
-page are single-quoted: nothing in them is ever evaluated.
+They tell people with `nvsx notify`, which adds the facts and delivers. All words of a page are
+single-quoted: nothing in them is ever evaluated.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ _HEAD = """\
 # {purpose}
 # Made by `nvsx convert --offline` from {source}; its words are the page's.
 {quotes}set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${{BASH_SOURCE[0]}}")/../lib/incident.sh"
 
 """
 _PURPOSE = {
@@ -35,20 +32,16 @@ _PURPOSE = {
     "failure": "A stage failed or ran out of time: nvsx has stopped following.",
 }
 #: Nothing of the page's: what every recovery needs, whoever was paged before.
-_REPAIR = [
-    "",
-    'REPAIR=$(human_ms "${NVSX_MTTR_MS:-}")',
-    'echo "Time to repair: ${REPAIR:-not known}"',
-    "for part in '' overdue people; do",
-    "  page_over 'Recovered.' \"$part\"",
-    "done",
-]
+_WITHDRAW = "nvsx notify resolve"
+_FAILED = (
+    'nvsx notify page --severity critical --title "$TITLE: ${NVSX_FAILED_STAGE:-the run} did not pass"'
+    " --text {words}"
+)
 _BEYOND_ASCII_QUOTES = "‘’“”„‚`´–—\u00a0"
 _SAYS = {
-    "slack": 'slack_post "$(headline "$TITLE")" {words} Node "$(node_name)" Stage "${{NVSX_STAGE:-?}}"',
-    "page": 'page {severity} "$(headline "$TITLE")" {words}',
-    "jira-new": 'jira_ticket "$(headline "$TITLE")" {words}',
-    "jira": "jira_comment {words}",
+    "slack": 'nvsx notify post --title "$TITLE" --text {words}',
+    "page": 'nvsx notify page --severity {severity} --title "$TITLE" --text {words}',
+    "jira": 'nvsx notify ticket --title "$TITLE" --text {words}',
 }
 
 
@@ -58,9 +51,9 @@ def file_name(target: str) -> str:
 
 
 def script(
-    target: str, lines: Sequence[HookLine], *, title: str, source: str, severity: str, ticket: bool
+    target: str, lines: Sequence[HookLine], *, title: str, source: str, severity: str
 ) -> str:
-    """One hook. `ticket` says that this is the hook that opens the Jira ticket."""
+    """One hook."""
     stage = target.removesuffix("-overdue")
     what = {"remediate": "repair", "recover": "recovery"}.get(stage, stage)
     title += f": {what} overdue" if stage != target else ""
@@ -68,26 +61,21 @@ def script(
         f"The {what} takes longer than the page allows." if stage != target else _PURPOSE[target]
     )
     body = [*_write_echoes([x for x in lines if x.channel == "say"])]
-    if target == "recover":
-        body += _REPAIR
     for channel in ("page", "slack", "jira"):
         words = [x.text for x in lines if x.channel == channel]
         if not words:
             continue
-        key = "jira-new" if channel == "jira" and ticket else channel
-        part = " overdue" if channel == "page" and stage != target else ""
-        text = quoted("\n".join(words))
-        if target == "recover" and channel != "page":
-            text += '"${REPAIR:+ Time to repair: $REPAIR.}"'
-        call = _SAYS[key].format(words=text, severity=severity) + part
+        call = _SAYS[channel].format(words=quoted("\n".join(words)), severity=severity)
         body += ["", f"# {_name_places(x for x in lines if x.channel == channel)}", call]
     if target == "failure":
         said = "The page does not say what to do then."
         if lines:
             said = "What the page says about it is in the log of this run."
-        body += ["", f'failure_told "$TITLE" {quoted(said)}']
-    else:
-        body += ["", "notify_result"]
+        body += ["", _FAILED.replace("{words}", quoted(said))]
+    elif target == "recover":
+        body += ["", _WITHDRAW]
+    elif not body:
+        body += ["", "true"]
     text = "\n".join(body).lstrip("\n")
     quotes = ""
     if any(c in text for c in _BEYOND_ASCII_QUOTES):
@@ -95,7 +83,7 @@ def script(
             "# shellcheck disable=SC1110,SC1111,SC1112,SC2016,SC1018 # the page's own typography\n"
         )
     head = _HEAD.format(purpose=purpose, source=_make_comment(source), quotes=quotes)
-    if '"$TITLE"' in text:
+    if '"$TITLE' in text:
         head += f"TITLE={shlex.quote(title)}\n"
     node = "NODE=${NVSX_TARGET_NODE:-the node}\n" if '"$NODE"' in text else ""
     named = head + node

@@ -19,7 +19,8 @@ from nvsx.convert.commands import CORE_STAGE
 from nvsx.convert.facts import PageFact
 from nvsx.convert.matching import Speech, normalise, speech_of
 from nvsx.core import durations
-from nvsx.core.runbook.schema import Runbook, StageId
+from nvsx.core.runbook.schema import Runbook
+from nvsx.core.runbook.stage_order import StageId
 from nvsx.core.watches.health_event_watch import HealthEventWatch
 from nvsx.core.watches.node_watches import NodeConditionWatch
 

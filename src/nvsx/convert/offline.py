@@ -11,7 +11,7 @@ from nvsx.convert.blocks import Block, Page
 from nvsx.convert.draft import RunbookDraft, hook_file, runbook_file
 from nvsx.convert.splitter import HookLine, split
 from nvsx.core.routing.vocabulary import Vocabulary
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 
 BY = "rules"
 
@@ -43,7 +43,7 @@ def draft(
         routed=routed,
     )
     severity = "critical" if _is_severe(blocks) else "warning"
-    ticket = _choose_ticket_hook(by_target)
+    _leave_late_tickets_to_people(by_target)
     files = {runbook_file(name): yamltext.write(outline)}
     for target in _order_targets(by_target):
         files[hook_file(name, hooks.file_name(target))] = hooks.script(
@@ -52,7 +52,6 @@ def draft(
             title=fault.title,
             source=source,
             severity=severity,
-            ticket=target == ticket,
         )
     return RunbookDraft(
         name,
@@ -69,21 +68,20 @@ def _choose_title(blocks: Sequence[Block], fault: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _choose_ticket_hook(by_target: dict[str, list[HookLine]]) -> str:
-    """The hook that opens the Jira ticket. Without one before the recovery nothing can be
-    commented on: then people are told what the page says about tickets."""
+def _leave_late_tickets_to_people(by_target: dict[str, list[HookLine]]) -> None:
+    """Without a ticket before the recovery there is none to comment on: then people are told what
+    the page says about tickets."""
     for target in _order_targets(by_target):
         if target in ("recover", "postmortem", "failure"):
             break
         if any(line.channel == "jira" for line in by_target[target]):
-            return target
+            return
     for target, lines in by_target.items():
         by_target[target] = [
             replace(x, mark="[ ]") if x.mark == "[jira]" else x
             for x in lines
             if x.channel != "jira"
         ]
-    return ""
 
 
 def _is_severe(blocks: Sequence[Block]) -> bool:
@@ -104,7 +102,7 @@ def _list_channels(lines: Sequence[HookLine]) -> tuple[str, ...]:
     named = sorted({name for text in posted for name in p.CHANNEL.findall(text)})
     if len(named) < 2:
         return ()
-    return (f"posts for {', '.join(named)} all go to the channel of SLACK_WEBHOOK_URL",)
+    return (f"posts for {', '.join(named)} all go to the targets for posts",)
 
 
 def _write_notes(fault: page_faults.PageFault, routed: str) -> tuple[str, ...]:

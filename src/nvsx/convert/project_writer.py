@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nvsx.convert.checking import LIBRARY, ConversionDesk
+from nvsx.convert.checking import ConversionDesk
 from nvsx.convert.draft import HOOKS, RunbookDraft
 from nvsx.convert.ledger import FILE
 from nvsx.core.errors import Conflict, UsageError
@@ -49,7 +49,7 @@ def write(draft: RunbookDraft, ledger: str, desk: ConversionDesk) -> list[str]:
         raise _explain_unwritable(desk.root, exc) from None
     placed: list[Path] = []
     try:
-        _prepare_files(draft, ledger, desk, staging)
+        _prepare_files(draft, ledger, staging)
         with _hold_marker(staging / _MARKER), _hold_marker(staging / "hooks" / _MARKER):
             _place_files(draft, desk, staging, placed)
         (hooks / draft.name / _MARKER).unlink(missing_ok=True)
@@ -61,8 +61,7 @@ def write(draft: RunbookDraft, ledger: str, desk: ConversionDesk) -> list[str]:
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    library = [] if LIBRARY not in {str(p.relative_to(desk.root)) for p in placed} else [LIBRARY]
-    return [*draft.files, f"{HOOKS}/{draft.name}/{FILE}", *library]
+    return [*draft.files, f"{HOOKS}/{draft.name}/{FILE}"]
 
 
 def _explain_unwritable(root: Path, exc: OSError) -> UsageError:
@@ -109,7 +108,7 @@ def _hold_marker(marker: Path) -> Iterator[None]:
         yield
 
 
-def _prepare_files(draft: RunbookDraft, ledger: str, desk: ConversionDesk, staging: Path) -> None:
+def _prepare_files(draft: RunbookDraft, ledger: str, staging: Path) -> None:
     """Write everything in the staging folder, a marker there and in its folder of hooks."""
     folder = staging / "hooks"
     folder.mkdir()
@@ -119,11 +118,6 @@ def _prepare_files(draft: RunbookDraft, ledger: str, desk: ConversionDesk, stagi
         _write_file(folder / Path(path).name, text.encode(), mode)
     _write_file(folder / FILE, ledger.encode(), 0o644)
     _write_file(staging / "runbook.yaml", draft.files[draft.runbook_file].encode(), 0o644)
-    if not desk.has_library:
-        (staging / "lib").mkdir()
-        (staging / "lib").chmod(0o755)
-        for name, content in desk.library.items():
-            _write_file(staging / "lib" / name, content, 0o644)
     _write_file(staging / _MARKER, b"", 0o644)
     _write_file(folder / _MARKER, b"", 0o644)
 
@@ -133,9 +127,6 @@ def _place_files(
 ) -> None:
     """Move everything in; each step either happens or raises."""
     hooks = desk.root / HOOKS
-    if not desk.has_library:
-        (staging / "lib").rename(hooks / "lib")
-        placed.append(hooks / "lib")
     _refuse_folder(hooks / draft.name)
     (staging / "hooks").rename(hooks / draft.name)
     placed.append(hooks / draft.name)

@@ -22,7 +22,7 @@ from nvsx.lint.bash_tree import read_script
 from nvsx.lint.findings import Finding
 from nvsx.lint.shell_script import BashScript, ShellCommand, ShellWord, WordPart
 
-#: Functions of the packaged notification library.
+#: Functions of the notification library that projects of earlier versions have a copy of.
 LIBRARY = frozenset(
     "mark node_name headline human_ms since_fault elapsed impact bounded node_value handed_to_people "
     "cordon_left fault_seen fault_quarantined fault_progress overdue_told people_needed failure_told "
@@ -210,7 +210,7 @@ class _HookJudge:
     def _check_secrets(self, words: Iterable[ShellWord]) -> None:
         secrets = (n for word in words for n in word.names if is_secret_name(n))
         for name in dict.fromkeys(secrets):
-            self.refuse(f"says the value of ${name}", "the library uses it by itself")
+            self.refuse(f"says the value of ${name}", "nvsx uses it by itself")
 
     def _check_assigned(self, name: str) -> None:
         protected = _PROTECTED.fullmatch(name) or is_secret_name(name)
@@ -259,9 +259,7 @@ class _HookJudge:
 
     def _check_source(self, rest: Sequence[ShellWord], _: str) -> None:
         if len(rest) != 1 or not _SOURCED.fullmatch(rest[0].raw):
-            self.refuse(
-                f"sources {' '.join(w.raw for w in rest)}", "source only ../lib/incident.sh"
-            )
+            self.refuse(f"sources {' '.join(w.raw for w in rest)}", "tell people with nvsx notify")
 
     def _check_builtin(self, rest: Sequence[ShellWord], program: str) -> None:
         given = " ".join(w.raw for w in rest)

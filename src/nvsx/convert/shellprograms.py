@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nvsx.core.masking import is_secret_name
+from nvsx.core.notify.spool_format import CALL_OPTIONS
 from nvsx.lint.findings import Severity
 from nvsx.lint.shell_script import ShellWord, WordPart
 
@@ -103,7 +104,7 @@ _TAKES: dict[str, _Takes] = {
     **dict.fromkeys(("hostname", "uname", "id", "whoami", "nproc", "uptime", "pwd"), _Takes(r"-[a-z]")),
     "jq": _Takes(r"-[recnRsSj]+|--(?:raw-output|exit-status|compact-output|null-input|raw-input|slurp)", frozenset(), 1, 1),
 }  # fmt: skip
-PROGRAMS = frozenset(_TAKES) | {"kubectl", "curl"}
+PROGRAMS = frozenset(_TAKES) | {"kubectl", "curl", "nvsx"}
 _WRITERS = frozenset({"tee", "rm", "mkdir"})
 #: Small languages: what is good without a look, and what a text in them must not have.
 _LANGUAGES = {
@@ -195,6 +196,8 @@ def check_arguments(program: str, words: Sequence[ShellWord], script: HookScript
         _check_kubectl(words, script)
     elif program == "curl":
         _check_curl(words, script)
+    elif program == "nvsx":
+        _check_nvsx(words, script)
     else:
         _check_plain(program, words, script)
 
@@ -283,6 +286,23 @@ def _check_kubectl_names(names: Sequence[ShellWord], script: HookScript) -> None
         script.refuse(f"kubectl {verb} reads more than {kind}", "one kubectl for each")
 
 
+def _check_nvsx(words: Sequence[ShellWord], script: HookScript) -> None:
+    """Only what tells people; its options as `nvsx notify` takes them."""
+    said = [word.literal for word in words[:2]]
+    if len(said) < 2 or said[0] != "notify" or said[1] not in CALL_OPTIONS:
+        script.refuse(
+            "nvsx does more here than tell people", "nvsx notify page, post, ticket or resolve"
+        )
+        return
+    rest = list(words[2:])
+    while rest:
+        name, equals, _ = rest.pop(0).lead.partition("=")
+        if name not in CALL_OPTIONS[said[1]] - {"--wait"}:
+            script.refuse(f"nvsx notify {said[1]} gets {name or 'a word'} that it does not take")
+        elif not equals and rest:
+            rest.pop(0)
+
+
 def _check_curl(words: Sequence[ShellWord], script: HookScript) -> None:
     rest, targets = list(words), list[ShellWord]()
     while rest:
@@ -313,7 +333,7 @@ def _check_curl(words: Sequence[ShellWord], script: HookScript) -> None:
     inside = sorted({n for t in literal for n in t.names if is_secret_name(n)})
     if inside:
         said = f"says the value of ${inside[0]} in an address"
-        script.refuse(said, "the library uses it by itself")
+        script.refuse(said, "nvsx uses it by itself")
 
 
 def _check_curl_value(option: str, value: ShellWord, script: HookScript) -> None:

@@ -111,7 +111,7 @@ class _Turn:
     def __init__(self, file: IO[str], run_id: str) -> None:
         self._file = file
         self._run_id = run_id
-        self._write({})
+        self._write_holder({})
 
     def clear(self) -> None:
         """The action has ended, whatever became of it."""
@@ -120,9 +120,9 @@ class _Turn:
 
     def note_process(self, identity: ProcessIdentity) -> None:
         """Name the script, for the case that it outlives this process."""
-        self._write({"pid": identity.pid, "started": identity.started})
+        self._write_holder({"pid": identity.pid, "started": identity.started})
 
-    def _write(self, process: dict[str, float]) -> None:
+    def _write_holder(self, process: dict[str, float]) -> None:
         self._file.seek(0)
         self._file.truncate()
         json.dump({"run": self._run_id} | process, self._file)

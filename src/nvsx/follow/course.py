@@ -18,7 +18,8 @@ from typing import Any
 
 from nvsx.core.incident.run_share import find_attempts_of_run, waits_for_this_run
 from nvsx.core.journal import entries as j
-from nvsx.core.runbook.schema import DEFAULT_TIMEOUTS, Stage
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.runbook.stage_order import DEFAULT_TIMEOUTS
 from nvsx.follow import scripts, stage
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.watcher import Ended, StaysOpen, further_attempt_began

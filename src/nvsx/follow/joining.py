@@ -8,7 +8,7 @@ from nvsx.core.incident.catching_up import (
     joined_late,
     tell_so_far,
 )
-from nvsx.core.incident.incident_events import RunEnded, RunJoined
+from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.incident.incident_state import IncidentState
 from nvsx.core.incident.run_share import find_attempts_of_run
 from nvsx.core.journal import entries as j
@@ -16,11 +16,11 @@ from nvsx.follow.run_context import RunContext
 
 
 async def join_incident(run: RunContext) -> None:
-    """Join the incident of the run's node. Without a door, or without a node yet, nothing.
+    """Join the incident of the run's node, once it has one.
 
     Raises StoreError, and ClusterError when the node cannot be looked at.
     """
-    if run.door is None or run.incident is not None or not run.node:
+    if run.incident is not None or not run.node:
         return
     joined = RunJoined(run_id=run.run_id, runbook=run.runbook.name)
     run.incident = await run.door.join(run.node, joined)
@@ -64,11 +64,3 @@ def _came_late(run: RunContext, incident: IncidentState) -> bool:
 def _has_passed(run: RunContext, stage: str) -> bool:
     state = run.state.stage(stage)
     return state is not None and state.done
-
-
-async def leave_incident(run: RunContext, status: j.RunStatus) -> None:
-    """Tell the incident that the run has ended, and how; it goes on without. Raises StoreError."""
-    if run.incident is None:
-        return
-    if run.run_id in run.incident.current.working_runs:
-        await run.incident.say([RunEnded(run_id=run.run_id, status=status)])

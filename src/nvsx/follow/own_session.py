@@ -73,14 +73,6 @@ def ended_session_is_ours(run: RunContext, session: Session) -> bool:
     return session.ended_at >= run.state.began - slack
 
 
-def another_session_began(run: RunContext, snap: Snapshot) -> bool:
-    """Whether the node is in another session than the run's: then that one is over."""
-    own, session = run.state.session, snap.session
-    if run.incident is not None:
-        return session_of_incident(run.incident.current, snap) is False
-    return own.known and session.known and own.key != session.key
-
-
 def hide_other_session(run: RunContext, snap: Snapshot) -> Snapshot:
     """`snap` without a session that is not this run's: an earlier one proves nothing."""
     if session_is_ours(run, snap):
@@ -90,11 +82,10 @@ def hide_other_session(run: RunContext, snap: Snapshot) -> Snapshot:
 
 def session_is_ours(run: RunContext, snap: Snapshot) -> bool:
     """Whether the snapshot's session, open or ended, is the one this run follows."""
+    told = session_of_incident(run.incident.current, snap) if run.incident is not None else None
+    if told is not None:
+        return told
     session = snap.session
-    if another_session_began(run, snap):
-        return False
-    if run.incident is not None and session_of_incident(run.incident.current, snap):
-        return True
     if session.open or session.ended_at is None:
         return True
     return ended_session_is_ours(run, session)

@@ -12,12 +12,12 @@ from nvsx.core.runbook import review
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Prerequisite, Stage
 from nvsx.core.watches.kinds import describe
-from nvsx.lint import lint_hooks
+from nvsx.lint import script_file
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A runbook with what is known of its files. Made by `plan_of`."""
+    """A runbook with what is known of its files."""
 
     loaded: LoadedRunbook
 
@@ -76,7 +76,7 @@ class Plan:
         for name, path in dict(wanted).items():
             if not path.is_file():
                 found.append(f"{name} is not there")
-            elif lint_hooks.is_unreviewed(path):
+            elif script_file.is_unreviewed(path):
                 found.append(f"{name} {review.explain_unreviewed(self.loaded.name)}")
             elif not os.access(path, os.X_OK):
                 found.append(f"{name} is not executable; run: chmod +x {path}")
@@ -138,8 +138,3 @@ def describe_question(p: Prerequisite) -> str:
     if p.kind != "check":
         return f"{p.kind} {p.subject}"
     return f"`{p.subject}`" + (f" prints {p.expect}" if p.expect else " succeeds")
-
-
-def plan_of(loaded: LoadedRunbook) -> Plan:
-    """The plan of a runbook that was read."""
-    return Plan(loaded)

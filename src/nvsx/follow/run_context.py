@@ -33,6 +33,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.masking import Masker
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import (
     ActionTurns,
     Artifacts,
@@ -71,8 +72,7 @@ class RunContext:
 
     `more_facts` gives NVSX_* variables that change while the run goes on (its storm).
     `clock_ahead` is how many seconds the cluster's clock is ahead, as far as that is known.
-    `over_since` is when this process first saw that the incident was over. Through `door` it
-    comes to its `incident`; without one no incident is kept beside the run. `only_following` is
+    Through `door` it comes to its `incident`, once it has a node. `only_following` is
     called when the run has nothing more to do but to watch (`is_only_following`): it then needs
     no turn among those that work. `seen_before_end`: the run came before its incident was over.
     `repair_at_join` is the newest attempt to repair at that moment. `last_written` is when an
@@ -80,13 +80,14 @@ class RunContext:
     failure hook was fired, `calling` is the newest such hook of a stage that stays open;
     `cause_noted` is the cause that was noted last, and in which stage. `jobs` are the pods that
     the incident hits, as of the quarantine (`jobs_are_final`); `incident_written` is what hooks
-    find in NVSX_INCIDENT_FILE.
+    find in NVSX_INCIDENT_FILE. What its scripts ask people to be told comes through `spool`.
     """
 
     ports: Ports
     runbook: Runbook
     request: RunRequest
     lease: Lease
+    door: IncidentDoor
     artifacts: Artifacts
     root: Path
     views: Sequence[View] = ()
@@ -97,7 +98,6 @@ class RunContext:
     clock_ahead: float = 0.0
     state: RunState = field(default_factory=RunState)
     feed: NodeFeed | None = None
-    door: IncidentDoor | None = None
     incident: IncidentView | None = None
     is_only_following: bool = False
     only_following: Callable[[], None] = lambda: None
@@ -110,11 +110,11 @@ class RunContext:
     jobs: tuple[Pod, ...] = ()
     jobs_are_final: bool = False
     incident_written: bytes = b""
+    spool: MessageSpool | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     lines_reported: int = 0
     event_told: bool = False
-    over_since: float | None = None
     waited_to_act: float = 0.0
     _pending: list[j.RunEvent] = field(default_factory=list)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -290,6 +290,8 @@ class RunContext:
             facts["NVSX_SANDBOX"] = "1"
         if self.request.drill:
             facts["NVSX_DRILL"] = "1"
+        if self.spool is not None:
+            facts["NVSX_NOTIFY_DIR"] = self.spool.folder
         facts |= self._incident_facts(stage)
         return facts | dict(self.more_facts()) | more
 
@@ -297,8 +299,9 @@ class RunContext:
         """What scripts learn of the incident; the cause in the words that notes have."""
         if self.incident is None:
             return {"NVSX_REPAIR_NO": "1"}
-        cause = self.incident.current.cause
+        current, cause = self.incident.current, self.incident.current.cause
         return {
+            "NVSX_INCIDENT_STATE": current.state,
             "NVSX_INCIDENT_ID": self.incident.incident,
             "NVSX_INCIDENT_FILE": str(self.artifacts.folder / "incident.json"),
             "NVSX_REPAIR_NO": str(self.repair_no),

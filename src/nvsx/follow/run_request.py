@@ -8,14 +8,12 @@ import msgspec
 
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.journal import entries as j
-from nvsx.core.runbook.schema import DEFAULT_HOOK_TIMEOUT
+from nvsx.core.runbook.stage_order import DEFAULT_HOOK_TIMEOUT
 from nvsx.core.whereabouts import Whereabouts
 
 SANDBOX_BUDGETS = 1 / 150
 SANDBOX_HOLDS = 1 / 60
 """In the sandbox a drain of hours is played in seconds; budgets and `for` shrink alike."""
-SANDBOX_LAGGARDS = 10.0
-"""Real seconds: every watch comes from the same process, however fast its time runs."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +85,10 @@ def place_request(where: Whereabouts, request: RunRequest) -> RunRequest:
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long the engine waits before it speaks or gives up on a side task. Seconds.
 
-    `hook_timeout` is for hooks of stages that say none. `laggards` is what watches beside the
-    node's get after the end of the incident: more than a source needs that was refused for a
-    moment (cluster.reflector.SLOW_RETRY). `late_window` is how long before a run an incident may
-    have ended that is still the run's: who answers a page often finds the node released.
-    `budget_scale` and `hold_scale`
-    shrink stage budgets and the `for` of watches where time runs faster than life (the
-    sandbox).
+    `hook_timeout` is for hooks of stages that say none. `late_window` is how long before a run an
+    incident may have ended that is still the run's: who answers a page often finds the node
+    released. `budget_scale` and `hold_scale` shrink stage budgets and the `for` of watches where
+    time runs faster than life (the sandbox).
     """
 
     why_after: float = 3.0
@@ -104,7 +99,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     hook_timeout: float = DEFAULT_HOOK_TIMEOUT
     retry_pause: float = 1.0
     late_window: float = 2 * 3600.0
-    laggards: float = 60.0
     budget_scale: float = 1.0
     hold_scale: float = 1.0
 
@@ -115,7 +109,6 @@ def patience_at(hook_timeout: float, *, speed: float | None = None) -> Patience:
         return Patience(hook_timeout=hook_timeout)
     return Patience(
         hook_timeout=hook_timeout,
-        laggards=SANDBOX_LAGGARDS,
         budget_scale=SANDBOX_BUDGETS / speed,
         hold_scale=SANDBOX_HOLDS / speed,
     )

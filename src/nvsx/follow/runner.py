@@ -23,7 +23,7 @@ from nvsx.core.ports import Fault
 from nvsx.core.runbook.needs import needs_of
 from nvsx.core.runbook.schema import Stage
 from nvsx.core.watches.kinds import describe
-from nvsx.follow import evidence_keeper, joining, prerequisites, stage
+from nvsx.follow import asked_messages, evidence_keeper, joining, prerequisites, stage
 from nvsx.follow.course import Course
 from nvsx.follow.own_session import note_progress
 from nvsx.follow.run_context import RunContext
@@ -107,6 +107,10 @@ class Runner:
         Raises StaleOwner when another process took it over, and StoreError; the run then
         stays as it is in the journal.
         """
+        async with asked_messages.hear_settled(self.run):
+            return await self._work_to_the_end()
+
+    async def _work_to_the_end(self) -> j.Finish:
         run = self.run
         try:
             if run.state.finish is not None:
@@ -292,12 +296,15 @@ class Runner:
         if run.feed is not None:
             note_progress(run, run.feed.current)
         await run.record()
+        await asked_messages.wait_until_told(run)
         finish = self._decide_finish(problem)
-        await joining.leave_incident(run, finish.status)
+        if run.incident is not None:  # which goes on without the run
+            await run.incident.tell_run_ended(run.run_id, finish.status)
         summary = msgspec.json.format(msgspec.json.encode({"run_id": run.run_id, "finish": finish}))
         with suppress(OSError, NvsxError):
             await run.artifacts.write("run.json", summary)
         await run.record(finish, durable=True)
+        await asked_messages.close_spool(run)
         return finish
 
     async def _run_postmortem(self, item: Stage) -> bool:

@@ -22,7 +22,7 @@ from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState
 from nvsx.core.ports import ActionTurn, ActionWish, LineSink, ProcessIdentity, Script, ScriptResult
 from nvsx.core.runbook.schema import Action, Stage
-from nvsx.follow import evidence_keeper
+from nvsx.follow import asked_messages, evidence_keeper
 from nvsx.follow.incident_file import write_incident
 from nvsx.follow.run_context import RunContext
 
@@ -145,6 +145,7 @@ async def _find_end(run: RunContext, hook: _Hook, begun: HookState) -> ScriptRes
     if result is None:
         await _clear_orphan(run, stage.id, begun, key)
         return None
+    await asked_messages.take_in_messages(run)
     note = f"{hook.path} ended while nvsx was away"
     run.queue_for_next_commit(j.NoteMade(stage=stage.id, code="ended-unseen", text=note))
     _take_report(run, stage.id, result)
@@ -294,6 +295,7 @@ async def _find_action_end(
         else max(0.0, min(begun.began, run.now) + script.timeout - run.now)
     )
     result = await run.ports.scripts.find_end(script, identity, left)
+    await asked_messages.take_in_messages(run)
     return None if result is None or (result.ok and stage.expect) else result
 
 
@@ -349,7 +351,8 @@ async def _run_script(
 
     cut = False
     try:
-        result = await run.ports.scripts.run(script, sink, started)
+        async with asked_messages.hear_messages(run):
+            result = await run.ports.scripts.run(script, sink, started)
     except asyncio.CancelledError:
         if run.state.cancelled is None:
             raise  # nvsx is going down: the script stays begun, and a resume repeats it
@@ -357,6 +360,7 @@ async def _run_script(
         result = ScriptResult(exit_code=None, detail=f"stopped: {run.state.cancelled.reason}")
     finally:
         await pump.close()
+    await asked_messages.take_in_messages(run)
     _take_report(run, stage, result)
     return _Done(result, pump.text, cut)
 

@@ -9,29 +9,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import NvsxError, Unreachable, UsageError
+from nvsx.core.errors import NvsxError, Unreachable
 from nvsx.core.incident.incident_account import IncidentAccount, give_account
-from nvsx.core.incident.incident_store import IncidentFilter
+from nvsx.core.incident.incident_store import IncidentRow
+from nvsx.core.journal.past_runs import RunFilter
 from nvsx.core.journal.run_rows import RunRow
-from nvsx.core.ports import Journal
 from nvsx.follow.one_daemon import find_serving_daemon
 from nvsx.project.home import Home
-from nvsx.store import incidents_of, open_store
+from nvsx.store import incident_list, run_list
+from nvsx.store.delivery_list import FailingDelivery, list_failing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nvsx.follow.workplace import Workplace
+    from nvsx.follow.cluster_access import OpenCluster
     from nvsx.nvsentinel.workloads import Fact
 
 PATIENCE = 20.0
 """Seconds for everything that is asked of the cluster."""
+GIVEN_UP_SHOWN = 86400.0
+"""Seconds. What was given up a day ago has been seen, or is in the incident's time line."""
 MOST_INCIDENTS = 200
 """Open ones that are told, newest first: more than people read, and read in a second."""
 
@@ -87,6 +90,7 @@ class ClusterSituation(msgspec.Struct, frozen=True):
     open_incidents: tuple[IncidentAccount, ...] = ()
     open_elsewhere: int = 0
     runs: tuple[RunRow, ...] = ()
+    undelivered: tuple[FailingDelivery, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -95,24 +99,30 @@ async def read_situation(home: Home) -> ClusterSituation:
     problems: list[str] = []
     runs: Sequence[RunRow] = ()
     try:
-        runs = await recent_runs(home, active=True)
+        runs = recent_runs(home, active=True)
     except NvsxError as error:
         problems.append(str(error))
     found = ClusterSituation()
     try:
-        async with _open_cluster(home) as workplace:
-            found = await _read_cluster(workplace, runs)
+        async with _open_cluster(home) as opened:
+            found = await _read_cluster(home, opened, runs)
     except NvsxError as error:
         problems.append(str(error))
     runs = [r for r in runs if not r.sandbox or r.alive or r.cluster == found.cluster]
     told: Sequence[IncidentAccount] = ()
     elsewhere = 0
     try:
-        told, elsewhere = await _read_open_incidents(home, found.cluster)
+        told, elsewhere = _read_open_incidents(home, found.cluster)
+    except NvsxError as error:
+        problems.append(str(error))
+    failing: Sequence[FailingDelivery] = ()
+    try:
+        failing = list_failing(home.state_dir, time.time() - GIVEN_UP_SHOWN)
     except NvsxError as error:
         problems.append(str(error))
     return msgspec.structs.replace(
         found,
+        undelivered=tuple(failing),
         open_incidents=tuple(told),
         open_elsewhere=elsewhere,
         runs=tuple(runs),
@@ -120,82 +130,73 @@ async def read_situation(home: Home) -> ClusterSituation:
     )
 
 
-async def _read_open_incidents(home: Home, cluster: str) -> tuple[Sequence[IncidentAccount], int]:
+def _read_open_incidents(home: Home, cluster: str) -> tuple[Sequence[IncidentAccount], int]:
     """Those of the cluster, and how many others there are; with cluster "" all real ones.
 
     A sandbox of yesterday left one open, and so did cluster b: here, on cluster a, the first is
     gone with its sandbox, and the second is counted.
     """
-    with closing(open_store(home.state_dir)) as journal:
-        store = incidents_of(journal)
-        rows = await store.rows(IncidentFilter(only_open=True, limit=None))
-        here = [r for r in rows if (r.cluster == cluster if cluster else not r.sandbox)]
-        told = [
-            give_account(
-                r.incident,
-                r.cluster,
-                await store.entries(r.incident),
-                time.time(),
-                await find_run_statuses(journal, await store.runs_of(r.incident)),
-            )
-            for r in here[:MOST_INCIDENTS]
-        ]
+    rows = incident_list.list_incidents(home.state_dir, only_open=True)
+    here = [r for r in rows if (r.cluster == cluster if cluster else not r.sandbox)]
+    told = [read_account(home, row) for row in here[:MOST_INCIDENTS]]
     elsewhere = sum(r.cluster != cluster and not r.sandbox for r in rows) if cluster else 0
-    return home.masker.value(told), elsewhere
+    return told, elsewhere
 
 
-async def find_run_statuses(journal: Journal, run_ids: Sequence[str]) -> dict[str, str]:
-    """The status of each run whose record is there: an incident hears of no run that died."""
-    found = {}
-    for run_id in run_ids:
-        with suppress(UsageError):
-            found[run_id] = (await journal.run(run_id)).status
-    return found
+def read_account(home: Home, row: IncidentRow) -> IncidentAccount:
+    """All there is to say of one incident. Raises StoreError."""
+    entries = incident_list.list_entries(home.state_dir, row.incident)
+    # An incident hears of no run that died: its own record tells that it was interrupted.
+    runs = run_list.list_runs(home.state_dir, RunFilter(kind="all", incident=row.incident), None)
+    statuses = {run.run_id: run.status for run in runs}
+    told = give_account(row.incident, row.cluster, entries, time.time(), statuses)
+    return home.masker.value(told)  # an older nvsx, or another machine, may have stored it
 
 
-async def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
+def recent_runs(home: Home, *, active: bool = False) -> Sequence[RunRow]:
     """The newest runs of the journal; `active` keeps those under way. Raises StoreError."""
-    with closing(open_store(home.state_dir)) as journal:
-        return await journal.runs(active=active, limit=100)
+    return run_list.list_runs(home.state_dir, RunFilter(kind="all", active=active), 100)
 
 
 async def node_names(home: Home) -> Sequence[str]:
     """All node names of the cluster. Raises ClusterError and StoreError."""
-    async with _open_cluster(home) as workplace:
-        return await workplace.observer.node_names()
+    async with _open_cluster(home) as opened:
+        return await opened.observer.node_names()
 
 
 @asynccontextmanager
-async def _open_cluster(home: Home) -> AsyncIterator[Workplace]:
-    from nvsx.follow.workplace import open_workplace
+async def _open_cluster(home: Home) -> AsyncIterator[OpenCluster]:
+    from nvsx.follow.cluster_access import open_cluster
 
     try:
-        async with asyncio.timeout(PATIENCE), open_workplace(home) as workplace:
-            yield workplace
+        async with asyncio.timeout(PATIENCE), open_cluster(home) as opened:
+            yield opened
     except TimeoutError:
         raise Unreachable(
             f"the cluster did not answer within {PATIENCE:g}s", "try `kubectl get nodes`"
         ) from None
 
 
-async def _read_cluster(workplace: Workplace, runs: Sequence[RunRow]) -> ClusterSituation:
-    installation = await workplace.observer.installation()
+async def _read_cluster(
+    home: Home, opened: OpenCluster, runs: Sequence[RunRow]
+) -> ClusterSituation:
+    installation = await opened.observer.installation()
     modules = [
         ModuleStatus(m.name, m.ready, m.desired, m.version)
         for m in sorted(installation.modules.values(), key=lambda m: m.name)
     ]
     return ClusterSituation(
-        context=workplace.where.name,
-        cluster=workplace.where.cluster,
-        daemon=find_serving_daemon(workplace.home.state_dir, workplace.where.cluster),
-        sandbox=workplace.where.sandbox,
+        context=opened.where.name,
+        cluster=opened.where.cluster,
+        daemon=find_serving_daemon(home.state_dir, opened.where.cluster),
+        sandbox=opened.where.sandbox,
         namespace=installation.namespace,
         installed=_boolean_of(installation.found),
         modules=tuple(modules),
         monitor_only=_boolean_of(installation.monitor_only),
         dry_run=_boolean_of(installation.dry_run),
         breaker=str(installation.breaker.value or ""),
-        incidents=await _read_incidents(workplace, runs),
+        incidents=await _read_incidents(opened, runs),
     )
 
 
@@ -204,17 +205,17 @@ def _boolean_of(fact: Fact) -> bool | None:
 
 
 async def _read_incidents(
-    workplace: Workplace, runs: Sequence[RunRow]
+    opened: OpenCluster, runs: Sequence[RunRow]
 ) -> tuple[IncidentStatus, ...]:
     from nvsx.nvsentinel import marks, messages
 
-    on_it = {row.node: row.run_id for row in runs if row.cluster == workplace.where.cluster}
-    faults = await workplace.observer.nodes_in_incident()
-    nodes = await workplace.cluster.nodes()
+    on_it = {row.node: row.run_id for row in runs if row.cluster == opened.where.cluster}
+    faults = await opened.observer.nodes_in_incident()
+    nodes = await opened.cluster.nodes()
     try:
         known = {node.name: node for node in nodes.items()}
     finally:
-        await workplace.cluster.release(nodes)
+        await opened.cluster.release(nodes)
     told = []
     for fault in faults:
         node = known.get(fault.node)

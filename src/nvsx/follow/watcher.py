@@ -7,12 +7,12 @@ an answer (a `for`, the hard limit). Each pass writes what changed in one commit
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from nvsx.core import durations
 from nvsx.core.incident.incident_state import IncidentState
+from nvsx.core.incident.incident_view import IncidentView
 from nvsx.core.incident.proofs import prove_stage
 from nvsx.core.incident.run_share import (
     find_attempts_of_run,
@@ -22,15 +22,15 @@ from nvsx.core.incident.run_share import (
 from nvsx.core.incident.tolerances import NO_RULE
 from nvsx.core.journal import entries as j
 from nvsx.core.ports import NodeFeed
-from nvsx.core.runbook.schema import STAGE_ORDER, Stage
+from nvsx.core.runbook.schema import Stage
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.core.watches import conditions
-from nvsx.core.watches.kinds import AnyOf, Watch, describe
+from nvsx.core.watches.kinds import AnyOf, describe
 from nvsx.core.watches.snapshot import Snapshot
 from nvsx.core.watches.verdict import Verdict
 from nvsx.core.watches.watch_base import Look, Scope
 from nvsx.follow.incident_chain import judge_by_incident
 from nvsx.follow.own_session import (
-    another_session_began,
     ended_session_is_ours,
     hide_other_session,
     note_progress,
@@ -77,39 +77,37 @@ async def await_watches(run: RunContext, stage: Stage, terms: Terms) -> Ended | 
     Ends with `fail` when one cannot be met any more, `skipped` when the incident was over
     before the stage was seen, and `timeout` at the deadline.
     """
-    feed, deadline = run.feed, terms.deadline
-    if feed is None:
+    feed, view, deadline = run.feed, run.incident, terms.deadline
+    if feed is None or view is None:
         return Ended("pass") if not stage.watch else Ended("fail", "no node to watch")
     told: dict[int, Verdict] = {}
     held: dict[int, float] = {}
     seen: Snapshot | None = None
     while True:
         snap = feed.current
-        incident = run.incident.current if run.incident is not None else None
-        ended: Ended | StaysOpen | None
+        incident = view.current
+        # Both are read before anything is awaited: a decision is about one moment.
         verdicts = look(run, stage, snap, held)
         _queue_changed_verdicts(run, stage, verdicts, told, only_kinds=snap is seen)
         note_progress(run, snap)
-        late = _late_until(run, stage, snap, verdicts)
-        if incident is not None:
-            ended = decide_by_incident(run, stage, Seen(snap, incident), verdicts, terms)
-        else:
-            ended = _decide_end(run, stage, snap, verdicts, patient=late is not None)
+        ended = decide_end(run, stage, Seen(snap, incident), verdicts, terms)
         if isinstance(ended, Ended) and ended.status == "pass":
             return ended  # what is pending goes into the next commit, before any hook
         await run.record()
         if ended is not None:
             return ended
+        # From here on a wake without a new snapshot can only have changed what time counts.
         seen = snap
         # A limit is for what the stage waits for, not for the incident's ten minutes of quiet.
-        quiet = incident is not None and _all_met(verdicts) and only_waits_for_quiet(incident)
-        seeing = late is None and "node" not in snap.unread and not quiet
+        quiet = _all_met(verdicts) and only_waits_for_quiet(incident)
+        # A node that cannot be read may have done long ago what is waited for.
+        seeing = "node" not in snap.unread and not quiet
         if deadline is not None and run.now >= deadline and seeing:
             return Ended("timeout", _describe_timeout(stage, verdicts))
         # A limit that has passed waits until nvsx sees again, not for the clock.
         limit = deadline if deadline is not None and deadline > run.now else None
-        looks = [limit, late, *(v.recheck_at for v in verdicts)]
-        await _wait_for_change(run, feed, snap, incident, looks)
+        looks = [limit, *(v.recheck_at for v in verdicts)]
+        await _wait_for_change(run, feed, view, Seen(snap, incident), looks)
 
 
 def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) -> list[Verdict]:
@@ -129,45 +127,6 @@ def look(run: RunContext, stage: Stage, snap: Snapshot, held: dict[int, float]) 
     return judge_by_incident(run, stage, snap, verdicts)
 
 
-def _decide_end(
-    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict], *, patient: bool
-) -> Ended | None:
-    """How the stage ends on this snapshot; None while it goes on. The first row that fits counts.
-
-    | what the snapshot shows, while drain waits for the node to be empty | drain ends as |
-    |---------------------------------------------------------------------|---------------|
-    | a watch that can never be answered (its pattern is wrong)           | fail          |
-    | somebody uncordoned the node: the incident is cancelled             | fail          |
-    | another session than the run's                                      | skipped       |
-    | the node is empty                                                   | pass          |
-    | the session ended before this was seen, and nothing late can come   | skipped       |
-    | NVSentinel gave the drain up                                        | fail          |
-    | pods on the node                                                    | goes on       |
-
-    A pass comes before "over" where the run has seen the incident open: what is true at the end
-    was then seen in time. A run that only saw the end has seen none of it.
-    """
-    wrong = next((v for v in verdicts if v.kind == "invalid"), None)
-    if wrong is not None:
-        return Ended("fail", f"the runbook is wrong: {wrong.detail}")
-    dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
-    if dead is not None and dead.overrules and stage.watch:
-        return Ended("fail", dead.reason)
-    if another_session_began(run, snap) and stage.id in (*CHAIN, "recover"):
-        return _end_left_behind(run, stage)
-    over = _incident_is_over(run, stage, snap)
-    if all(v.kind == "satisfied" for v in verdicts) and not (over and not run.state.seen_open):
-        return Ended("pass")
-    if over:
-        how = snap.session.ending or "over"
-        unseen = f"passed unseen: the incident was {how} before this was seen"
-        return None if patient else Ended("skipped", unseen)
-    cause = next((v for v in verdicts if v.kind == "failed"), None)
-    if cause is not None:
-        return Ended("fail", cause.detail)
-    return Ended("fail", dead.reason) if dead is not None else None
-
-
 class Seen(NamedTuple):
     """The node and its incident at one moment."""
 
@@ -175,10 +134,10 @@ class Seen(NamedTuple):
     incident: IncidentState
 
 
-def decide_by_incident(
+def decide_end(
     run: RunContext, stage: Stage, seen: Seen, verdicts: list[Verdict], terms: Terms
 ) -> Ended | StaysOpen | None:
-    """How the stage ends where an incident is kept; None while it goes on. First row that fits.
+    """How the stage ends; None while it goes on. The first row that fits counts.
 
     | while remediate waits for its RebootNode                              | it ends as     |
     |-----------------------------------------------------------------------|----------------|
@@ -197,17 +156,22 @@ def decide_by_incident(
     wrong = next((v for v in verdicts if v.kind == "invalid"), None)
     if wrong is not None:
         return Ended("fail", f"the runbook is wrong: {wrong.detail}")
+    # Before the verdicts: those of the former attempt may still be satisfied, and its hooks have
+    # fired already.
     if further_attempt_began(run) and STAGE_ORDER.index(stage.id) >= REMEDIATE:
         return StaysOpen("again")
     over = incident.ended
     if came_after_the_end(run, stage, snap):
         how = snap.session.ending or "over"
         return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
+    # What is true after the end proves nothing to a run that was not there before: on a healthy
+    # node every fault is absent.
     joined_after_end = over is not None and not run.seen_before_end
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
     if over is not None and stage.id in (*CHAIN, "recover"):
         return Ended("skipped", f"passed unseen: the incident was over ({over.how}) before")
+    # An earlier stage has failed and people were called. To fail again would call them twice.
     if not terms.may_fail:
         return StaysOpen("passed by") if _find_stage_that_came_true(run, snap, terms) else None
     if stage.watch and (why := why_stage_is_dead(run, stage, snap)):
@@ -243,6 +207,7 @@ def why_stage_is_dead(run: RunContext, stage: Stage, snap: Snapshot) -> str:
     dead = run.ports.chain.dead_end(stage.id, snap) if session_is_ours(run, snap) else None
     if dead is None or run.incident is None:
         return ""
+    # A daemon's run stays, since the incident may go on without NVSentinel.
     if dead.overrules and run.request.by_hand:
         return dead.reason
     return run.incident.current.cause.text if run.needs_people else ""
@@ -305,52 +270,6 @@ def _find_stage_that_came_true(run: RunContext, snap: Snapshot, terms: Terms) ->
     return None
 
 
-def _incident_is_over(run: RunContext, stage: Stage, snap: Snapshot) -> bool:
-    """Whether the incident ended before the stage did."""
-    return stage.id in CHAIN and not snap.session.open and ended_session_is_ours(run, snap.session)
-
-
-def _late_until(
-    run: RunContext, stage: Stage, snap: Snapshot, verdicts: list[Verdict]
-) -> float | None:
-    """Until when a stage that has not seen all of an incident that is over may still see it.
-
-    A repair, an Event or a log line comes by a watch of its own, which can lag behind the
-    node's, or be cut for longer. None when that has passed, or when nothing more can come.
-
-    For example: the node's release is seen at 14:00:00 while remediate still waits for its
-    RebootNode, whose own watch was refused. It may come until 14:01:00 (`laggards`); then the
-    stage is passed unseen. While the node itself cannot be read, that minute does not begin.
-    """
-    if run.incident is not None or not _incident_is_over(run, stage, snap):
-        return None
-    if "node" in snap.unread:
-        run.over_since = None
-        return math.inf
-    if run.over_since is None:
-        run.over_since = run.now
-    missing = [w for w, v in zip(stage.watch, verdicts, strict=True) if v.kind != "satisfied"]
-    until = run.over_since + run.patience.laggards
-    waits = run.state.seen_open and run.now < until and any(map(_comes_apart, missing))
-    return until if waits else None
-
-
-def _comes_apart(item: Watch | AnyOf) -> bool:
-    """Whether what the watch reads does not come with the node itself."""
-    members = item.any_of if isinstance(item, AnyOf) else [item]
-    return any(not w.reads_node for w in members)
-
-
-def _end_left_behind(run: RunContext, stage: Stage) -> Ended:
-    """What a stage ends with once the node shows another incident's marks, not this one's.
-
-    The run has to end: the other incident waits for its node.
-    """
-    if stage.id == "recover" and run.state.session.ending == "recovered":
-        return Ended("pass", "NVSentinel had released the node before another incident began")
-    return Ended("skipped", "passed unseen: the incident is over, and another one has begun")
-
-
 def _queue_changed_verdicts(
     run: RunContext,
     stage: Stage,
@@ -382,17 +301,19 @@ def _queue_changed_verdicts(
 async def _wait_for_change(
     run: RunContext,
     feed: NodeFeed,
-    snap: Snapshot,
-    incident: IncidentState | None,
+    view: IncidentView,
+    seen: Seen,
     looks: list[float | None],
 ) -> None:
     """Until snapshot or incident are others, or time alone can change something: at `looks`."""
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(feed.changed(snap))]
-    if run.incident is not None and incident is not None:
-        waits.append(asyncio.ensure_future(run.incident.changed(incident)))
+    waits: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(feed.changed(seen.snap)),
+        asyncio.ensure_future(view.changed(seen.incident)),
+    ]
     news = tuple(waits)
     times = [t for t in looks if t is not None]
     if times:
+        # Never 0: the clock may stand still between two looks, and the loop would spin.
         pause = min(max(min(t - run.now for t in times), 0.001), LONGEST_WAIT)
         waits.append(asyncio.ensure_future(run.ports.clock.sleep(pause)))
     try:

@@ -6,10 +6,9 @@ together, by hand and in the daemon alike.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,30 +16,25 @@ from typing import TYPE_CHECKING
 
 from nvsx.cluster import kubeconfig
 from nvsx.cluster.door import Cluster
-from nvsx.cluster.gateway import DirectGateway, Gateway, InClusterGateway
-from nvsx.cluster.kubectl_proxy import ProxyGateway
-from nvsx.core.errors import Unreachable, UsageError
+from nvsx.core.errors import UsageError
 from nvsx.core.incident.incident_door import IncidentDoor
 from nvsx.core.journal.run_rows import Lease
+from nvsx.core.notify.spool_port import MessageSpool
 from nvsx.core.ports import Fault
 from nvsx.core.routing.route import TriggerFacts, route
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.whereabouts import Whereabouts
 from nvsx.follow.action_turns import FileTurns
+from nvsx.follow.cluster_access import SystemClock, choose_gateway, reach_cluster
 from nvsx.follow.masked_artifacts import MaskedArtifacts
 from nvsx.follow.processes.kubectl_guard import install_guard
 from nvsx.follow.processes.local_scripts import LocalScripts
+from nvsx.follow.processes.nvsx_on_path import install_nvsx
 from nvsx.follow.repeats import RepeatScripts
 from nvsx.follow.run_context import Ports, RunContext
 from nvsx.follow.run_request import RunRequest, patience_at, place_request
 from nvsx.follow.runner import Matches
-from nvsx.follow.surroundings import (
-    SANDBOX_CONTEXT,
-    SANDBOX_IS_GONE,
-    find_whereabouts,
-    refuse_stale_kubeconfig,
-    uses_service_account,
-)
+from nvsx.follow.surroundings import uses_service_account
 from nvsx.nvsentinel.chain import NvsentinelChain
 from nvsx.nvsentinel.event_store.credentials import CredentialSource
 from nvsx.nvsentinel.event_store.opening import HealthEvents, Inspect, Reach, open_health_events
@@ -50,7 +44,6 @@ from nvsx.nvsentinel.observer import NvsentinelObserver
 from nvsx.project import cel
 from nvsx.project.home import Home
 from nvsx.project.secret_masker import secret_variables
-from nvsx.project.steady_time import read_time
 from nvsx.store import open_store
 from nvsx.store.artifacts import file_artifacts
 from nvsx.store.sqlite_journal import SqliteJournal
@@ -59,14 +52,8 @@ if TYPE_CHECKING:
     from nvsentinel_sandbox.host import Sandbox
 
 
-class SystemClock:
-    """The real clock; it does not jump while the process lives."""
-
-    def now(self) -> float:
-        return read_time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+#: Of the journal and a run's id.
+SpoolMaker = Callable[[SqliteJournal, str], MessageSpool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +66,8 @@ class Workplace:
     `health_events` is NVSentinel's own store, None where there is none to ask.
     `kubeconfig` is the private file that child processes get; None in a pod, where kubectl
     finds the service account by itself. `hook_kubeconfig` is for hooks and prerequisites
-    instead of it, where the project names one.
+    instead of it, where the project names one. `make_spool` gives each run the spool through
+    which its scripts ask people to be told; without one they have none.
     """
 
     home: Home
@@ -92,6 +80,7 @@ class Workplace:
     hook_kubeconfig: Path | None
     scratch: Path
     health_events: HealthEvents | None = None
+    make_spool: SpoolMaker | None = None
     _ports: dict[tuple[Path, bool, bool], Ports] = field(default_factory=dict)
 
     def assemble_run(
@@ -99,7 +88,7 @@ class Workplace:
         loaded: LoadedRunbook,
         lease: Lease,
         request: RunRequest,
-        door: IncidentDoor | None = None,
+        door: IncidentDoor,
     ) -> tuple[RunContext, Matches]:
         """The run in hand, and whether a fault is one for its runbook's own triggers. `door` is
         where it joins its incident.
@@ -120,6 +109,7 @@ class Workplace:
             door=door,
             artifacts=MaskedArtifacts(files, home.masker),
             masker=home.masker,
+            spool=self.make_spool(self.journal, lease.run_id) if self.make_spool else None,
             clock_ahead=self.cluster.clock_ahead(),
             root=loaded.root,
             runbook_hash=loaded.source_text_hash,
@@ -153,6 +143,7 @@ class Workplace:
                 kubeconfig=self.kubeconfig,
                 hook_kubeconfig=self.hook_kubeconfig,
                 guard_dir=install_guard(self.scratch / "guard"),
+                nvsx_dir=install_nvsx(self.scratch / "guard"),
                 sandboxed=sandboxed,
                 live_hooks=live_hooks,
                 kubectl_writes=hooks.kubectl_writes == "allow",
@@ -166,7 +157,9 @@ class Workplace:
 
 
 @asynccontextmanager
-async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIterator[Workplace]:
+async def open_workplace(
+    home: Home, sandbox: Sandbox | None = None, make_spool: SpoolMaker | None = None
+) -> AsyncIterator[Workplace]:
     """Connect to the cluster (or `sandbox`) and open the journal.
 
     Raises ClusterError and StoreError; everything opened is closed again.
@@ -176,10 +169,11 @@ async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIte
         opened.callback(journal.close)
         scratch = _make_scratch_folder(home.state_dir, journal.owner)
         opened.callback(shutil.rmtree, scratch, ignore_errors=True)
-        gateway, context, config = _choose_gateway(home, sandbox, scratch)
+        gateway, context = choose_gateway(home, sandbox)
+        config = _write_kubeconfig(home, sandbox, context, scratch)
         cluster = Cluster(gateway)
         opened.push_async_callback(cluster.close)
-        where = await _reach_cluster(cluster, context, home.env)
+        where = await reach_cluster(cluster, context, home.env)
         health_events = None
         if sandbox is None:
 
@@ -207,18 +201,8 @@ async def open_workplace(home: Home, sandbox: Sandbox | None = None) -> AsyncIte
             hook_kubeconfig=None if where.sandbox else _find_hook_kubeconfig(home),
             scratch=scratch,
             health_events=health_events,
+            make_spool=make_spool,
         )
-
-
-async def _reach_cluster(cluster: Cluster, context: str, env: Mapping[str, str]) -> Whereabouts:
-    """Reach the cluster and find out what it is. Raises ClusterError."""
-    try:
-        await cluster.start()
-        return await find_whereabouts(cluster, context, env)
-    except Unreachable as error:
-        if context != SANDBOX_CONTEXT:
-            raise
-        raise Unreachable(error.message, f"has the sandbox ended? {SANDBOX_IS_GONE}") from error
 
 
 def _make_scratch_folder(state_dir: Path, owner: str) -> Path:
@@ -266,14 +250,12 @@ def _find_health_events(
     )
 
 
-def _choose_gateway(
-    home: Home, sandbox: Sandbox | None, scratch: Path
-) -> tuple[Gateway, str, Path | None]:
+def _write_kubeconfig(
+    home: Home, sandbox: Sandbox | None, context: str, scratch: Path
+) -> Path | None:
+    """What child processes get, pinned to the context; None in a pod."""
     if sandbox is not None:
-        return DirectGateway(sandbox.url, sandbox.read_only_token), "sandbox", sandbox.kubeconfig
+        return sandbox.kubeconfig
     if uses_service_account(home.env, home.context):
-        return InClusterGateway(home.env), "in-cluster", None
-    refuse_stale_kubeconfig(home.env, home.context)
-    context = kubeconfig.find_context(home.context)
-    config = kubeconfig.write_pinned_kubeconfig(context.name, scratch / "kubeconfig")
-    return ProxyGateway(context.name), context.name, config
+        return None
+    return kubeconfig.write_pinned_kubeconfig(context, scratch / "kubeconfig")

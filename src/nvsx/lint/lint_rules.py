@@ -22,7 +22,8 @@ from nvsx.core.routing.route import (
 )
 from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import LoadedRunbook
-from nvsx.core.runbook.schema import Runbook, StageId, Trigger
+from nvsx.core.runbook.schema import Runbook, Trigger
+from nvsx.core.runbook.stage_order import StageId
 from nvsx.lint.findings import Finding, error, warning
 from nvsx.lint.lint_waits import find_misspelt_checks, suggest_nearest
 

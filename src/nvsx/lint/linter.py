@@ -13,7 +13,8 @@ from nvsx.core.routing.vocabulary import Vocabulary
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.lint import lint_hooks, lint_patterns, lint_rules, lint_waits, stored_ledgers
 from nvsx.lint.findings import Finding
-from nvsx.lint.lint_hooks import find_shellcheck
+from nvsx.lint.shellcheck import find_shellcheck
+from nvsx.project.kept_answers import KeptAnswers
 
 __all__ = ["Finding", "find_shellcheck", "lint"]
 
@@ -33,12 +34,16 @@ def lint(
     names: Collection[str] = (),
     evaluate: Evaluate = no_expressions,
     *,
+    answers: KeptAnswers | None = None,
     shellcheck: bool = True,
+    targets: Collection[str] | None = None,
 ) -> list[Finding]:
     """The findings about the runbooks called `names` (all, when empty), in file order.
 
     All of the catalog is looked at for what concerns several, such as ambiguous routing.
-    shellcheck takes seconds; doctor and setup leave it out.
+    shellcheck takes seconds; doctor and setup leave it out. Where `answers` are given, scripts
+    that have not changed are not read again. `targets` are the names of those that can be told,
+    None where they are not known.
     """
     books = [b for b in catalog if isinstance(b, LoadedRunbook)]
     wanted = [b for b in books if not names or b.name in names]
@@ -51,7 +56,9 @@ def lint(
     for book in wanted:
         for rule in _RULES:
             found += rule(book, words)
-    found += lint_hooks.check_files(wanted, shellcheck=shellcheck)
+    found += lint_hooks.check_files(
+        wanted, answers or KeptAnswers(), shellcheck=shellcheck, targets=targets
+    )
     found += lint_rules.find_ties(books, evaluate)
     found += lint_rules.find_shared_nicknames(books)
     kept = [f for f in dict.fromkeys(found) if not names or f.runbook in names]

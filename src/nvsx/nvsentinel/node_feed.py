@@ -27,13 +27,13 @@ from nvsx.core.ports import Clock, HealthEventStore
 from nvsx.core.watches.snapshot import (
     NOT_INSTALLED,
     NOT_YET,
-    Budget,
     Event,
     LogLine,
     LogSource,
     Needs,
     Node,
     Pod,
+    PodBudget,
     PodSource,
     Resource,
     ResourceSource,
@@ -93,7 +93,7 @@ class Feed:
         self._sources: list[tuple[str, Followed]] = []
         self._pods: list[tuple[PodSource, Any]] = []
         self._events: list[Any] = []
-        self._budgets: Reflector[Budget] | None = None
+        self._budgets: Reflector[PodBudget] | None = None
         self._resources: dict[tuple[ResourceSource, str], Resource] = {}
         self._logs: dict[LogSource, tuple[LogLine, ...]] = {}
         self._health: tuple[HealthEvent, ...] = ()
@@ -187,7 +187,7 @@ class Feed:
         self._budgets = reflector = await self._cluster.budgets()
         self._release_at_close(reflector)
 
-        def changed(_key: str, old: Budget | None, new: Budget | None) -> None:
+        def changed(_key: str, old: PodBudget | None, new: PodBudget | None) -> None:
             where = {b.namespace for b in (old, new) if b is not None}
             if any(namespace in where for namespace, _ in self._seen_pods):
                 self._mark_due()
@@ -320,7 +320,7 @@ class Feed:
             unread=self._list_unread(),
         )
 
-    def _list_refusing_budgets(self, pods: Iterable[Pod]) -> tuple[Budget, ...]:
+    def _list_refusing_budgets(self, pods: Iterable[Pod]) -> tuple[PodBudget, ...]:
         strict = [b for b in self._budgets.items() if b.allowed < 1] if self._budgets else []
         found = {(b.namespace, b.name): b for b in strict for p in pods if b.covers(p)}
         return tuple(found[key] for key in sorted(found))

@@ -86,6 +86,7 @@ class SessionTracker:
             self._looked = True
             return self._session
         seen = marks.read(node)
+        # First of all: marks on another Node object say nothing of this session.
         if _is_other_node_object(before, node):
             self._session = _end_replaced(before, node, at)
         elif before.open:
@@ -94,6 +95,7 @@ class SessionTracker:
             not self._looked and not before.known and _is_held_without_annotation(seen)
         ):
             self._session = self._begin_session(before, node, seen, at)
+        # Uncordon labels stay for ever, so that only the first look may read an end off them.
         elif not self._looked and not before.known and seen.uncordoned_at:
             self._session = _ended_before_we_came(seen)
         if seen.annotated:
@@ -105,10 +107,13 @@ class SessionTracker:
         return self._session
 
     def _begin_session(self, before: Session, node: Node, seen: Marks, at: float) -> Session:
+        # The same events again: that session was not over, its marks were out of sight.
         if before.known and _shares_event(before, seen):
             return _grow_session(
                 msgspec.structs.replace(before, open=True, ended_at=None), seen, at
             )
+        # The time of looking is the quarantine's only where the look before showed no marks: else
+        # it began at some time before nvsx came.
         quarantined = seen.cordoned_at or (at if self._unmarked_before else None)
         end = before.ended_at or (seen.uncordoned_at or None)
         fresh = Session(
@@ -138,9 +143,11 @@ class SessionTracker:
             return _grow_session(before, seen, at)
         if _was_uncordoned_since(before, seen):
             return _end_uncordoned(before, seen)
+        # Marks of people from before this session are still on the node and cancel nothing.
         by_hand = seen.by_hand - self._stale
         if by_hand:
             return _end_session(before, at, "cancelled", _describe_by_hand(by_hand))
+        # A cordon that was there before NVSentinel came stays after it has gone.
         if seen.state or (seen.held and not before.cordon_preexisting):
             return _grow_session(before, seen, at)
         sick = _list_still_unhealthy(before, node)

@@ -145,7 +145,10 @@ def find(root: Path, wanted: str) -> LoadedRunbook:
     Raises UsageError when there is none or a nickname fits two, InvalidRunbook when the
     one that is meant cannot be used.
     """
-    return pick(discover(root), wanted)
+    word = wanted.removeprefix("#")
+    named = [path for path in locate.runbook_files(root) if path.stem == word]
+    # A file is named as its runbook, or it is a broken one: no other can have this name.
+    return pick([load_entry(path, root.absolute()) for path in named] or discover(root), wanted)
 
 
 def pick(entries: Iterable[Entry], wanted: str) -> LoadedRunbook:

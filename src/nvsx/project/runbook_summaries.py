@@ -8,20 +8,14 @@ read anew each time.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nvsx.core.errors import UsageError
 from nvsx.project import locate
+from nvsx.project.kept_answers import KeptAnswers, digest_of, fingerprint_of_code
 
 FILE = "runbook-summaries.json"
-CODE = Path(__file__).resolve().parents[1]
-"""The package, whose `core` and `project` decide what is valid."""
 
 
 class RunbookSummary(NamedTuple):
@@ -41,22 +35,20 @@ class RunbookSummary(NamedTuple):
 
 def summarise_runbooks(root: Path, env: Mapping[str, str]) -> list[RunbookSummary]:
     """Every runbook of a project, by name. Raises UsageError when the folder cannot be read."""
-    kept_before = _read_kept(env)
-    code, real_root = _fingerprint_of_code(), root.resolve()
-    kept: dict[str, RunbookSummary] = {}
+    answers = KeptAnswers(FILE, env)
+    code, real_root = fingerprint_of_code("core", "project"), root.resolve()
     found = []
     for path in locate.runbook_files(root):
         key = _key_of(path, code)
-        summary = kept_before.get(key)
+        summary = _from_json(answers.get(key))
         if summary is None or any(
             locate.leads_out(root / f, real_root) for f in summary.named_files
         ):
             summary = _summarise_file(path, root)
-        if key and not summary.problems:
-            kept[key] = summary
+            if key and not summary.problems:
+                answers.keep(key, summary)
         found.append(summary)
-    if kept != kept_before:
-        _write_kept(env, kept)
+    answers.save()
     return found
 
 
@@ -88,31 +80,12 @@ def _key_of(path: Path, code: str) -> str:
         text = path.read_bytes()
     except OSError:
         return ""
-    return hashlib.sha256(b"\0".join((code.encode(), os.fsencode(path), text))).hexdigest()
+    return digest_of(code, str(path), text)
 
 
-def _fingerprint_of_code() -> str:
-    """Another one after each upgrade of nvsx, and in a checkout after each change."""
-    files = [p for part in ("core", "project") for p in (CODE / part).rglob("*.py")]
-    return f"{len(files)}-{max(p.stat().st_mtime_ns for p in files)}"
-
-
-def _read_kept(env: Mapping[str, str]) -> dict[str, RunbookSummary]:
-    with suppress(OSError, ValueError, TypeError, AttributeError, UsageError):
-        stored = json.loads((locate.state_path(env).expanduser() / FILE).read_bytes())
-        return {key: _from_json(values) for key, values in stored.items()}
-    return {}
-
-
-def _from_json(values: list[Any]) -> RunbookSummary:
-    fields: list[Any] = [tuple(v) if isinstance(v, list) else v for v in values]
-    return RunbookSummary(*fields)
-
-
-def _write_kept(env: Mapping[str, str], kept: Mapping[str, RunbookSummary]) -> None:
-    """Keep them when there is a place; a list is no reason to complain."""
-    with suppress(OSError, UsageError):
-        path = locate.state_dir(env) / FILE
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(kept), "utf-8")
-        draft.replace(path)
+def _from_json(kept: Any) -> RunbookSummary | None:
+    try:
+        fields: list[Any] = [tuple(v) if isinstance(v, list) else v for v in kept]
+        return RunbookSummary(*fields)
+    except TypeError:  # nothing was kept, or nothing of ours
+        return None

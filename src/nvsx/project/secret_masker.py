@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 LARGEST = 64 * 1024
 """Bytes of a secret's file. What is larger is no secret, and would be searched in every line."""
 
+_SECRETS = ("bot_token", "webhook_url", "routing_key", "api_key", "token", "secret", "url")
+_SECRET_FILES = frozenset(f"{name}_file" for name in _SECRETS)
+_SECRET_VARIABLES = frozenset(f"{name}_env" for name in _SECRETS)
+"""Fields of targets: where a secret is. `user_file` is none: it is shown as the account."""
+
 
 def masker_of(
     env: Mapping[str, str], state_dir: Path | None, root: Path | None, settings: Settings | None
@@ -36,7 +41,8 @@ def masker_of(
     if settings is not None:
         environ["healthEvents.uri"] = settings.health_events.uri
         files += [(root or Path()) / Path(name).expanduser() for name in secret_files(settings)]
-        extra += [env[name] for name in secret_variables(settings) if name in env]
+        named = [*secret_variables(settings), *told_variables(settings)]
+        extra += [env[name] for name in named if name in env]
     return FileMasker(files, environ, extra)
 
 
@@ -92,6 +98,8 @@ def secret_files(settings: Settings) -> Iterator[str]:
     ):
         if place:
             yield place
+    for target in settings.notify.targets.values() if settings.notify else ():
+        yield from (value for name, value in target if name in _SECRET_FILES and value)
 
 
 def secret_variables(settings: Settings) -> Iterator[str]:
@@ -106,3 +114,10 @@ def secret_variables(settings: Settings) -> Iterator[str]:
     ):
         if name:
             yield name
+
+
+def told_variables(settings: Settings) -> Iterator[str]:
+    """The variables that `notify:` names. Masked, but scripts keep them: a team's own hooks may use
+    what the operator exported."""
+    for target in settings.notify.targets.values() if settings.notify else ():
+        yield from (value for name, value in target if name in _SECRET_VARIABLES and value)

@@ -17,6 +17,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from nvsx.core import patterns
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
 from nvsx.core.fields import Duration, Model, Text, Texts
+from nvsx.core.notify.notify_settings import NotifySettings, find_misdirected
+from nvsx.core.notify.usual_variables import targets_of_environment
 from nvsx.core.runbook.catalog import Positions, YamlPath
 from nvsx.core.senders.message_fields import Extract
 from nvsx.core.senders.registry import SENDERS
@@ -148,6 +150,9 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     hooks: Hooks = Hooks()
     history: History = History()
+    notify: NotifySettings | None = Field(
+        None, description="Who is told; without it the variables that are set name the targets."
+    )
 
 
 #: Environment variable → the setting it replaces. Lists are separated by commas.
@@ -190,8 +195,28 @@ def load(root: Path, env: Mapping[str, str]) -> Settings:
     return _with_environment(tree, changes) if changes else from_file
 
 
+def choose_notify_settings(settings: Settings, env: Mapping[str, str]) -> NotifySettings:
+    """`notify:` of the file, or the targets that the usual variables name."""
+    return targets_of_environment(env) if settings.notify is None else settings.notify
+
+
+USUAL_TARGETS = ("slack", "pagerduty", "opsgenie", "jira")
+"""What targets are called that the usual variables name; which are set differs by machine."""
+
+
+def find_target_names(root: Path, env: Mapping[str, str]) -> frozenset[str] | None:
+    """The names that `nvsx notify --to` may have in a project; None where its settings are broken,
+    which is said elsewhere."""
+    try:
+        settings = load(root, env)
+    except UsageError:
+        return None
+    return frozenset(USUAL_TARGETS if settings.notify is None else settings.notify.targets)
+
+
 def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
-    """What one source cannot know of itself: the kind its name implies, and CEL's verdict."""
+    """What one source cannot know of itself: the kind its name implies, and CEL's verdict; and
+    whether the targets that messages go to are there."""
     for name, source in settings.serve.sources.items():
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
@@ -211,6 +236,21 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
             if rule.cel and (wrong := cel.check_value(rule.cel, boolean=boolean)):
                 at = tree.positions.value((*rule_path, "cel"))
                 yield Problem(f"cel: {wrong}", FILE, *at)
+    yield from _notify_problems(settings, tree)
+
+
+def _notify_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
+    if settings.notify is None:
+        return
+    known = settings.notify.targets
+    for key, name, why in find_misdirected(settings.notify):
+        path: YamlPath = ("notify", "default", key)
+        written = tree.data["notify"]["default"][key]
+        if isinstance(written, list):
+            path = (*path, written.index(name))
+        hint = "" if name in known else find_nearest(name, known)
+        hint = hint or ("" if name in known else f"targets: {', '.join(known) or 'none'}")
+        yield Problem(f"default.{key}: {why}", FILE, *tree.positions.value(path), hint)
 
 
 def _rules_of(name: str, source: Source, tree: Tree) -> Iterator[tuple[Extract, YamlPath]]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nvsx.core.errors import Problem
+from nvsx.core.notify.notify_settings import SETTINGS_OF_KIND
 from nvsx.core.runbook.catalog import YamlPath
 from nvsx.core.runbook.schema import API_VERSION, NAME_PATTERN, Stage
 from nvsx.core.watches.kinds import KINDS
@@ -96,7 +97,7 @@ class _Where:
         for part in loc:
             if part == "[key]":
                 self.on_key = True
-            elif isinstance(part, str) and len(here) > 1 and _is_branch(part):
+            elif isinstance(part, str) and len(here) > 1 and not named and _is_branch(part):
                 here = _take_branch(here, part)
             elif isinstance(part, int) or isinstance(self.value, Mapping):
                 if isinstance(part, str) and named:
@@ -122,12 +123,14 @@ def _contains_problem(value: Any, part: str | int) -> bool:
 
 
 def _is_branch(part: str) -> bool:
-    return part in KINDS or part.startswith("(")
+    return part in KINDS or part in SETTINGS_OF_KIND or part.startswith("(")
 
 
 def _take_branch(candidates: list[type[BaseModel]], part: str) -> list[type[BaseModel]]:
     if part in KINDS:
         return [KINDS[part]]
+    if part in SETTINGS_OF_KIND:
+        return [SETTINGS_OF_KIND[part]]
     kinds = set(KINDS.values())
     return [m for m in candidates if (m in kinds) == (part == "(watch)")]
 
@@ -213,15 +216,19 @@ def _missing_key(key: str, where: _Where) -> tuple[str, str]:
 
 
 def _wrong_kind(where: _Where) -> tuple[str, str]:
-    kinds = ", ".join(KINDS)
+    known: Iterable[str] = KINDS
+    what = "watch"
+    if where.path[:1] == ("notify",):
+        known, what = SETTINGS_OF_KIND, "target"
+    kinds = ", ".join(known)
     if not isinstance(where.value, Mapping):
-        return "a watch is a mapping with a kind", f"kinds: {kinds}"
+        return f"a {what} is a mapping with a kind", f"kinds: {kinds}"
     if "kind" not in where.value:
-        return "a watch needs 'kind'", f"kinds: {kinds}"
+        return f"a {what} needs 'kind'", f"kinds: {kinds}"
     where.path = (*where.path, "kind")
     kind = where.value["kind"]
-    near = find_nearest(kind, KINDS)
-    return f"unknown watch kind '{kind}'", f"{near} kinds: {kinds}".strip()
+    near = find_nearest(kind, known)
+    return f"unknown {what} kind '{kind}'", f"{near} kinds: {kinds}".strip()
 
 
 def _wrong_word(where: _Where, expected: str) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from nvsx.core.incident.incident_account import AccountAttempt, AccountFault, In
 from nvsx.core.incident.incident_lines import describe_hold, format_clock
 from nvsx.core.incident.incident_store import IncidentRow
 
+TOLD_SHOWN = 4
+"""The newest messages of an incident in `status`; `incidents show` has all."""
 LIST_HEAD = ("INCIDENT", "NODE", "FAULTS", "STATE", "ATTEMPTS", "SINCE (UTC)", "ENDED")
 
 
@@ -114,6 +116,8 @@ def summary_lines(account: IncidentAccount, now: float) -> Iterator[str]:
     below += [f"attempt {describe_attempt(attempt)}" for attempt in account.attempts[-1:]]
     below += [*hold_lines(account), *run_lines(account)]
     below += [f"awaited: {awaited}" for awaited in account.awaited]
+    told = [line for line in account.timeline if line.kind == "told"]
+    below += [f"{format_clock(t.t).split(' ')[1]} {t.text}" for t in told[-TOLD_SHOWN:]]
     for line in below:
         yield f"    {line}"
 

@@ -11,7 +11,7 @@ import queue
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TextIO
 
 LIMIT = 200_000
 
@@ -93,3 +93,9 @@ class LineWriter:
             except queue.Full:
                 return
             self._thread.join(timeout)
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to colour; https://no-color.org decides against it."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain

@@ -11,29 +11,30 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, NvsxError, StoreError
 from nvsx.core.incident.sight import SeenFault
-from nvsx.core.incident.tolerances import SANDBOX_LIMITS, IncidentLimits
 from nvsx.core.journal.run_rows import Lease
 from nvsx.core.ports import Artifacts, Journal, View
 from nvsx.core.routing.inbox import Decision, Taken
 from nvsx.core.routing.trigger_event import Answer, Intake, TriggerEvent
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest
 from nvsx.follow.runner import Matches
 from nvsx.follow.stalls import StallBook
-from nvsx.follow.workplace import SystemClock, Workplace
+from nvsx.follow.workplace import Workplace
+from nvsx.notify.message_desk import take_in_left_messages
+from nvsx.notify.telling import Telling
 from nvsx.project import cel
+from nvsx.serve.daemon_voice import DaemonVoice
 from nvsx.serve.dispatcher import Dispatcher
 from nvsx.serve.history_keeping import DailyPrune
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
-from nvsx.serve.limits import Limits
+from nvsx.serve.limits_of_settings import incident_limits_of, limits_of
 from nvsx.serve.logs import LogView
 from nvsx.serve.lookout import Lookout
 from nvsx.serve.masked_intake import MaskedIntake
@@ -44,9 +45,6 @@ from nvsx.serve.run_door import KeeperDoor
 from nvsx.serve.runbook_shelf import RunbookShelf
 from nvsx.serve.watch_source import WatchSource
 from nvsx.store import inbox_of, incidents_of
-
-if TYPE_CHECKING:
-    from nvsx.project.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +61,6 @@ RESTART_PAUSE = 5.0
 """Seconds until faults are followed again after that broke: not a busy loop."""
 STALE_AFTER = 180.0
 """A watch that was silent for longer is not fresh; bookmarks come every minute or so."""
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The engine's limits, as the project sets them."""
-    limits = settings.limits
-    throttle = limits.throttle
-    return Limits(
-        max_concurrent_runs=limits.max_concurrent_runs,
-        max_event_age=limits.max_event_age,
-        storm_nodes=limits.storm.nodes,
-        storm_window=limits.storm.window,
-        storm_domain=limits.storm.domain,
-        throttle_runs=throttle.runs if throttle else None,
-        throttle_window=throttle.window if throttle else 3600.0,
-    )
-
-
-def incident_limits_of(settings: Settings, *, sandbox: bool) -> IncidentLimits:
-    """How long an incident waits: a lesson on the sandbox not as long as an outage."""
-    waits = SANDBOX_LIMITS if sandbox else IncidentLimits()
-    return msgspec.structs.replace(waits, unseen=settings.limits.unseen)
 
 
 class Counted:
@@ -112,12 +89,14 @@ class Daemon:
         *,
         poll_interval: float = 10.0,
         live_hooks: bool = False,
+        metrics: Metrics | None = None,
+        telling: Telling | None = None,
     ) -> None:
         self.world = world
         self.modes = modes
         self._make_report = make_report
         self.clock = SystemClock()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.shelf = RunbookShelf(world.home.project.root)
         self.inbox = inbox_of(world.journal)
         settings = world.home.settings
@@ -152,6 +131,9 @@ class Daemon:
             inspect=world.observer.installation,
             routes=self._is_wanted,
         )
+        self.voice: DaemonVoice | None = None
+        if telling is not None:
+            self.voice = DaemonVoice(telling, self.metrics, self.identity.uid)
         self.recovery = Recovery(
             world.journal,
             self.dispatcher,
@@ -216,8 +198,14 @@ class Daemon:
     async def _follow_incidents(self) -> None:
         """Before anything else: what is open is followed whatever becomes of runs."""
         watched = f"watched:{self.identity.uid}"
+        if self.voice is not None:
+            self.voice.heed_silences(await self.inbox.silences(self.clock.now()))
+            self.voice.listen_to(self.keeper)
         known = await self.keeper.begin(known=await self.inbox.cursor(watched) is not None)
         await self.inbox.set_cursor(watched, {"at": self.clock.now()})
+        if self.voice is not None:
+            await self.voice.take_up_incidents(self.keeper)
+            await take_in_left_messages(self.world.home, self.world.journal)
         adopted = [i for i, state in self.keeper.open_incidents if state.opened.adopted]
         if adopted and not known:
             log.warning(
@@ -329,13 +317,13 @@ class Daemon:
 
     def _run_ended(self, run_id: str, node: str) -> None:
         if node:
-            self._spawn_task(self._tell_run_ended(run_id, node), f"end of {run_id}")
+            self._spawn_task(self._tell_run_ended(run_id), f"end of {run_id}")
 
-    async def _tell_run_ended(self, run_id: str, node: str) -> None:
+    async def _tell_run_ended(self, run_id: str) -> None:
         """What cannot be stored now is noted by housekeeping."""
         with suppress(StoreError, ClusterError):
             row = await self.world.journal.run(run_id)
-            await self.keeper.tell_run_ended(run_id, node, row.status)
+            await self.keeper.tell_run_ended(run_id, row.status)
 
     # --- what only time tells -------------------------------------------------------------
 
@@ -362,6 +350,9 @@ class Daemon:
         self.lookout.again()
         await self.recovery.note_ended_runs()
         now = self.clock.now()
+        if self.voice is not None:
+            await take_in_left_messages(self.world.home, self.world.journal)
+            await self.voice.read_waiting(now)
         if now - self._pruned >= PRUNE_EVERY:
             self._pruned = now
             await self.inbox.prune(now - self._limits.keep_events)
@@ -372,7 +363,10 @@ class Daemon:
             await self.watch.adopt(all_ages=all_ages)
 
     async def _list_silences(self) -> frozenset[int]:
-        return frozenset(s.silence_id for s in await self.inbox.silences(self.clock.now()))
+        found = await self.inbox.silences(self.clock.now())
+        if self.voice is not None:
+            self.voice.heed_silences(found)
+        return frozenset(s.silence_id for s in found)
 
     # --- how it is ------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from nvsx.core.errors import StoreBusy, UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.project.home import Home
-from nvsx.store import history_upkeep, open_store
+from nvsx.store import history_upkeep, open_store, outbox_of
 from nvsx.store.sqlite_journal import SqliteJournal
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ async def prune(
 ) -> tuple[int, int]:
     """Delete what finished before `before`: (runs, artifact folders) that are gone.
 
-    With `folder_of` the folders of the runs go too. Raises StoreError.
+    Messages that were settled before it go too, but those of what is open at some target. With
+    `folder_of` the folders of the runs go too. Raises StoreError.
     """
     gone = folders = 0
     while True:
@@ -61,6 +62,7 @@ async def prune(
         if folder_of is not None:
             folders += await asyncio.to_thread(_remove_folders, folder_of, rows)
         if len(rows) < AT_ONCE:
+            await outbox_of(journal).forget(before)
             return gone, folders
 
 

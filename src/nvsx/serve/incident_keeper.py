@@ -24,7 +24,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from nvsx.core.errors import ClusterError, StoreError
-from nvsx.core.incident.incident_events import IncidentEvent, RunEnded, RunJoined
+from nvsx.core.incident.incident_events import RunEnded, RunJoined
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
 from nvsx.core.incident.incident_store import IncidentFilter, IncidentStore, StoredStory
 from nvsx.core.incident.incident_view import IncidentView
@@ -34,7 +34,7 @@ from nvsx.core.incident.tolerances import STILL_FIRING, IncidentLimits
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Clock, Observer
 from nvsx.nvsentinel.installation import Installation
-from nvsx.serve.incident_publisher import IncidentPublisher, Listener
+from nvsx.serve.incident_publisher import IncidentNews, IncidentPublisher, Listener
 from nvsx.serve.node_desk import find_left_alerts
 from nvsx.serve.node_desks import Decided, FollowedCluster, NodeDesks
 
@@ -73,7 +73,7 @@ class IncidentKeeper:
         self._cluster = cluster
         self._limits = limits
         self._inspect = inspect
-        self._publisher = IncidentPublisher(self.say)
+        self._publisher = IncidentPublisher(self.tell_run_ended)
         followed = FollowedCluster(cluster, limits, masker or Masker(), sandbox, routes)
         self.desks = NodeDesks(incidents, observer, clock, followed, self._publisher)
         self._inspecting: asyncio.Task[None] | None = None
@@ -161,35 +161,46 @@ class IncidentKeeper:
             if state is None:
                 raise StoreError(f"the journal of incident {incident} does not begin")
             # While that was read, the keeper may have made one, which is newer.
-            view = self._publisher.find_view(incident) or self._publisher.make_view(
-                incident, row.node, state
-            )
+            view = self._publisher.find_view(incident) or self._publisher.make_view(incident, state)
         return view
 
     # --- what others do ---------------------------------------------------------------------
 
-    async def say(self, node: str, events: Sequence[IncidentEvent]) -> None:
-        """Append what nobody has to see on the cluster. Raises StoreError."""
-        async with self.desks.at(node, follows=False) as desk:
-            await self.desks.append_decided(
-                desk, lambda _stored, sight: (desk.memory, events, sight)
-            )
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        """A run has ended, and its incident goes on or is over. Whoever hears of it may say so: it
+        is told here alone, to the run's own incident, and once.
 
-    async def tell_run_ended(self, run_id: str, node: str, status: str) -> None:
-        """A run on `node` has ended; its incident goes on. Says nothing where the run has said it
-        itself. Raises StoreError."""
-        async with self.desks.at(node, follows=False) as desk:
+        12:10 the incident i-1 of n1 is over while its run's postmortem works; 12:11 i-2 begins on
+        n1; 12:12 the run ends: that is the last entry of i-1, and i-2 knows nothing of it.
 
-            def tell(stored: StoredStory, sight: Sight) -> Decided:
-                known = [s for s in (stored.story.open, stored.story.last) if s is not None]
-                told = [RunEnded(run_id=run_id, status=status)]
-                return (
-                    desk.memory,
-                    told if any(run_id in s.working_runs for s in known) else [],
-                    sight,
-                )
+        Raises StoreError.
+        """
+        incident = await self._incidents.incident_of(run_id)
+        if not incident:
+            return
+        ended, row = RunEnded(run_id=run_id, status=status), await self._incidents.row(incident)
+        if row.ended is None:
+            async with self.desks.at(row.node, follows=False) as desk:
 
-            await self.desks.append_decided(desk, tell)
+                def tell(stored: StoredStory, sight: Sight) -> Decided:
+                    here = stored.story.open if stored.open_id == incident else None
+                    works = here is not None and run_id in here.working_runs
+                    return desk.memory, [ended] if works else [], sight
+
+                await self.desks.append_decided(desk, tell)
+                if desk.stored.open_id == incident:
+                    return
+        await self._append_after_end(incident, row.node, ended)
+
+    async def _append_after_end(self, incident: str, node: str, ended: RunEnded) -> None:
+        """The node need not be there any more for this."""
+        if await self._incidents.append_to(incident, ended, self._clock.now()) is None:
+            return
+        entries = await self._incidents.entries(incident)
+        before = NodeStory(node).after_entries(entries[:-1]).last
+        after = NodeStory(node).after_entries(entries).last
+        if after is not None:
+            self._publisher.publish(IncidentNews(incident, node, before, after, (ended,)))
 
     async def join_run(self, node: str, run: RunJoined) -> IncidentView:
         """A run joins the node's incident, or begins one; one that has joined before, or that

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -14,7 +14,7 @@ from nvsx.core.incident.incident_state import IncidentState
 
 log = logging.getLogger(__name__)
 
-Say = Callable[[Sequence[IncidentEvent]], Awaitable[None]]
+TellRunEnded = Callable[[str, str], Awaitable[None]]
 
 
 class IncidentNews(msgspec.Struct, frozen=True):
@@ -30,10 +30,10 @@ class IncidentNews(msgspec.Struct, frozen=True):
 class LiveIncident:
     """Implements core.incident.incident_view.IncidentView; the keeper puts new states in."""
 
-    def __init__(self, incident: str, state: IncidentState, say: Say) -> None:
+    def __init__(self, incident: str, state: IncidentState, tell: TellRunEnded) -> None:
         self.incident = incident
         self._state = state
-        self._say = say
+        self._tell_run_ended = tell
         self._news = asyncio.Event()
 
     @property
@@ -45,8 +45,8 @@ class LiveIncident:
             await self._news.wait()
         return self._state
 
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
-        await self._say(events)
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        await self._tell_run_ended(run_id, status)
 
     def put(self, state: IncidentState) -> None:
         self._state = state
@@ -55,14 +55,13 @@ class LiveIncident:
 
 
 Listener = Callable[[IncidentNews], None]
-SayOnNode = Callable[[str, Sequence[IncidentEvent]], Awaitable[None]]
 
 
 class IncidentPublisher:
-    """`say` is how a view appends to the story of its node."""
+    """`tell_run_ended` is how a view puts the end of a run on its incident's record."""
 
-    def __init__(self, say: SayOnNode) -> None:
-        self._say = say
+    def __init__(self, tell_run_ended: TellRunEnded) -> None:
+        self._tell_run_ended = tell_run_ended
         self._listeners: list[Listener] = []
         self._views: weakref.WeakValueDictionary[str, LiveIncident] = weakref.WeakValueDictionary()
         self._held: dict[str, LiveIncident] = {}
@@ -75,20 +74,16 @@ class IncidentPublisher:
         """The one view of an incident that somebody holds."""
         return self._views.get(incident)
 
-    def make_view(self, incident: str, node: str, state: IncidentState) -> LiveIncident:
+    def make_view(self, incident: str, state: IncidentState) -> LiveIncident:
         """A view of `incident`, which nobody holds yet."""
-
-        async def say(events: Sequence[IncidentEvent]) -> None:
-            await self._say(node, events)
-
-        view = self._views[incident] = LiveIncident(incident, state, say)
+        view = self._views[incident] = LiveIncident(incident, state, self._tell_run_ended)
         return view
 
     def publish(self, news: IncidentNews) -> None:
         """Put the new state into the view of the incident, and tell the listeners."""
         view = self._views.get(news.incident)
         if view is None:
-            view = self.make_view(news.incident, news.node, news.after)
+            view = self.make_view(news.incident, news.after)
         else:
             view.put(news.after)
         if news.after.ended is None:

@@ -8,8 +8,7 @@ acts on the cluster and never runs anything itself: a new run goes to the dispat
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ import msgspec
 
 from nvsx.core.errors import InvalidRunbook, StoreBusy, UsageError
 from nvsx.core.incident.node_look import NodeLook
-from nvsx.core.incident.sight import SeenAlert, SeenFault
+from nvsx.core.incident.sight import SeenFault
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Clock, Observer
 from nvsx.core.routing.inbox import Decision, Draft, Inbox, Ledger, Taken
@@ -26,11 +25,18 @@ from nvsx.core.routing.route import Evaluate, Explanation, Router, TriggerFacts
 from nvsx.core.routing.trigger_event import Answer, TriggerEvent
 from nvsx.core.runbook.schema import Runbook
 from nvsx.follow.run_request import RunRequest
+from nvsx.serve.event_evidence import (
+    alert_of_event,
+    facts_of_fault,
+    fault_of_event,
+    find_alerts_taken_back,
+)
 from nvsx.serve.incident_keeper import IncidentKeeper
-from nvsx.serve.known_nodes import KnownNodes, as_busy
+from nvsx.serve.known_nodes import KnownNodes, ask_again_if_unreadable
 from nvsx.serve.limits import Limits
 from nvsx.serve.node_desk import NodeDesk
-from nvsx.serve.settling import Case, is_about, settle
+from nvsx.serve.settling import settle
+from nvsx.serve.settling_case import Case, is_about
 
 MOST_PAYLOAD = 256 * 1024
 
@@ -134,21 +140,27 @@ class TriggerIntake:
         if self._closed:
             raise StoreBusy("nvsx is shutting down", "send it again in a minute")
         routed = await self._route_event(event)
+        # A look waits for the node's own turn. An event that can change nothing must not stand
+        # there in front of one that can.
         if not routed.needs_a_look:
             return await self._decide_event(routed, None)
+        # From here to the answer nobody else decides about this node: two senders that report one
+        # fault in the same second make one incident and one run.
         async with self._looking_at(routed.facts.node) as desk:
             return await self._decide_event(routed, desk)
 
     @asynccontextmanager
     async def _looking_at(self, node: str) -> AsyncIterator[NodeDesk]:
         async with AsyncExitStack() as opened:
-            with as_busy():
+            with ask_again_if_unreadable():
                 desk = await opened.enter_async_context(self._desks.at(node))
             yield desk
 
     async def _decide_event(self, routed: Routed, desk: NodeDesk | None) -> Answer:
         event = routed.event
         if desk is not None and event.source == "watch":
+            # Watching and the keeper read the same cluster by two streams. The keeper may not have
+            # seen yet what the watch tells of, and would hold the fault to be gone.
             await self._desks.until_seen(desk, fault_of_event(event, routed.facts))
         case = await self._make_case(routed, desk)
 
@@ -169,7 +181,10 @@ class TriggerIntake:
             resolved=event.resolved,
             late=event.late,
         )
+        # `decide` runs inside the transaction and has no effects of its own: what it decides is
+        # stored as a whole, or nothing of it is.
         taken = await self._inbox.take(draft, decide)
+        # Only after the commit: what the keeper believes has to be what the store has.
         if desk is not None and taken.decision.news is not None:
             self._desks.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
@@ -194,6 +209,7 @@ class TriggerIntake:
             except (InvalidRunbook, UsageError) as error:
                 status = 422 if isinstance(error, InvalidRunbook) else 404
                 no_runbook = " ".join(error.message.split())
+            # Who names a runbook and no node means the node that is ill, where there is just one.
             if not words_of_event(event) and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
@@ -223,6 +239,7 @@ class TriggerIntake:
         event, facts, now = routed.event, routed.facts, self._clock.now()
         runbook = routed.runbook
         age = None if facts.generated_at is None or event.standing else now - facts.generated_at
+        # A sender that was away delivers what it has kept. That is no evidence for what is now.
         old = age is not None and age > self._limits.max_event_age and not event.late
         name = runbook.name if runbook else ""
         labels = desk.labels if desk is not None else {}
@@ -263,12 +280,13 @@ class TriggerIntake:
         event, facts = routed.event, routed.facts
         news, news_at = None, 0.0
         at = facts.generated_at
+        # Before nvsx watched, a node without the fault proves nothing: it may have been repaired.
         watched = at is not None and at >= self._desks.watched_since()
         if not event.late and (event.source == "watch" or watched):
             news = fault_of_event(event, facts)
             news_at = 0.0 if event.source == "watch" else at or 0.0
         if routed.is_over:
-            alerts = tuple(_taken_back(event, facts, desk))
+            alerts = tuple(find_alerts_taken_back(event, facts, desk))
         elif too_old or not self._is_evidence(routed, desk):
             alerts = ()
         else:
@@ -319,78 +337,6 @@ class TriggerIntake:
                 "name one as target_node",
             )
         return nodes[0] if nodes else ""
-
-
-def facts_of_fault(node: str, fault: SeenFault) -> TriggerFacts:
-    """A fault as routing reads it; what only its event said is not known here."""
-    return TriggerFacts(
-        node=node,
-        check_name=fault.check,
-        error_codes=fault.error_codes,
-        is_fatal=fault.fatal,
-        recommended_action=fault.action,
-        entities=fault.entities,
-        message=fault.message,
-        source="watch",
-        generated_at=fault.generated_at or None,
-    )
-
-
-def fault_of_event(event: TriggerEvent, facts: TriggerFacts) -> SeenFault:
-    """The fault an event tells of."""
-    named = event.event.id if event.event is not None else ""
-    return SeenFault(
-        facts.check_name, facts.error_codes, facts.entities, ids=(named,) if named else ()
-    )
-
-
-def alert_of_event(
-    event: TriggerEvent, facts: TriggerFacts, now: float, *, routed: bool
-) -> SeenAlert:
-    """What a sender holds up, as evidence: its key and start are one episode of it.
-
-    A delivery that names a runbook and no fault (the README's curl) is one of its own.
-    """
-    names_fault = bool(facts.check_name or facts.error_codes)
-    said = "\0".join((facts.check_name, *sorted(facts.error_codes), *_read_entities(facts)))
-    if event.event is not None and event.event.id:
-        key = event.event.id
-    elif event.alert:
-        key = event.alert
-    elif names_fault:
-        key = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-    else:
-        key = event.idempotency_key or event.delivery or f"{event.received:.3f}"
-    began = event.alert_since if event.alert_since is not None else facts.generated_at
-    return SeenAlert(
-        key=f"{event.source}:{key}",
-        started=began if began is not None else now,
-        routed=routed,
-        source=event.source,
-        check=facts.check_name,
-        error_codes=facts.error_codes,
-        entities=facts.entities,
-        names_fault=names_fault,
-    )
-
-
-def _read_entities(facts: TriggerFacts) -> list[str]:
-    return sorted("=".join(entity) for entity in facts.entities)
-
-
-def _taken_back(event: TriggerEvent, facts: TriggerFacts, desk: NodeDesk) -> Iterator[SeenAlert]:
-    """Those of the sender's alerts that a recovery notice ends: the one it names, or all about
-    the same where it names none."""
-    for alert in desk.alerts.values():
-        if alert.source != event.source:
-            continue
-        if event.alert:
-            same = alert.key == f"{event.source}:{event.alert}"
-        else:
-            about = is_about(facts, "", alert.check, alert.error_codes, ())
-            same = about and alert.names_fault
-        if same:
-            yield msgspec.structs.replace(alert, firing=False)
 
 
 def _name_trigger(event: TriggerEvent) -> str:

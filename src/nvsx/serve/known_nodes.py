@@ -45,7 +45,7 @@ class KnownNodes:
             return self._directory
         if fresh and self._directory.find(words[0]).node:
             return self._directory
-        with as_busy():
+        with ask_again_if_unreadable():
             if not fresh or frozenset(await self._observer.node_names()) != self._directory.names:
                 nodes = await self._observer.nodes()
                 self._directory = await _make_directory(nodes)
@@ -53,7 +53,7 @@ class KnownNodes:
         return self._directory
 
     async def in_incident(self) -> set[str]:
-        with as_busy():
+        with ask_again_if_unreadable():
             return {fault.node for fault in await self._observer.nodes_in_incident()}
 
     async def count_gpu_nodes(self) -> int:
@@ -66,7 +66,7 @@ class KnownNodes:
 
 
 @contextmanager
-def as_busy() -> Iterator[None]:
+def ask_again_if_unreadable() -> Iterator[None]:
     """A cluster that cannot be read is a reason to be asked again, not to lose an event."""
     try:
         yield

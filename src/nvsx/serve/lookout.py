@@ -25,7 +25,7 @@ from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.incident_publisher import IncidentNews
-from nvsx.serve.settling import is_about
+from nvsx.serve.settling_case import is_about
 from nvsx.serve.watch_source import WatchSource, event_of
 
 log = logging.getLogger(__name__)

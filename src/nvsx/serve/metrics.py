@@ -70,6 +70,21 @@ class Metrics:
             "Faults to be repaired that no runbook takes, once an incident.",
             registry=registry,
         )
+        self._told = Counter(
+            "nvsx_messages",
+            "Messages to people by target and what became of a try: delivered, would, failed, "
+            "dropped, given_up.",
+            ["target", "outcome"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "nvsx_messages_waiting", "Messages that are not delivered yet.", registry=registry
+        )
+        self._oldest_page = Gauge(
+            "nvsx_oldest_undelivered_page_seconds",
+            "How long the oldest page waits to be delivered; 0 for none.",
+            registry=registry,
+        )
         self._crashes = Counter(
             "nvsx_run_interruptions",
             "Times a run had to be taken up again within this process.",
@@ -87,6 +102,15 @@ class Metrics:
     def count_unrouted(self) -> None:
         """A fault woke nobody."""
         self._unrouted.inc()
+
+    def count_try(self, target: str, outcome: str) -> None:
+        """A message to people was delivered, or not."""
+        self._told.labels(target, outcome).inc()
+
+    def set_undelivered(self, waiting: int, oldest_page_s: float) -> None:
+        """How many messages wait, and how long the oldest page of them."""
+        self._waiting.set(waiting)
+        self._oldest_page.set(oldest_page_s)
 
     def count_crash(self) -> None:
         """A run stopped for a reason outside of it."""

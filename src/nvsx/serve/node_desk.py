@@ -27,7 +27,6 @@ class NodeDesk:
         self.feed: NodeFeed | None = None
         self.looked_at: Snapshot | None = None
         self.alerts: dict[tuple[str, float], SeenAlert] = {}
-        self.offered: set[tuple[str, int]] = set()
         self.stays_until = 0.0
         self.nudge = asyncio.Event()
         self.task: asyncio.Task[None] | None = None

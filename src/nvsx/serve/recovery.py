@@ -55,6 +55,7 @@ class Recovery:
         Oldest first, so that who waited longest goes on first. Raises StoreError.
         """
         rows = await self._journal.runs(active=True, limit=ALL)
+        # The journal lists the newest first.
         ours = [row for row in reversed(rows) if self._is_ours(row) and self._may_go_on(row)]
         gate = asyncio.Semaphore(TOGETHER)
 
@@ -69,11 +70,12 @@ class Recovery:
         finish and the word of it. Raises StoreError."""
         for _, state in self._keeper.open_incidents:
             for run_id in state.working_runs:
+                # A run that is worked here tells its end itself.
                 if self._dispatcher.has(run_id):
                     continue
                 row = await self._journal.run(run_id)
                 if row.finished is not None:
-                    await self._keeper.tell_run_ended(run_id, state.opened.node, row.status)
+                    await self._keeper.tell_run_ended(run_id, row.status)
 
     async def rescue(self, run_id: str) -> bool:
         """Take over the run that an event met, if its owner has died; whether that was so."""
@@ -85,8 +87,11 @@ class Recovery:
     def _is_ours(self, row: RunRow) -> bool:
         """Whether to go on with a run. One by hand that was still armed ended with its
         person, who alone wanted it; it holds no node."""
+        # The owner holds a lock file: while it does, the run is at work, however long it is silent.
         if row.alive or row.finished is not None:
             return False
+        # A state folder can be shared by daemons of several clusters and projects. The node of
+        # another cluster, or the hooks of another project, would be the wrong ones.
         if row.cluster != self._cluster or (row.project and row.project != self._project):
             return False
         return bool(row.node) or row.trigger != "cli"
@@ -108,8 +113,11 @@ class Recovery:
     async def _take_run(self, run_id: str) -> bool:
         while True:
             try:
+                # One process wins this, and each append of the former owner fails from here on.
                 lease = await self._journal.take_over(run_id)
             except StoreBusy as error:
+                # A full disk or a held lock passes. To give up here would leave the run to the next
+                # restart, which may be weeks away.
                 log.warning("run %s cannot be taken over yet: %s", run_id, error)
                 await self._clock.sleep(_BUSY_PAUSE)
             except (NodeClaimed, UsageError):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.core.runbook.schema import Runbook
-from nvsx.follow.plan import plan_of
+from nvsx.follow.plan import Plan
 from nvsx.project import loader
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class RunbookShelf:
                 problem = entry.problems[0] if entry.problems else "it cannot be read"
                 log.warning("runbook %s is not valid and fires nothing: %s", entry.name, problem)
             else:
-                for idle in plan_of(entry).find_unusable_files():
+                for idle in Plan(entry).find_unusable_files():
                     log.warning("runbook %s runs without it: %s", entry.name, idle)
 
     def _fingerprint_files(self) -> Fingerprint:

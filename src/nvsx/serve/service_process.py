@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -17,10 +17,17 @@ from contextlib import (
 )
 
 from nvsx.core.errors import UsageError
+from nvsx.core.notify.outbox import Delivery
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.one_daemon import hold_daemon_lock
 from nvsx.follow.workplace import open_workplace
+from nvsx.notify.message_desk import make_run_spools
+from nvsx.notify.settled_news import SettledNews
+from nvsx.notify.telling import Bell, open_telling
 from nvsx.project.home import Home
 from nvsx.serve.daemon import Daemon, MakeView
+from nvsx.serve.daemon_voice import note_deliveries
+from nvsx.serve.metrics import Metrics
 from nvsx.serve.serve_options import ServeOptions, modes_of
 from nvsx.serve.webhook.web_service import Webhooks
 
@@ -36,17 +43,40 @@ async def open_daemon(
     """A daemon that is about to begin. Raises NvsxError when it cannot serve."""
     modes = modes_of(home, options)
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(open_workplace(home))
+        bell, settled = Bell(), SettledNews()
+        world = await stack.enter_async_context(
+            open_workplace(home, make_spool=make_run_spools(home, bell.ring, settled))
+        )
         if options.live_hooks and not world.where.sandbox:
             raise UsageError(
                 f"--live-hooks is about a sandbox, and {world.where.name} is a real cluster",
                 "leave it out: on a real cluster runs page people anyway",
             )
         stack.enter_context(hold_daemon_lock(home.state_dir, world.where.cluster))
+        metrics = Metrics()
+
+        def hear_settled(deliveries: Sequence[Delivery]) -> None:
+            note_deliveries(metrics, deliveries)
+            settled.tell(deliveries)
+
+        names = home.settings.cluster.names
+        telling = await stack.enter_async_context(
+            open_telling(
+                home,
+                world.journal,
+                SystemClock(),
+                cluster_name=names[0] if names else world.where.name,
+                live=options.live_hooks,
+                on_settled=hear_settled,
+            )
+        )
+        bell.call = telling.deliverer.nudge
         daemon = Daemon(
             world,
             modes,
             make_report,
+            metrics=metrics,
+            telling=telling,
             poll_interval=options.poll_interval or home.settings.serve.poll_interval,
             live_hooks=options.live_hooks,
         )

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from nvsx.store.sqlite_inbox import SqliteInbox
     from nvsx.store.sqlite_incidents import SqliteIncidents
     from nvsx.store.sqlite_journal import SqliteJournal
+    from nvsx.store.sqlite_outbox import SqliteOutbox
+    from nvsx.store.storm_views import StormReader
 from nvsx.project.steady_time import read_time
 
-__all__ = ["file_artifacts", "inbox_of", "incidents_of", "open_store"]
+__all__ = ["file_artifacts", "inbox_of", "incidents_of", "open_store", "outbox_of", "storms_of"]
 
 
 def open_store(
@@ -47,3 +49,17 @@ def incidents_of(journal: SqliteJournal) -> SqliteIncidents:
     from nvsx.store.sqlite_incidents import SqliteIncidents
 
     return SqliteIncidents(journal)
+
+
+def storms_of(journal: SqliteJournal) -> StormReader:
+    """Storms as messages know them; they live as long as the journal."""
+    from nvsx.store.storm_views import StormReader
+
+    return StormReader(journal)
+
+
+def outbox_of(journal: SqliteJournal) -> SqliteOutbox:
+    """The messages and their deliveries in the same database; they live as long as the journal."""
+    from nvsx.store.sqlite_outbox import SqliteOutbox
+
+    return SqliteOutbox(journal)

@@ -14,19 +14,19 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
-from nvsx.core.errors import StoreError, UsageError
 from nvsx.core.incident.incident_events import (
     IncidentEntry,
     IncidentEvent,
     IncidentNoted,
     IncidentOpened,
     LeftOverGone,
+    PeopleTold,
+    RunEnded,
     RunJoined,
-    decode_incident_body,
     encode_incident_body,
     incident_event_kind,
 )
-from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp
+from nvsx.core.incident.incident_state import IncidentState, NodeStory, Stamp, fold_event
 from nvsx.core.incident.incident_store import (
     Appended,
     IncidentRow,
@@ -34,6 +34,7 @@ from nvsx.core.incident.incident_store import (
     StoryMoved,
     incident_row,
 )
+from nvsx.store.incident_list import decode_entries, unknown_incident
 from nvsx.store.incident_tables import (
     incident_index,
     incident_journal,
@@ -81,18 +82,10 @@ _PUT_KEY = Prepared(
 )
 
 
-def read_entries(db: Connection, incident: str) -> list[IncidentEntry]:
+def read_entries(db: Connection, incident: str) -> Sequence[IncidentEntry]:
     """All entries of an incident, none for an unknown one. Raises StoreError."""
-    try:
-        return [
-            IncidentEntry(incident, row["seq"], row["t"], decode_incident_body(row["body"]))
-            for row in _ENTRIES.all(db, incident=incident)
-        ]
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"incident {incident} has an entry this nvsx does not know: {error}",
-            "upgrade nvsx to read it",
-        ) from error
+    rows = _ENTRIES.all(db, incident=incident)
+    return decode_entries(incident, ((row["seq"], row["t"], row["body"]) for row in rows))
 
 
 def read_position(db: Connection, cluster: str, node: str) -> int:
@@ -163,12 +156,22 @@ def append_to_story(
     return Appended(StoredStory(story, position, open_id, last_id), tuple(entries))
 
 
-def append_note(db: Connection, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
-    """Append to an incident that may be over. Raises UsageError for an unknown id."""
+def append_to_incident(
+    db: Connection, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
+) -> IncidentEntry | None:
+    """Append to an incident that may be over. None for the end of a run that is on record, or was
+    never there. Raises UsageError for an unknown id."""
     row = read_row(db, incident)
     entries = read_entries(db, incident)
-    entry = IncidentEntry(incident, entries[-1].seq + 1, at, note)
-    position = _POSITION.scalar(db, cluster=row.cluster, node=row.node) or 0
+    if isinstance(event, RunEnded):
+        story = NodeStory(row.node).after_entries(entries)
+        state = story.open or story.last
+        if state is None or event.run_id not in state.working_runs:
+            return None
+        # The index counts runs that failed; a note is not in it.
+        _put_row(db, incident_row(incident, row.cluster, fold_event(state, event, Stamp(at))))
+    entry = IncidentEntry(incident, entries[-1].seq + 1, at, event)
+    position = read_position(db, row.cluster, row.node)
     _APPEND.run_many(db, [_entry_as_row(row.cluster, row.node, position + 1, entry)])
     return entry
 
@@ -190,7 +193,7 @@ def read_row(db: Connection, incident: str) -> IncidentRow:
     """One incident of the index. Raises UsageError for an unknown id."""
     found = _ROW.scalar(db, incident=incident)
     if found is None:
-        raise UsageError(f"there is no incident {incident}", "list them with `nvsx incidents list`")
+        raise unknown_incident(incident)
     return msgspec.json.decode(found, type=IncidentRow)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 
 metadata = MetaData()
 

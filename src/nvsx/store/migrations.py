@@ -341,6 +341,32 @@ def runs_beside_each_other(db: Connection) -> None:
     _execute_all(db, "DROP TABLE storms")
 
 
+def outbox_of_messages(db: Connection) -> None:
+    """What people are to be told, and what became of it at each target."""
+    _execute_all(
+        db,
+        """CREATE TABLE outbox_messages (
+            "call" TEXT PRIMARY KEY, subject TEXT NOT NULL, accepted DOUBLE PRECISION NOT NULL,
+            body TEXT NOT NULL)""",
+        """CREATE TABLE outbox_deliveries (
+            number INTEGER PRIMARY KEY,
+            "call" TEXT NOT NULL REFERENCES outbox_messages ("call"),
+            target TEXT NOT NULL, kind TEXT NOT NULL, fallback BOOLEAN NOT NULL,
+            incident TEXT NOT NULL, subject TEXT NOT NULL, is_page BOOLEAN NOT NULL,
+            state TEXT NOT NULL, due DOUBLE PRECISION NOT NULL, decided DOUBLE PRECISION NOT NULL,
+            tries INTEGER NOT NULL, begun DOUBLE PRECISION, owner TEXT NOT NULL,
+            unsure BOOLEAN NOT NULL, reason TEXT NOT NULL, role TEXT NOT NULL,
+            action TEXT NOT NULL, vendor_key TEXT NOT NULL, account TEXT NOT NULL,
+            settled DOUBLE PRECISION, merged_into INTEGER NOT NULL, receipt TEXT NOT NULL)""",
+        "CREATE INDEX outbox_waiting ON outbox_deliveries (due) WHERE state = 'waiting'",
+        'CREATE INDEX outbox_of_calls ON outbox_deliveries ("call")',
+        "CREATE INDEX outbox_of_incidents ON outbox_deliveries (incident, number)",
+        "CREATE INDEX outbox_of_subjects ON outbox_deliveries (subject, number)",
+        "CREATE INDEX outbox_openings ON outbox_deliveries (subject, target) "
+        "WHERE state = 'delivered' AND action IN ('open page', 'open ticket')",
+    )
+
+
 STEPS: Sequence[Step] = (
     journal_of_runs,
     inbox_of_the_daemon,
@@ -350,6 +376,7 @@ STEPS: Sequence[Step] = (
     rows_that_stay,
     incidents_of_nodes,
     runs_beside_each_other,
+    outbox_of_messages,
 )
 
 

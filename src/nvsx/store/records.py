@@ -19,7 +19,7 @@ from nvsx.core.errors import StaleOwner, UsageError
 from nvsx.core.journal.entries import Entry, RunEvent, StageEnd, encode_body, kind_of
 from nvsx.core.journal.run_index import find_words, make_first_row, update_row
 from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 from nvsx.store.commit_writer import Job
 from nvsx.store.journal_tables import claims, journal, runs
 from nvsx.store.statements import Prepared, Row

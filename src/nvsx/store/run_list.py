@@ -1,7 +1,6 @@
-"""The list of past runs, read from SQLite directly: people wait for it at a prompt.
+"""The list of runs, read from SQLite directly: people wait for it at a prompt.
 
-The database library takes longer to load than everything else that lists runs, and a list
-needs one table. `queries` asks the harder questions, with the conditions that are written here.
+`queries` asks the harder questions, with the conditions that are written here.
 """
 
 from __future__ import annotations
@@ -9,20 +8,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import StoreError
 from nvsx.core.journal.past_runs import RunFilter
 from nvsx.core.journal.run_rows import RunRow, mark_alive
-from nvsx.store import open_store, owner
-
-BUSY_TIMEOUT_S = 5.0
-"""How long to wait for another process's lock, as `open_store` does."""
-SCHEMA_VERSION = 8
-"""The number of steps in `migrations`; a database of another number goes through `open_store`."""
+from nvsx.store import owner
+from nvsx.store.direct_look import look_directly
 
 _COLUMNS = tuple(name for name in RunRow.__struct_fields__ if name != "alive")
 _FLAGS = ("degraded", "sandbox", "drill")
@@ -30,21 +23,8 @@ _FLAGS = ("degraded", "sandbox", "drill")
 
 def list_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[RunRow]:
     """The runs that fit, newest first, as they are now. Raises StoreError."""
-    try:
-        return _read_runs(state_dir, wanted, limit)
-    except (sqlite3.Error, StoreError):
-        # Not there yet, of an older nvsx, or broken: this makes it good or says what is wrong.
-        open_store(state_dir, busy_timeout=BUSY_TIMEOUT_S).close()
-    from nvsx.store import database
 
-    with database.translated(state_dir):
-        return _read_runs(state_dir, wanted, limit)
-
-
-def _read_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[RunRow]:
-    with closing(_open_read_only(state_dir)) as db:
-        if db.execute("SELECT MAX(version) FROM migrations").fetchone() != (SCHEMA_VERSION,):
-            raise StoreError(f"{state_dir} is not of this nvsx")
+    def look(db: sqlite3.Connection) -> list[RunRow]:
         where, values = make_conditions(
             wanted, lambda: (name for (name,) in db.execute("SELECT DISTINCT node FROM runs"))
         )
@@ -55,22 +35,17 @@ def _read_runs(state_dir: Path, wanted: RunFilter, limit: int | None) -> list[Ru
         found = db.execute(query, {**values, "limit": -1 if limit is None else limit})
         return [_row_as_seen(state_dir, owned_by, cells) for owned_by, *cells in found]
 
+    return look_directly(state_dir, look)
+
 
 def find_incidents(state_dir: Path, rows: Iterable[RunRow]) -> dict[str, str]:
-    """The incident of each run that belongs to one, after `list_runs`. Raises StoreError."""
-    from nvsx.store import database
-
+    """The incident of each run that belongs to one. Raises StoreError."""
     query = (
         "SELECT run_id, incident FROM incident_runs "
         "WHERE run_id IN (SELECT value FROM json_each(?))"
     )
-    with database.translated(state_dir), closing(_open_read_only(state_dir)) as db:
-        return dict(db.execute(query, (json.dumps([row.run_id for row in rows]),)))
-
-
-def _open_read_only(state_dir: Path) -> sqlite3.Connection:
-    uri = f"{(state_dir / 'nvsx.db').absolute().as_uri()}?mode=ro"
-    return sqlite3.connect(uri, BUSY_TIMEOUT_S, uri=True)
+    wanted = json.dumps([row.run_id for row in rows])
+    return look_directly(state_dir, lambda db: dict(db.execute(query, (wanted,))))
 
 
 def _row_as_seen(state_dir: Path, owned_by: str, cells: list[Any]) -> RunRow:
@@ -100,6 +75,8 @@ def make_conditions(
     elif wanted.outcome:
         terms.append("runs.status = :outcome")
         values["outcome"] = wanted.outcome
+    if wanted.active:
+        terms.append("runs.finished IS NULL")
     for name, term in _TERMS.items():
         value = getattr(wanted, name)
         if value not in ("", None):

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, select
 
-from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent, IncidentNoted
+from nvsx.core.incident.incident_events import (
+    IncidentEntry,
+    IncidentEvent,
+    IncidentNoted,
+    PeopleTold,
+    RunEnded,
+)
 from nvsx.core.incident.incident_store import Appended, IncidentFilter, IncidentRow, StoredStory
 from nvsx.store import incident_records, records
 from nvsx.store.incident_tables import incident_index, incident_keys, incident_runs
@@ -64,9 +70,11 @@ class SqliteIncidents:
         appended: Appended = await self._journal.transact(work)
         return appended
 
-    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
-        entry: IncidentEntry = await self._journal.transact(
-            lambda db: incident_records.append_note(db, incident, note, at)
+    async def append_to(
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
+    ) -> IncidentEntry | None:
+        entry: IncidentEntry | None = await self._journal.transact(
+            lambda db: incident_records.append_to_incident(db, incident, event, at)
         )
         return entry
 

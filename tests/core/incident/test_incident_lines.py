@@ -170,6 +170,14 @@ LEFT = ev.LeftOver(kind="session", ids=("e1",))
         ),
         (ev.RunEnded(run_id="r-1"), "run r-1 ended: how is not known"),
         (ev.PeopleTold(target="slack", what="page", ref="42"), "told slack: page (42)"),
+        (
+            ev.PeopleTold(target="oncall", what="open page", details={"title": "t"}),
+            'told oncall: open page "t"',
+        ),
+        (
+            ev.PeopleTold(target="oncall", what="post", details={"would": True}),
+            "would tell oncall: post",
+        ),
         (ev.IncidentNoted(text="called", author="sam"), "sam noted: called"),
         (ev.IncidentNoted(text="quiet", code="unseen"), "nvsx noted: quiet (unseen)"),
         (

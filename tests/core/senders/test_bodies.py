@@ -11,7 +11,6 @@ from nvsx.core.senders.message_fields import (
     is_node_name,
     look_up,
     no_computation,
-    parse_stable_key,
 )
 
 
@@ -153,13 +152,6 @@ def test_node_names_are_dns_1123_subdomains(name: str) -> None:
 def test_anything_else_is_no_node_name(name: str) -> None:
     """Nothing that a path, a shell or a header could take for something else."""
     assert not is_node_name(name)
-
-
-def test_the_stable_key_has_four_parts() -> None:
-    """nvsx recognises the key it gives to incidents elsewhere, and no other."""
-    assert parse_stable_key("nvsx/c/n/k/79")["node"] == "n"
-    assert parse_stable_key("nvsx/c/n/k") == {}
-    assert parse_stable_key(7) == {}
 
 
 def test_what_is_quoted_is_short_and_printable() -> None:

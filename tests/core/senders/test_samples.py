@@ -17,11 +17,7 @@ TITLE = {"from": "event.data.title", "pattern": r"XID (?P<errorCode>\d+) .* on (
         ("alertmanager/fault", "alertmanager", JSON, "GpuXidCritical", "79", "fatal"),
         ("alertmanager/resolved", "alertmanager", JSON, "GpuXidCritical", "79", "resolved"),
         ("grafana/fault", "grafana", JSON, "GpuXidCritical", "79", "fatal"),
-        ("pagerduty/fault", "pagerduty", JSON, "GpuXidError", "79", "fatal"),
-        ("pagerduty/resolved", "pagerduty", JSON, "GpuXidError", "79", "resolved"),
         ("opsgenie/fault", "opsgenie", JSON, "GpuXidError", "79", "fatal"),
-        ("opsgenie/closed", "opsgenie", JSON, "GpuXidError", "79", "resolved"),
-        ("jsm/fault", "jsm", JSON, "GpuXidError", "79", "fatal"),
     ],
 )  # fmt: skip
 def test_a_sample_becomes_its_event(
@@ -68,6 +64,24 @@ def test_a_binary_event_says_the_same_as_a_structured_one() -> None:
     assert binary.facts == structured.facts
     assert binary.delivery == structured.delivery
     assert binary.payload["subject"] == "gb200-r07-n03 GPU 3"
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "resolved"),
+    [("opsgenie/closed", "opsgenie", True), ("jsm/fault", "jsm", False)],
+)
+def test_an_opsgenie_alert_without_details_is_found_by_its_entity(
+    sample: str, kind: str, resolved: bool
+) -> None:
+    """Details do not come with `Close`, nor where they are not ticked."""
+    event = one(raw(sample), setup(kind))
+    assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, resolved)
+
+
+def test_a_resolved_pagerduty_incident_is_a_recovery_notice() -> None:
+    """Of the node that the operator's rule finds."""
+    event = one(raw("pagerduty/resolved"), setup("pagerduty", node=TITLE))
+    assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, True)
 
 
 def test_a_batch_has_an_event_for_each_item() -> None:

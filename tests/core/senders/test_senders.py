@@ -14,6 +14,7 @@ from tests.core.senders.bodies import (
     read,
     setup,
 )
+from tests.core.senders.test_samples import TITLE
 
 from nvsx.core import patterns
 from nvsx.core.senders.http_request import Refused
@@ -370,7 +371,7 @@ def test_other_pagerduty_events_start_no_run(kind: str) -> None:
     incident = body("pagerduty/fault")
     incident["event"]["event_type"] = kind
     assert one(incident, setup("pagerduty")).refusal == f"event type '{kind}' starts no run"
-    assert one(incident, setup("pagerduty", events=[kind])).refusal == ""
+    assert one(incident, setup("pagerduty", events=[kind], node=TITLE)).refusal == ""
 
 
 @pytest.mark.parametrize("action", ["Acknowledge", "AddNote", "EscalateNext", ""])

@@ -35,12 +35,13 @@ class Check:
     judge: Judge
 
 
-MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT = GROUPS = (
+MACHINE, CLUSTER, NVSENTINEL, NODES, PROJECT, NOTIFY = GROUPS = (
     "This machine",
     "Cluster",
     "NVSentinel",
     "Nodes",
     "Project",
+    "Telling people",
 )
 """In the order of the list. Within a group it is the order in which checks are written."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
-from nvsx.commands.doctor import doctor_local  # noqa: F401 - its checks are in the list
+from nvsx.commands.doctor import doctor_local, doctor_targets  # noqa: F401 - checks of the list
 from nvsx.commands.doctor.checkup import (
     CLUSTER,
     NODES,

@@ -17,6 +17,7 @@ import typer
 from nvsx.cluster import kubeconfig
 from nvsx.commands.doctor.checkup import CheckFinding, CheckOutcome, CheckupReport, examine
 from nvsx.commands.doctor.doctor_checks import CHECKS
+from nvsx.commands.doctor.doctor_targets import make_target_checks
 from nvsx.commands.doctor.survey import coverage_of, survey
 from nvsx.commands.output_option import Output, wants_json
 from nvsx.core.errors import UsageError
@@ -81,8 +82,9 @@ def doctor(
         _forward_ports(home)
         return
     if sys.stderr.isatty():
-        typer.echo("looking at this machine, the project and the cluster …", err=True)
-    report = examine(asyncio.run(survey(home)), CHECKS)
+        typer.echo("looking at this machine, the project, the cluster and targets …", err=True)
+    seen = asyncio.run(survey(home))
+    report = examine(seen, (*CHECKS, *make_target_checks(seen)))
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2))
     else:

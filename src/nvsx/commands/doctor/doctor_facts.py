@@ -133,6 +133,29 @@ class ProjectSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSeen:
+    """One target of notify: what its least harmful call `proved`, or why it did not."""
+
+    name: str
+    kind: str
+    proved: str = ""
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TellingSeen:
+    """Who is told of what, by the names of targets. `missing`: variables of Jira that are not set
+    while others are."""
+
+    pages: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    posts: tuple[str, ...] = ()
+    tickets: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    targets: tuple[TargetSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """Everything the checks judge."""
 
@@ -140,3 +163,4 @@ class Survey:
     target: ChosenCluster
     cluster: ClusterSeen
     project: ProjectSeen
+    telling: TellingSeen = TellingSeen()

@@ -1,7 +1,7 @@
 """Gathers what doctor and setup judge: this machine, the project, the cluster.
 
-Only GETs reach the cluster. Whatever cannot be had becomes part of the survey, with its
-reason: `survey` raises nothing for a broken cluster, project or kubectl.
+Only GETs reach the cluster, and nothing is sent to people. Whatever cannot be had becomes part of
+the survey, with its reason: `survey` raises nothing for a broken cluster, project or kubectl.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from nvsx.commands.doctor.doctor_facts import (
     Trouble,
 )
 from nvsx.commands.doctor.surveyed_cluster import survey_cluster
+from nvsx.commands.doctor.surveyed_targets import survey_targets
 from nvsx.core.errors import ClusterError, InvalidRunbook, NvsxError, UsageError
 from nvsx.core.runbook.catalog import BrokenRunbook, LoadedRunbook
 from nvsx.follow.processes.kubectl_guard import install_guard
@@ -43,16 +44,28 @@ from nvsx.follow.surroundings import (
     runs_in_pod,
     uses_service_account,
 )
-from nvsx.lint import lint_hooks, linter
+from nvsx.lint import linter, script_file
 from nvsx.lint.coverage import Coverage, find_coverage
 from nvsx.nvsentinel.names import VOCABULARY
 from nvsx.nvsentinel.reportable_faults import REPORTABLE_FAULTS
-from nvsx.project import cel, loader
+from nvsx.project import cel, loader, settings
 from nvsx.project.home import Home
 
 _SECONDS = 10
-_EXTRAS = {"convert": "anthropic", "mongo": "pymongo", "postgres": "psycopg"}
-_SCRIPT_RULES = ("hook-", "script-", "no-interpreter", "cluster-write")
+_EXTRAS = {
+    "convert": "anthropic",
+    "mongo": "pymongo",
+    "notify": "apprise",
+    "postgres": "psycopg",
+}
+_SCRIPT_RULES = (
+    "hook-",
+    "script-",
+    "no-interpreter",
+    "cluster-write",
+    "message-",
+    "unknown-target",
+)
 
 
 def trouble(error: NvsxError) -> Trouble:
@@ -67,10 +80,15 @@ async def survey(home: Home, gateway: Gateway | None = None) -> Survey:
     target, chosen = await asyncio.to_thread(choose_target, home, gateway)
     unset = project.trouble or project.settings_trouble
     namespace = "" if unset else home.nvsentinel_namespace
-    cluster = (
-        await survey_cluster(chosen, namespace, project.store_uri) if chosen else ClusterSeen()
+    cluster, telling = await asyncio.gather(
+        survey_cluster(chosen, namespace, project.store_uri) if chosen else _see_no_cluster(),
+        survey_targets(home),
     )
-    return Survey(machine, target, cluster, project)
+    return Survey(machine, target, cluster, project, telling)
+
+
+async def _see_no_cluster() -> ClusterSeen:
+    return ClusterSeen()
 
 
 # --- this machine -------------------------------------------------------------------------
@@ -171,10 +189,11 @@ def survey_project(home: Home) -> ProjectSeen:
     except UsageError as error:
         return ProjectSeen(root="", kind="", trouble=trouble(error))
     books = [e for e in catalog if isinstance(e, LoadedRunbook)]
-    scripts = {f.path for book in books for f in lint_hooks.list_named_files(book)}
+    scripts = {f.path for book in books for f in script_file.list_named_files(book)}
+    targets = settings.find_target_names(project.root, home.env)
+    found = linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False, targets=targets)
     findings = [
-        Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES))
-        for f in linter.lint(catalog, VOCABULARY, (), cel.evaluate, shellcheck=False)
+        Lint(f.runbook, f.severity, str(f.problem), f.rule.startswith(_SCRIPT_RULES)) for f in found
     ]
     seen = ProjectSeen(
         root=str(project.root),

@@ -26,8 +26,8 @@ from nvsx.commands.doctor.doctor_facts import (
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import ClusterError, Forbidden, NotFound, Unauthorized
 from nvsx.core.watches.snapshot import Node, ResourceSource
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.surroundings import runs_in_pod
-from nvsx.follow.workplace import SystemClock
 from nvsx.nvsentinel import marks, names, new_faults, rbac
 from nvsx.nvsentinel.installation import Installation
 from nvsx.nvsentinel.observer import NvsentinelObserver

@@ -13,6 +13,7 @@ import typer
 from nvsx.commands.history.run_filters import parse_time
 from nvsx.commands.incidents_desk import open_incident_desk
 from nvsx.core.errors import UsageError
+from nvsx.follow.situation import read_account
 from nvsx.project.home import Home
 from nvsx.screens.report import past_reports
 from nvsx.screens.report.account_report import (
@@ -105,7 +106,7 @@ def _format_run_report(made: IncidentReport, output: str) -> str:
 async def _report_incident(home: Home, wanted: str, output: str, *, sandbox: bool) -> str:
     """Of the incident that `wanted` means, with what its runs did."""
     async with open_incident_desk(home) as desk:
-        account = await desk.account(await desk.find(wanted, sandbox=sandbox))
+        account = read_account(home, await desk.find(wanted, sandbox=sandbox))
     runs = await past_reports.report_of_runs(home, [run.run_id for run in account.runs])
     if output == "json":
         return json.dumps(account_as_json(account, runs), indent=2) + "\n"

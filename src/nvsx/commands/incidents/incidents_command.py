@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from nvsx.commands.author import who
 from nvsx.commands.history.run_filters import OnlySandbox, Since, parse_time
 from nvsx.commands.incidents_desk import (
     IncidentDesk,
@@ -22,10 +23,10 @@ from nvsx.commands.incidents_desk import (
     refuse_closed,
 )
 from nvsx.commands.output_option import Output, wants_json
-from nvsx.commands.runs.runs_desk import who
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import NvsxError, UsageError
 from nvsx.core.incident.incident_store import IncidentRow
+from nvsx.follow.situation import read_account
 from nvsx.project.home import Home
 from nvsx.screens.incident_text import LIST_HEAD, cells_of_row, page_lines
 from nvsx.screens.text_tables import print_lines, print_table
@@ -86,11 +87,8 @@ def list_incidents(
     """
     as_json = wants_json(output)
     begun = parse_time(since, time.time()) if since else None
-    rows = at_incident_desk(
-        ctx.obj,
-        lambda desk: desk.list_rows(
-            node, only_open=not every, sandbox=sandbox, since=begun, limit=limit
-        ),
+    rows = IncidentDesk(ctx.obj).list_rows(
+        node, only_open=not every, sandbox=sandbox, since=begun, limit=limit
     )
     if as_json:
         typer.echo(json.dumps([_row_as_fields(row) for row in rows], indent=2))
@@ -124,10 +122,8 @@ def show(ctx: typer.Context, incident: Incident, output: Output = None) -> None:
     """
     as_json = wants_json(output)
 
-    async def work(desk: IncidentDesk) -> Any:
-        return await desk.account(await desk.find(incident))
-
-    account = at_incident_desk(ctx.obj, work)
+    row = at_incident_desk(ctx.obj, lambda desk: desk.find(incident))
+    account = read_account(ctx.obj, row)
     if as_json:
         typer.echo(json.dumps(msgspec.to_builtins(account), indent=2))
     else:

@@ -155,6 +155,7 @@ def scaffold(
         "POSTMORTEM": _POSTMORTEM[collects],
         "REMEDIATE": _REMEDIATE[fault.end][0],
         "REMEDIATE_TEXT": _REMEDIATE[fault.end][1],
+        "REMEDIATE_CALL": _REMEDIATE[fault.end][2],
     }
     second = "on-detect" if fault.end in ("condition", "event") else "on-remediate"
     hooks = [
@@ -188,17 +189,20 @@ _WHO: dict[End, str] = {
     "condition": "NVSentinel shows it and does nothing: people are told.",
     "event": "A warning, not a repair: people are told.",
 }
-_REMEDIATE: dict[End, tuple[str, str]] = {
+#: The comment of the hook, what it says, and how.
+_REMEDIATE: dict[End, tuple[str, str, str]] = {
     "repair": (
         "NVSentinel's repair request has finished. Health comes later.",
         "the repair request has finished",
+        "post",
     ),
     "people": (
         "NVSentinel orders no repair for this fault: wake somebody here.",
         "the node is isolated and waits for people to repair it",
+        "page --severity critical",
     ),
-    "condition": ("", ""),
-    "event": ("", ""),
+    "condition": ("", "", ""),
+    "event": ("", "", ""),
 }
 _POSTMORTEM = {
     True: "  - id: postmortem\n"

@@ -19,12 +19,14 @@ import msgspec
 from nvsx.commands.run.run_options import SIGNALS, Reins, RunOptions, check
 from nvsx.commands.sandbox.sandbox_errors import translate_sandbox_errors
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import StoreBusy, UsageError
+from nvsx.core.errors import StoreBusy, StoreError, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import Lease, NewRun
+from nvsx.core.notify.told_words import tell_delivery
 from nvsx.core.ports import View
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.follow.asks import heed_one
+from nvsx.follow.cluster_access import SystemClock
 from nvsx.follow.rehearsal import refuse_watched_drill
 from nvsx.follow.run_context import RunContext
 from nvsx.follow.run_request import RunRequest, place_request, request_of
@@ -32,6 +34,9 @@ from nvsx.follow.runner import Runner
 from nvsx.follow.stalls import StallBook
 from nvsx.follow.target_node import Choose, resolve_target_node
 from nvsx.follow.workplace import Workplace, open_workplace
+from nvsx.notify.message_desk import make_run_spools, take_in_left_messages
+from nvsx.notify.settled_news import SettledNews
+from nvsx.notify.telling import Bell, Telling, list_undelivered, open_telling
 from nvsx.project.home import Home
 from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve.run_door import open_own_keeper
@@ -40,6 +45,8 @@ from nvsx.store import inbox_of
 if TYPE_CHECKING:
     from nvsentinel_sandbox.host import Sandbox
 
+DELIVERIES_HAVE = 30.0
+"""Seconds after a run's end for what people are still to be told."""
 AT_ONCE = 0.5
 """Seconds a second Ctrl-C leaves the script that is running."""
 
@@ -70,13 +77,27 @@ async def run_by_hand(
     `nvsx runs cancel` and `note` from another terminal are heeded within a second.
     """
     loaded = check(home, options)
+    bell, settled = Bell(), SettledNews()
+    spools = make_run_spools(home, bell.ring, settled)
     async with (
         _maybe_sandbox(loaded, options, announce) as sandbox,
-        open_workplace(home, sandbox) as workplace,
-        open_own_keeper(workplace) as door,
+        open_workplace(home, sandbox, spools) as workplace,
+        open_telling(
+            home,
+            workplace.journal,
+            SystemClock(),
+            cluster_name=workplace.where.name,
+            routed=False,
+            live=options.live_hooks,
+            on_settled=settled.tell,
+        ) as telling,
+        open_own_keeper(workplace, telling.speaker) as door,
     ):
-        run, runner = await _begin_run(workplace, loaded, options, choose, sandbox)
-        run.door = door
+        bell.call = telling.deliverer.nudge
+        await take_in_left_messages(home, workplace.journal)
+        lease, request = await _claim_run(workplace, loaded, options, choose, sandbox)
+        run, matches = workplace.assemble_run(loaded, lease, request, door)
+        runner = Runner(run, matches=matches)
         if workplace.where.sandbox and not options.sandbox:
             announce(_on_a_sandbox(workplace, run.request))
         injector = _Injector(sandbox, loaded, run.node) if sandbox else None
@@ -100,7 +121,24 @@ async def run_by_hand(
             await asyncio.gather(heeding, return_exceptions=True)
             if injector is not None:
                 await injector.close()
+            await _deliver_the_rest(run, telling, announce)
             await report.close()
+
+
+async def _deliver_the_rest(run: RunContext, telling: Telling, announce: Announce) -> None:
+    """Wait for what people are still to be told, half a minute at most, and say what is left."""
+    if run.incident is None:
+        return
+    try:
+        await telling.speaker.speak_now(run.incident.incident, run.incident.current)
+        left = await telling.deliverer.until_delivered([run.incident.incident], DELIVERIES_HAVE)
+    except StoreError as error:
+        announce(f"what people are still to be told waits: {error.message}")
+        return
+    for delivery in list_undelivered(left):
+        announce(tell_delivery(delivery))
+    if list_undelivered(left):
+        announce("not everybody was told: the next nvsx of this state folder goes on trying")
 
 
 @asynccontextmanager
@@ -133,13 +171,13 @@ async def _maybe_sandbox(
             await sandbox.stop()
 
 
-async def _begin_run(
+async def _claim_run(
     workplace: Workplace,
     loaded: LoadedRunbook,
     options: RunOptions,
     choose: Choose | None,
     sandbox: Sandbox | None,
-) -> tuple[RunContext, Runner]:
+) -> tuple[Lease, RunRequest]:
     """Create (or take over) the run, with its claim on the node."""
     if options.resume:
         lease, wish = await _taken_over(workplace, loaded, options.resume, options)
@@ -160,8 +198,7 @@ async def _begin_run(
                 project=str(loaded.root),
             )
         )
-    run, matches = workplace.assemble_run(loaded, lease, request)
-    return run, Runner(run, matches=matches)
+    return lease, request
 
 
 def _request_of_options(workplace: Workplace, node: str, options: RunOptions) -> RunRequest:

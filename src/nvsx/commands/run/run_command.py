@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ from nvsx.project import loader
 from nvsx.project.home import Home
 from nvsx.screens.deck.flight import fly
 from nvsx.screens.jsonl import JsonlView
-from nvsx.screens.line_writer import LineWriter
+from nvsx.screens.line_writer import LineWriter, wants_colour
 from nvsx.screens.plain import PlainView
 from nvsx.screens.text_tables import print_lines
 from nvsx.serve.logs import FileLog
@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         dwell=not no_dwell,
     )
     if dry_run:
-        made = plan.plan_of(loader.find(home.project.root, runbook))
+        made = plan.Plan(loader.find(home.project.root, runbook))
         if output:
             typer.echo(json.dumps(made.as_json(), indent=2))
         else:
@@ -194,12 +194,6 @@ def views_for(*, as_jsonl: bool, plain: bool, verbose: bool) -> list[View]:
         err = LineWriter(sys.stderr.buffer)
         return [JsonlView(out), PlainView(err, colour=wants_colour(sys.stderr), verbose=verbose)]
     return [PlainView(out, colour=wants_colour(sys.stdout), verbose=verbose)]
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour; https://no-color.org decides against it."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return stream.isatty() and not plain
 
 
 def _announce_to_person(text: str) -> None:

@@ -54,7 +54,7 @@ def check(home: Home, options: RunOptions) -> LoadedRunbook:
             f"start a new one: nvsx run {options.runbook} --sandbox",
         )
     loaded = loader.find(home.project.root, options.runbook)
-    missing = plan.plan_of(loaded).find_unusable_files()
+    missing = plan.Plan(loaded).find_unusable_files()
     if missing:
         raise UsageError(
             f"{loaded.name} cannot run: {'; '.join(missing)}", f"see `nvsx lint {loaded.name}`"

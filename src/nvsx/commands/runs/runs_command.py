@@ -18,18 +18,19 @@ import msgspec
 import typer
 
 from nvsx.commands.output_option import Output, wants_json
-from nvsx.commands.run.run_command import wants_colour
 from nvsx.commands.runs.runs_desk import Desk, open_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.journal.past_runs import RunFilter
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.follow.stalls import StallBook
 from nvsx.project.home import Home
 from nvsx.screens.jsonl import JsonlView
-from nvsx.screens.line_writer import PatientOutput
+from nvsx.screens.line_writer import PatientOutput, wants_colour
 from nvsx.screens.plain import PlainView
 from nvsx.screens.text_tables import print_table
+from nvsx.store import run_list
 
 T = TypeVar("T")
 
@@ -79,7 +80,8 @@ def list_runs(
     Example: nvsx runs list --all -o json
     """
     as_json = wants_json(output)
-    rows = at_desk(ctx, lambda desk: desk.journal.runs(active=not every, limit=limit))
+    home: Home = ctx.obj
+    rows = run_list.list_runs(home.state_dir, RunFilter(kind="all", active=not every), limit)
     aside = _set_aside(ctx.obj, rows)
     if as_json:
         told = [_as_json(row) | {"set_aside": row.run_id in aside} for row in rows]

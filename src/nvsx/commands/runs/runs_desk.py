@@ -1,4 +1,4 @@
-"""What the commands on a daemon's runs, events and silences do, from any process.
+"""What the commands on a daemon's runs and events do, from any process.
 
 They read the store in the state folder and write wishes into it, where whoever works a run
 looks twice a second; a daemon need not run. Nothing here prints.
@@ -6,19 +6,16 @@ looks twice a second; a daemon need not run. Nothing here prints.
 
 from __future__ import annotations
 
-import getpass
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
-from nvsx.core.errors import ClusterError, NvsxError, UsageError
+from nvsx.commands.author import who
+from nvsx.core.errors import UsageError
 from nvsx.core.journal.run_rows import RunRow
 from nvsx.core.masking import Masker
 from nvsx.core.ports import Journal
-from nvsx.core.routing.inbox import Ask, Inbox, Received, Silence
-from nvsx.follow.target_node import resolve_target_node
-from nvsx.follow.workplace import open_workplace
+from nvsx.core.routing.inbox import Ask, Inbox, Received
 from nvsx.project.home import Home
 from nvsx.store import inbox_of, open_store
 
@@ -76,41 +73,3 @@ async def open_desk(home: Home) -> AsyncIterator[Desk]:
     """Raises StoreError."""
     with closing(open_store(home.state_dir)) as journal:
         yield Desk(journal, inbox_of(journal), home.masker)
-
-
-async def silence(home: Home, node: str, seconds: float, reason: str) -> tuple[Silence, str]:
-    """Keep events from starting runs on a node; the silence, and a warning or "".
-
-    The node's name (or alias) is checked where the cluster can be read; where it cannot,
-    the silence holds for that name in any cluster. Raises UsageError, StoreError.
-    """
-    cluster, warning = "", ""
-    try:
-        cluster, node = await _find_node_and_cluster(home, node)
-    except ClusterError as error:
-        warning = f"the name was not checked, the cluster cannot be read: {error.message}"
-    now = time.time()
-    made = Silence(
-        cluster=cluster, node=node, until=now + seconds, reason=reason, by=who(), created=now
-    )
-    async with open_desk(home) as desk:
-        await desk.inbox.silence(desk.masker.value(made))
-    return made, warning
-
-
-async def _find_node_and_cluster(home: Home, node: str) -> tuple[str, str]:
-    try:
-        async with open_workplace(home) as workplace:
-            return workplace.where.cluster, await resolve_target_node(workplace.observer, node)
-    except (ClusterError, UsageError):
-        raise
-    except NvsxError as error:  # no kubectl, no context: the cluster cannot be read either
-        raise ClusterError(error.message, error.hint) from error
-
-
-def who() -> str:
-    """The person at the keyboard, as the system knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "someone"

@@ -11,12 +11,17 @@ from typing import Annotated
 import msgspec
 import typer
 
+from nvsx.commands.author import who
 from nvsx.commands.output_option import Output, wants_json
-from nvsx.commands.runs import runs_desk as desks
 from nvsx.commands.runs.runs_command import at_desk
+from nvsx.commands.runs.runs_desk import open_desk
 from nvsx.core import durations
 from nvsx.core.aliases import alias_of
-from nvsx.core.errors import UsageError
+from nvsx.core.errors import ClusterError, NvsxError, UsageError
+from nvsx.core.routing.inbox import Silence
+from nvsx.follow.cluster_access import open_cluster
+from nvsx.follow.target_node import resolve_target_node
+from nvsx.project.home import Home
 from nvsx.screens.text_tables import print_table
 
 
@@ -58,7 +63,7 @@ def silence(
     if for_ is None or not reason.strip():
         raise UsageError("a silence has an end and a reason", "add --for 2h --reason …")
     seconds = _parse_length(for_)
-    made, warning = asyncio.run(desks.silence(ctx.obj, node, seconds, reason.strip()))
+    made, warning = asyncio.run(make_silence(ctx.obj, node, seconds, reason.strip()))
     if warning:
         print(f"nvsx: {warning}", file=sys.stderr)
     until = time.strftime("%H:%M on %Y-%m-%d", time.localtime(made.until))
@@ -100,3 +105,33 @@ def _list_silences(ctx: typer.Context, *, as_json: bool) -> None:
         for s in found
     ]
     print_table(("NODE", "LEFT", "BY", "REASON"), rows)
+
+
+async def make_silence(home: Home, node: str, seconds: float, reason: str) -> tuple[Silence, str]:
+    """Keep events from starting runs on a node; the silence, and a warning or "".
+
+    The node's name (or alias) is checked where the cluster can be read; where it cannot,
+    the silence holds for that name in any cluster. Raises UsageError, StoreError.
+    """
+    cluster, warning = "", ""
+    try:
+        cluster, node = await _find_node_and_cluster(home, node)
+    except ClusterError as error:
+        warning = f"the name was not checked, the cluster cannot be read: {error.message}"
+    now = time.time()
+    made = Silence(
+        cluster=cluster, node=node, until=now + seconds, reason=reason, by=who(), created=now
+    )
+    async with open_desk(home) as desk:
+        await desk.inbox.silence(desk.masker.value(made))
+    return made, warning
+
+
+async def _find_node_and_cluster(home: Home, node: str) -> tuple[str, str]:
+    try:
+        async with open_cluster(home) as opened:
+            return opened.where.cluster, await resolve_target_node(opened.observer, node)
+    except (ClusterError, UsageError):
+        raise
+    except NvsxError as error:  # no kubectl, no context: the cluster cannot be read either
+        raise ClusterError(error.message, error.hint) from error

@@ -257,8 +257,10 @@ class Wizard:
         steps += ["nvsx doctor", "nvsx serve --mode watch"]
         for step in steps:
             self._tell_person(f"  {step}")
-        self._tell_person("The head of runbooks/hooks/lib/notify.sh names the variables for Slack,")
-        self._tell_person("PagerDuty and Jira. Without them hooks only say what they would send.")
+        self._tell_person(
+            "Who is told stands under `notify:` in nvsx.yaml, or in SLACK_WEBHOOK_URL,"
+        )
+        self._tell_person("PAGERDUTY_ROUTING_KEY, JIRA_…: `nvsx notify test` sends one message.")
 
 
 def _sort_by_place(planned: Planned) -> tuple[State, str]:

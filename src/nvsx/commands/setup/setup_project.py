@@ -169,10 +169,7 @@ def plan(
             # A hook missing from a runbook of the user's was taken out by the user.
             if not (present and one.state == "new"):
                 planned.append(one)
-    for shared in ("runbooks/hooks/lib", "scripts"):
-        planned += [
-            _plan_file(root, file, stays=is_project) for file in _copy_files(source, shared)
-        ]
+    planned += [_plan_file(root, file, stays=is_project) for file in _copy_files(source, "scripts")]
     return ProjectPlan(root, tuple(planned))
 
 

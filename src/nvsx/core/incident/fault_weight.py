@@ -18,9 +18,9 @@ _BY_ACTION = {"REPLACE_VM": 4, "RESTART_BM": 3, "RESTART_VM": 2, "COMPONENT_RESE
 def weigh_fault_of_run(fault: FaultRecord | None, trigger: HealthEvent | None) -> int:
     """The weight of what a run is for: the incident's fault, else what fired it; 0 for neither."""
     if fault is not None:
-        return _weigh(fault.latest.fatal, fault.latest.action)
-    return _weigh(trigger.fatal, trigger.action) if trigger is not None else 0
+        return _weigh_fault(fault.latest.fatal, fault.latest.action)
+    return _weigh_fault(trigger.fatal, trigger.action) if trigger is not None else 0
 
 
-def _weigh(fatal: bool, action: str) -> int:
+def _weigh_fault(fatal: bool, action: str) -> int:
     return _FATAL * fatal + _BY_ACTION.get(action, 0)

@@ -315,8 +315,12 @@ def _describe_run_end(event: ev.RunEnded, _: _Told) -> str:
 
 
 def _describe_told(event: ev.PeopleTold, _: _Told) -> str:
-    what = f": {event.what}" if event.what else ""
-    return f"told {event.target}{what}" + (f" ({event.ref})" if event.ref else "")
+    """`told oncall: open page "gpu-7 fell off the bus" (nvsx/inc-7/watch)`."""
+    details = event.details or {}
+    title = f' "{details["title"]}"' if details.get("title") else ""
+    what = f": {event.what}{title}" if event.what else ""
+    verb = "would tell" if details.get("would") else "told"
+    return f"{verb} {event.target}{what}" + (f" ({event.ref})" if event.ref else "")
 
 
 def _describe_note(event: ev.IncidentNoted, _: _Told) -> str:

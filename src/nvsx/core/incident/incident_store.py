@@ -19,7 +19,13 @@ from typing import Protocol
 import msgspec
 
 from nvsx.core.errors import StoreError
-from nvsx.core.incident.incident_events import IncidentEntry, IncidentEvent, IncidentNoted
+from nvsx.core.incident.incident_events import (
+    IncidentEntry,
+    IncidentEvent,
+    IncidentNoted,
+    PeopleTold,
+    RunEnded,
+)
 from nvsx.core.incident.incident_state import IncidentState, NodeStory
 from nvsx.core.incident.incident_times import times_of
 
@@ -164,9 +170,12 @@ class IncidentStore(Protocol):
         """
         ...
 
-    async def append_note(self, incident: str, note: IncidentNoted, at: float) -> IncidentEntry:
-        """Append to this very incident, open or long over; a note needs no position, since it
-        changes nothing that is decided. Raises UsageError for an unknown id, StoreError.
+    async def append_to(
+        self, incident: str, event: IncidentNoted | PeopleTold | RunEnded, at: float
+    ) -> IncidentEntry | None:
+        """Append to this very incident, open or long over; that needs no position, since it
+        changes nothing that is decided. None for the end of a run that is not at work there (any
+        more). Raises UsageError for an unknown id, StoreError.
         """
         ...
 

@@ -11,10 +11,8 @@ the view of its own until it ends, also when the incident is over before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from nvsx.core.incident.incident_events import IncidentEvent
 from nvsx.core.incident.incident_state import IncidentState
 
 
@@ -33,9 +31,8 @@ class IncidentView(Protocol):
         """The first state that is not `seen` (identity); returns at once when there is a newer."""
         ...
 
-    async def say(self, events: Sequence[IncidentEvent]) -> None:
-        """Add what a run knows alone: that people were told, notes, that the run ended.
-
-        Raises StoreError.
+    async def tell_run_ended(self, run_id: str, status: str) -> None:
+        """Put on this incident's record that a run of it has ended, and how: once, and also when
+        it is over and another one is open on its node. Raises StoreError, ClusterError.
         """
         ...

@@ -170,6 +170,46 @@ class Reported(RunEvent, frozen=True, tag="report"):
     line: str
 
 
+class MessageAsked(RunEvent, frozen=True, tag="message_asked"):
+    """A script asked that people be told (`nvsx notify`), and that is stored. `call` is its
+    identity, `kind` is page, post, ticket or resolve, `to` the target that it named. `targets` are
+    those it goes to: whom it has reached is told when it has. `problem` is "" when all is as it was
+    asked."""
+
+    stage: str
+    call: str
+    kind: str
+    title: str = ""
+    text: str = ""
+    severity: str = ""
+    to: str = ""
+    targets: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Told(RunEvent, frozen=True, tag="told"):
+    """What became of a message that a script asked for, at one target. `state` is delivered, would
+    (a rehearsal: nothing left), dropped, given up, or waiting after a try that failed; the newest
+    with the same `number` counts. `words` is the whole of it in one line, `text` what was sent,
+    `reason` why not. `ref` and `link` are the vendor's. `failing`: somebody was not told."""
+
+    stage: str
+    number: int
+    call: str
+    target: str
+    state: str
+    words: str
+    action: str = ""
+    title: str = ""
+    text: str = ""
+    reason: str = ""
+    ref: str = ""
+    link: str = ""
+    account: str = ""
+    tries: int = 0
+    failing: bool = False
+
+
 class ActionBegin(RunEvent, frozen=True, tag="action_begin"):
     """A stage's action is about to start."""
 

@@ -105,6 +105,10 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
             again = f", attempt {body.attempt}" if body.attempt > 1 else ""
             word = "hook" if body.purpose == "hook" else f"{body.purpose} hook"
             return [Line("»", f"  {word} {body.hook}{again}")]
+        case j.MessageAsked():
+            return _describe_asked(body)
+        case j.Told() if body.state != "dropped":
+            return [Line("!" if body.failing else "✉", f"  {body.words}", _tone_of_told(body))]
         case j.ActionEnd() if body.exit_code != 0:
             return [
                 Line(
@@ -121,6 +125,21 @@ def _describe_script(body: j.RunEvent) -> list[Line]:
             ]
         case _:
             return []
+
+
+def _describe_asked(body: j.MessageAsked) -> list[Line]:
+    """Who is to be told what: whether it has arrived is told when it has."""
+    to = ", ".join(body.targets) or "nobody: no target is set up for it"
+    title = body.title or body.text
+    if body.kind == "resolve":
+        return [Line("✉", f"  resolve: {title}" if title else "  resolve")]
+    severity = f" ({body.severity})" if body.severity else ""
+    lines = [Line("✉", f"  {body.kind}{severity} for {to}: {title}")]
+    return [*lines, Line("!", f"    {body.problem}", "warn")] if body.problem else lines
+
+
+def _tone_of_told(body: j.Told) -> Tone:
+    return "bad" if body.failing else "dim" if body.state == "would" else "plain"
 
 
 def _explain_exit(code: int | None, detail: str) -> str:

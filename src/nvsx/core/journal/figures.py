@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from nvsx.core.incident.session import Times
+from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 
 MARKS = {
@@ -50,22 +51,35 @@ class Figure(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Somebody was told: when the hook that told them had ended, whom, and its reference."""
+    """Somebody was told: when, whom, with which reference, and in which words (none for what a
+    hook's own line says)."""
 
     at: float
     target: str
     reference: str
     stage: str
+    words: str = ""
 
 
 def read_notices(state: RunState) -> list[Notice]:
-    """Who was told, from the `notify` lines of hooks."""
-    found = []
+    """Who was told: what nvsx has delivered, and the `notify` lines of hooks that tell people
+    themselves."""
+    found = [
+        Notice(t, told.target, told.link or told.ref, told.stage, _word_of(told))
+        for t, told in state.told.values()
+        if told.state == "delivered"
+    ]
     for t, line in state.reported:
         told = _NOTIFY.match(line.line)
         if told:
             found.append(Notice(t, told[1], told[2] or "", line.stage))
-    return found
+    return sorted(found)
+
+
+def _word_of(told: j.Told) -> str:
+    """What was sent, or at least what about."""
+    text = told.text.strip() or told.title
+    return f"{told.action}: {text}" if told.action else text
 
 
 def measure_figures(state: RunState) -> list[Figure]:

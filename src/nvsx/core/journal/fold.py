@@ -94,7 +94,6 @@ class RunState:
     prerequisites: list[j.PrerequisiteChecked] = field(default_factory=list)
     notes: list[tuple[float, j.NoteMade]] = field(default_factory=list)
     session: Session = NO_SESSION
-    seen_open: bool = False
     times: Times = field(default_factory=Times)
     evidence: list[j.EvidenceKept] = field(default_factory=list)
     reported: list[tuple[float, j.Reported]] = field(default_factory=list)
@@ -104,6 +103,8 @@ class RunState:
     finished: float | None = None
     resumed: int = 0
     incident: j.IncidentJoined | None = None
+    asked: dict[str, tuple[float, j.MessageAsked]] = field(default_factory=dict)
+    told: dict[int, tuple[float, j.Told]] = field(default_factory=dict)
     failures: list[StageFailure] = field(default_factory=list)
 
     @classmethod
@@ -123,13 +124,18 @@ class RunState:
 
     @property
     def degraded(self) -> bool:
-        """Whether a hook failed and no later attempt of it succeeded."""
+        """Whether a hook failed and no later attempt of it succeeded, or what one asked people to
+        be told could not go to whom it named, or was not delivered."""
         last: dict[tuple[str, str, str], HookState] = {}
         for stage in self.stages:
             for script in stage.scripts:
                 if script.purpose != "action":
                     last[stage.id, script.purpose, script.script] = script
-        return any(s.ended is not None and not s.ok for s in last.values())
+        return (
+            any(s.ended is not None and not s.ok for s in last.values())
+            or any(asked.problem for _, asked in self.asked.values())
+            or any(told.failing for _, told in self.told.values())
+        )
 
     @property
     def failed_stage(self) -> StageState | None:
@@ -183,9 +189,12 @@ class RunState:
                 self.output.append((t, body))
             case j.Reported():
                 self.reported.append((t, body))
+            case j.MessageAsked():
+                self.asked[body.call] = (t, body)
+            case j.Told():
+                self.told[body.number] = (t, body)
             case j.SessionSeen():
                 self.session = body.session
-                self.seen_open = self.seen_open or body.session.open
             case j.TimesSeen():
                 self.times = body.times
             case _:

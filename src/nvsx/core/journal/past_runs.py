@@ -17,7 +17,7 @@ By = Literal["runbook", "fault", "node"]
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs; "" and None for any. `node` is a name or an alias, `outcome` a run status or
     `degraded`, `incident` an incident's id. `kind` is `real` for incidents, `sandbox` for sandbox
-    and drill runs.
+    and drill runs. `active` are those under way.
     """
 
     node: str = ""
@@ -28,6 +28,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     until: float | None = None
     kind: Kind = "real"
+    active: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):

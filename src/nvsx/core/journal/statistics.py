@@ -14,7 +14,7 @@ from operator import attrgetter
 import msgspec
 
 from nvsx.core.journal.past_runs import Hit, Sample
-from nvsx.core.runbook.schema import STAGE_ORDER
+from nvsx.core.runbook.stage_order import STAGE_ORDER
 
 #: Seconds. A node that breaks again within three days was not really repaired.
 REPEAT_WINDOW = 72 * 3600.0

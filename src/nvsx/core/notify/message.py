@@ -14,6 +14,7 @@ import msgspec
 MessageKind = Literal["page", "post", "ticket", "resolve"]
 Severity = Literal["warning", "error", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("warning", "error", "critical")
+Closes = Literal["", "watch", "people", "ticket"]
 #: Who asked. `test` is `nvsx notify test`.
 AskedBy = Literal["hook", "person", "nvsx", "test"]
 
@@ -30,6 +31,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     no target has: the message goes to the default, and says so. `rehearsal` is "sandbox" or
     "drill": nothing leaves, unless `live` (then its words are marked). `cause` is the code of the
     incident's cause when it was asked, `repair` the attempt. `asked` is Unix seconds.
+
+    `storm` is the id of the storm whose page, thread and ticket it goes to, "" for those of its own
+    incident. `closes` says what a `resolve` closes: one page, or the ticket; "" withdraws a hook's
+    claim and closes nothing. `digest`: messages of one digest that wait at one target are one post,
+    whatever incidents they are of (a catch-up).
     """
 
     call: str
@@ -47,12 +53,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     runbook: str = ""
     stage: str = ""
+    cause: str = ""
     repair: int = 0
     late: bool = False
     broadcast: bool = False
+    storm: str = ""
+    closes: Closes = ""
+    digest: str = ""
     rehearsal: Literal["", "sandbox", "drill"] = ""
     live: bool = False
     asked: float = 0.0
+
+    @property
+    def subject(self) -> str:
+        """Whose page, thread and ticket it goes to: a storm's, or its incident's."""
+        return self.storm or self.incident
 
     @property
     def is_would(self) -> bool:

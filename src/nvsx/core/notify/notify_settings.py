@@ -6,6 +6,7 @@ variables that people have make the targets (`targets_of_environment`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -42,6 +43,8 @@ class SlackTarget(_TargetSettings):
             )
         if bot and self.channel is None:
             raise ValueError("slack with a bot token needs a channel")
+        if hook and (self.channel is not None or self.url is not None):
+            raise ValueError("a webhook of slack has its channel and address in itself")
         return self
 
 
@@ -122,6 +125,8 @@ class AppriseTarget(_TargetSettings):
     def _one_url(self) -> AppriseTarget:
         if (self.url_file is None) == (self.url_env is None):
             raise ValueError("apprise has exactly one of urlFile, urlEnv")
+        if self.url is not None:
+            raise ValueError("an Apprise URL has its secret in it: urlFile or urlEnv, not url")
         return self
 
 
@@ -129,6 +134,20 @@ TargetSettings = Annotated[
     SlackTarget | PagerDutyTarget | OpsgenieTarget | JiraTarget | WebhookTarget | AppriseTarget,
     Field(discriminator="kind"),
 ]
+
+
+_PAGERS = ("pagerduty", "opsgenie")
+"""They take pages, and nothing else; the others take at least something like it."""
+
+
+SETTINGS_OF_KIND: dict[str, type[_TargetSettings]] = {
+    "slack": SlackTarget,
+    "pagerduty": PagerDutyTarget,
+    "opsgenie": OpsgenieTarget,
+    "jira": JiraTarget,
+    "webhook": WebhookTarget,
+    "apprise": AppriseTarget,
+}
 
 
 class DefaultTargets(Model):
@@ -146,15 +165,22 @@ class NotifySettings(Model):
     targets: dict[Text, TargetSettings] = Field({}, description="By name.")
     default: DefaultTargets = DefaultTargets()
 
-    @model_validator(mode="after")
-    def _known_targets(self) -> NotifySettings:
-        named = (
-            self.default.page,
-            self.default.page_fallback,
-            self.default.post,
-            self.default.ticket,
-        )
-        for name in (n for names in named for n in names):
-            if name not in self.targets:
-                raise ValueError(f"default names '{name}', and there is no such target")
-        return self
+
+def find_misdirected(settings: NotifySettings) -> Iterator[tuple[str, str, str]]:
+    """Names in the default lists that lead nowhere: (the list's key, the name, why).
+
+    For example post: [oncall], where oncall is a pager: a post would never be read.
+    """
+    lists = {
+        "page": settings.default.page,
+        "pageFallback": settings.default.page_fallback,
+        "post": settings.default.post,
+        "ticket": settings.default.ticket,
+    }
+    for key, names in lists.items():
+        for name in names:
+            target = settings.targets.get(name)
+            if target is None:
+                yield key, name, f"there is no target '{name}'"
+            elif target.kind in _PAGERS and not key.startswith("page"):
+                yield key, name, f"'{name}' is a pager and takes no {key}"

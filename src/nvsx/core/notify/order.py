@@ -36,20 +36,23 @@ class FactsBlock(msgspec.Struct, frozen=True, kw_only=True):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to do at one target.
 
-    `delivery` is the delivery's number, the same for each try: a target whose vendor takes an
-    idempotency key makes it of this. `key` is the vendor's key of a page
-    (`nvsx/<cluster uid>/<key>/watch`), the alias of an alert, the label of a ticket. `ref` is what
+    `delivery` is the delivery's number, the same for each try. `identity` is the same for each try
+    too, and no other store makes the same: the idempotency key where a vendor takes one. `key` is
+    the vendor's key of a page (`nvsx/<incident's key>/watch`), the alias of an alert, the label of
+    a ticket. `ref` is what
     an earlier receipt gave: the thread's first message, the ticket, the page. `unsure`: an earlier
     try may have reached the vendor, and it cannot be known: look it up first where the vendor
     allows, else say "possibly a repeat". `broadcast`: also for those who do not read replies.
-    `reopen`: a person closed the ticket, and people are needed anew. `others`: incidents whose
-    messages were merged into this one.
+    `reopen`: a person closed the ticket, and people are needed anew. At a target
+    without threads the title begins with node and incident already. `link` belongs to `ref`.
     """
 
     delivery: int
+    identity: str = ""
     action: OrderAction
     key: str = ""
     ref: str = ""
+    link: str = ""
     title: str = ""
     text: str = ""
     severity: Severity = "error"

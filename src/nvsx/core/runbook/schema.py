@@ -29,37 +29,16 @@ from nvsx.core.aliases import alias_of
 from nvsx.core.durations import PATTERN
 from nvsx.core.fields import LISTABLE, Duration, HookPath, Model, ScriptPath, Text, Texts, inside
 from nvsx.core.runbook import narration
+from nvsx.core.runbook.stage_order import (
+    DEFAULT_BUDGETS,
+    DEFAULT_TIMEOUTS,
+    STAGE_ORDER,
+    StageId,
+)
 from nvsx.core.watches.kinds import AnyOf, Watch
 
 API_VERSION = "nvsx/v1"
 
-StageId = Literal[
-    "preflight",
-    "baseline",
-    "inject",
-    "detect",
-    "quarantine",
-    "drain",
-    "remediate",
-    "recover",
-    "postmortem",
-]
-STAGE_ORDER: tuple[StageId, ...] = get_args(StageId)
-
-#: Hard limits in seconds; None waits as long as it takes.
-DEFAULT_TIMEOUTS: dict[StageId, float | None] = {
-    "preflight": 120.0,
-    "baseline": 300.0,
-    "inject": 600.0,
-    "detect": None,
-    "quarantine": 900.0,
-    "drain": None,
-    "remediate": 2700.0,
-    "recover": 2700.0,
-    "postmortem": 600.0,
-}
-DEFAULT_BUDGETS: dict[StageId, float] = {"drain": 3600.0}
-DEFAULT_HOOK_TIMEOUT = 30.0
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 _SPELLED = {

@@ -31,7 +31,6 @@ PATIENCE = 0.1
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _RUNBOOK = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _MACHINE = re.compile(r"(?<![\w./-])[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)+(?![\w/])", re.ASCII)
-_STABLE_KEY = re.compile(r"nvsx/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
 
 
 #: The values a rule can find.
@@ -98,14 +97,6 @@ def is_node_name(text: str) -> bool:
 def is_runbook_name(text: str) -> bool:
     """Whether it could be a runbook's name or nickname. It is compared, never a path."""
     return _RUNBOOK.fullmatch(text) is not None and ".." not in text
-
-
-def parse_stable_key(key: object) -> Mapping[str, str]:
-    """The parts of the key nvsx itself gives to incidents elsewhere:
-    `nvsx/<cluster>/<node>/<check>/<code>`; nothing for any other key."""
-    found = _STABLE_KEY.fullmatch(key) if isinstance(key, str) else None
-    names = ("cluster", "node", "check", "errorCode")
-    return dict(zip(names, found.groups(), strict=True)) if found else {}
 
 
 def is_error_code(text: str) -> bool:

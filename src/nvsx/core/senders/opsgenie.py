@@ -23,7 +23,6 @@ from nvsx.core.senders.label_places import (
     node_places,
 )
 from nvsx.core.senders.life_cycle import read_alert_state
-from nvsx.core.senders.message_fields import parse_stable_key
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
@@ -52,10 +51,8 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     action = text_of(body.get("action"))
     resolved = action.lower() == RESOLVES
     details = texts_of(alert.get("details"))
-    known = parse_stable_key(alert.get("alias"))
     entity = text_of(alert.get("entity"))
     finder = setup.make_finder(body)
-    alias = "alert.alias"
     message = text_of(alert.get("message"))
     in_details = partial(label_places, details, prefix="alert.details.")
     state = read_alert_state(
@@ -69,27 +66,23 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     facts = TriggerFacts(
         node=finder.find_node(
             *node_places(details, "alert.details."),
-            (alias, known.get("node")),
             ("alert.entity", entity),
             texts=(message,),
         ),
         check_name=finder.find(
             "check",
             ("alert.details.check", details.get("check")),
-            (alias, known.get("check")),
         ),
         error_codes=split_codes(
             finder.find(
                 "errorCode",
                 *in_details(CODE_LABELS),
-                (alias, known.get("errorCode")),
                 ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
         ),
         cluster=finder.find(
             "cluster",
             ("alert.details.cluster", details.get("cluster")),
-            (alias, known.get("cluster")),
         ),
         is_fatal=not resolved and state.serious,
         is_healthy=resolved,

@@ -2,7 +2,7 @@
 
 The delivery is `event.id`, which the signature covers; the header X-Webhook-Id repeats as
 well, but whoever replays a request could change it. PagerDuty has no field for a node, so
-one comes from the operator's rules, or from nvsx's own incident key. Any JSON object is
+one comes from the operator's rules, or is the only machine named in the title. Any JSON object is
 answered with 2xx: three refused deliveries in a row switch the subscription off for a day.
 Source: https://developer.pagerduty.com/docs/webhooks-overview
 (PagerDuty/developer-docs docs/webhooks/01-Overview.md, 02-Behavior.md).
@@ -15,7 +15,6 @@ from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json
 from nvsx.core.senders.json_body import parse_json_object
 from nvsx.core.senders.life_cycle import read_alert_state
-from nvsx.core.senders.message_fields import parse_stable_key
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
@@ -40,8 +39,6 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     kind = text_of(event.get("event_type"))
     resolved = kind == RESOLVES
     finder = setup.make_finder(body)
-    known = parse_stable_key(data.get("incident_key"))
-    key = "event.data.incident_key"
     title = text_of(data.get("title"))
     state = read_alert_state(
         finder,
@@ -52,10 +49,10 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     )
     resolved = state.resolved
     facts = TriggerFacts(
-        node=finder.find_node((key, known.get("node")), texts=(title,)),
-        check_name=finder.find("check", (key, known.get("check"))),
-        error_codes=split_codes(finder.find("errorCode", (key, known.get("errorCode")))),
-        cluster=finder.find("cluster", (key, known.get("cluster"))),
+        node=finder.find_node(texts=(title,)),
+        check_name=finder.find("check"),
+        error_codes=split_codes(finder.find("errorCode")),
+        cluster=finder.find("cluster"),
         is_fatal=not resolved and state.serious,
         is_healthy=resolved,
         message=title,

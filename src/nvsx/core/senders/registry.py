@@ -26,6 +26,7 @@ from nvsx.core.senders import (
     presets,
     sns,
 )
+from nvsx.core.senders.echo import find_echo
 from nvsx.core.senders.http_request import (
     RawRequest,
     Refused,
@@ -63,7 +64,7 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     """
     one_message = msgspec.structs.replace(setup, search_time=SearchTime(PATIENCE))
     try:
-        return setup.sender.decode(request, one_message)
+        events = setup.sender.decode(request, one_message)
     except Refused as exc:
         if exc.status == 415 and "x-amz-sns-message-type" in request.headers:
             raise unsupported_type("AWS SNS sends text/plain: `kind: sns` takes that") from None
@@ -71,6 +72,13 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
             hint = f"it looks like a message of {other}: have it sent to /hooks/{other}"
             raise wrong_content(exc.message, hint) from None
         raise
+    return [_refuse_echo(event) for event in events]
+
+
+def _refuse_echo(event: TriggerEvent) -> TriggerEvent:
+    """What nvsx itself has told somebody is no news, whatever it looks like on its way back."""
+    echo = find_echo(event.payload)
+    return msgspec.structs.replace(event, refusal=echo, runbook="") if echo else event
 
 
 def _recognise_other(request: RawRequest, setup: SourceSetup) -> str:

@@ -40,11 +40,14 @@ def evaluate(item: Watch | AnyOf, look: Look, held: dict[int, float], index: int
         verdict = stale or item.evaluate(look)
     except TooSlow as slow:
         return invalid(f"{_number_watch(index)} ({item.kind}): {slow}")
+    # A happening is never gone again. Its absence can only mean that none came for a while.
     if item.absent and item.happening and item.for_:
         return _judge_quiet_time(item.for_ * look.scope.pace, verdict, look.scope)
     if item.absent:
         verdict = _judge_absence(item, verdict, look)
     elif verdict.kind in ("pending", "unknown"):
+        # NVSentinel moves its label on and leaves no trace of the stages before: what the watch
+        # waits for may have been true and is shown no more.
         proof = look.chain.prove(item, look.scope.stage, look.snap, look.scope.trigger)
         if proof:
             return satisfied(proof)
@@ -62,6 +65,7 @@ def choose_best(verdicts: list[Verdict]) -> Verdict:
 
     It has failed only when all members have, since one of them is enough.
     """
+    # A wrong pattern comes first, though another member may hold: nobody would ever see it.
     for kind in ("invalid", "satisfied", "pending", "unknown"):
         hits = [v for v in verdicts if v.kind == kind]
         if not hits:
@@ -84,8 +88,10 @@ def _judge_absence(watch: Watch, verdict: Verdict, look: Look) -> Verdict:
         return early
     if verdict.kind == "satisfied":
         return pending(f"still: {verdict.detail}" if verdict.detail else "still there")
+    # Unknown stays unknown: what cannot be read has not gone.
     if verdict.kind not in ("pending", "failed"):
         return verdict
+    # A taint is absent when the Node is deleted. That is no recovery.
     if look.snap.node is None and watch.vanishes_with_node():
         return pending(f"node {look.snap.node_name} is not there")
     holder = look.chain.still_held(watch, look.snap)
@@ -116,6 +122,7 @@ def _require_time(
     if not watch.for_:
         return verdict
     if verdict.kind != "satisfied":
+        # Unknown breaks it too: nobody can say that it held meanwhile.
         held.pop(index, None)
         return verdict
     span = watch.for_ * scope.pace

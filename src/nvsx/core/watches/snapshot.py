@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from nvsx.core.incident.session import NO_SESSION, HealthEvent, Session
+from nvsx.core.selectors import Requirement, matches
 
 #: In the reason why a source is unread: there is nothing of the kind, and nothing to wait for.
 NOT_INSTALLED = "not installed"
@@ -124,23 +125,7 @@ class Resource(msgspec.Struct, frozen=True):
         return next((c for c in self.conditions if c.type == type_), None)
 
 
-class Requirement(msgspec.Struct, frozen=True):
-    """One expression of a label selector: `In`, `NotIn`, `Exists`, `DoesNotExist`."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
-
-    def admits(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet it. NotIn is met without the label, as Kubernetes has it."""
-        there = self.key in labels
-        if self.operator in ("Exists", "DoesNotExist"):
-            return there == (self.operator == "Exists")
-        inside = labels.get(self.key) in self.values
-        return inside if self.operator == "In" else not inside
-
-
-class Budget(msgspec.Struct, frozen=True):
+class PodBudget(msgspec.Struct, frozen=True):
     """A PodDisruptionBudget. `allowed`: disruptions that it allows now. A budget without a
     selector covers no pod, one with an empty selector every pod of its namespace."""
 
@@ -153,7 +138,7 @@ class Budget(msgspec.Struct, frozen=True):
         """Whether an eviction of `pod` asks it."""
         if self.selector is None or pod.namespace != self.namespace:
             return False
-        return all(one.admits(pod.labels) for one in self.selector)
+        return matches(self.selector, pod.labels)
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -221,7 +206,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     departed: tuple[Pod, ...] = ()
     events: tuple[Event, ...] = ()
     resources: tuple[Resource, ...] = ()
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[PodBudget, ...] = ()
     logs: Mapping[LogSource, tuple[LogLine, ...]] = {}
     health_events: tuple[HealthEvent, ...] = ()
     session: Session = NO_SESSION

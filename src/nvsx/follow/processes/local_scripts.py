@@ -56,8 +56,8 @@ class LocalScripts:
     `environ` is what the operator exported. `kubeconfig` is the private file scripts get,
     `hook_kubeconfig` another one for hooks and prerequisites, where there is one;
     `guard_dir` comes from `install_guard` and is used when there is a kubectl to guard and
-    not `kubectl_writes`. A `sandboxed` run (sandbox or drill) has no variable that could
-    page someone unless `live_hooks`.
+    not `kubectl_writes`; `nvsx_dir` comes from `install_nvsx`. A `sandboxed` run (sandbox or
+    drill) has no variable that could page someone unless `live_hooks`.
     """
 
     def __init__(  # noqa: PLR0913 - each is one decision of the composition root
@@ -68,6 +68,7 @@ class LocalScripts:
         kubeconfig: Path | None = None,
         hook_kubeconfig: Path | None = None,
         guard_dir: Path | None = None,
+        nvsx_dir: Path | None = None,
         sandboxed: bool = False,
         live_hooks: bool = False,
         kubectl_writes: bool = False,
@@ -82,6 +83,7 @@ class LocalScripts:
         # A guard alone would make `command -v kubectl` find what is not there.
         kubectl = shutil.which("kubectl", path=self._environ.get("PATH") or os.defpath)
         self._guard = None if kubectl_writes or kubectl is None else guard_dir
+        self._nvsx = nvsx_dir
         self._may_page = live_hooks or not sandboxed
         self._masker = masker or Masker(self._environ)
         self._grace = grace
@@ -162,6 +164,7 @@ class LocalScripts:
             project_root=self._root,
             kubeconfig=self._kubeconfig if acts else self._hook_kubeconfig,
             guard_dir=None if acts else self._guard,
+            nvsx_dir=self._nvsx,
             may_page=self._may_page,
         )
 

@@ -22,6 +22,7 @@ RUN_FACTS = frozenset(
     RUN_STATUS FAILED_STAGE REASON INCIDENT_MS MTTR_MS IDEMPOTENCY_KEY ATTEMPT EVENT_FILE
     REPORT_FILE ARTIFACT_DIR IMPACT_FILE SANDBOX DRILL STORM_ROLE STORM_SIZE
     REPEAT_COUNT REPEAT_GPU INCIDENT_ID INCIDENT_FILE REPAIR_NO LATE CAUSE_CODE CAUSE REMEDY
+    INCIDENT_STATE NOTIFY_DIR
     """.split()
 )
 """Set for each script. Inherited ones belong to another run: nvsx may run inside a hook."""
@@ -75,11 +76,13 @@ def build_environment(
     project_root: Path,
     kubeconfig: Path | None,
     guard_dir: Path | None,
+    nvsx_dir: Path | None = None,
     may_page: bool,
 ) -> dict[str, str]:
     """The variables of one script.
 
-    `guard_dir` comes first on PATH; None for scripts that get the real kubectl. Without a
+    `guard_dir` comes first on PATH, then `nvsx_dir`; no guard for scripts that get the real
+    kubectl. Without a
     `kubeconfig` kubectl finds an empty one, never whatever is current: in a pod it then
     uses the service account, elsewhere nothing.
     """
@@ -94,9 +97,10 @@ def build_environment(
         environment[name] = _make_fact_safe(name, value)
     environment["NVSX_PROJECT_ROOT"] = environment["NVSX_PLAYGROUND"] = str(project_root)
     environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else os.devnull
-    if guard_dir:
+    first = [str(folder) for folder in (guard_dir, nvsx_dir) if folder]
+    if first:
         path = environment.get("PATH") or os.defpath
-        environment["PATH"] = f"{guard_dir}{os.pathsep}{path}"
+        environment["PATH"] = os.pathsep.join([*first, path])
     return environment
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.entry_lines import node_name
 from nvsx.core.journal.fold import RunState, StageState
-from nvsx.screens.deck import deck_words
+from nvsx.screens.deck import deck_words, told_pane
 from nvsx.screens.deck.rows import Row, Span, Tone, cells, clip, hang, pad, safe, span, spread
 
 
@@ -188,6 +188,7 @@ def facts(state: RunState, now: float, width: int) -> list[Row]:
         rows.append(row)
     if len(rows) == 1:
         rows.append(span("  no times seen yet", "dim"))
+    rows += told_pane.told_facts(state, width)
     rows += _fact_scripts(state, now, width)
     if state.notes:
         rows += [(), span("Notes", "head")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import HookState, RunState, StageState
 from nvsx.core.watches.verdict import Verdict
-from nvsx.screens.deck import deck_words
+from nvsx.screens.deck import deck_words, told_pane
 from nvsx.screens.deck.rows import Row, Span, Tone, cells, clip, hang, safe, span
 
 
@@ -55,6 +55,7 @@ def body(state: RunState, stage: StageState, now: float, width: int) -> list[Row
     rows += watches(stage, width)
     rows += notes(state, stage, now, width)
     rows += [r for s in stage.scripts if s.purpose != "action" for r in _script_rows(s, now, width)]
+    rows += told_pane.told_of_stage(state, stage.id, width)
     if stage.narration:
         rows += hang("“", stage.narration, width, "said")
     return rows or [span(_why_no_watch(stage), "dim")]

@@ -34,11 +34,12 @@ class Artifact(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Told(msgspec.Struct, frozen=True):
+class ToldRow(msgspec.Struct, frozen=True):
     at: float
     target: str
     reference: str
     stage: str
+    words: str = ""
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -143,7 +144,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[ReportMark, ...]
     clock_ahead_s: float
     stages: tuple[StageRow, ...]
-    told: tuple[Told, ...]
+    told: tuple[ToldRow, ...]
     said: tuple[tuple[float, str], ...]
     failures: tuple[str, ...]
     notes: tuple[tuple[float, str], ...]
@@ -184,7 +185,7 @@ def build(entries: Sequence[j.Entry], artifacts: Iterable[Artifact] = ()) -> Inc
         marks=tuple(ReportMark(*mark) for mark in list_marks(state.times)),
         clock_ahead_s=round(start.clock_ahead_s or measure_clock_ahead(seen), 3),
         stages=tuple(_stage_row(s) for s in state.stages),
-        told=tuple(Told(*notice) for notice in told),
+        told=tuple(ToldRow(*notice) for notice in told),
         said=_what_hooks_said(state),
         failures=tuple(_what_failed(state)),
         notes=tuple((t, _format_note(n)) for t, n in state.notes),
@@ -307,6 +308,9 @@ def _what_failed(state: RunState) -> Iterable[str]:
         for script in s.scripts:
             if not script.ok:
                 yield f"stage {s.id}, {script.purpose} {script.script}: {_how_it_ended(script)}"
+    for _, told in state.told.values():
+        if told.failing:
+            yield f"not everybody was told: {told.words}"
     if state.cancelled is not None:
         yield f"cancelled by {state.cancelled.by}: {state.cancelled.reason}"
     if state.finish is not None and state.finish.status == "interrupted":

@@ -231,10 +231,16 @@ def _told_section(report: IncidentReport) -> Iterator[str]:
         yield "<p>Nobody was told, as far as hooks reported.</p>"
     else:
         rows = (
-            (clock(t.at), escape_html(t.target), code_in_html(t.reference), escape_html(t.stage))
+            (
+                clock(t.at),
+                escape_html(t.target),
+                escape_html(t.words),
+                code_in_html(t.reference),
+                escape_html(t.stage),
+            )
             for t in report.told
         )
-        yield table_in_html(("time (UTC)", "target", "reference", "stage"), rows)
+        yield table_in_html(("time (UTC)", "target", "what", "reference", "stage"), rows)
     if report.said:
         yield "<h3>What hooks reported</h3>"
         yield table_in_html(("", ""), ((clock(t), escape_html(line)) for t, line in report.said))

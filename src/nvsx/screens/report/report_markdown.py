@@ -147,12 +147,13 @@ def _told_section(report: IncidentReport) -> Iterator[str]:
             (
                 clock(t.at),
                 escape_markdown(t.target),
+                escape_markdown(t.words),
                 code_in_markdown(t.reference) if t.reference else "",
                 t.stage,
             )
             for t in report.told
         ]
-        yield table_in_markdown(("time (UTC)", "target", "reference", "stage"), rows)
+        yield table_in_markdown(("time (UTC)", "target", "what", "reference", "stage"), rows)
     if report.said:
         yield "\n".join(f"- {clock(t)} {escape_markdown(line)}" for t, line in report.said)
 

@@ -128,7 +128,7 @@ class KnownNames:
     def _find_runs(self) -> Found:
         return [
             (row.run_id, f"{row.runbook} on {row.node or 'no node yet'}, {row.status}")
-            for row in asyncio.run(situation.recent_runs(self._home))
+            for row in situation.recent_runs(self._home)
         ]
 
     def _find_incidents(self) -> Found:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,6 +29,12 @@ from nvsx.serve.webhook.auth import Caller, Doorman
 from nvsx.serve.webhook.channels import WEBHOOK, Channel
 from nvsx.serve.webhook.connections import Places, RateLimit, peer_group
 from nvsx.serve.webhook.http_answers import Reply
+from nvsx.serve.webhook.http_replies import (
+    add_common_headers,
+    answer_probe,
+    make_response,
+    reply_to_wrong_path,
+)
 from nvsx.serve.webhook.keyboard import Keyboard
 from nvsx.serve.webhook.listening import Listener, TlsFiles, places_here
 
@@ -134,7 +139,7 @@ class WebhookServer:
 
     def _make_application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard_handler])
-        app.on_response_prepare.append(_add_common_headers)
+        app.on_response_prepare.append(add_common_headers)
         app.router.add_get("/healthz", self._answer_healthz)
         app.router.add_get("/readyz", self._answer_readyz)
         app.router.add_get("/metrics", self._answer_metrics)
@@ -159,11 +164,11 @@ class WebhookServer:
         probe = request.path in _PROBES
         guest = self._listener.guest(request.transport)
         if not probe and guest is not None and guest.reserved:
-            return _make_response(
+            return make_response(
                 http_answers.ask_to_come_again("too many connections at once", close=True)
             )
         if not probe and (busy := self._why_busy(request)):
-            return _make_response(http_answers.ask_to_come_again(busy))
+            return make_response(http_answers.ask_to_come_again(busy))
         if probe:
             self._listener.keep(request.transport)
         self._in_flight += 1
@@ -173,15 +178,15 @@ class WebhookServer:
                 _require_plain(request)
             return await handler(request)
         except Refused as exc:
-            return _make_response(http_answers.reply_to_refusal(exc))
+            return make_response(http_answers.reply_to_refusal(exc))
         except web.HTTPException as exc:
-            return _make_response(_reply_to_wrong_path(exc), exc.headers.get("Allow", ""))
+            return make_response(reply_to_wrong_path(exc), exc.headers.get("Allow", ""))
         except ConnectionError:  # the caller is gone
             raise
         except Exception as exc:  # a bug, and the sender may still try again
             traceback = log.isEnabledFor(logging.DEBUG)
             log.error("%s failed: %s", request.path, type(exc).__name__, exc_info=traceback)  # noqa: TRY400
-            return _make_response(Reply(500, {"status": "error"}, "error"))
+            return make_response(Reply(500, {"status": "error"}, "error"))
         finally:
             self._listener.release(guest)
             self._in_flight -= 1
@@ -219,7 +224,7 @@ class WebhookServer:
             told = ": ".join(filter(None, (reply.outcome, str(reply.body.get("reason", "")))))
             log.info("%s: %s from %s: %s", name, reply.status, peer, told)
         self._probes.count(name if channel else "unknown", reply.outcome)
-        return _make_response(reply)
+        return make_response(reply)
 
     async def _take_request(self, request: web.Request, channel: Channel | None) -> Reply:
         headers = Headers(request.headers.items())
@@ -331,7 +336,7 @@ class WebhookServer:
         if status == 401:
             log.info("token endpoint: client not known, from %s", request.remote)
         extra = {"WWW-Authenticate": "Basic"} if status == 401 else {}
-        return _make_response(Reply(status, answer, "token", extra))
+        return make_response(Reply(status, answer, "token", extra))
 
     async def _answer_handshake(self, request: web.Request) -> web.StreamResponse:
         """CloudEvents' handshake (http-webhook.md section 4): may this origin send here?
@@ -344,13 +349,13 @@ class WebhookServer:
         return web.Response(status=200, headers=headers)
 
     async def _answer_healthz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
-        return _answer_probe(self._probes.alive(), "alive")
+        return answer_probe(self._probes.alive(), "alive")
 
     async def _answer_readyz(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
         problems = dict(await self._probes.ready())
         if self._draining:
             problems["serve"] = "shutting down"
-        return _answer_probe(problems, "ready")
+        return answer_probe(problems, "ready")
 
     async def _answer_metrics(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
         if self._probes.metrics is None:
@@ -392,32 +397,3 @@ def _retrieve_failure(task: asyncio.Task[Answer]) -> None:
     """A failure after the answer was given must not become a warning about a lost one."""
     if not task.cancelled():
         task.exception()
-
-
-def _reply_to_wrong_path(exc: web.HTTPException) -> Reply:
-    reason = {404: "there is nothing at this path", 405: "this path has other methods"}
-    text = reason.get(exc.status, "the request cannot be taken")
-    return Reply(exc.status, {"status": "refused", "reason": text}, "refused")
-
-
-def _answer_probe(problems: Mapping[str, str], well: str) -> web.Response:
-    if problems:
-        return _make_response(Reply(503, {"status": f"not {well}", "problems": dict(problems)}, ""))
-    return _make_response(Reply(200, {"status": well}, ""))
-
-
-def _make_response(reply: Reply, allow: str = "") -> web.Response:
-    headers = {**reply.headers, **({"Allow": allow} if allow else {})}
-    response = web.Response(
-        status=reply.status,
-        body=json.dumps(reply.body, ensure_ascii=False).encode(errors="replace") + b"\n",
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **headers},
-    )
-    if reply.close or reply.status in (400, 401, 408, 413):
-        response.force_close()
-    return response
-
-
-async def _add_common_headers(request: web.Request, response: web.StreamResponse) -> None:  # noqa: ARG001
-    response.headers["Server"] = "nvsx"
-    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -2,8 +2,6 @@
 # The fault was seen, and NVSentinel is about to quarantine the node.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 TITLE='XID 79: GPU fell off the bus'
 NODE=${NVSX_TARGET_NODE:-the node}
@@ -29,18 +27,16 @@ echo '! Do not page the data centre yet: nine times out of ten the reboot brings
 echo '! Warning: never cordon more than 2 nodes of one rack at the same time: the job scheduler needs the rack for its 64-node gang jobs. Ask @batch-leads first.'
 
 # sample-runbook.md:34
-page critical "$(headline "$TITLE")" 'Page the GPU platform on-call through PagerDuty, service "GPU Platform P1".'
+nvsx notify page --severity critical --title "$TITLE" --text 'Page the GPU platform on-call through PagerDuty, service "GPU Platform P1".'
 
 # sample-runbook.md:35, sample-runbook.md:36
-slack_post "$(headline "$TITLE")" 'XID 79 on '"$NODE"': GPU fell off the bus. Node goes out of service, jobs on it are lost. Incident lead: on-call.
-Tell #batch-users which jobs are affected.' Node "$(node_name)" Stage "${NVSX_STAGE:-?}"
+nvsx notify post --title "$TITLE" --text 'XID 79 on '"$NODE"': GPU fell off the bus. Node goes out of service, jobs on it are lost. Incident lead: on-call.
+Tell #batch-users which jobs are affected.'
 
 # sample-runbook.md:41, sample-runbook.md:42, sample-runbook.md:43, sample-runbook.md:44, sample-runbook.md:45, sample-runbook.md:46
-jira_ticket "$(headline "$TITLE")" 'Project: GPUOPS
+nvsx notify ticket --title "$TITLE" --text 'Project: GPUOPS
 Issue type: Incident
 Component: node-hardware
 Labels: xid79, fell-off-bus
 Summary: XID 79 on '"$NODE"', GPU lost
 Description: serial number of the tray, slot of the GPU, first Xid line of the kernel log'
-
-notify_result

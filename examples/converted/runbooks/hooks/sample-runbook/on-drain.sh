@@ -2,8 +2,6 @@
 # The node is empty, and its repair is next.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 NODE=${NVSX_TARGET_NODE:-the node}
 
@@ -11,5 +9,3 @@ echo '[ ] Collect the bug report first; after the reboot the evidence is gone:'
 echo '    ssh '"$NODE"' sudo nvidia-bug-report.sh --output-file /tmp/xid79.log.gz'
 echo '- A B200 tray takes about 12 minutes until the node is Ready.'
 echo '! Be patient, and never power-cycle during the firmware check.'
-
-notify_result

@@ -2,10 +2,6 @@
 # The run is over, whatever its outcome: what to keep and to write.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 echo '[ ] Write up the incident within 2 working days, in the template (https://wiki.example.com/postmortem-template).'
 echo '[ ] Add the node to the repeat offenders sheet (https://sheets.example.com/xid79) when this was not the first time.'
-
-notify_result

@@ -2,8 +2,6 @@
 # What the page says about everything: read it before you act.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 echo '== P1: GPU fell off the bus (XID 79)'
 echo '- Service: training clusters, all H100 and B200 pools. Severity: P1 while a customer job is on the node, P2 otherwise. Dashboards: GPU fleet health (https://grafana.example.com/d/gpu-fleet) and PCIe errors by rack (https://grafana.example.com/d/pcie-racks).'
@@ -17,5 +15,3 @@ echo '== Notes from past incidents'
 echo '- 2025-03-11, GPUOPS-1182: node came back with 7 GPUs, nobody looked, a 512-GPU job hung for 6 hours. Always count.'
 echo '- 2025-06-02, GPUOPS-1347: the drain hung for 3 h on a pod with a PodDisruptionBudget of 0. Its owner was on holiday; @batch-leads can override.'
 echo '- 2025-09-19, GPUOPS-1523: two nodes of rack 14 at once. It was the PDU, not the GPUs. Look at the rack before you blame the card.'
-
-notify_result

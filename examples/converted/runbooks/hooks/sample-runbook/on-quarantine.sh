@@ -2,11 +2,7 @@
 # The node takes no new work, and its drain has begun.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 echo '[ ] Save what is needed before the pods go: the pod list above and kubectl logs of the failed ranks.'
 echo '[ ] Trainers checkpoint on SIGTERM and need up to 15 minutes for it.'
 echo '! Don'\''t use --force: it loses the checkpoint.'
-
-notify_result

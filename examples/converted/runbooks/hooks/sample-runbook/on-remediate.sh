@@ -2,8 +2,6 @@
 # The repair request has finished: the time for checks.
 # Made by `nvsx convert --offline` from sample-runbook.md; its words are the page's.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../lib/incident.sh disable=SC1091
-source "$(dirname "${BASH_SOURCE[0]}")/../lib/incident.sh"
 
 NODE=${NVSX_TARGET_NODE:-the node}
 
@@ -13,5 +11,3 @@ echo '    dcgmi diag -r 3 -j > /tmp/dcgm-'"$NODE"'.json'
 echo '[ ] PCIe link is at full width: lspci -vv -s b3:00.0 | grep LnkSta says Width x16.'
 echo '[ ] If the GPU is still missing after the reboot, do not try again: open an RMA with the vendor and call DC operations, +1 650 555 0117, for a reseat.'
 echo '! Unless the DCGM check passed, the node stays out.'
-
-notify_result

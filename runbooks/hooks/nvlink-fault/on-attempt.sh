@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# NVSentinel tries to repair again.
+set -euo pipefail
+
+title='NVLink fault'
+
+nvsx notify post --title "$title: attempt ${NVSX_REPAIR_NO:-} to repair has begun"

@@ -1,0 +1,1 @@
+"""`nvsx notify`: tell people about an incident, and see who was told what."""

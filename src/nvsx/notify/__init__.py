@@ -1,0 +1,1 @@
+"""Telling people: what hooks hand over, the targets, and what delivers to them."""
