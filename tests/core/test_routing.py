@@ -345,13 +345,63 @@ def test_a_runbook_competes_with_its_best_rule() -> None:
 
 @pytest.mark.parametrize(
     ("healthy", "reason"),
-    [(True, "a healthy event fires nothing"), (False, "no runbook matches")],
+    [
+        (True, "a healthy event fires nothing"),
+        (False, "no runbook matches SysLogsXIDError 79"),
+    ],
 )
 def test_why_nothing_fires(healthy: bool, reason: str) -> None:
     """In one sentence for a person."""
     event = msgspec.structs.replace(XID_79, is_healthy=healthy)
     result = route(event, [book("a", {"errorCode": 48})])
     assert (result.winner, result.tie, result.reason) == (None, (), reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"is_fatal": False, "severity": "P4", "source": "alertmanager"},
+            "severity P4 is not serious; serve.sources.alertmanager.severity in nvsx.yaml says",
+        ),
+        ({"is_fatal": False}, "a is for it, but it is not fatal; `fatal: any` in its triggers"),
+        (
+            {"processing_strategy": "STORE_ONLY", "source": "poll"},
+            "a is for it, but its strategy is STORE_ONLY, so NVSentinel does not act on it",
+        ),
+        (
+            {"error_codes": (), "source": "grid"},
+            "no error code was found (serve.sources.grid.errorCode in nvsx.yaml says where it is)",
+        ),
+        (
+            {"check_name": "GPUX", "error_codes": ("5",), "source": "grid"},
+            "no runbook matches GPUX 5; serve.sources.grid.check in nvsx.yaml says which check",
+        ),
+        (
+            {"check_name": "", "error_codes": (), "source": "grid"},
+            "it names no check; serve.sources.grid.check or .runbook in nvsx.yaml does",
+        ),
+    ],
+)
+def test_the_reason_is_what_would_change_it(changes: dict[str, Any], says: str) -> None:
+    """The most specific one, with the line of nvsx.yaml or of the runbook."""
+    event = msgspec.structs.replace(XID_79, **changes)
+    result = route(event, [book("a", {"check": "SysLogsXIDError", "errorCode": 79})])
+    assert result.winner is None
+    assert says in result.reason
+
+
+def test_an_alert_goes_by_its_own_name_before_its_meaning() -> None:
+    """A runbook for the alert's name takes it; without one, the runbook for what it means; a
+    catch-all comes after both."""
+    event = msgspec.structs.replace(
+        XID_79, check_name="GPUX", meant_check="SysLogsXIDError", meant_codes=("79",)
+    )
+    named, meant = book("a", {"check": "GPUX"}), book("b", {"check": "SysLogsXIDError"})
+    rest = book("c", {"default": True})
+    assert winner(event, named, meant, rest) == "a"
+    assert winner(event, meant, rest) == "b"
+    assert winner(event, rest) == "c"
 
 
 @pytest.mark.parametrize(

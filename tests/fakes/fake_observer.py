@@ -171,6 +171,10 @@ class FakeObserver:
         self._maybe_raise("node_names")
         return sorted(self.feeds)
 
+    async def nodes(self) -> Sequence[Node]:
+        self._maybe_raise("nodes")
+        return [feed.current.node or Node(name) for name, feed in sorted(self.feeds.items())]
+
     async def installation(self) -> Any:
         """What is known of NVSentinel here: nothing, unless a test says so."""
         return self.inspected

@@ -8,6 +8,7 @@ import pytest
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.watches.snapshot import Node
 from nvsx.follow.target_node import resolve_target_node
 
 
@@ -17,8 +18,8 @@ class Nodes:
     def __init__(self, *names: str) -> None:
         self._names = names
 
-    async def node_names(self) -> list[str]:
-        return list(self._names)
+    async def nodes(self) -> list[Node]:
+        return [Node(name) for name in self._names]
 
 
 def _of_one_alias() -> tuple[str, str]:

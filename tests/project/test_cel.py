@@ -104,3 +104,36 @@ def test_a_long_text_is_cut(length: int, found: str) -> None:
 def test_a_long_text_of_an_event_is_cut() -> None:
     """A condition's message may be as long as a tenant likes."""
     assert cel.evaluate({"message": "a" * 100_000})(f"event.message.size() == {MAX_TEXT}").holds
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("body.a.lowerAscii()", "gpu-node-a1.corp"),
+        ("body.a.lowerAscii().split('.')[0]", "gpu-node-a1"),
+        ("body.a.replace('GPU-', '')", "Node-A1.corp"),
+        ("body.a.substring(0, 3)", "GPU"),
+        ("body.a.extract('(?i)node-([a-z0-9]+)')", "A1"),
+        ("body.a.extract('Node')", "Node"),
+        ("body.a.extract('(?!x)N(.)de')", "o"),  # what RE2 refuses is searched as well
+        ("body.a.matches('(?i)^gpu') ? 'yes' : 'no'", "yes"),
+    ],
+)
+def test_the_usual_text_functions_are_there(expression: str, found: str) -> None:
+    """Lower case, parts, replacement, and what a pattern's group matches."""
+    assert cel.check_value(expression) == ""
+    assert cel.value(expression, {"a": "GPU-Node-A1.corp"}) == (found, "")
+
+
+@pytest.mark.parametrize("pattern", ["XID ([0-9]+)", "(", "(a+)+$"])
+def test_a_pattern_without_a_match_extracts_nothing(pattern: str) -> None:
+    """No match, no pattern at all, and one that would take years: nothing is found."""
+    expression = f"body.a.extract('{pattern}')"
+    assert cel.value(expression, {"a": "a" * 4000 + "!"}).value == ""
+
+
+def test_true_and_false_answer_whether_it_is_resolved() -> None:
+    """Only the rule for `resolved` may be true or false."""
+    assert cel.check_value("body.state == 'ok'", boolean=True) == ""
+    assert "not a text" in cel.check_value("body.state == 'ok'")
+    assert cel.value("body.state == 'ok'", {"state": "ok"}).value == "true"

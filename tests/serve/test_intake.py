@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.fakes import fake_observer as build
 from tests.fakes.fake_scripts import Behaviour
@@ -13,6 +14,7 @@ from tests.serve.hall import CLUSTER, Hall, book
 from nvsx.core.errors import StoreBusy, Unreachable, UsageError
 from nvsx.core.journal import entries as j
 from nvsx.core.routing.inbox import Silence
+from nvsx.core.routing.trigger_event import NodeWord
 from nvsx.serve.limits import Limits
 
 
@@ -46,7 +48,7 @@ async def test_a_repeated_delivery_is_a_duplicate_with_the_first_ones_run() -> N
     ("changes", "outcome", "reason"),
     [
         ({"cluster": "staging"}, "ignored", "it is about cluster staging; this one has prod"),
-        ({"node": "stranger"}, "ignored", "this cluster has no node stranger"),
+        ({"node": "stranger"}, "ignored", "this cluster has no node called stranger"),
         ({"node": ""}, "ignored", "it does not say which node it is about"),
         ({"error_codes": ("31",)}, "ignored", "no runbook matches"),
         ({"is_fatal": False}, "ignored", "no runbook matches"),
@@ -238,8 +240,10 @@ async def test_a_named_runbook_needs_no_trigger_and_may_run_again() -> None:
     first = await hall.offer("n1", runbook="gpu-off-bus", check_name="", error_codes=())
     await hall.until(first.run_id, j.Finish)
     second = await hall.offer("n1", runbook="gpu-off-bus", check_name="", error_codes=())
-    with pytest.raises(UsageError, match="no runbook 'nope'"):
-        await hall.offer("n1", runbook="nope")
+    unknown = await hall.offer("n1", runbook="nope")
+    assert (unknown.outcome, unknown.status) == ("ignored", 404)
+    assert "no runbook 'nope'" in unknown.reason
+    assert (await hall.inbox.event(unknown.event_id)).reason == unknown.reason
     assert (first.outcome, second.outcome) == ("fired", "fired")
     assert first.run_id != second.run_id
     await hall.close()
@@ -431,9 +435,40 @@ async def test_an_unreadable_cluster_is_a_reason_to_send_again() -> None:
     """A node that cannot be looked up raises StoreBusy: the event is not lost as unknown."""
     hall = Hall("n1")
     await hall.begin(watch=False)
-    hall.observer.errors["node_names"] = Unreachable("no route to host")
+    hall.observer.errors["nodes"] = Unreachable("no route to host")
     with pytest.raises(StoreBusy, match="no route to host"):
         await hall.offer("n1")
+    await hall.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "node", "told"),
+    [
+        (("10.0.0.7:9400",), "n1", "node: 10.0.0.7:9400 in label 0 is n1, by an address of it"),
+        (
+            ("a-pod", "N1.corp.example"),
+            "n1",
+            "node: label 0: this cluster has no node called a-pod",
+        ),
+        (("10.0.0.8:9400",), "", "node: label 0: this cluster has no node called 10.0.0.8:9400"),
+    ],
+)
+async def test_an_alerts_word_is_looked_up_among_the_nodes(
+    words: tuple[str, ...], node: str, told: str
+) -> None:
+    """The first word that names one node of the cluster is it, and each step is on record."""
+    hall = Hall("n1")
+    seen = hall.observer.feeds["n1"].current.node
+    assert seen is not None
+    known = msgspec.structs.replace(seen, addresses=("10.0.0.7",))
+    hall.observer.feeds["n1"].update(node=known)
+    await hall.begin(watch=False)
+    said = tuple(NodeWord(f"label {n}", word) for n, word in enumerate(words))
+    answer = await hall.offer("", source="alertmanager", node_words=said)
+    assert answer.outcome == ("fired" if node else "ignored")
+    stored = await hall.inbox.event(answer.event_id)
+    assert stored.facts.node == node
+    assert told in stored.steps
     await hall.close()
 
 

@@ -135,14 +135,14 @@ async def test_a_post_for_a_node_that_has_recovered_proves_nothing_by_old_marks(
 
 
 async def test_callers_from_elsewhere_need_the_token_and_no_log_has_it(site: Site) -> None:
-    """A request with a foreign Host is refused without the token and taken with it."""
+    """A request with a foreign Host is refused without the token and read with it: no such node."""
     daemon = await site.serve("--mode", "webhook", "--port", "0")
     url = url_of(daemon)
     token = (site.state / "webhook-token").read_text(encoding="utf-8").strip()
     body = {"runbook": "gpu-off-bus", "target_node": "nobody"}
     refused, _ = await post(url, body, Host="evil.example")
     taken, _ = await post(url, body, Host="evil.example", Authorization=f"Bearer {token}")
-    assert (refused, taken) == (401, 202)
+    assert (refused, taken) == (401, 404)
     assert await daemon.stop() == 0
     assert token not in daemon.output
 

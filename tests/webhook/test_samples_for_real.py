@@ -3,7 +3,7 @@ and the decision about the incident. Only the cluster and the store are fakes.""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from nvsx.core.errors import UsageError
 from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.runbook.catalog import LoadedRunbook
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.watches.snapshot import Snapshot
+from nvsx.core.watches.snapshot import Node, Snapshot
 from nvsx.project import cel, loader
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
@@ -62,13 +62,17 @@ class Starters:
 
 @asynccontextmanager
 async def whole(
-    sources: Mapping[str, Mapping[str, Any]] | None = None, *, clock: StillClock | None = None
+    sources: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    clock: StillClock | None = None,
+    nodes: Sequence[Node] = (),
 ) -> AsyncIterator[tuple[Daemon, FakeInbox]]:
-    """A server before a real intake, on a cluster with the samples' nodes."""
+    """A server before a real intake, on a cluster with these nodes, or with the samples'."""
     clock = clock or StillClock()
     observer = FakeObserver(cluster="uid-1")
-    for node in (NODE, "gb200-r07-n01", "gb200-r07-n02"):
-        observer.set(Snapshot(at=clock.now(), node_name=node, node=build.node(node)))
+    ours = [build.node(name) for name in (NODE, "gb200-r07-n01", "gb200-r07-n02")]
+    for node in nodes or ours:
+        observer.set(Snapshot(at=clock.now(), node_name=node.name, node=node))
     journal = FakeJournal(clock)
     inbox = FakeInbox(journal)
     keeper = IncidentKeeper(
@@ -104,18 +108,13 @@ async def whole(
         ("jsm/fault", "jsm"),
     ],
 )
-async def test_a_monitoring_systems_fault_needs_a_word_about_its_check(
-    sample: str, source: str
+@pytest.mark.parametrize("settings", [None, MAPPED])
+async def test_a_monitoring_systems_fault_fires_by_what_it_means(
+    sample: str, source: str, settings: dict[str, dict[str, Any]] | None
 ) -> None:
-    """By its own alert's name it matches nothing, is answered 202 and kept with each rule's
-    reason; with the check named it fires gpu-off-bus, and its repeat is that run again."""
-    async with whole({"pagerduty": {"node": TITLE}}) as (daemon, inbox):
-        plain = await daemon.post(f"/hooks/{source}", now(sample), JSON)
-        assert (plain.status, plain.body["status"]) == (202, "ignored")
-        assert plain.body["reason"] == "no runbook matches"
-        kept = await inbox.event(plain.body["event_id"])
-        assert any("check is" in r.reason for e in kept.explanations for r in e.rules)
-    async with whole(MAPPED) as (daemon, _):
+    """Whatever its alert is called, Xid 79 fires gpu-off-bus, with the check named in nvsx.yaml
+    and without; its repeat is that run again."""
+    async with whole(settings) as (daemon, _):
         first = await daemon.post(f"/hooks/{source}", now(sample), JSON)
         again = await daemon.post(f"/hooks/{source}", now(sample), JSON)
     assert (first.status, first.body["status"], first.body["runbook"]) == (
@@ -229,3 +228,62 @@ async def test_people_and_dry_runs_start_nothing() -> None:
     assert (plan.status, plan.body["plan"]["would"]) == (200, "fired")
     assert plan.body["plan"]["target_node"] == NODE
     assert [e.source for e in kept] == ["jira"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"runbook": "gpu-off-bus", "target_node": "gb200-r07-n99"}, "has no node called"),
+        ({"runbook": "no-such", "target_node": NODE}, "there is no runbook 'no-such'"),
+    ],
+)
+async def test_a_scripts_unknown_name_is_404_and_on_record(
+    asked: dict[str, str], says: str
+) -> None:
+    """A script shall stop at it; the event is stored and explained all the same."""
+    async with whole() as (daemon, inbox):
+        reply = await daemon.post("/webhook", asked)
+        [stored] = await inbox.events()
+    assert reply.status == 404
+    assert says in reply.body["reason"]
+    assert reply.body["hint"] == f"nvsx explain {stored.event_id}"
+    assert (stored.outcome, stored.reason) == ("ignored", reply.body["reason"])
+
+
+@pytest.mark.parametrize(
+    ("sample", "path"),
+    [
+        ("alertmanager/fault", "alertmanager"),
+        ("grafana/fault", "grafana"),
+        ("pagerduty/fault", "pagerduty"),
+        ("opsgenie/fault", "opsgenie"),
+        ("jira/moved", "jira"),
+        ("jsm-automation/fault", "jsm-automation"),
+        ("datadog/fault", "datadog"),
+        ("newrelic/fault", "newrelic"),
+        ("zabbix/fault", "zabbix"),
+        ("splunk-oncall/fault", "splunk-oncall"),
+        ("servicenow/fault", "servicenow"),
+        ("gcp/fault", "gcp"),
+        ("grafana-legacy/fault", "grafana-legacy"),
+        ("sns/fault", "sns"),
+    ],
+)
+async def test_a_vendors_body_at_webhook_is_told_where_to_go(sample: str, path: str) -> None:
+    """422, whose message it is, and the path that takes it; at another sender's path as well."""
+    elsewhere = "opsgenie" if path in ("alertmanager", "grafana") else "alertmanager"
+    async with whole() as (daemon, _):
+        for wrong in ("/webhook", f"/hooks/{elsewhere}"):
+            reply = await daemon.post(wrong, body(sample))
+            assert reply.status == 422
+            said = f"it looks like a message of {path}: have it sent to /hooks/{path}"
+            assert reply.body["hint"] == said
+
+
+async def test_sns_at_another_kind_of_source_is_told_its_kind() -> None:
+    """It sends text/plain, which no other source takes."""
+    sent = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
+    async with whole({"topic": {"kind": "generic", "node": {"from": "a"}}}) as (daemon, _):
+        reply = await daemon.post("/hooks/topic", raw("sns/fault"), sent)
+    assert reply.status == 415
+    assert "kind: sns" in reply.body["reason"]

@@ -114,14 +114,20 @@ class _Taint(_Wire):
 class _NodeSpec(_Wire):
     unschedulable: bool | None = None
     taints: list[_Taint] | None = None
+    provider_id: str | None = msgspec.field(default=None, name="providerID")
 
 
 class _NodeInfo(_Wire):
     boot_id: str | None = msgspec.field(default=None, name="bootID")
 
 
+class _Address(_Wire):
+    address: str | None = None
+
+
 class _NodeStatus(_Wire):
     conditions: list[_Condition] | None = None
+    addresses: list[_Address] | None = None
     node_info: _NodeInfo | None = None
 
 
@@ -257,6 +263,8 @@ def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
         boot_id=(status.node_info.boot_id or "") if status.node_info else "",
         cordoned_with=with_,
         cordoned_at=at,
+        addresses=tuple(a.address for a in status.addresses or () if a.address),
+        provider_id=spec.provider_id or "",
     )
 
 

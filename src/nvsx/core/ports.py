@@ -17,7 +17,7 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent, Session
 from nvsx.core.journal.entries import Entry, RunEvent, ScriptKind
 from nvsx.core.journal.run_rows import Lease, NewRun, RunRow
-from nvsx.core.watches.snapshot import Needs, Note, Snapshot
+from nvsx.core.watches.snapshot import Needs, Node, Note, Snapshot
 
 
 class Clock(Protocol):
@@ -76,6 +76,10 @@ class Observer(Protocol):
 
     async def node_names(self) -> Sequence[str]:
         """All node names. Raises ClusterError."""
+        ...
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes as they are known now. Raises ClusterError."""
         ...
 
     async def count_gpu_nodes(self) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 from nvsx.core.aliases import alias_of
 from nvsx.core.errors import UsageError
+from nvsx.core.node_directory import NodeDirectory
 from nvsx.core.ports import Fault, Observer
 
 Choose = Callable[[Sequence[Fault]], str | None]
@@ -17,12 +17,12 @@ async def resolve_target_node(
 ) -> str:
     """The node's name; "" when no node is in an incident and the run shall wait for one.
 
-    `wanted` is a name or an alias that fits exactly one node. Without it, exactly one node
-    in an incident is taken; of several, `choose` picks one, else it is an error. Raises
+    `wanted` is anything that names exactly one node. Without it, exactly one node in an
+    incident is taken; of several, `choose` picks one, else it is an error. Raises
     UsageError and ClusterError.
     """
     if wanted:
-        return _match_node_name(wanted, await observer.node_names())
+        return find_named_node(wanted, NodeDirectory(await observer.nodes()))
     faults = list(await observer.nodes_in_incident())
     if not faults:
         return ""
@@ -37,17 +37,12 @@ async def resolve_target_node(
     return chosen
 
 
-def _match_node_name(wanted: str, nodes: Sequence[str]) -> str:
-    if wanted in nodes:
-        return wanted
-    fitting = [n for n in nodes if alias_of(n) == wanted.lower()]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise UsageError(
-            f"the alias {wanted} fits {len(fitting)} nodes: {', '.join(sorted(fitting))}",
-            "use the node's name",
-        )
-    near = get_close_matches(wanted, [*nodes, *(alias_of(n) for n in nodes)], n=1)
-    hint = f"did you mean {near[0]}?" if near else "see `kubectl get nodes`"
+def find_named_node(wanted: str, directory: NodeDirectory) -> str:
+    """The one node that `wanted` names. Raises UsageError with the nearest, or with all it fits."""
+    found = directory.find(wanted)
+    if found.node:
+        return found.node
+    if found.several:
+        raise UsageError(found.reason, "use the node's name")
+    hint = f"did you mean {found.nearest}?" if found.nearest else "see `kubectl get nodes`"
     raise UsageError(f"the cluster has no node {wanted}", hint)

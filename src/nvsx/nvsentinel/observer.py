@@ -174,6 +174,9 @@ class NvsentinelObserver:
         nodes = await self._read_nodes()
         return sorted(nodes.objects)
 
+    async def nodes(self) -> Sequence[Node]:
+        return list((await self._read_nodes()).items())
+
     async def count_gpu_nodes(self) -> int:
         nodes = await self._read_nodes()
         return sum(n.labels.get(names.GPU_NODE_LABEL) == "true" for n in nodes.items())

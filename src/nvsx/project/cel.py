@@ -21,9 +21,35 @@ _MAX_LENGTH = 2000
 
 @lru_cache(maxsize=2)
 def _make_environment(variable: str) -> Any:
+    """CEL with its usual string functions (lowerAscii, split, replace, substring, trim, join, …),
+    and `text.extract(pattern)`, since `matches` says only whether there is a match."""
     from cel_expr_python import cel  # type: ignore[import-untyped]
+    from cel_expr_python.ext import ext_strings  # type: ignore[import-untyped]
 
-    return cel.NewEnv(variables={variable: cel.Type.DYN})
+    text = cel.Type.STRING
+    extract = cel.Overload(
+        "string_extract",
+        return_type=text,
+        parameters=[text, text],
+        is_member=True,
+        impl=_extract_group,
+    )
+    ours = cel.CelExtension("nvsx", [cel.FunctionDecl("extract", [extract])])
+    return cel.NewEnv(
+        variables={variable: cel.Type.DYN}, extensions=[ext_strings.ExtStrings(), ours]
+    )
+
+
+def _extract_group(text: str, pattern: str) -> str:
+    """The pattern's first group where it matches, or all that it matches; "" where it does not.
+
+    'XID 79 on n1'.extract('XID ([0-9]+)') is '79'.
+    """
+    try:
+        found = patterns.search_within(pattern, text, patterns.LIMIT)
+    except (ValueError, patterns.TooSlow):
+        return ""
+    return (found[min(found.re.groups, 1)] or "") if found is not None else ""
 
 
 # More than any project has: one too many, met in turn, would compile every one every time.
@@ -51,7 +77,7 @@ def _compile_expression(expression: str, variable: str = "event") -> Any:
 #: What an expression may be, by the variable it is over.
 _RESULTS = {
     "event": (("BOOL", "DYN"), "true or false"),
-    "body": (("STRING", "INT", "DYN"), "a text"),
+    "body": (("STRING", "INT", "BOOL", "DYN"), "a text"),
 }
 
 
@@ -75,12 +101,15 @@ def check(expression: str) -> str:
     return ""
 
 
-def check_value(expression: str) -> str:
-    """As `check`, for an expression over `body` that gives a text."""
+def check_value(expression: str, *, boolean: bool = False) -> str:
+    """As `check`, for an expression over `body` that gives a text; `boolean` where true and
+    false are an answer too."""
     try:
-        _compile_expression(expression, "body")
+        program = _compile_expression(expression, "body")
     except ValueError as exc:
         return str(exc)
+    if program.return_type().name().upper() == "BOOL" and not boolean:
+        return "the expression is bool, not a text"
     return ""
 
 
@@ -111,6 +140,8 @@ def value(expression: str, body: Mapping[str, object]) -> Computed:
         return Computed(str(plain))
     if kind == "INT":
         return Computed(str(plain))
+    if kind == "BOOL":
+        return Computed("true" if plain else "false")
     text = str(plain)
     if missing := re.search(r'Key not found in map : "(.*)"', text):
         return Computed("", f"the body has no {missing[1]}")

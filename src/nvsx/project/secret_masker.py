@@ -61,6 +61,12 @@ class FileMasker(Masker):
         self._marks: dict[str, FileMark | None] = {str(path): None for path in files}
         self.refresh()
 
+    def add_files(self, files: Iterable[Path]) -> None:
+        """Know what is in these, too, from now on."""
+        for path in files:
+            self._marks.setdefault(str(path), None)
+        self.refresh()
+
     def refresh(self) -> None:
         for path, known in self._marks.items():
             with suppress(OSError):
@@ -71,6 +77,13 @@ class FileMasker(Masker):
         if found.size <= LARGEST and Path(path).is_file():
             self.learn([Path(path).read_bytes().decode(errors="replace")])
         self._marks[path] = found
+
+
+def learn_settings(masker: Masker, env: Mapping[str, str], root: Path, settings: Settings) -> None:
+    """Mask the secrets that new settings name, before anything uses one of them."""
+    masker.learn(env[name] for name in secret_variables(settings) if name in env)
+    if isinstance(masker, FileMasker):
+        masker.add_files(root / Path(name).expanduser() for name in secret_files(settings))
 
 
 def secret_files(settings: Settings) -> Iterator[str]:

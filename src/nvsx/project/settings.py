@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from nvsx.core import patterns
 from nvsx.core.errors import InvalidRunbook, Problem, UsageError
@@ -30,6 +30,7 @@ from nvsx.core.senders.sources import (
     kind_of,
     misplaced_keys,
 )
+from nvsx.core.store_uris import why_credentials_unreadable
 from nvsx.project import cel, yaml_tree
 from nvsx.project.yaml_findings import collect_problems, find_nearest, locate_findings
 from nvsx.project.yaml_tree import Tree
@@ -74,6 +75,13 @@ class HealthEventSettings(Model):
         Field("auto", repr=False)
     )
     credentials: Credentials | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _refuse_unencoded_password(cls, uri: str) -> str:
+        if wrong := why_credentials_unreadable(uri):
+            raise ValueError(wrong)
+        return uri
 
 
 class Serve(Model):
@@ -212,6 +220,10 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
     for name, source in settings.serve.sources.items():
         path: YamlPath = ("serve", "sources", name)
         kind = kind_of(name, source)
+        for value, rules in source.rules().items():
+            if value != "node" and any(rule.first for rule in rules):
+                place = tree.positions.key((*path, value))
+                yield Problem(f"`first` is for node rules; {value}'s go first anyway", FILE, *place)
         if kind is None:
             hint = find_nearest(name, SENDERS) or f"write kind: one of {', '.join(SENDERS)}"
             place = tree.positions.key(path)
@@ -220,7 +232,8 @@ def _source_problems(settings: Settings, tree: Tree) -> Iterator[Problem]:
         for key, why in misplaced_keys(kind, source).items():
             yield Problem(why, FILE, *tree.positions.key((*path, key)))
         for rule, rule_path in _rules_of(name, source, tree):
-            if rule.cel and (wrong := cel.check_value(rule.cel)):
+            boolean = rule_path[3] == "resolved"
+            if rule.cel and (wrong := cel.check_value(rule.cel, boolean=boolean)):
                 at = tree.positions.value((*rule_path, "cel"))
                 yield Problem(f"cel: {wrong}", FILE, *at)
     yield from _notify_problems(settings, tree)

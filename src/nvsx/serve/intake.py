@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from nvsx.core.errors import StoreBusy, UsageError
+from nvsx.core.errors import InvalidRunbook, StoreBusy, UsageError
 from nvsx.core.incident.node_look import NodeLook
 from nvsx.core.incident.sight import SeenFault
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Clock, Observer
 from nvsx.core.routing.inbox import Decision, Draft, Inbox, Ledger, Taken
+from nvsx.core.routing.node_choice import NodeChoice, choose_node, words_of_event
 from nvsx.core.routing.route import Evaluate, Explanation, Router, TriggerFacts
 from nvsx.core.routing.trigger_event import Answer, TriggerEvent
 from nvsx.core.runbook.schema import Runbook
@@ -73,7 +74,8 @@ Started = Callable[[Taken], None]
 
 
 class Routed(msgspec.Struct, frozen=True, kw_only=True):
-    """An event whose runbook and node are known. `unwanted` says why it is not for us."""
+    """An event whose runbook and node are known. `unwanted` says why it is not for us, `steps`
+    how its node was found. `status` is for a sender that reads answers."""
 
     event: TriggerEvent
     facts: TriggerFacts
@@ -82,6 +84,8 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
     no_match: str = ""
     matched: str = ""
     unwanted: str = ""
+    steps: tuple[str, ...] = ()
+    status: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -165,15 +169,15 @@ class TriggerIntake:
 
         if event.dry_run:
             decision = await self._inbox.consult(decide)
-            return _make_plan(case, decision, routed.explanations, routed.runbook)
+            return _make_plan(case, decision, routed)
         draft = Draft(
             received=case.now,
             source=event.source,
             keys=case.keys,
-            facts=event.facts,
+            facts=routed.facts,
             cluster=self._identity.uid,
             explanations=routed.explanations,
-            steps=event.steps,
+            steps=(*event.steps, *routed.steps),
             resolved=event.resolved,
             late=event.late,
         )
@@ -184,27 +188,36 @@ class TriggerIntake:
         if desk is not None and taken.decision.news is not None:
             self._desks.take_in(desk, taken.decision.news, taken.appended)
         self._started(taken)
-        answer = _make_answer(taken, routed.explanations)
+        answer = _make_answer(taken, routed)
         self._told(event, answer, taken.decision)
         return answer
 
     async def _route_event(self, event: TriggerEvent) -> Routed:
         """Which runbook it fires, and whether it is ours."""
-        facts = event.facts
-        foreign = self._identity.objection(facts.cluster)
+        foreign = self._identity.objection(event.facts.cluster)
+        # Another cluster's word for a node may well fit one of ours.
+        choice = NodeChoice() if foreign else choose_node(event, await self._nodes.directory(event))
+        status, no_node = 404 if choice.reason else 0, choice.reason
+        # One that is not known is on record, and starts nothing.
+        facts = msgspec.structs.replace(event.facts, node=choice.node or event.facts.node)
         explanations: tuple[Explanation, ...] = ()
-        no_match, matched = "", f"{event.source} named the runbook"
+        no_match, matched, no_runbook = "", f"{event.source} named the runbook", ""
+        runbook: Runbook | None = None
         if event.runbook:
-            runbook: Runbook | None = self._shelf.find(event.runbook)
+            try:
+                runbook = self._shelf.find(event.runbook)
+            except (InvalidRunbook, UsageError) as error:
+                status = 422 if isinstance(error, InvalidRunbook) else 404
+                no_runbook = " ".join(error.message.split())
             # Who names a runbook and no node means the node that is ill, where there is just one.
-            if not facts.node and not foreign:
+            if not words_of_event(event) and not foreign:
                 facts = msgspec.structs.replace(facts, node=await self._only_incident())
         else:
             result = self._current_router().route(facts, self._evaluate)
             runbook, explanations = result.winner, result.explanations
             no_match = matched = result.reason
-        if not foreign:
-            foreign = await self._no_such_node(facts.node, named=bool(event.runbook))
+            if not (choice.node or no_node):
+                no_node = "it does not say which node it is about"
         return Routed(
             event=event,
             facts=facts,
@@ -212,7 +225,9 @@ class TriggerIntake:
             explanations=explanations,
             no_match=no_match,
             matched=matched,
-            unwanted=foreign or event.refusal,
+            unwanted=foreign or event.refusal or no_runbook or no_node,
+            steps=choice.steps,
+            status=0 if foreign or event.refusal else status,
         )
 
     def is_wanted(self, node: str, fault: SeenFault) -> bool:
@@ -313,13 +328,6 @@ class TriggerIntake:
             by_hand=False,
         )
 
-    async def _no_such_node(self, node: str, *, named: bool) -> str:
-        if not node:
-            return "" if named else "it does not say which node it is about"
-        if await self._nodes.has(node):
-            return ""
-        return f"this cluster has no node {node}"
-
     async def _only_incident(self) -> str:
         """The one node in an incident; "" for none. Never a guess between several."""
         nodes = sorted(await self._nodes.in_incident())
@@ -352,7 +360,7 @@ def _bound_payload(payload: Any) -> dict[str, Any] | None:
     return dict(payload)
 
 
-def _make_answer(taken: Taken, explanations: tuple[Explanation, ...]) -> Answer:
+def _make_answer(taken: Taken, routed: Routed) -> Answer:
     decision, event = taken.decision, taken.event
     return Answer(
         outcome=decision.outcome,
@@ -360,17 +368,13 @@ def _make_answer(taken: Taken, explanations: tuple[Explanation, ...]) -> Answer:
         run_id=event.run_id,
         runbook=decision.runbook,
         reason=decision.reason,
-        explanations=explanations,
+        explanations=routed.explanations,
+        status=routed.status,
     )
 
 
-def _make_plan(
-    case: Case,
-    decision: Decision,
-    explanations: tuple[Explanation, ...],
-    runbook: Runbook | None,
-) -> Answer:
-    stages = [s.id for s in runbook.stages] if runbook else []
+def _make_plan(case: Case, decision: Decision, routed: Routed) -> Answer:
+    stages = [s.id for s in routed.runbook.stages] if routed.runbook else []
     plan = {
         "would": decision.outcome,
         "reason": decision.reason,
@@ -384,6 +388,7 @@ def _make_plan(
         run_id=decision.run_id,
         runbook=decision.runbook or case.runbook,
         reason=decision.reason,
-        explanations=explanations,
+        explanations=routed.explanations,
         plan=plan,
+        status=routed.status,
     )

@@ -5,6 +5,7 @@ The bodies are the vendors' own, with what nvsx's targets put into them.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -98,12 +99,32 @@ def test_a_ticket_with_our_label_that_is_done_ends_nothing() -> None:
     assert "nvsx's own label" in event.refusal
 
 
-def test_an_automation_rule_on_our_ticket_starts_nothing() -> None:
-    """`jsm-automation` starts a run with every message but this."""
+@pytest.mark.parametrize("bare", [False, True])
+def test_an_automation_rule_on_our_ticket_starts_nothing(bare: bool) -> None:
+    """`jsm-automation` starts a run with every message but this, wrapped or the issue alone."""
     issue = body("jsm-automation/fault")
     issue["issue"]["fields"]["labels"] = [LABEL]
     rule = {"from": "issue.fields.summary", "pattern": r"on (?P<node>\S+)"}
-    assert one(issue, setup("jsm-automation", node=rule)).refusal
+    event = one(issue["issue"] if bare else issue, setup("jsm-automation", node=rule))
+    assert "nvsx's own label" in event.refusal
+
+
+@pytest.mark.parametrize(
+    ("message", "ours"),
+    [
+        ({"type": "nvsx.page.opened", "data": {"key": PAGE}, "node": "gpu-7"}, True),
+        ({"dedup_key": PAGE, "node": "gpu-7"}, True),
+        ({"dedup_key": "gpu-7/79", "node": "gpu-7"}, False),
+    ],
+)
+def test_our_message_in_a_notification_of_sns_starts_nothing(
+    message: dict[str, Any], ours: bool
+) -> None:
+    """A topic relays it as text within its own envelope."""
+    notification = {"Type": "Notification", "MessageId": "m-1", "Message": json.dumps(message)}
+    event = one(notification, setup("sns"), {"Content-Type": "text/plain"})
+    assert ("its own echo" in event.refusal) is ours
+    assert ours or event.refusal == ""
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def check(content: object, kind: str, headers: dict[str, str]) -> None:
         for event in events:
             assert event.facts.node == "" or is_node_name(event.facts.node)
             assert event.runbook == "" or is_runbook_name(event.runbook)
-            assert event.facts.node or event.refusal or event.runbook
+            assert event.node_words or event.facts.node or event.refusal or event.runbook
             json.dumps(event.payload, allow_nan=False, ensure_ascii=False).encode()
 
 

@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -43,12 +44,15 @@ def test_every_senders_fault_may_start_a_run_and_is_known_again(kind: str) -> No
     refuses; the same body again is the same delivery, and may be repeated as the sender says."""
     sample = raw(f"{kind}/fault")
     headers = {"Content-Type": SENDERS[kind].assume_type({}, sample)}
-    rule: dict[str, Any] = {} if kind == "generic" else {"node": {"cel": f"'{NODE}'"}}
+    rule: dict[str, Any] = (
+        {} if kind == "generic" else {"node": {"cel": f"'{NODE}'", "first": True}}
+    )
     event, again = (one(sample, setup(kind, **rule), headers) for _ in range(2))
     assert (event.refusal, event.facts.node, event.resolved) == ("", NODE, False)
     assert event.delivery == again.delivery
     assert event.horizon == SENDERS[kind].horizon
-    assert event.delivery
+    # It has neither an identity nor a time, and the same text may be the next fault.
+    assert event.delivery or kind == "grafana-legacy"
 
 
 def test_a_binary_event_says_the_same_as_a_structured_one() -> None:
@@ -121,6 +125,8 @@ def test_a_pagerduty_title_is_mapped_by_the_operators_pattern() -> None:
     """One pattern with two named groups fills the node and, beside it, the error code."""
     incident = body("pagerduty/fault")
     incident["event"]["data"]["incident_key"] = "d41d8cd98f00b204"
-    assert "no node" in one(incident, setup("pagerduty")).refusal
+    ambiguous = copy.deepcopy(incident)
+    ambiguous["event"]["data"]["title"] += " (peer a1-b2)"
+    assert "no node" in one(ambiguous, setup("pagerduty")).refusal
     event = one(incident, setup("pagerduty", node=TITLE))
     assert (event.refusal, event.facts.node, event.facts.error_codes) == ("", NODE, ("79",))

@@ -119,14 +119,16 @@ def test_go_s_zero_time_is_no_time() -> None:
 
 
 def test_one_bad_alert_does_not_cost_the_others() -> None:
-    """A node that cannot be one is refused for its alert alone, and never passed on."""
+    """A node that cannot be one is refused for its alert alone, and never passed on; an address
+    is a word that the cluster has to be asked about."""
     events = read(
         group({"labels": {"node": "10.0.0.1:9400"}}, {"labels": {"node": "../../etc"}}, {}),
         setup("alertmanager"),
     )
     assert [e.facts.node for e in events] == ["", "", NODE]
-    assert [e.refusal for e in events] == [
-        "'10.0.0.1:9400' is no node name",
+    assert [[w.word for w in e.node_words] for e in events] == [["10.0.0.1:9400"], [], [NODE]]
+    assert [e.refusal.partition(":")[0] for e in events] == [
+        "",
         "'../../etc' is no node name",
         "",
     ]
@@ -162,17 +164,29 @@ def test_what_a_group_repeats_is_not_stored_a_thousand_times() -> None:
 )
 def test_rules_find_the_node(rule: object, node: str) -> None:
     """By path, by pattern, by CEL, by the first rule that finds one, else where it usually is."""
-    assert one(group({}), setup("alertmanager", node=rule)).facts.node == node
+    listed: list[Any] = rule if isinstance(rule, list) else [rule]
+    rules = [{**each, "first": True} for each in listed]
+    assert one(group({}), setup("alertmanager", node=rules)).facts.node == node
+
+
+def test_a_rule_for_the_node_comes_after_the_usual_places() -> None:
+    """Where they name no node of the cluster, the rule's word is next; `first` turns it round."""
+    rule = {"from": "alert.labels.rack", "pattern": r"r\d+"}
+    words = one(group({}), setup("alertmanager", node=rule)).node_words
+    assert [w.word for w in words] == [NODE, "r07"]
+    words = one(group({}), setup("alertmanager", node={**rule, "first": True})).node_words
+    assert [w.word for w in words] == ["r07", NODE]
 
 
 def test_a_rule_names_the_runbook() -> None:
-    """A runbook found in a message is passed on by name; a path is not a name."""
+    """A runbook found in a message is passed on by name; a path is no name, so nothing is found."""
     rule = {"from": "alert.annotations.runbook_url", "pattern": r"([^/]+)$"}
     assert one(group({}), setup("alertmanager", runbook=rule)).runbook == "gpu-off-bus"
     path = {"annotations": {"runbook_url": "../../evil"}}
     rule = {"from": "alert.annotations.runbook_url"}
     event = one(group(path), setup("alertmanager", runbook=rule))
-    assert (event.runbook, event.refusal) == ("", "'../../evil' is no runbook's name")
+    assert (event.runbook, event.refusal) == ("", "")
+    assert "runbook: '../../evil' is no runbook's name" in event.steps
 
 
 def test_a_pattern_cannot_hold_up_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,9 +207,9 @@ def test_a_pattern_cannot_hold_up_the_daemon(monkeypatch: pytest.MonkeyPatch) ->
     # Each was stopped after HURRIED seconds at the earliest: the others were not begun.
     assert 0 < len(tried) <= 0.1 / patterns.HURRIED + 1
     assert len(events) == 200
-    assert all("takes too long" in e.steps[0] and "no node" in e.refusal for e in events)
+    assert all("takes too long" in "".join(e.steps) and "no node" in e.refusal for e in events)
     later = one(group({"annotations": {"summary": "aa b Cc"}}), setup("alertmanager", node=rule))
-    assert "takes too long" not in later.steps[0]
+    assert "takes too long" not in "".join(later.steps)
 
 
 # --- CloudEvents --------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import msgspec
 
 from nvsx.core.routing.trigger_facts import EVENT_KEYS, TriggerFacts
 from nvsx.core.routing.vocabulary import is_planned_work
+from nvsx.core.routing.why_unrouted import tell_why_unrouted
 from nvsx.core.runbook.schema import Runbook, Trigger
 from nvsx.core.watches.node_watches import NodeConditionWatch
 
@@ -101,6 +102,32 @@ class Router:
         self._books = {r.name: (r, tuple(_make_rules(r))) for r in runbooks}
 
     def route(self, event: TriggerFacts, evaluate: Evaluate = no_expressions) -> RouteResult:
+        """The runbook for an event by the check it names; where none (or only a catch-all) is for
+        that, by the check it means: an alert GPUXidError with err_code 79 goes to the runbook
+        with `check: GPUXidError` if there is one, else to that for SysLogsXIDError 79."""
+        result = self._route_by_meaning(event, evaluate)
+        if result.winner is not None or result.tie:
+            return result
+
+        def find_winner(facts: TriggerFacts) -> str:
+            winner = self._route_by_meaning(facts, evaluate).winner
+            return winner.name if winner else ""
+
+        return msgspec.structs.replace(result, reason=tell_why_unrouted(event, find_winner))
+
+    def _route_by_meaning(self, event: TriggerFacts, evaluate: Evaluate) -> RouteResult:
+        said = self._route_by_name(event, evaluate)
+        if not event.meant_check or said.tie or (said.winner and not _is_catch_all(said)):
+            return said
+        codes = event.meant_codes or event.error_codes
+        meant = msgspec.structs.replace(event, check_name=event.meant_check, error_codes=codes)
+        result = self._route_by_name(meant, evaluate)
+        known = f"{event.check_name or 'the alert'} means {event.meant_check} {', '.join(codes)}"
+        if result.winner is None and said.winner is not None:
+            return said
+        return msgspec.structs.replace(result, reason=f"{result.reason} ({known.strip()})")
+
+    def _route_by_name(self, event: TriggerFacts, evaluate: Evaluate) -> RouteResult:
         """The runbook this event fires, with the reasons for and against every rule.
 
         Example: SysLogsXIDError with error code 79, from agent syslog-health-monitor.
@@ -126,8 +153,7 @@ class Router:
         best = ((e.runbook, e.best) for e in explanations)
         matches = {name: rule for name, rule in best if rule is not None}
         if not matches:
-            reason = "a healthy event fires nothing" if event.is_healthy else "no runbook matches"
-            return RouteResult(None, reason, (), explanations)
+            return RouteResult(None, "no runbook matches", (), explanations)
         top = max(rule.specificity for rule in matches.values())
         winners = [name for name, rule in matches.items() if rule.specificity == top]
         if len(winners) > 1:
@@ -195,6 +221,12 @@ def _join_values(values: Iterable[str]) -> str:
     return " or ".join(v for v in values if v) or "not said"
 
 
+def _is_catch_all(result: RouteResult) -> bool:
+    name = result.winner.name if result.winner else ""
+    best = next((e.best for e in result.explanations if e.runbook == name), None)
+    return best is not None and best.specificity == _CatchAllRule.RANK
+
+
 # --- rules, ready to judge ----------------------------------------------------------------------
 
 
@@ -234,12 +266,12 @@ class _CatchAllRule:
     | an alert of a source without `default: true`  | no    | most alerts are about no fault  |
     """
 
-    _RANK = (-1,)  # below the lowest rank of every other rule
+    RANK = (-1,)  # below the lowest rank of every other rule
 
     def __init__(self, rule: str) -> None:
         self._rule = rule
         reason = f"{rule} is the catch-all (default: true): it takes what no other runbook matches"
-        self._match = RuleResult(rule, True, reason, self._RANK)
+        self._match = RuleResult(rule, True, reason, self.RANK)
 
     def judge(self, said: _Said) -> RuleResult:
         against = self._find_objection(said.event)

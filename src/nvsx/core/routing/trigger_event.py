@@ -16,6 +16,13 @@ from nvsx.core.incident.session import HealthEvent
 from nvsx.core.routing.route import Explanation, TriggerFacts
 
 
+class NodeWord(msgspec.Struct, frozen=True):
+    """A sender's word for a node, and in which place of the message it stood."""
+
+    place: str
+    word: str
+
+
 class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a source said.
 
@@ -35,6 +42,10 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     `alert` is the sender's name for what it reports, the same from the first firing to the
     resolve, and `alert_since` when that episode began. `standing` says that the sender means
     "firing now", whenever that began: such an event is never too old.
+
+    `node_words` are all the words for a node in an alert, the best place first: which of them is
+    one, only the cluster knows. `facts.node` is the best guess until it was asked. `node_rule` is
+    the line of nvsx.yaml that says where else to look.
     """
 
     source: str
@@ -57,6 +68,8 @@ class TriggerEvent(msgspec.Struct, frozen=True, kw_only=True):
     alert: str = ""
     alert_since: float | None = None
     standing: bool = False
+    node_words: tuple[NodeWord, ...] = ()
+    node_rule: str = ""
 
 
 Outcome = Literal["fired", "duplicate", "attached", "ignored", "missed", "noted", "planned"]
@@ -72,6 +85,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     missed     stored as missed: too old, and its incident is over
     noted      a recovery notice, on record in the open incident
     planned    a dry run: `plan` is what would happen
+
+    `status` is the HTTP status for a sender that reads answers, where that is not the usual one:
+    a script that names an unknown runbook or node should stop (404), and nothing else may.
     """
 
     outcome: Outcome
@@ -81,6 +97,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     explanations: tuple[Explanation, ...] = ()
     plan: Mapping[str, Any] = {}
+    status: int = 0
 
 
 class Intake(Protocol):
@@ -90,6 +107,6 @@ class Intake(Protocol):
         """Decide about `event`, store what the answer promises, then answer.
 
         Raises StoreBusy when it cannot be stored now (the sender shall try again), and
-        UsageError for a named runbook that does not exist.
+        UsageError where it must be said which node is meant.
         """
         ...

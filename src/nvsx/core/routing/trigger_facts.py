@@ -35,6 +35,10 @@ class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
     (type, value) pairs, `generated_at` is Unix seconds. `quarantined`: NVSentinel has taken the
     node out of service for it, whatever its sender calls it. `catch_all`: a catch-all may take
     it; alerts of a source may only where nvsx.yaml gives that source `default: true`.
+
+    `meant_check` and `meant_codes` are NVSentinel's words for what an alert reports under a name
+    of its own: alert GPUXidError with err_code 79 means SysLogsXIDError. A runbook that names the
+    alert goes first. `severity` is the sender's word, which `is_fatal` was read from.
     """
 
     node: str = ""
@@ -54,6 +58,9 @@ class TriggerFacts(msgspec.Struct, frozen=True, kw_only=True):
     generated_at: float | None = None
     quarantined: bool = False
     catch_all: bool = True
+    meant_check: str = ""
+    meant_codes: tuple[str, ...] = ()
+    severity: str = ""
 
     @classmethod
     def of(

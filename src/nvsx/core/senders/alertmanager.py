@@ -20,23 +20,27 @@ import msgspec
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
-from nvsx.core.senders.instants import read_rfc3339
+from nvsx.core.senders.instants import name_instant, read_rfc3339
 from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.label_places import (
+    CODE_LABELS,
+    SEVERITY_LABELS,
+    label_places,
+    node_places,
+)
+from nvsx.core.senders.life_cycle import AlertState, read_alert_state
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
+    add_meant_fault,
     digest_of,
     finish_event,
-    object_at,
     split_codes,
     text_of,
     texts_of,
 )
 
-_NODE_LABELS = ("node", "kubernetes_node", "nodename", "node_name", "Hostname", "hostname")
-_CODE_LABELS = ("xid", "error_code", "errorCode", "err_code")
 _CHECK_LABELS = ("check", "checkName", "alertname")
-_FATAL = ("", "critical", "fatal", "page", "emergency", "error", "high")
 _GROUP_KEYS = ("receiver", "status", "groupKey", "groupLabels", "externalURL", "version", "orgId")
 _GROUP_BYTES = 16 * 1024
 
@@ -99,38 +103,41 @@ def _make_event(
 ) -> TriggerEvent:
     alert = raw if isinstance(raw, Mapping) else {}
     labels = texts_of(alert.get("labels"))
-    annotations = object_at(alert, "annotations")
-    status = text_of(alert.get("status")).lower()
-    resolved = status == "resolved"
+    annotations = texts_of(alert.get("annotations"))
     document = {**group, "alert": alert}
     finder = setup.make_finder(document)
+    state = read_alert_state(
+        finder,
+        state=(("status", alert.get("status")), ("the group's status", group.get("status"))),
+        severity=label_places(labels, SEVERITY_LABELS),
+        time=(("startsAt", alert.get("startsAt")),),
+        key=(("fingerprint", alert.get("fingerprint")),),
+    )
     facts = TriggerFacts(
-        node=finder.find("node", *((f"label {n}", labels.get(n)) for n in _NODE_LABELS)),
-        check_name=finder.find("check", *((f"label {n}", labels.get(n)) for n in _CHECK_LABELS)),
-        error_codes=split_codes(
-            finder.find("errorCode", *((f"label {n}", labels.get(n)) for n in _CODE_LABELS))
-        ),
+        node=finder.find_node(*node_places(labels)),
+        check_name=finder.find("check", *label_places(labels, _CHECK_LABELS)),
+        error_codes=split_codes(finder.find("errorCode", *label_places(labels, CODE_LABELS))),
         cluster=finder.find("cluster", ("label cluster", labels.get("cluster"))),
-        is_fatal=not resolved and labels.get("severity", "").lower() in _FATAL,
-        is_healthy=resolved,
-        message=text_of(annotations.get("summary")) or text_of(annotations.get("description")),
+        is_fatal=not state.resolved and state.serious,
+        is_healthy=state.resolved,
+        message=annotations.get("summary") or annotations.get("description", ""),
         labels=labels,
         source=setup.name,
-        generated_at=read_rfc3339(alert.get("endsAt" if resolved else "startsAt")),
+        generated_at=read_rfc3339(alert.get("endsAt")) if state.resolved else state.time,
     )
     return finish_event(
         TriggerEvent(
             source=setup.name,
             received=request.received,
-            delivery=_identify_delivery(alert, status),
-            facts=facts,
+            delivery=_identify_delivery(alert, state),
+            facts=add_meant_fault(facts, finder, annotations.values()),
             payload=document,
             runbook=finder.find("runbook"),
-            resolved=resolved,
-            alert=_identify_alert(alert),
-            alert_since=read_rfc3339(alert.get("startsAt")),
-            standing=not resolved,
-            refusal=_why_refused(raw, status),
+            resolved=state.resolved,
+            alert=state.key or digest_of("labels", alert.get("labels")),
+            alert_since=state.time,
+            standing=not state.resolved,
+            refusal=_why_refused(raw, state),
             unseen=hidden,
         ),
         finder,
@@ -138,22 +145,16 @@ def _make_event(
     )
 
 
-def _identify_alert(alert: Mapping[str, Any]) -> str:
-    """What is the same in its firing and in its resolve."""
-    return text_of(alert.get("fingerprint")) or digest_of("labels", alert.get("labels"))
+def _identify_delivery(alert: Mapping[str, Any], state: AlertState) -> str:
+    fingerprint = state.key or alert.get("labels")
+    status = "resolved" if state.resolved else state.between or "firing"
+    return digest_of("alert", fingerprint, status, name_instant(alert.get("startsAt")))
 
 
-def _identify_delivery(alert: Mapping[str, Any], status: str) -> str:
-    fingerprint = text_of(alert.get("fingerprint")) or alert.get("labels")
-    return digest_of("alert", fingerprint, status, alert.get("startsAt"))
-
-
-def _why_refused(raw: object, status: str) -> str:
+def _why_refused(raw: object, state: AlertState) -> str:
     if not isinstance(raw, Mapping):
         return "the alert is no JSON object"
-    if status not in ("firing", "resolved"):
-        return f"status {quote(status)} is neither firing nor resolved"
-    return ""
+    return f"state {quote(state.between)} starts no run" if state.between else ""
 
 
 ALERTMANAGER = Sender(

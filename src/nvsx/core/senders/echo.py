@@ -29,6 +29,11 @@ _KEY_NAMES = ("incident_key", "dedup_key", "alert_key", "alias", "key")
 
 def find_echo(payload: Mapping[str, Any]) -> str:
     """Why this message is nvsx's own, for people; "" when it is somebody else's."""
+    # SNS wraps what it relays; its decoder puts the message within under `alarm`.
+    return _find_own_mark(payload) or _find_own_mark(object_at(payload, "alarm"))
+
+
+def _find_own_mark(payload: Mapping[str, Any]) -> str:
     for key in _list_keys(payload):
         if key.startswith(KEY_PREFIX):
             return f"nvsx itself opened {quote(key)}: its own echo starts and changes nothing"

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?(?:[Zz]|([+-])(\d\d):?(\d\d))",
     re.ASCII,
 )
 
@@ -44,3 +44,22 @@ def read_unix_time(value: object) -> float | None:
         if 1e8 <= value / unit < 1e11:
             return value / unit
     return None
+
+
+def read_time(value: object) -> float | None:
+    """A time of either kind."""
+    return read_rfc3339(value) or read_unix_time(value)
+
+
+def name_instant(text: object) -> object:
+    """The same text for the same instant, exact to the last decimal: senders write one time with
+    Z and with +00:00. What is no time is its own name.
+
+    2026-11-20T03:13:52.100Z and 2026-11-20T04:13:52.1+01:00 are one.
+    """
+    found = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    at = read_rfc3339(text)
+    if found is None or at is None:
+        return text
+    decimals = (found[7] or "").rstrip("0")
+    return f"{int(at)}.{decimals}"

@@ -15,11 +15,12 @@ from typing import Any
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
-from nvsx.core.senders.instants import read_unix_time
 from nvsx.core.senders.json_body import parse_json_object
+from nvsx.core.senders.life_cycle import read_alert_state
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
+    add_meant_fault,
     digest_of,
     find_xid_tag,
     finish_event,
@@ -45,11 +46,18 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
 
 
 def decode_automation(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
-    """Always one event: the automation rule has decided already that it matters."""
+    """Always one event: the automation rule has decided already that it matters.
+
+    "Send web request" posts the issue itself (Jira format), the older webhook has it in `issue`.
+    """
     require_json(request)
     body = parse_json_object(request.body)
+    if isinstance(body.get("fields"), dict) and text_of(body.get("key")):
+        body = {**body, "issue": body}
     if not isinstance(body.get("issue"), dict):
-        raise wrong_content("issue is no object", "this endpoint takes webhooks of JSM automation")
+        raise wrong_content(
+            "issue is no object", "this endpoint takes the issue data of Jira's automation"
+        )
     return [_make_event(body, AUTOMATION, "", request, setup)]
 
 
@@ -58,11 +66,19 @@ def _make_event(
 ) -> TriggerEvent:
     issue = object_at(body, "issue")
     fields = object_at(issue, "fields")
-    resolved = kind == _UPDATED and _is_done(body, fields)
+    done = _is_done(fields) if kind == AUTOMATION else kind == _UPDATED and _was_ended(body, fields)
     finder = setup.make_finder(body)
+    summary = text_of(fields.get("summary"))
     at = body.get("timestamp")
+    state = read_alert_state(
+        finder,
+        state=(("issue.fields.status", "done" if done else ""),),
+        severity=(("issue.fields.priority", object_at(fields, "priority").get("name")),),
+        time=(("timestamp", at), ("issue.fields.updated", fields.get("updated"))),
+        key=(("issue.key", issue.get("key")),),
+    )
     facts = TriggerFacts(
-        node=finder.find("node"),
+        node=finder.find_node(texts=(summary,)),
         check_name=finder.find("check"),
         error_codes=split_codes(
             finder.find(
@@ -70,9 +86,9 @@ def _make_event(
             )
         ),
         cluster=finder.find("cluster"),
-        is_fatal=not resolved,
-        is_healthy=resolved,
-        message=text_of(fields.get("summary")),
+        is_fatal=not state.resolved and state.serious,
+        is_healthy=state.resolved,
+        message=summary,
         labels={
             name: said
             for name, said in (
@@ -84,7 +100,7 @@ def _make_event(
             if said
         },
         source=setup.name,
-        generated_at=read_unix_time(at),
+        generated_at=state.time,
     )
     return finish_event(
         TriggerEvent(
@@ -95,20 +111,27 @@ def _make_event(
                 kind,
                 text_of(issue.get("id")) or text_of(issue.get("key")),
                 text_of(object_at(body, "changelog").get("id")),
-                at,
+                at or state.time,
             ),
-            facts=facts,
+            facts=add_meant_fault(facts, finder, ()),
             payload=body,
             runbook=finder.find("runbook"),
-            resolved=resolved,
-            refusal="" if resolved else refusal,
+            resolved=state.resolved,
+            alert=state.key,
+            refusal="" if state.resolved else refusal,
         ),
         finder,
         setup,
     )
 
 
-def _is_done(body: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+def _is_done(fields: Mapping[str, Any]) -> bool:
+    status = object_at(fields, "status")
+    category = text_of(object_at(status, "statusCategory").get("key")).lower()
+    return category == "done" or text_of(status.get("name")).lower() in _DONE
+
+
+def _was_ended(body: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     """Whether this very change moved the issue to an end."""
     items = object_at(body, "changelog").get("items")
     moved = [
@@ -136,6 +159,7 @@ JSM_AUTOMATION = Sender(
     decode=decode_automation,
     scheme="bearer",
     horizon=JIRA.horizon,
-    starts="every message",
+    starts="an issue that is not done",
+    recovers="an issue that is done",
     known_by="issue, time",
 )

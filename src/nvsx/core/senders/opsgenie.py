@@ -8,17 +8,25 @@ https://support.atlassian.com/jira-service-management-cloud/docs/alert-action-da
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from nvsx.core.routing.route import TriggerFacts
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.senders.http_request import RawRequest, quote, require_json, wrong_content
-from nvsx.core.senders.instants import read_unix_time
 from nvsx.core.senders.json_body import parse_json_object
-from nvsx.core.senders.message_fields import is_node_name
+from nvsx.core.senders.label_places import (
+    CODE_LABELS,
+    SEVERITY_LABELS,
+    label_places,
+    node_places,
+)
+from nvsx.core.senders.life_cycle import read_alert_state
 from nvsx.core.senders.sender import (
     Sender,
     SourceSetup,
+    add_meant_fault,
     digest_of,
     find_xid_tag,
     finish_event,
@@ -45,11 +53,21 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
     details = texts_of(alert.get("details"))
     entity = text_of(alert.get("entity"))
     finder = setup.make_finder(body)
+    message = text_of(alert.get("message"))
+    in_details = partial(label_places, details, prefix="alert.details.")
+    state = read_alert_state(
+        finder,
+        state=(("action", action if resolved else ""),),
+        severity=(("alert.priority", alert.get("priority")), *in_details(SEVERITY_LABELS)),
+        time=(("alert", alert.get("updatedAt" if resolved else "createdAt")),),
+        key=(("alert.alertId", alert.get("alertId")),),
+    )
+    resolved = state.resolved
     facts = TriggerFacts(
-        node=finder.find(
-            "node",
-            ("alert.details.node", details.get("node")),
-            ("alert.entity", entity if is_node_name(entity) else ""),
+        node=finder.find_node(
+            *node_places(details, "alert.details."),
+            ("alert.entity", entity),
+            texts=(message,),
         ),
         check_name=finder.find(
             "check",
@@ -58,7 +76,7 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
         error_codes=split_codes(
             finder.find(
                 "errorCode",
-                ("alert.details.xid", details.get("xid")),
+                *in_details(CODE_LABELS),
                 ("alert.tags xid-*", find_xid_tag(alert.get("tags"))),
             )
         ),
@@ -66,12 +84,12 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
             "cluster",
             ("alert.details.cluster", details.get("cluster")),
         ),
-        is_fatal=not resolved and text_of(alert.get("priority")).upper() not in ("P4", "P5"),
+        is_fatal=not resolved and state.serious,
         is_healthy=resolved,
-        message=text_of(alert.get("message")),
+        message=message,
         labels=details,
         source=setup.name,
-        generated_at=read_unix_time(alert.get("updatedAt" if resolved else "createdAt")),
+        generated_at=state.time,
     )
     refusal = ""
     if not resolved and not setup.may_start(action):
@@ -84,10 +102,11 @@ def decode(request: RawRequest, setup: SourceSetup) -> list[TriggerEvent]:
                 delivery=digest_of(
                     "opsgenie", alert.get("alertId"), action, alert.get("updatedAt")
                 ),
-                facts=facts,
+                facts=add_meant_fault(facts, finder, (text_of(alert.get("description")),)),
                 payload=body,
                 runbook=finder.find("runbook"),
                 resolved=resolved,
+                alert=state.key,
                 refusal=refusal,
             ),
             finder,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.patterns import SearchTime
 from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.routing.trigger_facts import TriggerFacts
 from nvsx.core.senders.http_request import RawRequest, quote
 from nvsx.core.senders.message_fields import (
     Compute,
@@ -26,6 +27,7 @@ from nvsx.core.senders.message_fields import (
     no_computation,
 )
 from nvsx.core.senders.signatures import SignatureScheme
+from nvsx.core.senders.usual_faults import XID_CHECK, find_meant_fault, find_xid
 
 
 class HealthEventRead(Protocol):
@@ -62,7 +64,14 @@ class SourceSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     def make_finder(self, document: Mapping[str, Any]) -> Finder:
         """What finds values in a message, by the rules first."""
-        return Finder(self.rules, document, self.compute, self.search_time)
+        rules = self.rules
+        return Finder(rules, document, self.compute, self.search_time, self.sender.rules)
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether somebody reads what is answered: whoever posts nvsx's own request, but not a
+        monitoring system whose bodies are read by rules."""
+        return self.sender.reads_answers and not any(self.rules.values())
 
     def may_start(self, event_type: str) -> bool:
         """Whether a message of this type may start a run."""
@@ -86,6 +95,10 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     `assume_type` is the content type of a saved body, by the headers (in lower
     case) and the body.
 
+    `rules` are where it usually has its values, as an operator would write them. `per_item` is a
+    key with a list, each item of which is an alert of its own (an alert about three nodes).
+    `one_key_per_episode`: its key is another one the next time, so that it needs no time beside it.
+
     `starts`, `recovers` and `known_by` are its words in docs/webhooks.md: what starts a run,
     what is a recovery notice, and what a repeated delivery is recognised by.
     """
@@ -98,6 +111,9 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     reads_answers: bool = False
     takes_access_tokens: bool = False
     sends_alerts: bool = True
+    rules: Mapping[str, tuple[Extract, ...]] = {}
+    per_item: str = ""
+    one_key_per_episode: bool = False
     assume_type: Callable[[Mapping[str, str], bytes], str] = _assume_json
     starts: str
     recovers: str = ""
@@ -108,16 +124,16 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
     """`event` with names checked, its horizon, and the steps that led to it.
 
     A node that Kubernetes cannot have and a text that cannot be a runbook's name are never
-    passed on: they become the refusal.
+    passed on: they become the refusal, or have been found by nobody.
     """
     node, runbook, refusal = event.facts.node, event.runbook, event.refusal
     facts, health_event = event.facts, event.event
-    if not node:
+    rule = f"serve.sources.{setup.name}.node"
+    if not node and not finder.node_words:
         health_event = None
-        refusal = refusal or (
-            f"no node in it: say where with serve.sources.{setup.name}.node in nvsx.yaml"
-        )
-    elif not is_node_name(node):
+        why = f"{quote(finder.rubbish)} is no node name" if finder.rubbish else "no node in it"
+        refusal = refusal or f"{why}: say where with {rule} in nvsx.yaml"
+    elif node and not is_node_name(node):
         refusal = refusal or f"{quote(node)} is no node name"
         facts, health_event = msgspec.structs.replace(facts, node=""), None
     if runbook and not is_runbook_name(runbook):
@@ -125,12 +141,39 @@ def finish_event(event: TriggerEvent, finder: Finder, setup: SourceSetup) -> Tri
     catch_all = setup.default or not setup.sender.sends_alerts
     return msgspec.structs.replace(
         event,
-        facts=msgspec.structs.replace(facts, catch_all=catch_all),
+        facts=msgspec.structs.replace(facts, catch_all=catch_all, severity=finder.severity[:40]),
         event=health_event,
         horizon=setup.sender.horizon,
         runbook="" if event.resolved else runbook,
         refusal=refusal,
+        node_words=tuple(finder.node_words),
+        node_rule=rule,
         steps=tuple(finder.steps),
+    )
+
+
+def add_meant_fault(facts: TriggerFacts, finder: Finder, texts: Iterable[str]) -> TriggerFacts:
+    """`facts` of an alert with what it means in NVSentinel's words, and with the Xid that its
+    texts name where nothing else has a code. A check that the operator's rule found is meant as
+    it stands."""
+    if "check" in finder.by_rule:
+        if not facts.error_codes and (code := next(filter(None, map(find_xid, texts)), "")):
+            finder.steps.append(f"errorCode: its text names Xid {code}")
+            return msgspec.structs.replace(facts, error_codes=(code,))
+        return facts
+    said = (facts.message, *texts)
+    meant = find_meant_fault(facts.check_name, said, facts.labels, facts.error_codes)
+    if not meant.check:
+        return facts
+    codes = facts.error_codes
+    if meant.check == XID_CHECK and not codes:
+        codes = (meant.code,)
+    finder.steps.append(f"check: it means {meant.check} {meant.code}".rstrip())
+    return msgspec.structs.replace(
+        facts,
+        error_codes=codes,
+        meant_check=meant.check if meant.check != facts.check_name else "",
+        meant_codes=(meant.code,) if meant.code else (),
     )
 
 

@@ -69,6 +69,10 @@ class Source(Model):
     check: Extracts = Field((), description="Where the check's name is.")
     error_code: Extracts = Field((), description="Where the error code is.")
     cluster: Extracts = Field((), description="Where the cluster's name is.")
+    resolved: Extracts = Field((), description="Where the state is: firing, resolved, ok, …")
+    severity: Extracts = Field((), description="Where the severity is: critical, P1, warning, …")
+    time: Extracts = Field((), description="When it began: RFC 3339, or Unix time.")
+    key: Extracts = Field((), description="The sender's own identity of the alert.")
     default: bool = Field(
         False, description="Whether alerts that no runbook matches go to the catch-all."
     )
@@ -87,6 +91,10 @@ class Source(Model):
             "check": self.check,
             "errorCode": self.error_code,
             "cluster": self.cluster,
+            "resolved": self.resolved,
+            "severity": self.severity,
+            "time": self.time,
+            "key": self.key,
         }
 
 

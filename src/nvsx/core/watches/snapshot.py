@@ -41,7 +41,8 @@ class Taint(msgspec.Struct, frozen=True, gc=False):
 
 class Node(msgspec.Struct, frozen=True):
     """`cordoned_with` is the program that made the node unschedulable, as managedFields name it,
-    "" where nothing does; `cordoned_at` when, 0 where that is not known."""
+    "" where nothing does; `cordoned_at` when, 0 where that is not known. `addresses` are all of
+    status.addresses, names of the host among them."""
 
     name: str
     uid: str = ""
@@ -54,6 +55,8 @@ class Node(msgspec.Struct, frozen=True):
     boot_id: str = ""
     cordoned_with: str = ""
     cordoned_at: float = 0.0
+    addresses: tuple[str, ...] = ()
+    provider_id: str = ""
 
     def condition(self, type_: str) -> Condition | None:
         return next((c for c in self.conditions if c.type == type_), None)

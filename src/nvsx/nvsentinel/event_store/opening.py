@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 from nvsx.core.errors import ClusterError
 from nvsx.core.incident.session import HealthEvent
 from nvsx.core.ports import Clock
+from nvsx.core.store_uris import why_credentials_unreadable
 from nvsx.nvsentinel.event_store.credentials import CredentialSource, Material, load_credentials
 from nvsx.nvsentinel.event_store.event_feed import Batch, FeedPosition, HealthEventFeed
 from nvsx.nvsentinel.event_store.event_store_errors import HealthEventsError, store_failure
@@ -172,7 +173,11 @@ def make_found_uri(installation: Installation, material: Material) -> str:
 def make_store_target(
     uri: str, material: Material, installation: Installation, reach: Reach
 ) -> StoreTarget:
-    """Where `uri` leads from here. Raises HealthEventsError for one that leads nowhere."""
+    """Where `uri` leads from here. Raises HealthEventsError for one that leads nowhere, before
+    any of it is shown as a host."""
+    if wrong := why_credentials_unreadable(uri):
+        what, _, hint = wrong.partition(": ")
+        raise store_failure("configuration", what, hint)
     product: Product = "MongoDB" if uri.startswith("mongodb") else "PostgreSQL"
     host, port = _parse_address(uri, _PORTS[product])
     forward = None

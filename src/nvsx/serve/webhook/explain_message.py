@@ -21,7 +21,7 @@ from nvsx.core.routing.route import (
     no_expressions,
     route,
 )
-from nvsx.core.routing.trigger_event import TriggerEvent
+from nvsx.core.routing.trigger_event import NodeWord, TriggerEvent
 from nvsx.core.runbook.schema import Runbook
 from nvsx.core.senders.http_request import Headers, RawRequest, Refused
 from nvsx.core.senders.message_fields import Compute, no_computation
@@ -32,7 +32,7 @@ from nvsx.serve.webhook.channels import WEBHOOK, add_default_sources, set_up_sou
 
 NOT_SEEN = (
     "Not looked at here: the signature, earlier deliveries, silences, runs under way, the "
-    "event's age, and whether the cluster has the node."
+    "event's age, and which of its words for the node the cluster has."
 )
 
 
@@ -45,6 +45,7 @@ class EventExplained(msgspec.Struct, frozen=True, kw_only=True):
     facts: TriggerFacts
     delivery: str = ""
     unseen: int = 0
+    node_words: tuple[NodeWord, ...] = ()
     steps: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
 
@@ -143,6 +144,7 @@ def _explain_event(
         facts=event.facts,
         delivery=event.delivery,
         unseen=event.unseen,
+        node_words=event.node_words,
         steps=event.steps,
         explanations=result.explanations if result else (),
     )
@@ -172,7 +174,7 @@ def _tell_message(explained: Explained) -> Iterator[str]:
 def _tell_event(event: EventExplained) -> Iterator[str]:
     facts = event.facts
     said = {
-        "node": facts.node,
+        "node": facts.node or next((w.word for w in event.node_words), ""),
         "check": facts.check_name,
         "error code": ", ".join(facts.error_codes),
         "cluster": facts.cluster,

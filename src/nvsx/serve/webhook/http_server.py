@@ -118,6 +118,10 @@ class WebhookServer:
         """Where it listens, once started."""
         return self._listener.url
 
+    def replace_channels(self, channels: Mapping[str, Channel]) -> None:
+        """Requests from now on are for these sources; those under way end as they began."""
+        self._channels = channels
+
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises NotReady when the address is taken or the
         certificate cannot be used."""
@@ -217,7 +221,8 @@ class WebhookServer:
             reply = http_answers.reply_to_refusal(exc)
             log.info("%s: %s from %s: %s", name or "?", exc.status, peer, exc.message)
         else:
-            log.info("%s: %s from %s: %s", name, reply.status, peer, reply.outcome)
+            told = ": ".join(filter(None, (reply.outcome, str(reply.body.get("reason", "")))))
+            log.info("%s: %s from %s: %s", name, reply.status, peer, told)
         self._probes.count(name if channel else "unknown", reply.outcome)
         return make_response(reply)
 
@@ -242,7 +247,7 @@ class WebhookServer:
             await self._admit_caller(channel, raw, caller, now)
             self._listener.keep(request.transport)
         events = decode(raw, channel.setup)
-        return await self._offer_events(events, strict=channel.setup.sender.reads_answers)
+        return await self._offer_events(events, strict=channel.setup.reads_answers)
 
     async def _admit_caller(
         self, channel: Channel, raw: RawRequest, caller: Caller, now: float
@@ -311,7 +316,11 @@ class WebhookServer:
                 return http_answers.ask_to_come_again(f"it cannot be stored now{why}")
         if strict and failures:
             raise _refuse_unknown(failures[0])
-        return http_answers.reply_to_answers([_outcome_of(task) for task in tasks])
+        answers = [_outcome_of(task) for task in tasks]
+        wrong = next((a for a in answers if a.status), None) if strict else None
+        if wrong is not None:  # stored and explained all the same
+            raise Refused(wrong.status, wrong.reason, _hint_at_event(wrong))
+        return http_answers.reply_to_answers(answers)
 
     # --- the rest -----------------------------------------------------------------------
 
@@ -369,6 +378,10 @@ def _refuse_unknown(exc: BaseException) -> Refused:
     message = exc.message if isinstance(exc, NvsxError) else ""
     hint = exc.hint if isinstance(exc, NvsxError) else ""
     return Refused(422 if isinstance(exc, InvalidRunbook) else 404, message, hint)
+
+
+def _hint_at_event(answer: Answer) -> str:
+    return f"nvsx explain {answer.event_id}" if answer.event_id else ""
 
 
 def _outcome_of(task: asyncio.Task[Answer]) -> Answer:

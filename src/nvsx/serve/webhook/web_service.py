@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nvsx.core.errors import NotReady, UsageError
+from nvsx.core.errors import NotReady, NvsxError, UsageError
 from nvsx.nvsentinel import decoding
 from nvsx.project import cel
+from nvsx.project.secret_masker import learn_settings
+from nvsx.project.settings import FILE
+from nvsx.project.settings_reader import SettingsReader, list_waiting_changes
 from nvsx.serve.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nvsx.core.senders.sources import OAuth, Token
+    from nvsx.core.senders.sources import OAuth, Sources, Token
     from nvsx.project.secret_files import Secret
     from nvsx.serve.daemon import Daemon
     from nvsx.serve.serve_options import ServeOptions
@@ -22,6 +27,11 @@ if TYPE_CHECKING:
     from nvsx.serve.webhook.channels import Channel
     from nvsx.serve.webhook.http_server import WebhookServer
     from nvsx.serve.webhook.listening import TlsFiles
+
+log = logging.getLogger("nvsx.webhook")
+
+#: Seconds between two looks whether nvsx.yaml has changed: a person who saved it tries it next.
+READ_EVERY = 2.0
 
 
 class Webhooks:
@@ -41,9 +51,14 @@ class Webhooks:
         self._token_path = _find_token_path(daemon, serve.token)
         self._token = _find_token(daemon, serve.token) if self._open else _make_token_of_nobody()
         self._server = self._make_server(daemon, options)
+        home = daemon.world.home
+        self._daemon = daemon
+        self._reader = SettingsReader(home.project.root, home.env, home.settings)
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> list[str]:
         """Listen; returns what to tell the operator. Raises NotReady."""
+        self._following = asyncio.create_task(self._follow_settings())
         try:
             await self._server.start(self._host, self._port)
         except NotReady as error:
@@ -66,7 +81,34 @@ class Webhooks:
         return f"Authorization: Bearer {self._token.values()[0].decode(errors='replace')}"
 
     async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         await self._server.stop()
+
+    async def _follow_settings(self) -> None:
+        while True:
+            await self._daemon.clock.sleep(READ_EVERY)
+            self.reread_settings()
+
+    def reread_settings(self) -> None:
+        """Use the sources of nvsx.yaml as they are now. A file that cannot be used changes
+        nothing, loudly; what cannot change while running is named."""
+        try:
+            found = self._reader.read_if_changed()
+            if found is None:
+                return
+            home = self._daemon.world.home
+            learn_settings(home.masker, home.env, home.project.root, found)
+            if self._open:
+                sources = found.serve.sources
+                self._server.replace_channels(_open_channels(self._daemon, self._doorman, sources))
+        except NvsxError as error:
+            log.error("%s has changed and cannot be used; the old settings stay: %s", FILE, error)  # noqa: TRY400
+            return
+        before, self._reader.current = self._reader.current, found
+        log.info("%s has changed; sources in use: %s", FILE, ", ".join(found.serve.sources))
+        if waiting := ", ".join(list_waiting_changes(before, found)):
+            log.warning("%s: what changed of %s counts at the next start", FILE, waiting)
 
     def _make_server(self, daemon: Daemon, options: ServeOptions) -> WebhookServer:
         from nvsx.serve.webhook.auth import Doorman
@@ -80,7 +122,7 @@ class Webhooks:
         if self._open and serve.oauth is not None:
             secret = _find_client_secret(daemon, serve.oauth)
             endpoint = TokenEndpoint(serve.oauth.client_id, secret, self._token)
-        doorman = Doorman(
+        self._doorman = doorman = Doorman(
             self._token, operator=not strict and not daemon.world.where.in_pod, endpoint=endpoint
         )
 
@@ -94,7 +136,7 @@ class Webhooks:
         probes = Probes(ready=ready, metrics=metrics, count=daemon.metrics.count_request)
         return WebhookServer(
             daemon.door,
-            _open_channels(daemon, doorman) if self._open else {},
+            _open_channels(daemon, doorman, serve.sources) if self._open else {},
             doorman,
             daemon.clock,
             probes=probes,
@@ -102,12 +144,12 @@ class Webhooks:
         )
 
 
-def _open_channels(daemon: Daemon, doorman: Doorman) -> Mapping[str, Channel]:
+def _open_channels(daemon: Daemon, doorman: Doorman, sources: Sources) -> Mapping[str, Channel]:
     from nvsx.serve.webhook.channels import open_channels
 
     home = daemon.world.home
     return open_channels(
-        home.settings.serve.sources,
+        sources,
         doorman,
         read_health_event=decoding.decode_cloudevent,
         compute=cel.value,
