@@ -2,7 +2,7 @@
 # ARGS goes to the program a target runs: make test ARGS='tests/core -x'
 
 .DEFAULT_GOAL := help
-.PHONY: help env lock test test-rest test-all check format format-check lint types imports names shell docs docs-check bench mutants clean
+.PHONY: help env lock test test-rest test-all kills check format format-check lint types imports names shell docs docs-check bench mutants clean
 
 ARGS ?=
 PY := .venv/bin/python
@@ -39,6 +39,12 @@ test-rest: env ## run the others: kubectl, servers, real processes, slow ones
 
 test-all: env ## run all tests; those that lack kubectl or a server say so and skip
 	$(PYTEST_REST) $(ARGS)
+
+KILL_ROUNDS ?= 60
+
+kills: env ## kill the daemon in sixty rounds while hooks run; KILL_SEED=7 for other moments
+	KILL_ROUNDS=$(KILL_ROUNDS) $(PY) -m pytest -q --log-cli-level=INFO \
+		tests/serve/test_killed_in_rounds.py $(ARGS)
 
 check: format-check lint types imports names shell docs-check ## everything CI checks besides the tests
 
