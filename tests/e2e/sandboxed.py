@@ -13,7 +13,7 @@ from nvsx.core.incident.tolerances import IncidentLimits
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.fold import RunState
 from nvsx.project.home import Home
-from nvsx.serve import run_door
+from nvsx.serve import limits_of_settings
 
 SPEED = 6.0
 #: Seconds that a node must be well until its incident is over, where that is not the subject: 3 s
@@ -23,7 +23,7 @@ BRIEFLY_QUIET = 0.5
 
 def end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on incidents of sandboxes are over almost as soon as the node is well."""
-    monkeypatch.setattr(run_door, "SANDBOX_LIMITS", IncidentLimits(quiet=BRIEFLY_QUIET))
+    monkeypatch.setattr(limits_of_settings, "SANDBOX_LIMITS", IncidentLimits(quiet=BRIEFLY_QUIET))
 
 
 class Seen:
