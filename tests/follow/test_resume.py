@@ -72,6 +72,33 @@ async def test_a_hook_that_still_runs_is_waited_for(tmp_path: Path) -> None:
     assert not state.degraded
 
 
+async def test_an_overdue_hook_gets_its_end_though_the_stage_is_over_at_the_resume(
+    tmp_path: Path,
+) -> None:
+    """nvsx dies while the overdue hook runs, and the drain ends meanwhile: the next one still
+    records the hook's end, and starts it no second time."""
+    stage = {
+        "id": "drain",
+        "budget": "1m",
+        "onOverdue": "hooks/t/late.sh",
+        "watch": [{"kind": "nvsentinel-state", "state": "drain-succeeded"}],
+    }
+    story = Story(tmp_path, runbook([stage]))
+    story.scripts.on("late.sh", Behaviour(seconds=8))
+    story.set(story.fault("quarantined", "draining"))
+    await story.begin()
+    await story.clock.sleep(61)
+    story.journal = await story.die()
+    story.scripts.survive("late.sh")
+    story.set(story.fault(*STATES[:3]))
+    await story.resume(story.journal)
+    state = await story.finish()
+    (late,) = [s for s in state.stages[0].scripts if s.purpose == "overdue"]
+    assert (late.ended is not None, late.exit_code) == (True, 0)
+    assert len(story.scripts.ran("late.sh")) == 1
+    assert state.stages[0].status == "pass"
+
+
 @pytest.mark.parametrize(("code", "retries", "ran"), [(0, 0, 1), (0, 3, 1), (4, 0, 1), (4, 1, 2)])
 async def test_a_hook_that_ended_meanwhile_is_not_run_again(
     tmp_path: Path, code: int, retries: int, ran: int

@@ -1,11 +1,11 @@
 """One `nvsx serve --mode watch` after the other, each killed -9 at the next point of a journal.
 
-Run as a program: `python -m tests.serve.lives SEED FOLDER`. A point is the first append of
+Run as a program: `python -m tests.serve.lives SEED SHARE FOLDER`. A point is the first append of
 an event of its kind in its stage or in an incident, the taking of an event, or a takeover; the
-seed says whether the process dies right before or right after what makes it is stored. A life in
-which nothing new happens goes on until it is told to stop. Points go to FOLDER/points. The
-daemon's modules are loaded once, and each life is a fork: it is the real daemon, in a
-process of its own, that dies by the real signal.
+seed says whether the process dies right before or right after what makes it is stored. Each point
+belongs to one of the SHARES, and is deadly there alone. A life in which nothing deadly happens goes
+on until it is told to stop. Points go to FOLDER/points. The daemon's modules are loaded once, and
+each life is a fork: it is the real daemon, in a process of its own, that dies by the real signal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,42 @@ from nvsx.screens.report.past_reports import ReportView
 from nvsx.serve import daemon as _loaded  # noqa: F401 - before the forks, for all of them
 from nvsx.serve.serve_options import ServeOptions
 from nvsx.serve.service_process import serve
-from nvsx.serve.webhook import web_service as _loaded_too  # noqa: F401
+from nvsx.serve.webhook import http_server as _loaded_too  # noqa: F401
+from nvsx.store import sqlite_outbox as _loaded_as_well  # noqa: F401
 from nvsx.store.sqlite_inbox import SqliteInbox
 from nvsx.store.sqlite_incidents import SqliteIncidents
 from nvsx.store.sqlite_journal import SqliteJournal
+
+#: A test kills at the points of one: half as many lives, and the halves can run side by side.
+SHARES = 2
 
 
 class Points:
     """The points that were reached so far, in a file that outlives its readers."""
 
-    def __init__(self, file: Path, seed: int) -> None:
+    def __init__(self, file: Path, seed: int, share: int) -> None:
         self._file = file
         self._seed = seed
+        self._share = share
         self._seen = set(file.read_text().splitlines()) if file.exists() else set()
 
     def reach(self, *names: str) -> str:
-        """When to die, `before` or `after`, if one of them is new; else nothing."""
+        """When to die, `before` or `after`, if one of them is new and of our share; else nothing.
+
+        `Start` is of share 1 and `Finish` of share 0: a life of share 0 stores the one and goes
+        on, and dies at the other.
+        """
         new = [name for name in dict.fromkeys(names) if name not in self._seen]
         if not new:
             return ""
         self._seen.update(new)
         with self._file.open("a") as file:
             file.writelines(f"{name}\n" for name in new)
-        return random.Random(f"{self._seed} {new[0]}").choice(("before", "after"))
+        # Not `hash`, which differs from process to process.
+        ours = [name for name in new if zlib.crc32(name.encode()) % SHARES == self._share]
+        if not ours:
+            return ""
+        return random.Random(f"{self._seed} {ours[0]}").choice(("before", "after"))
 
 
 def _die() -> None:
@@ -81,13 +95,13 @@ def _mine(points: Points) -> None:
     deadly(SqliteInbox, "take", lambda _: ["take"])
 
 
-def main(seed: int, folder: Path) -> int:
+def main(seed: int, share: int, folder: Path) -> int:
     """Live again and again; the exit code of the life that was not killed."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # it is for the life that goes on
     while True:
         child = os.fork()
         if child == 0:
-            _mine(Points(folder / "points", seed))
+            _mine(Points(folder / "points", seed, share))
             options = ServeOptions(modes=("watch",), port=0)
             asyncio.run(serve(Home(), options, ReportView, lambda _: None))
             os._exit(0)
@@ -103,4 +117,4 @@ def main(seed: int, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

@@ -225,6 +225,9 @@ class _Beside:
         if budget is not None and not (state and state.overdue):
             self._overdue = asyncio.create_task(self._mark_overdue(began + budget, budget))
         elif stage.on_overdue and state and state.overdue:
+            # Owed since the mark is on record, so not dropped when the stage is over at once: a
+            # task that is closed before it could begin would leave a begun hook without its end.
+            self._firing = True
             self._overdue = asyncio.create_task(self._fire_overdue_hook())
         if stage.watch and run.feed is not None:
             self._waits.append(asyncio.create_task(self._explain_waiting(run.feed)))
