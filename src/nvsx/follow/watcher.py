@@ -166,11 +166,12 @@ def decide_end(
         how = snap.session.ending or "over"
         return Ended("skipped", f"passed unseen: the incident was {how} before this was seen")
     # What is true after the end proves nothing to a run that was not there before: on a healthy
-    # node every fault is absent.
-    joined_after_end = over is not None and not run.seen_before_end
+    # node every fault is absent. That a node is there, as preflight asks, is true at any time.
+    of_the_incident = stage.id in (*CHAIN, "recover")
+    joined_after_end = over is not None and of_the_incident and not run.seen_before_end
     if _all_met(verdicts) and not joined_after_end and _may_pass(run, stage, snap, terms):
         return Ended("pass")
-    if over is not None and stage.id in (*CHAIN, "recover"):
+    if over is not None and of_the_incident:
         return Ended("skipped", say_not_seen_before(over))
     # An earlier stage has failed and people were called. To fail again would call them twice.
     if not terms.may_fail:
