@@ -75,22 +75,25 @@ async def test_a_hook_that_still_runs_is_waited_for(tmp_path: Path) -> None:
 async def test_an_overdue_hook_gets_its_end_though_the_stage_is_over_at_the_resume(
     tmp_path: Path,
 ) -> None:
-    """nvsx dies while the overdue hook runs, and the drain ends meanwhile: the next one still
-    records the hook's end, and starts it no second time."""
+    """nvsx dies while the overdue hook runs, after the drain and its own hook have ended: the next
+    one records the overdue hook's end, and starts it no second time."""
     stage = {
         "id": "drain",
         "budget": "1m",
+        "hook": "hooks/t/h.sh",
         "onOverdue": "hooks/t/late.sh",
         "watch": [{"kind": "nvsentinel-state", "state": "drain-succeeded"}],
     }
     story = Story(tmp_path, runbook([stage]))
-    story.scripts.on("late.sh", Behaviour(seconds=8))
+    story.scripts.on("late.sh", Behaviour(seconds=20))
     story.set(story.fault("quarantined", "draining"))
     await story.begin()
     await story.clock.sleep(61)
+    story.set(story.fault(*STATES[:3]))
+    await story.clock.sleep(5)
+    assert [story.scripts.ran(name) != [] for name in ("late.sh", "h.sh")] == [True, True]
     story.journal = await story.die()
     story.scripts.survive("late.sh")
-    story.set(story.fault(*STATES[:3]))
     await story.resume(story.journal)
     state = await story.finish()
     (late,) = [s for s in state.stages[0].scripts if s.purpose == "overdue"]
