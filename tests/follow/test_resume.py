@@ -13,6 +13,7 @@ from tests.fakes.fake_scripts import Behaviour
 from tests.follow.harness import CHAIN, STATES, Story, runbook, statuses
 
 from nvsx.core.errors import NodeClaimed, StaleOwner, StoreError, UsageError
+from nvsx.core.incident.incident_events import RunJoined
 from nvsx.core.journal import entries as j
 from nvsx.core.journal.run_rows import NewRun
 from nvsx.core.ports import Fault, ScriptResult
@@ -431,3 +432,28 @@ async def test_a_wall_clock_that_was_set_meanwhile_stalls_no_limit(
     state = await story.finish()
     assert statuses(state)["quarantine"] == "timeout"
     assert story.clock.now() - resumed <= 31
+
+
+async def test_preflight_passes_in_a_run_that_first_looks_when_its_incident_is_over(
+    tmp_path: Path,
+) -> None:
+    """nvsx died between firing a run and its first stage, and a person closed the incident: that
+    the node is there is true all the same. What is about the incident was not seen, and nobody is
+    called for it."""
+    chain = {"kind": "nvsentinel-state", "state": "quarantined"}
+    book = runbook(
+        [
+            {"id": "preflight", "watch": [{"kind": "node", "field": "exists"}], "timeout": "2m"},
+            {"id": "quarantine", "watch": [chain], "onFailure": "hooks/t/failed.sh"},
+        ]
+    )
+    story = Story(tmp_path, book)
+    await story.begin()
+    story.journal = await story.die()
+    await story.door.join(NODE, RunJoined(run_id=story.run_id))
+    story.door.close_by("mara")
+    await story.resume(story.journal)
+    state = await story.finish()
+    assert statuses(state) == {"preflight": "pass", "quarantine": "skipped"}
+    assert story.scripts.calls == []
+    assert story.clock.elapsed < 1
