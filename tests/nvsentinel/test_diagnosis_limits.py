@@ -151,7 +151,7 @@ def test_only_recover_is_still_explained_after_the_end(ending: Any, stage: str, 
     """Other stages of an incident that is over wait for what was not read yet."""
     session = msgspec.structs.replace(fake.session(), open=False, ending=ending, state="")
     found = notes(stage, fake.snapshot(session=session))
-    assert any("the incident is over" in n.text for n in found.values()) == over
+    assert any("quarantine is over" in n.text for n in found.values()) == over
 
 
 def test_a_clock_has_its_day_only_when_it_is_another() -> None:

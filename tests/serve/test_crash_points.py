@@ -102,18 +102,18 @@ async def _reached(
     not: 70 lives of 4 s each are well, and one that reaches nothing new in 60 s is stuck.
     """
     known: list[str] = []
-    since = time.monotonic()
+    ends = time.monotonic() + patience(within)
     while point not in known:
         file = folder / "points"
         # The file alone: to open the store ten times a second would slow the lives down.
         now = file.read_text().splitlines() if file.exists() else []
         if now != known:
-            known, since = now, time.monotonic()
+            known, ends = now, time.monotonic() + patience(within)
         words = f"{point!r} was not reached, after {known[-3:]}:\n"
         if lives.returncode is not None:
             said = (folder / "said").read_text()
             pytest.fail(f"{words}the daemon ended with {lives.returncode}\n{said}")
-        if time.monotonic() - since > patience(within):
+        if time.monotonic() > ends:
             pytest.fail(f"{words}no life reached anything new within {patience(within):g} s")
         await asyncio.sleep(0.1)
 

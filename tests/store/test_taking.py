@@ -25,7 +25,7 @@ from nvsx.core.routing.inbox import Decision, Draft, Taken
 from nvsx.core.routing.route import Explanation, RuleResult, TriggerFacts, no_expressions
 from nvsx.core.routing.trigger_event import TriggerEvent
 from nvsx.core.runbook.schema import Runbook
-from nvsx.core.watches.snapshot import Needs
+from nvsx.core.watches.snapshot import Needs, Node
 from nvsx.serve.incident_keeper import IncidentKeeper
 from nvsx.serve.intake import Identity, TriggerIntake
 from nvsx.serve.limits import Limits
@@ -154,6 +154,9 @@ class Nodes(FakeObserver):
 
     async def node_names(self) -> Sequence[str]:
         return [f"n{number}" for number in range(1000)]
+
+    async def nodes(self) -> Sequence[Node]:
+        return [Node(name) for name in await self.node_names()]
 
     async def nodes_in_incident(self) -> Sequence[Fault]:
         return []

@@ -54,7 +54,9 @@ def tell_unseen_session(d: Deciding) -> None:
     if incident is None or incident.sessions or seen.marked or not d.sight.node_is_there:
         return
     before = incident.opened.release_mark
-    if before is None or seen.release_mark in ("", before) or is_another_node(incident, d):
+    # The mark is that of the machine which was there then. One that has replaced it brings its own.
+    same_machine = incident.opened.node_uid in ("", d.sight.node_uid)
+    if before is None or seen.release_mark in ("", before) or not same_machine:
         return
     at = hold_between(seen.released_at, incident.began.at, d.sight.at)
     d.say(SessionBegan(session=1, release_mark=before, unseen=True))
