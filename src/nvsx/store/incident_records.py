@@ -63,6 +63,9 @@ _ENTRIES = Prepared(
     .where(incident_journal.c.incident == _incident)
     .order_by(incident_journal.c.seq)
 )
+_LAST_SEQ = Prepared(
+    select(func.max(incident_journal.c.seq)).where(incident_journal.c.incident == _incident)
+)
 _ROW = Prepared(select(incident_index.c.body).where(incident_index.c.incident == _incident))
 _APPEND = Prepared(insert(incident_journal))
 _FORGET_ROW = Prepared(delete(incident_index).where(incident_index.c.incident == _incident))
@@ -162,15 +165,16 @@ def append_to_incident(
     """Append to an incident that may be over. None for the end of a run that is on record, or was
     never there. Raises UsageError for an unknown id."""
     row = read_row(db, incident)
-    entries = read_entries(db, incident)
     if isinstance(event, RunEnded):
-        story = NodeStory(row.node).after_entries(entries)
+        story = NodeStory(row.node).after_entries(read_entries(db, incident))
         state = story.open or story.last
         if state is None or event.run_id not in state.working_runs:
             return None
         # The index counts runs that failed; a note is not in it.
         _put_row(db, incident_row(incident, row.cluster, fold_event(state, event, Stamp(at))))
-    entry = IncidentEntry(incident, entries[-1].seq + 1, at, event)
+    entry = IncidentEntry(
+        incident, int(_LAST_SEQ.scalar(db, incident=incident) or 0) + 1, at, event
+    )
     position = read_position(db, row.cluster, row.node)
     _APPEND.run_many(db, [_entry_as_row(row.cluster, row.node, position + 1, entry)])
     return entry
