@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsx.cluster import projections
+from nvsx.cluster import projections, wire_values
 from nvsx.core.selectors import Requirement
 from nvsx.core.watches.snapshot import Condition, Event, Node, Pod, PodBudget, Taint
 
@@ -230,7 +230,7 @@ def test_equal_strings_are_one_string() -> None:
 
 def test_long_strings_are_not_kept() -> None:
     """Annotations and messages of any size do not stay in memory with the shared strings."""
-    before = len(projections._pool)
+    before = len(wire_values._pool)
     for number in range(50):
         text = f"{number} " * 100
         condition = {"type": "Ready", "message": text}
@@ -240,13 +240,13 @@ def test_long_strings_are_not_kept() -> None:
         }
         _, found = projections.decode_node(encoded(body))
         assert found.annotations["long"] == found.conditions[0].message == text
-    assert len(projections._pool) <= before + 5
+    assert len(wire_values._pool) <= before + 5
 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "2025-13-40T00:00:00Z"])
 def test_a_time_that_is_none_is_zero(text: str | None) -> None:
     """Times that are absent or unreadable are 0.0, the projection's 'not given'."""
-    assert projections.unix_seconds(text) == 0.0
+    assert wire_values.unix_seconds(text) == 0.0
 
 
 def owned(manager: str, fields: dict[str, Any], time: str = "2026-03-02T12:00:00Z") -> Any:

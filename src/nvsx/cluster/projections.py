@@ -3,19 +3,19 @@
 Each decoder takes the raw JSON of one object and gives its key and its projection;
 reflectors call them. They keep what watches, diagnoses and reports read and drop the rest
 (last-applied configurations, images, volumes, and of managedFields all but who cordoned a
-node). Every field may be absent or null: bookmark-like and half-written objects are real.
-Strings that repeat over a cluster are shared, so that ten thousand nodes fit in memory.
+node: `cordons`). Every field may be absent or null: bookmark-like and half-written objects are
+real. Strings that repeat over a cluster are shared, so that ten thousand nodes fit in memory.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from nvsx.cluster.cordons import read_cordon
+from nvsx.cluster.wire_values import share_map, share_text, unix_seconds
 from nvsx.core.selectors import Operator, Requirement
 from nvsx.core.watches.snapshot import (
     Condition,
@@ -30,42 +30,6 @@ from nvsx.core.watches.snapshot import (
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _GPU = ("nvidia.com/gpu", "nvidia.com/mig-")
-# The pool outlives the objects: it must stay small whatever messages and annotations hold.
-_POOL_LIMIT = 100_000
-_SHARED_LENGTH = 128
-_pool: dict[str, str] = {}
-
-
-def share_text(text: str | None) -> str:
-    """One copy of equal strings. Not sys.intern, which keeps strings for ever on 3.12."""
-    if not text:
-        return ""
-    return _pool.setdefault(text, text) if len(text) <= _SHARED_LENGTH else text
-
-
-def _share_map(given: dict[str, str | None] | None) -> dict[str, str]:
-    """`share_text`, for the keys and values of a map: half of what a node costs is its labels."""
-    if len(_pool) > _POOL_LIMIT:
-        _pool.clear()
-    if not given:
-        return {}
-    share = _pool.setdefault
-    return {
-        share(k, k): share(v, v) if v and len(v) <= _SHARED_LENGTH else v or ""
-        for k, v in given.items()
-    }
-
-
-@functools.lru_cache(maxsize=4096)
-def unix_seconds(text: str | None) -> float:
-    """Unix seconds of an RFC 3339 time; 0.0 when there is none or it cannot be read."""
-    if not text:
-        return 0.0
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -76,12 +40,6 @@ class _Owner(_Wire):
     kind: str | None = None
     name: str | None = None
     controller: bool | None = None
-
-
-class _ManagedFields(_Wire):
-    manager: str | None = None
-    time: str | None = None
-    fields_v1: Any = None
 
 
 class _Meta(_Wire):
@@ -235,7 +193,6 @@ _OPERATORS: dict[str, Operator] = {
     "Exists": "exists",
     "DoesNotExist": "absent",
 }
-_managed_fields = msgspec.json.Decoder(list[_ManagedFields] | None)
 _budgets = msgspec.json.Decoder(_Budget)
 _resources = msgspec.json.Decoder(_Resource)
 
@@ -247,12 +204,12 @@ def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
     spec = wire.spec or _NodeSpec()
     status = wire.status or _NodeStatus()
     name = meta.name or ""
-    with_, at = _read_cordon(meta.managed_fields) if spec.unschedulable else ("", 0.0)
+    with_, at = read_cordon(meta.managed_fields) if spec.unschedulable else ("", 0.0)
     return name, Node(
         name=name,
         uid=meta.uid or "",
         created=unix_seconds(meta.creation_timestamp),
-        labels=_share_map(meta.labels),
+        labels=share_map(meta.labels),
         annotations=_keep_annotations(meta.annotations),
         unschedulable=bool(spec.unschedulable),
         taints=tuple(
@@ -268,25 +225,6 @@ def decode_node(raw: msgspec.Raw | bytes) -> tuple[str, Node]:
     )
 
 
-def _read_cordon(managed: msgspec.Raw) -> tuple[str, float]:
-    """Which program owns spec.unschedulable, and since when.
-
-    An entry's time is that of its manager's last write to anything it owns: it is the cordon's
-    only where the manager owns nothing besides (`kubectl cordon` does not). Of two owners the
-    later one counts.
-    """
-    found = _managed_fields.decode(managed) if managed else None
-    owners = []
-    for entry in found or ():
-        fields = raw_mapping(entry.fields_v1)
-        if "f:unschedulable" in raw_mapping(fields.get("f:spec")):
-            owners.append((unix_seconds(entry.time), entry.manager or "", set(fields)))
-    if not owners:
-        return "", 0.0
-    at, manager, owned = max(owners, key=lambda owner: owner[0])
-    return share_text(manager), at if owned == {"f:spec"} else 0.0
-
-
 def decode_pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
     """Key: `namespace/name`. Raises msgspec.DecodeError, ValueError without a name."""
     wire = _pods.decode(raw)
@@ -300,7 +238,7 @@ def decode_pod(raw: msgspec.Raw | bytes) -> tuple[str, Pod]:
         name=meta.name or "",
         uid=meta.uid or "",
         node=share_text(spec.node_name),
-        labels=_share_map(meta.labels),
+        labels=share_map(meta.labels),
         phase=share_text(status.phase),
         ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
         owner=share_text(f"{owner.kind or ''}/{owner.name or ''}") if owner else "",
@@ -390,7 +328,7 @@ def make_resource_decoder(
             completed=unix_seconds(_text_or_empty(status.get("completionTime"))),
             phase=share_text(_text_or_empty(status.get("phase"))),
             conditions=_decode_loose_conditions(status.get("conditions")),
-            labels=_share_map(meta.labels),
+            labels=share_map(meta.labels),
         )
         return (f"{found.namespace}/{name}" if found.namespace else name), found
 
@@ -426,7 +364,7 @@ def _require_name(meta: _Meta | None) -> _Meta:
 def _keep_annotations(given: dict[str, str | None] | None) -> dict[str, str]:
     if given:
         given.pop(LAST_APPLIED, None)
-    return _share_map(given)
+    return share_map(given)
 
 
 def _decode_conditions(conditions: list[_Condition] | None) -> tuple[Condition, ...]:
